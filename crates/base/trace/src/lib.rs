@@ -1,0 +1,17 @@
+//! The trace: an ordered list of allocation events, each with a size, an owner and a stream.
+//!
+//! Sources (the simulated step, a PyTorch snapshot, a rehearsal) write a [`Trace`]; consumers
+//! (replay, explain, report) read it. Neither knows the other. Events are kept in columns and
+//! refer to rows of tables, so that a trace of five million events stays near 100 MB.
+
+mod category;
+mod context;
+mod event;
+mod tables;
+mod trace;
+
+pub use category::Category;
+pub use context::{Context, ContextId, ContextTable, Frame, FrameId, StackId, StrId};
+pub use event::{AllocationId, Event, OomId, PhaseId, SegmentId};
+pub use tables::{Allocation, Allocations, OomEvent, Phase, PhaseKind, Segment, Segments, TensorInfo};
+pub use trace::{Origin, Trace};

@@ -1,0 +1,12 @@
+//! The nouns that every brimful crate shares: [`Bytes`], [`Dtype`] and [`Shape`].
+//!
+//! An amount of memory is always [`Bytes`]: an integer with checked arithmetic.
+//! Floats appear only while printing.
+
+mod bytes;
+mod dtype;
+mod shape;
+
+pub use bytes::{Bytes, ParseBytesError};
+pub use dtype::{Dtype, ParseDtypeError};
+pub use shape::{Overflow, Shape};

@@ -1,0 +1,207 @@
+use brimful_devices::Gpu;
+use brimful_models::Config;
+
+/// A run of a model: every key of the job file, resolved and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The model's numbers.
+    pub model: Config,
+    /// The GPU; `None` where the user named none.
+    pub gpu: Option<Gpu>,
+    /// What is done with the model.
+    pub run: Run,
+    /// `PYTORCH_CUDA_ALLOC_CONF`, as written.
+    pub allocator_conf: String,
+    /// Whose behaviour is predicted.
+    pub versions: Versions,
+}
+
+/// What is done with the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Run {
+    /// Training steps.
+    Train(Train),
+    /// Generation with plain transformers.
+    Infer(Infer),
+}
+
+/// What the model is trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Next-token prediction.
+    CausalLm,
+}
+
+/// The dtype of weights and computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Everything in fp32.
+    Fp32,
+    /// Weights and computation in fp16.
+    Fp16,
+    /// Weights and computation in bf16.
+    Bf16,
+    /// fp32 weights, `torch.autocast(bfloat16)`.
+    AmpBf16,
+    /// fp32 weights, `torch.autocast(float16)`; training with a `GradScaler`.
+    AmpFp16,
+}
+
+/// transformers' `attn_implementation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttentionKernel {
+    /// Scores written out in PyTorch.
+    Eager,
+    /// `torch.nn.functional.scaled_dot_product_attention`; the kernel is chosen as PyTorch does.
+    Sdpa,
+    /// The flash-attention package.
+    Flash,
+}
+
+/// The `attention_mask` in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttentionMask {
+    /// No mask is passed.
+    None,
+    /// A mask of ones: no padding.
+    Ones,
+    /// A mask with zeros: a dense mask is built.
+    Padded,
+}
+
+/// Gradient checkpointing of the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Checkpointing {
+    None,
+    Reentrant,
+    NonReentrant,
+}
+
+/// A training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Train {
+    /// What for.
+    pub task: Task,
+    /// Samples per device and micro step.
+    pub batch: u64,
+    /// Tokens per sample.
+    pub sequence: u64,
+    /// Micro steps per optimizer step.
+    pub accumulation: u64,
+    /// Dtypes.
+    pub precision: Precision,
+    /// Attention implementation.
+    pub attention: AttentionKernel,
+    /// Mask in the batch.
+    pub attention_mask: AttentionMask,
+    /// Gradient checkpointing.
+    pub checkpointing: Checkpointing,
+    /// Whether the model keeps keys and values in training (transformers' `use_cache`).
+    pub use_cache: bool,
+    /// Whether the loop keeps `outputs` alive through the backward.
+    pub hold_outputs: bool,
+    /// Whether `clip_grad_norm_` runs before the optimizer.
+    pub clip_grad_norm: bool,
+    /// Optimizer steps that are simulated.
+    pub steps: u64,
+    /// The optimizer; `None` leaves gradients only.
+    pub optimizer: Option<Optimizer>,
+    /// LoRA adapters; `None` for full fine-tuning.
+    pub lora: Option<Lora>,
+}
+
+/// A generation run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Infer {
+    /// Sequences.
+    pub batch: u64,
+    /// Tokens of the prompt.
+    pub sequence: u64,
+    /// Dtypes.
+    pub precision: Precision,
+    /// Attention implementation.
+    pub attention: AttentionKernel,
+    /// Tokens generated after the prefill.
+    pub decode_steps: u64,
+    /// Key-value cache.
+    pub cache: Cache,
+    /// Positions that get logits; `None` for all.
+    pub logits_to_keep: Option<u64>,
+    /// Whether the loop keeps `outputs` alive into the next call.
+    pub hold_outputs: bool,
+}
+
+/// transformers' key-value cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cache {
+    /// Grows by concatenation (`DynamicCache`).
+    Dynamic,
+    /// Allocated once (`StaticCache`).
+    Static {
+        /// Tokens it holds.
+        max_cache_len: u64,
+    },
+    /// No cache.
+    None,
+}
+
+/// An optimizer with the arguments that decide its memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimizer {
+    /// Which one.
+    pub kind: OptimizerKind,
+    /// torch's `foreach`; `None` where it was not passed (CUDA parameters then get foreach).
+    pub foreach: Option<bool>,
+    /// torch's `fused`.
+    pub fused: Option<bool>,
+}
+
+/// An optimizer, by library and name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum OptimizerKind {
+    Sgd { momentum: bool, nesterov: bool, weight_decay: bool, dampening: bool },
+    Adam { amsgrad: bool, weight_decay: bool },
+    AdamW { amsgrad: bool },
+    Adagrad { weight_decay: bool },
+    RmsProp { momentum: bool, centered: bool, weight_decay: bool },
+    Adafactor,
+    TransformersAdafactor { beta1: bool, relative_step: bool, scale_parameter: bool, weight_decay: bool },
+    AdamW8bit,
+}
+
+/// PEFT's `LoraConfig`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    /// Rank.
+    pub r: u64,
+    /// Dropout on the adapter's input.
+    pub lora_dropout: f64,
+    /// Which Linears are adapted.
+    pub target_modules: LoraTargets,
+    /// Whether adapters are kept in fp32 beside a half-precision base (PEFT's default).
+    pub autocast_adapter_dtype: bool,
+    /// Whether the embedding's output is made to require a gradient (needed for checkpointing).
+    pub enable_input_require_grads: bool,
+}
+
+/// PEFT's `target_modules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoraTargets {
+    /// `"all-linear"`: every Linear but the output layer.
+    AllLinear,
+    /// The modules whose path ends in one of these names.
+    Named(Vec<String>),
+}
+
+/// The versions whose behaviour is predicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// torch, such as "2.15.0".
+    pub torch: String,
+    /// transformers, such as "5.23.0".
+    pub transformers: String,
+    /// cuDNN as PyTorch reports it, such as "9.26.0".
+    pub cudnn: String,
+}
