@@ -1,0 +1,55 @@
+use std::cell::RefCell;
+
+use brimful_trace::Category;
+
+use crate::ops;
+use crate::tensor::{Tensor, WeakTensor, contiguous_strides};
+
+/// Collects a leaf's gradient in its `.grad` (torch/csrc/autograd/functions/accumulate_grad.h).
+#[derive(Default)]
+pub(crate) struct AccumulateGrad {
+    variable: RefCell<Option<WeakTensor>>,
+    pub state: RefCell<LeafState>,
+}
+
+/// What the engine keeps of a leaf during a backward.
+#[derive(Default)]
+pub(crate) struct LeafState {
+    pub dependencies: u32,
+    pub buffer: Option<Tensor>,
+}
+
+impl AccumulateGrad {
+    pub fn attach(&self, variable: &Tensor) {
+        self.variable.borrow_mut().get_or_insert_with(|| variable.downgrade());
+    }
+
+    pub fn variable(&self) -> Option<Tensor> {
+        self.variable.borrow().as_ref()?.upgrade()
+    }
+
+    /// Steals the first gradient where nobody else holds it and its memory order is the
+    /// variable's; adds later ones in place.
+    pub fn accumulate(&self, grad: Tensor) {
+        let Some(variable) = self.variable() else { return };
+        if variable.has_grad() {
+            return;
+        }
+        let steal = grad.use_count() == 1 && obeys_layout_contract(&grad, &variable);
+        let kept = if steal { grad.detach() } else { ops::clone_like(&grad, &variable) };
+        drop(grad);
+        kept.categorize(Category::Gradient);
+        variable.set_grad(Some(kept));
+    }
+}
+
+/// `obeys_layout_contract` in torch/csrc/autograd/utils/grad_layout_contract.h.
+fn obeys_layout_contract(grad: &Tensor, variable: &Tensor) -> bool {
+    if !variable.is_non_overlapping_and_dense() {
+        return grad.is_contiguous();
+    }
+    let expected = if variable.rank() == 0 { contiguous_strides(variable.shape()) } else { variable.strides().clone() };
+    (0..variable.rank()).all(|at| {
+        grad.dim(at) == variable.dim(at) && (grad.dim(at) == 1 || grad.strides()[at] == expected[at])
+    })
+}

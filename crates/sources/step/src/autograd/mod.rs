@@ -1,0 +1,11 @@
+//! The tape: nodes that keep saved tensors, and the engine that visits them in the backward.
+
+mod accumulate;
+mod engine;
+mod hooks;
+mod node;
+
+pub(crate) use accumulate::AccumulateGrad;
+pub(crate) use engine::backward;
+pub(crate) use hooks::{Packed, SavedTensorHooks, Unpack};
+pub(crate) use node::{Call, Edge, Grads, Node, Recording, Target, begin, record, record_outputs};

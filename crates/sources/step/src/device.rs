@@ -1,0 +1,272 @@
+//! The imagined GPU: hands out blocks, writes the trace, and knows who is asking.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use brimful_trace::{Allocation, AllocationId, Category, Context, Event, Origin, PhaseKind, StrId, TensorInfo, Trace};
+use brimful_units::{Bytes, Dtype, Shape};
+use rustc_hash::FxHashMap;
+
+use crate::autocast::Autocast;
+use crate::autograd::SavedTensorHooks;
+
+/// What the kernels' own buffers depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Properties {
+    pub compute_capability: (u8, u8),
+    pub multiprocessors: u64,
+}
+
+/// A handle to the imagined GPU and to the state that PyTorch keeps per thread.
+#[derive(Clone)]
+pub(crate) struct Device(Rc<State>);
+
+struct State {
+    properties: Properties,
+    trace: RefCell<Trace>,
+    /// A size that does not fit 64 bits was asked for; the run's result is void.
+    overflow: Cell<bool>,
+    scope: Cell<Scope>,
+    op_names: RefCell<FxHashMap<*const u8, StrId>>,
+    grad_enabled: Cell<bool>,
+    next_sequence: Cell<u64>,
+    autocast: RefCell<Option<Autocast>>,
+    hooks: RefCell<Vec<SavedTensorHooks>>,
+    /// A recomputation has all it needs: what is left of it allocates nothing.
+    stopped: Cell<bool>,
+}
+
+/// Who asks for memory right now.
+#[derive(Clone, Copy, Default)]
+struct Scope {
+    module: StrId,
+    op: StrId,
+    node: StrId,
+    /// A module runs inside the backward: gradient checkpointing.
+    recomputing: bool,
+    in_backward: bool,
+}
+
+/// Ends the innermost scope when dropped.
+pub(crate) struct ScopeGuard {
+    device: Device,
+    before: Scope,
+}
+
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        self.device.0.scope.set(self.before);
+    }
+}
+
+/// Sets a flag back when dropped.
+pub(crate) struct GradModeGuard {
+    device: Device,
+    before: bool,
+}
+
+impl Drop for GradModeGuard {
+    fn drop(&mut self) {
+        self.device.0.grad_enabled.set(self.before);
+    }
+}
+
+impl Device {
+    pub fn new(properties: Properties) -> Self {
+        Device(Rc::new(State {
+            properties,
+            trace: RefCell::new(Trace::new(Origin::Predicted)),
+            overflow: Cell::new(false),
+            scope: Cell::new(Scope::default()),
+            op_names: RefCell::new(FxHashMap::default()),
+            grad_enabled: Cell::new(true),
+            next_sequence: Cell::new(0),
+            autocast: RefCell::new(None),
+            hooks: RefCell::new(Vec::new()),
+            stopped: Cell::new(false),
+        }))
+    }
+
+    pub fn properties(&self) -> Properties {
+        self.0.properties
+    }
+
+    /// Takes the trace out; `None` where a size did not fit 64 bits.
+    pub fn finish(&self) -> Option<Trace> {
+        (!self.0.overflow.get()).then(|| self.0.trace.take())
+    }
+
+    /// Hands out a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
+    pub fn alloc_tensor(&self, shape: &Shape, dtype: Dtype) -> Option<AllocationId> {
+        let bytes = self.bytes_of(shape, dtype);
+        let id = self.alloc(bytes, Category::Unknown)?;
+        let tensor = TensorInfo { shape: shape.clone(), dtype };
+        self.0.trace.borrow_mut().describe(id, tensor);
+        Some(id)
+    }
+
+    /// A kernel's own buffer, for as long as the kernel runs.
+    pub fn kernel_buffer(&self, bytes: u64) {
+        if let Some(id) = self.alloc(Bytes::new(bytes), Category::KernelBuffer) {
+            self.free(id);
+        }
+    }
+
+    /// A kernel's own buffer that lives on until it is freed.
+    pub fn hold_kernel_buffer(&self, bytes: u64) -> KernelBuffer {
+        KernelBuffer { device: self.clone(), block: self.alloc(Bytes::new(bytes), Category::KernelBuffer) }
+    }
+
+    fn bytes_of(&self, shape: &Shape, dtype: Dtype) -> Bytes {
+        shape.bytes(dtype).unwrap_or_else(|_| {
+            self.0.overflow.set(true);
+            Bytes::ZERO
+        })
+    }
+
+    /// `a * b`; an overflow voids the run instead of wrapping.
+    pub fn mul(&self, a: u64, b: u64) -> u64 {
+        a.checked_mul(b).unwrap_or_else(|| {
+            self.0.overflow.set(true);
+            0
+        })
+    }
+
+    fn alloc(&self, bytes: Bytes, category: Category) -> Option<AllocationId> {
+        if bytes == Bytes::ZERO || self.0.stopped.get() {
+            return None;
+        }
+        let scope = self.0.scope.get();
+        let mut trace = self.0.trace.borrow_mut();
+        let context = trace.contexts.context(Context {
+            module: scope.module,
+            op: scope.op,
+            node: scope.node,
+            ..Context::default()
+        });
+        let category = match category {
+            Category::Unknown if scope.recomputing => Category::Recompute,
+            other => other,
+        };
+        Some(trace.alloc(Allocation { bytes, category, context, ..Allocation::default() }))
+    }
+
+    pub fn free(&self, id: AllocationId) {
+        self.0.trace.borrow_mut().free(id);
+    }
+
+    pub fn categorize(&self, id: AllocationId, category: Category) {
+        self.0.trace.borrow_mut().categorize(id, category);
+    }
+
+    pub fn begin_phase(&self, kind: PhaseKind, name: &str) {
+        self.0.trace.borrow_mut().begin_phase(kind, name);
+    }
+
+    pub fn empty_cache(&self) {
+        self.0.trace.borrow_mut().push(Event::EmptyCache);
+    }
+
+    fn intern(&self, text: &str) -> StrId {
+        self.0.trace.borrow_mut().contexts.intern(text)
+    }
+
+    /// Names are static: their address finds them faster than their text.
+    fn intern_static(&self, text: &'static str) -> StrId {
+        let found = self.0.op_names.borrow().get(&text.as_ptr()).copied();
+        found.unwrap_or_else(|| {
+            let id = self.intern(text);
+            self.0.op_names.borrow_mut().insert(text.as_ptr(), id);
+            id
+        })
+    }
+
+    fn enter(&self, change: impl FnOnce(&mut Scope)) -> ScopeGuard {
+        let before = self.0.scope.get();
+        let mut scope = before;
+        change(&mut scope);
+        self.0.scope.set(scope);
+        ScopeGuard { device: self.clone(), before }
+    }
+
+    /// Allocations belong to this op until the guard is dropped; of nested ops the innermost.
+    pub fn op(&self, name: &'static str) -> ScopeGuard {
+        let op = self.intern_static(name);
+        self.enter(|scope| scope.op = op)
+    }
+
+    /// Allocations belong to this module until the guard is dropped.
+    pub fn module(&self, path: &Rc<str>) -> ScopeGuard {
+        let module = self.intern(path);
+        self.enter(|scope| {
+            scope.module = module;
+            scope.recomputing = scope.in_backward;
+        })
+    }
+
+    /// The module whose forward runs; none for a block that runs again in the backward.
+    pub fn current_module(&self) -> StrId {
+        let scope = self.0.scope.get();
+        if scope.in_backward { StrId::default() } else { scope.module }
+    }
+
+    /// Runs an autograd node in the name of the module whose forward made it.
+    pub fn node(&self, name: &'static str, module: StrId) -> ScopeGuard {
+        let node = self.intern_static(name);
+        self.enter(|scope| {
+            scope.node = node;
+            scope.op = node;
+            scope.module = module;
+            scope.in_backward = true;
+            scope.recomputing = false;
+        })
+    }
+
+    /// From here to [`Device::resume`] nothing is allocated: where Python raises to leave a
+    /// recomputation early, the rest of the block runs without effect.
+    pub fn stop(&self) {
+        self.0.stopped.set(true);
+    }
+
+    pub fn resume(&self) {
+        self.0.stopped.set(false);
+    }
+
+    pub fn grad_enabled(&self) -> bool {
+        self.0.grad_enabled.get()
+    }
+
+    pub fn set_grad_enabled(&self, enabled: bool) -> GradModeGuard {
+        let before = self.0.grad_enabled.replace(enabled);
+        GradModeGuard { device: self.clone(), before }
+    }
+
+    /// The number of the next autograd node: later nodes run earlier in the backward.
+    pub fn next_sequence(&self) -> u64 {
+        let number = self.0.next_sequence.get();
+        self.0.next_sequence.set(number + 1);
+        number
+    }
+
+    pub fn autocast(&self) -> &RefCell<Option<Autocast>> {
+        &self.0.autocast
+    }
+
+    pub fn hooks(&self) -> &RefCell<Vec<SavedTensorHooks>> {
+        &self.0.hooks
+    }
+}
+
+/// A kernel's buffer that outlives one call; freed when dropped.
+pub(crate) struct KernelBuffer {
+    device: Device,
+    block: Option<AllocationId>,
+}
+
+impl Drop for KernelBuffer {
+    fn drop(&mut self) {
+        if let Some(id) = self.block.take() {
+            self.device.free(id);
+        }
+    }
+}

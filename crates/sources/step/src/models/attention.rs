@@ -1,0 +1,81 @@
+//! Attention as transformers calls it (integrations/sdpa_attention.py, `eager_attention_forward`).
+
+use brimful_jobs::AttentionKernel;
+use brimful_units::Dtype;
+
+use super::mask::Mask;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// What decides how an attention runs beside its tensors.
+pub(super) struct AttentionCall {
+    pub kernel: AttentionKernel,
+    pub dropout: f64,
+    pub training: bool,
+}
+
+/// The attended values, `[B, S, heads, D]`.
+pub(super) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
+    match call.kernel {
+        AttentionKernel::Eager => eager(q, k, v, mask, call),
+        AttentionKernel::Sdpa | AttentionKernel::Flash => sdpa(q, k, v, mask, call),
+    }
+}
+
+/// `sdpa_attention_forward`: grouped heads go to the kernel as they are where there is no mask.
+fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
+    let groups = q.dim(1) / k.dim(1).max(1);
+    let attended = match mask {
+        Mask::None if groups == 1 || k.last(0) <= 256 => {
+            let (k, v) = (unpadded(k, q), unpadded(v, q));
+            ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
+        }
+        Mask::None => {
+            let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
+            ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
+        }
+        Mask::Keep(mask) | Mask::Bias(mask) => {
+            let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
+            ops::masked_attention(q, &k, &v, mask, call.dropout)
+        }
+    };
+    let shape = attended.shape().clone();
+    let attended = ops::reshape(&attended, shape);
+    ops::contiguous(ops::transpose(&attended, 1, 2))
+}
+
+/// A prefill into an empty static cache attends to the prompt alone.
+fn unpadded(x: &Tensor, q: &Tensor) -> Tensor {
+    if q.dim(2) > 1 && x.dim(2) > q.dim(2) { ops::slice(x, 2, q.dim(2)) } else { x.clone() }
+}
+
+/// `eager_attention_forward` of the Llama family: scores, fp32 softmax, weighted values.
+fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
+    let groups = q.dim(1) / k.dim(1).max(1);
+    let keys = repeat_kv(k, groups);
+    let values = repeat_kv(v, groups);
+    let mut weights = ops::mul_scalar(ops::matmul(q, ops::transpose(&keys, 2, 3)));
+    if let Mask::Keep(mask) | Mask::Bias(mask) = mask {
+        weights = ops::add(&weights, mask);
+    }
+    let softmaxed = ops::softmax_in(&weights, Dtype::F32);
+    let converted = ops::to(softmaxed, q.dtype());
+    drop(weights);
+    let weights = ops::dropout(converted, call.dropout, call.training);
+    let output = ops::matmul(&weights, &values);
+    let output = ops::contiguous(ops::transpose(&output, 1, 2));
+    drop(keys);
+    drop(values);
+    drop(weights);
+    output
+}
+
+/// `repeat_kv`: each key head for every query head of its group, by a copy.
+fn repeat_kv(x: &Tensor, groups: u64) -> Tensor {
+    if groups == 1 {
+        return x.clone();
+    }
+    let (batch, heads, tokens, width) = (x.dim(0), x.dim(1), x.dim(2), x.dim(3));
+    let expanded = ops::expand(ops::unsqueeze(x, 2), [batch, heads, groups, tokens, width]);
+    ops::reshape(&expanded, [batch, heads * groups, tokens, width])
+}

@@ -1,0 +1,181 @@
+//! Position ids and attention masks (transformers/masking_utils.py).
+
+use brimful_jobs::{AttentionKernel, AttentionMask};
+use brimful_units::Dtype;
+
+use super::cache::Cache;
+use super::{Inputs, Mode};
+use crate::device::Device;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// The mask that the blocks are given.
+#[derive(Clone)]
+pub(super) enum Mask {
+    /// The kernel masks by itself.
+    None,
+    /// True where a key may be seen, `[B, 1, queries, keys]`.
+    Keep(Tensor),
+    /// 0 where a key may be seen, the lowest number elsewhere.
+    Bias(Tensor),
+}
+
+/// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
+pub(super) fn position_ids(embeds: &Tensor, _cache: Option<&Cache>) -> Tensor {
+    let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
+    ops::unsqueeze(&ops::add_scalar(range), 0)
+}
+
+/// `hidden[:, -n:, :]`.
+pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
+    match keep {
+        Some(keep) if keep > 0 && keep < hidden.dim(1) => ops::slice(hidden, 1, keep),
+        _ => hidden.clone(),
+    }
+}
+
+/// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
+pub(super) fn causal_mask(
+    inputs: &Inputs<'_>,
+    mode: &Mode,
+    embeds: &Tensor,
+    position_ids: &Tensor,
+    cache: Option<&Cache>,
+    window: Option<u64>,
+) -> Mask {
+    let padding = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool));
+    let queries = embeds.dim(1);
+    let keys = cache.map_or(queries, |cache| cache.mask_length(queries, window));
+    if padding.is_none() && cache.is_none() {
+        find_packed_sequences(position_ids, embeds.dim(0));
+    }
+    let sdpa = mode.attention != AttentionKernel::Eager;
+    if sdpa && can_skip(padding.as_ref(), mode, queries, keys, cache, window) {
+        return Mask::None;
+    }
+    let keep = keep_mask(embeds, queries, keys, padding.as_ref(), window);
+    if sdpa { Mask::Keep(keep) } else { Mask::Bias(bias_mask(keep, embeds.dtype())) }
+}
+
+/// `find_packed_sequence_indices`: only looks, and finds no packing.
+fn find_packed_sequences(position_ids: &Tensor, batch: u64) {
+    let device = position_ids.device();
+    let tokens = position_ids.last(0);
+    let first = ops::new_tensor(device, "sub", [batch, 1], Dtype::I64);
+    let difference = {
+        let joined = ops::new_tensor(device, "cat", [batch, tokens + 1], Dtype::I64);
+        let difference = ops::new_tensor(device, "sub", [batch, tokens], Dtype::I64);
+        drop(joined);
+        difference
+    };
+    let changes = ops::new_tensor(device, "ne", [batch, tokens], Dtype::Bool);
+    let indices = ops::cumsum_last(&changes);
+    drop(changes);
+    let last = ops::new_tensor(device, "eq", [batch], Dtype::Bool);
+    let all = ops::reduced_to_scalar(&last, "all", Dtype::Bool);
+    drop(last);
+    drop(all);
+    drop(first);
+    drop(difference);
+    drop(indices);
+}
+
+/// `_ignore_causal_mask_sdpa`: whether the kernel's own causal masking is enough.
+fn can_skip(
+    padding: Option<&Tensor>,
+    mode: &Mode,
+    queries: u64,
+    keys: u64,
+    cache: Option<&Cache>,
+    window: Option<u64>,
+) -> bool {
+    if window.is_some_and(|window| keys >= window) {
+        return false;
+    }
+    let aligned = queries == 1 || keys == queries;
+    let empty_cache = cache.is_none_or(Cache::is_empty);
+    if aligned && cache.is_none_or(Cache::knows_its_length) {
+        return padding.is_none_or(|padding| is_all_true(padding, mode));
+    }
+    empty_cache && padding.is_none()
+}
+
+/// `fast_all`: reads whether the padding mask is all ones.
+fn is_all_true(padding: &Tensor, mode: &Mode) -> bool {
+    let device = padding.device();
+    let total = {
+        let _op = device.op("sum");
+        let out = Tensor::empty(device, [], Dtype::I64);
+        let whole = ops::new_tensor(device, "_to_copy", padding.shape().clone(), Dtype::I64);
+        ops::stage_sum(&whole);
+        drop(whole);
+        out
+    };
+    let equal = ops::new_tensor(device, "eq", [], Dtype::Bool);
+    drop(total);
+    drop(equal);
+    mode.attention_mask != AttentionMask::Padded
+}
+
+/// `sdpa_mask`'s broadcast: causal, within the window, and not padding.
+fn keep_mask(embeds: &Tensor, queries: u64, keys: u64, padding: Option<&Tensor>, window: Option<u64>) -> Tensor {
+    let device = embeds.device();
+    let batch = embeds.dim(0);
+    let batch_range = ops::new_tensor(device, "arange", [batch], Dtype::I64);
+    let head_range = ops::new_tensor(device, "arange", [1], Dtype::I64);
+    let query_range = shifted_range(device, queries);
+    let key_range = shifted_range(device, keys);
+    let plane = |op| ops::new_tensor(device, op, [1, 1, queries, keys], Dtype::Bool);
+    let mut keep = match window {
+        None => plane("le"),
+        Some(_) => {
+            let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
+            let oldest = ops::new_tensor(device, "sub", [1, 1, queries, 1], Dtype::I64);
+            let recent = plane("gt");
+            drop(oldest);
+            let within = plane("bitwise_and");
+            drop(recent);
+            drop(all);
+            let causal = plane("le");
+            let both = plane("bitwise_and");
+            drop(causal);
+            drop(within);
+            both
+        }
+    };
+    if padding.is_some() {
+        keep = with_padding(keep, batch, queries, keys);
+    }
+    let keep = ops::expand(&keep, [batch, 1, queries, keys]);
+    drop((batch_range, head_range, query_range, key_range));
+    keep
+}
+
+/// `and_masks(causal, padding_mask_function)`.
+fn with_padding(causal: Tensor, batch: u64, queries: u64, keys: u64) -> Tensor {
+    let device = causal.device().clone();
+    let all = ops::new_tensor(&device, "new_ones", [], Dtype::Bool);
+    let first = ops::new_tensor(&device, "bitwise_and", causal.shape().clone(), Dtype::Bool);
+    drop(all);
+    drop(causal);
+    let looked_up = ops::new_tensor(&device, "index", [batch, 1, 1, keys], Dtype::Bool);
+    let both = ops::new_tensor(&device, "bitwise_and", [batch, 1, queries, keys], Dtype::Bool);
+    drop(looked_up);
+    drop(first);
+    both
+}
+
+fn shifted_range(device: &Device, length: u64) -> Tensor {
+    ops::add_scalar(ops::new_tensor(device, "arange", [length], Dtype::I64))
+}
+
+/// `eager_mask`: `torch.where(mask, 0, lowest)`.
+fn bias_mask(keep: Tensor, dtype: Dtype) -> Tensor {
+    let device = keep.device().clone();
+    let zero = ops::new_tensor(&device, "zeros", [], dtype);
+    let lowest = ops::new_tensor(&device, "scalar_tensor", [], dtype);
+    let bias = ops::plain_ternary("where", &[&keep], dtype);
+    drop(lowest);
+    drop(zero);
+    bias
+}

@@ -1,0 +1,279 @@
+//! `scaled_dot_product_attention`: which kernel PyTorch takes, what it keeps, what it needs.
+
+use brimful_units::{Dtype, Shape};
+
+use super::{grads, new_tensor, saved};
+use crate::autocast::to_lower;
+use crate::autograd::{Grads, record};
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// The kernels that PyTorch chooses from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Flash,
+    MemoryEfficient,
+}
+
+/// `scaled_dot_product_attention(q, k, v, is_causal, enable_gqa)` without a mask; `[B, heads, S, D]`.
+///
+/// Half precision goes to flash attention on compute capability 8.0 and later, everything else to
+/// the memory-efficient kernel (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
+pub(crate) fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> Tensor {
+    let (v, k, q) = (to_lower(v), to_lower(k), to_lower(q));
+    let _op = q.device().op("scaled_dot_product_attention");
+    match kernel_for(&q) {
+        Kernel::Flash => flash(&q, &k, &v, dropout),
+        Kernel::MemoryEfficient => memory_efficient(&q, &k, &v, dropout, None),
+    }
+}
+
+/// As [`scaled_dot_product_attention`], with a boolean mask `[B, 1, S, S]`: the memory-efficient
+/// kernel, with a bias made of the mask that each call keeps for itself.
+pub(crate) fn masked_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, dropout: f64) -> Tensor {
+    let (v, k, q) = (to_lower(v), to_lower(k), to_lower(q));
+    let _op = q.device().op("scaled_dot_product_attention");
+    let bias = bias_of(mask, q.dtype());
+    memory_efficient(&q, &k, &v, dropout, Some(bias))
+}
+
+/// `convert_boolean_attn_mask` and `pad_bias`: a float mask whose rows are a multiple of 8 wide.
+fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
+    let device = mask.device();
+    let bias = {
+        let _op = device.op("where");
+        super::plain_ternary("where", &[mask], dtype)
+    };
+    let width = mask.last(0);
+    if width % 16 == 0 {
+        return bias;
+    }
+    let padded: Shape = mask.shape().dims()[..mask.rank() - 1]
+        .iter()
+        .copied()
+        .chain([width.next_multiple_of(16)])
+        .collect();
+    new_tensor(device, "constant_pad_nd", padded, dtype)
+}
+
+fn kernel_for(q: &Tensor) -> Kernel {
+    let half = matches!(q.dtype(), Dtype::F16 | Dtype::Bf16);
+    let ampere = q.device().properties().compute_capability >= (8, 0);
+    if half && ampere && q.last(0) <= 256 { Kernel::Flash } else { Kernel::MemoryEfficient }
+}
+
+/// The sizes of an attention call.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: u64,
+    heads: u64,
+    kv_heads: u64,
+    queries: u64,
+    keys: u64,
+    width: u64,
+}
+
+impl Sizes {
+    fn of(q: &Tensor, k: &Tensor) -> Sizes {
+        Sizes {
+            batch: q.dim(0),
+            heads: q.dim(1),
+            kv_heads: k.dim(1),
+            queries: q.dim(2),
+            keys: k.dim(2),
+            width: q.dim(3),
+        }
+    }
+
+    /// A result in the kernel's order `[B, S, heads, D]`, seen as `[B, heads, S, D]`.
+    fn output(&self, device: &Device, heads: u64, tokens: u64, dtype: Dtype) -> Tensor {
+        let out = Tensor::empty(device, [self.batch, tokens, heads, self.width], dtype);
+        heads_first(&out)
+    }
+}
+
+/// `[B, S, heads, D]` seen as `[B, heads, S, D]`, as the kernels return it: not a view to autograd.
+fn heads_first(x: &Tensor) -> Tensor {
+    let swapped = |d: &Shape| Shape::from([d[0], d[2], d[1], d[3]]);
+    x.unsafe_view_as(swapped(x.shape()), swapped(x.strides()))
+}
+
+// ---------------------------------------------------------------- flash
+
+/// `_flash_attention_forward` (aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp).
+fn flash(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> Tensor {
+    let device = q.device().clone();
+    let _op = device.op("_flash_attention_forward");
+    let mut sizes = Sizes::of(q, k);
+    // One query of a grouped head runs as that many queries of the shared head.
+    let grouped = sizes.heads / sizes.kv_heads.max(1);
+    if sizes.queries == 1 && grouped > 1 && dropout == 0.0 {
+        (sizes.queries, sizes.heads) = (grouped, sizes.kv_heads);
+    }
+    let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32);
+    let splits = if dropout == 0.0 { split_accumulators(&device, &sizes) } else { None };
+    let seed = Tensor::empty(&device, [2], Dtype::U64);
+    let unused = Tensor::empty(&device, [], Dtype::U64);
+    let seed = if dropout > 0.0 { Tensor::empty(&device, [2], Dtype::U64) } else { seed };
+    drop(splits);
+    let out = if q.dim(2) == 1 { out.unsafe_view_as(q.shape().clone(), one_query_strides(q)) } else { out };
+    let kept = || {
+        saved![Some(k.clone()), Some(q.clone()), Some(v.clone()), Some(lse), Some(out.detach()), Some(seed), Some(unused)]
+    };
+    record(&out, "ScaledDotProductFlashAttentionBackward0", &[q, k, v], kept, |call| {
+        flash_backward(call.saved(1), call.saved(0), call.saved(4), call.grad())
+    });
+    out
+}
+
+fn one_query_strides(q: &Tensor) -> Shape {
+    crate::tensor::contiguous_strides(q.shape())
+}
+
+/// The partial results where the keys are split over thread blocks to fill the GPU
+/// (`set_params_splitkv`).
+fn split_accumulators(device: &Device, sizes: &Sizes) -> Option<(Tensor, Tensor)> {
+    let block = match sizes.width {
+        0..=64 => 256,
+        65..=128 => 128,
+        _ => 64,
+    };
+    let work = sizes.batch.saturating_mul(sizes.heads).saturating_mul(sizes.queries.div_ceil(64));
+    let splits = split_count(work, device.properties().multiprocessors * 2, sizes.keys.div_ceil(block));
+    (splits > 1).then(|| {
+        let rows = [splits, sizes.batch, sizes.heads, sizes.queries];
+        let lse = Tensor::empty(device, rows, Dtype::F32);
+        let width = rounded_width(sizes.width);
+        (lse, Tensor::empty(device, [rows[0], rows[1], rows[2], rows[3], width], Dtype::F32))
+    })
+}
+
+/// `num_splits_heuristic`: the fewest splits within 85 % of the best occupancy.
+fn split_count(work: u64, slots: u64, key_blocks: u64) -> u64 {
+    const MOST: u64 = 128;
+    if work as f32 >= 0.8 * slots as f32 {
+        return 1;
+    }
+    let most = MOST.min(slots).min(key_blocks);
+    let eligible = |n: u64| n == 1 || key_blocks.div_ceil(n) != key_blocks.div_ceil(n - 1);
+    let efficiency = |n: u64| {
+        let waves = (work * n) as f32 / slots as f32;
+        waves / waves.ceil()
+    };
+    let best = (1..=most).filter(|n| eligible(*n)).map(efficiency).fold(0.0, f32::max);
+    (1..=most).find(|n| eligible(*n) && efficiency(*n) >= 0.85 * best).unwrap_or(1)
+}
+
+/// The head's width as the flash kernels pad it.
+fn rounded_width(width: u64) -> u64 {
+    if width <= 192 { width.next_multiple_of(32) } else { 256 }
+}
+
+/// `_flash_attention_backward`: gradients, the row sums, an fp32 accumulator for the queries'
+/// gradient, and per query head gradients of shared keys and values before they are summed.
+fn flash_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
+    let device = q.device().clone();
+    let _op = device.op("_flash_attention_backward");
+    let sizes = Sizes::of(q, k);
+    let order = |x: &Tensor| super::contiguous(super::transpose(x, 1, 2));
+    let (grad, out) = (order(grad), order(out));
+    let q_grad = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let k_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let v_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let rows = sizes.queries.next_multiple_of(128);
+    let row_sums = Tensor::empty(&device, [sizes.batch, sizes.heads, rows], Dtype::F32);
+    let accumulator =
+        Tensor::empty(&device, [sizes.batch, rows, sizes.heads, rounded_width(sizes.width)], Dtype::F32);
+    let expanded = (sizes.heads != sizes.kv_heads).then(|| {
+        let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
+        (k, sizes.output(&device, sizes.heads, sizes.keys, q.dtype()))
+    });
+    if let Some((k, v)) = expanded {
+        drop(v);
+        drop(k);
+    }
+    drop(accumulator);
+    drop(row_sums);
+    drop((out, grad));
+    grads![Some(q_grad), Some(k_grad), Some(v_grad)]
+}
+
+// ---------------------------------------------------------------- memory-efficient
+
+/// `_efficient_attention_forward` (aten/src/ATen/native/transformers/cuda/attention.cu).
+fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Option<Tensor>) -> Tensor {
+    let device = q.device().clone();
+    let _op = device.op("_efficient_attention_forward");
+    let sizes = Sizes::of(q, k);
+    let needs_grad =
+        device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
+    let seed = (dropout == 0.0).then(|| {
+        let seed = Tensor::empty(&device, [], Dtype::I64);
+        (seed, Tensor::empty(&device, [], Dtype::I64))
+    });
+    let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let lse_rows = if needs_grad { sizes.queries.next_multiple_of(32) } else { 0 };
+    let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
+    let (seed, offset) = seed.unzip();
+    let kept = || {
+        saved![bias, Some(k.clone()), Some(q.clone()), Some(v.clone()), Some(lse), Some(out.detach()), offset, seed]
+    };
+    record(&out, "ScaledDotProductEfficientAttentionBackward0", &[q, k, v], kept, |call| {
+        memory_efficient_backward(call.saved(2), call.saved(1), call.saved(5), call.grad())
+    });
+    out
+}
+
+/// `_efficient_attention_backward`.
+fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
+    let device = q.device().clone();
+    let _op = device.op("_efficient_attention_backward");
+    let sizes = Sizes::of(q, k);
+    let q_grad = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let k_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let v_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let expanded = (sizes.heads != sizes.kv_heads).then(|| {
+        let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
+        (k, sizes.output(&device, sizes.heads, sizes.keys, q.dtype()))
+    });
+    let delta = row_sums(out, grad, &sizes);
+    let workspace = query_accumulator(&device, &sizes, q.dtype());
+    drop(delta);
+    drop(workspace);
+    if let Some((k, v)) = expanded {
+        drop(v);
+        drop(k);
+    }
+    grads![Some(q_grad), Some(k_grad), Some(v_grad)]
+}
+
+/// `(grad.to(float) * out.to(float)).sum(-1).transpose(-2, -1).contiguous()` in the kernel's order.
+fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
+    let tokens_first = |x: &Tensor| super::transpose(x, 1, 2);
+    let grad = super::to(tokens_first(grad), Dtype::F32);
+    let out = super::to(tokens_first(out), Dtype::F32);
+    let product = super::mul(&grad, &out);
+    drop((grad, out));
+    let sums = super::reduce_last(&product);
+    let shape = [sizes.batch, sizes.heads, sizes.queries];
+    let delta = new_tensor(sums.device(), "clone", shape, Dtype::F32);
+    drop(sums);
+    drop(product);
+    delta
+}
+
+/// The fp32 kernels accumulate the queries' gradient in tiles with a lock in front of each
+/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h); the half-precision ones keep it
+/// in registers. Tile sizes observed on compute capability 8.0 and 9.0 with torch 2.15.
+fn query_accumulator(device: &Device, sizes: &Sizes, dtype: Dtype) -> Option<Tensor> {
+    const LOCK: u64 = 16;
+    if dtype != Dtype::F32 {
+        return None;
+    }
+    let rows = if sizes.width <= 64 { 64 } else { 128 };
+    let tile = rows * 64 * 4 + LOCK;
+    let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(64));
+    let bytes = device.mul(device.mul(sizes.batch * sizes.heads, tiles), tile);
+    Some(Tensor::empty(device, [bytes], Dtype::U8))
+}

@@ -1,0 +1,87 @@
+use std::borrow::Borrow;
+
+use brimful_units::{Dtype, Shape};
+
+use super::{grads, new_tensor, saved, scan_scratch, sort_scratch, unique_scratch};
+use crate::autograd::record;
+use crate::tensor::Tensor;
+
+/// `embedding(indices, weight)`.
+pub(crate) fn embedding(weight: &Tensor, indices: impl Borrow<Tensor>) -> Tensor {
+    let out = {
+        let indices = indices.borrow();
+        let device = weight.device();
+        let _op = device.op("index_select");
+        let width = weight.dim(1);
+        let shape: Shape = indices.shape().dims().iter().copied().chain([width]).collect();
+        let flat = Tensor::empty(device, [indices.numel(), width], weight.dtype());
+        let out = flat.unsafe_view_as(shape.clone(), crate::tensor::contiguous_strides(&shape));
+        drop(flat);
+        let rows = weight.dim(0);
+        record(&out, "EmbeddingBackward0", &[weight], || saved![Some(indices.clone())], move |call| {
+            grads![Some(embedding_backward(call.grad(), call.saved(0), rows))]
+        });
+        out
+    };
+    drop(indices);
+    out
+}
+
+/// Above this many tokens the gradient is summed by sorted indices
+/// (`embedding_dense_backward_cuda` in aten/src/ATen/native/cuda/Embedding.cu).
+const SORT_ABOVE: u64 = 3072;
+/// Tokens per partial sum (`NROWS_PER_THREAD` in EmbeddingBackwardKernel.cu).
+const TOKENS_PER_PARTIAL: u64 = 10;
+
+fn embedding_backward(grad: &Tensor, indices: &Tensor, rows: u64) -> Tensor {
+    let device = grad.device();
+    let _op = device.op("embedding_dense_backward");
+    let make = || Tensor::empty(device, [rows, grad.last(0)], grad.dtype());
+    let tokens = indices.numel();
+    if tokens <= SORT_ABOVE {
+        return make();
+    }
+    let whole = |shape: &Shape| Tensor::empty(device, shape.clone(), INDEX);
+    let flat = Shape::from([tokens]);
+    let sorted = whole(indices.shape());
+    let original = whole(indices.shape());
+    let range = new_tensor(device, "arange", flat.clone(), INDEX);
+    let bits = u64::from(u64::BITS - rows.leading_zeros());
+    device.kernel_buffer(sort_scratch(device, tokens, bits));
+    drop(range);
+    let out = make();
+    sum_by_segments(grad, tokens, rows);
+    drop(original);
+    drop(sorted);
+    out
+}
+
+/// `embedding_backward_cuda_kernel`: segments of equal indices, parts of segments, partial sums.
+fn sum_by_segments(grad: &Tensor, tokens: u64, rows: u64) {
+    let device = grad.device();
+    let integers = |count: u64| Tensor::empty(device, [count], INDEX);
+    let single = || Tensor::empty(device, [], INDEX);
+    let most_segments = tokens.min(rows);
+    let offsets = integers(tokens);
+    let segments = single();
+    let unique = device.hold_kernel_buffer(device.mul(tokens, 8));
+    device.kernel_buffer(unique_scratch(device, tokens));
+    drop(unique);
+    let partials = integers(most_segments);
+    let partial_offsets = integers(most_segments);
+    device.kernel_buffer(scan_scratch(most_segments));
+    let partial_count = single();
+    let most_partials = tokens / TOKENS_PER_PARTIAL + most_segments;
+    let starts = integers(most_partials);
+    let sums = Tensor::empty(device, [most_partials, grad.last(0)], Dtype::F32);
+    drop(sums);
+    drop(starts);
+    drop(partial_count);
+    drop(partial_offsets);
+    drop(partials);
+    drop(segments);
+    drop(offsets);
+}
+
+/// The dtype of token indices.
+pub(crate) const INDEX: Dtype = Dtype::I64;

@@ -1,0 +1,24 @@
+use super::{grads, saved};
+use crate::autograd::record;
+use crate::tensor::Tensor;
+
+/// `cross_entropy(logits, target)` of two-dimensional logits: log-softmax, then the negative
+/// log-likelihood with the number of targets as a second output.
+pub(crate) fn cross_entropy(logits: &Tensor, target: &Tensor) -> Tensor {
+    let _op = logits.device().op("cross_entropy_loss");
+    let log_probabilities = super::log_softmax(logits);
+    nll_loss(&log_probabilities, target)
+}
+
+fn nll_loss(x: &Tensor, target: &Tensor) -> Tensor {
+    let _op = x.device().op("nll_loss_forward");
+    let loss = Tensor::empty(x.device(), [], x.dtype());
+    let total_weight = Tensor::empty(x.device(), [], x.dtype());
+    let kept = || saved![Some(x.clone()), Some(target.clone()), Some(total_weight.clone())];
+    record(&loss, "NllLossBackward0", &[x], kept, |call| {
+        let x = call.saved(0);
+        let _op = x.device().op("nll_loss_backward");
+        grads![Some(Tensor::empty(x.device(), x.shape().clone(), x.dtype()))]
+    });
+    loss
+}

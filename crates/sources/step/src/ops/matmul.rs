@@ -1,0 +1,165 @@
+use std::borrow::Borrow;
+
+use brimful_units::Shape;
+
+use super::iterator::broadcast;
+use super::{grads, reshape, saved, t, transpose, unsafe_view, view};
+use crate::autocast::to_lower;
+use crate::autograd::{Recording, begin, record};
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// `F.linear(x, weight, bias)`: autocast converts bias, weight and input, last argument first.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let bias = bias.map(to_lower);
+    let weight = to_lower(weight);
+    let x = to_lower(x);
+    let out_shape: Shape =
+        x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(0)]).collect();
+    let rows = x.numel() / x.last(0).max(1);
+    match bias {
+        None => {
+            let transposed = t(&weight);
+            let product = mm(&flat(&x, rows), &transposed);
+            drop(transposed);
+            unsafe_view(product, out_shape)
+        }
+        Some(bias) => {
+            let flat = reshape(&x, [rows, x.last(0)]);
+            let product = addmm(&bias, &flat, &t(&weight));
+            view(&product, out_shape)
+        }
+    }
+}
+
+fn flat(x: &Tensor, rows: u64) -> Tensor {
+    if x.rank() == 2 { x.clone() } else { reshape_as_view(x, [rows, x.last(0)]) }
+}
+
+/// `matmul` folds a batch of matrices times a matrix with `view` where it can.
+fn reshape_as_view(x: &Tensor, shape: [u64; 2]) -> Tensor {
+    if x.is_contiguous() { view(x, shape) } else { reshape(x, shape) }
+}
+
+/// transformers' `Conv1D`: `addmm(bias, x, weight)` with the weight as `[in, out]`.
+pub(crate) fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let out_shape: Shape =
+        x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(1)]).collect();
+    let flat = view(x, [x.numel() / x.last(0).max(1), x.last(0)]);
+    let weight = to_lower(weight);
+    let flat = to_lower(&flat);
+    let bias = to_lower(bias);
+    let product = addmm(&bias, &flat, &weight);
+    drop((bias, flat, weight));
+    view(&product, out_shape)
+}
+
+/// `torch.mm(a, b)`.
+pub(crate) fn mm(a: &Tensor, b: &Tensor) -> Tensor {
+    let device = a.device();
+    let _op = device.op("mm");
+    let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
+    let (a_like, b_like) = (Layout::of(a), Layout::of(b));
+    let recording = begin("MmBackward0", &[a, b], kept, move |call| {
+        let b_grad = call.want(1, || right_gradient(call.grad(), call.saved(1), &b_like));
+        grads![call.want(0, || left_gradient(call.grad(), call.saved(0), &a_like)), b_grad]
+    });
+    let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
+    gemm_workspace(device);
+    finish(recording, &out);
+    out
+}
+
+/// Whether a matrix is column-major: its gradient is then computed transposed.
+struct Layout {
+    column_major: bool,
+}
+
+impl Layout {
+    fn of(x: &Tensor) -> Layout {
+        Layout { column_major: x.strides()[0] == 1 && x.strides()[1] == x.dim(0) }
+    }
+}
+
+/// `mm_mat1_grad` in torch/csrc/autograd/FunctionsManual.cpp.
+fn left_gradient(grad: &Tensor, b: &Tensor, layout: &Layout) -> Tensor {
+    if layout.column_major { t(&mm(b, &t(grad))) } else { mm(grad, &t(b)) }
+}
+
+/// `mm_mat2_grad` in torch/csrc/autograd/FunctionsManual.cpp.
+fn right_gradient(grad: &Tensor, a: &Tensor, layout: &Layout) -> Tensor {
+    if layout.column_major { t(&mm(&t(grad), a)) } else { mm(&t(a), grad) }
+}
+
+/// `torch.addmm(bias, a, b)` through cuBLASLt, whose epilogue adds the bias.
+pub(crate) fn addmm(bias: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
+    let device = a.device();
+    let _op = device.op("addmm");
+    let kept = || saved![b.requires_grad().then(|| a.clone()), a.requires_grad().then(|| b.clone())];
+    let (a_like, b_like) = (Layout::of(a), Layout::of(b));
+    let recording = begin("AddmmBackward0", &[bias, a, b], kept, move |call| {
+        let a_grad = call.want(1, || left_gradient(call.grad(), call.saved(1), &a_like));
+        let b_grad = call.want(2, || right_gradient(call.grad(), call.saved(0), &b_like));
+        grads![call.want(0, || call.grad().clone()), a_grad, b_grad]
+    });
+    let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
+    let through_lt = bias.rank() == 1 && bias.is_contiguous() && b.dim(0) > 1 && b.dim(1) > 1;
+    if through_lt { lt_workspace(device) } else { gemm_workspace(device) }
+    finish(recording, &out);
+    out
+}
+
+/// `torch.bmm(a, b)`.
+pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
+    let device = a.device();
+    let _op = device.op("bmm");
+    let out = Tensor::empty(device, [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
+    gemm_workspace(device);
+    let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
+    record(&out, "BmmBackward0", &[a, b], kept, |call| {
+        let b_grad = call.want(1, || bmm(&transpose(call.saved(1), 1, 2), call.grad()));
+        grads![call.want(0, || bmm(call.grad(), &transpose(call.saved(0), 1, 2))), b_grad]
+    });
+    out
+}
+
+/// `torch.matmul(a, b)` of batched matrices: both become three-dimensional, with a copy where
+/// their memory order does not allow a view.
+pub(crate) fn matmul(a: &Tensor, b: impl Borrow<Tensor>) -> Tensor {
+    let (b, a) = (to_lower(b.borrow()), to_lower(a));
+    let batch = |x: &Tensor| -> Shape { x.shape().dims()[..x.rank() - 2].iter().copied().collect() };
+    let batches = broadcast(&batch(&a), &batch(&b));
+    let count = batches.dims().iter().fold(1, |n, d| a.device().mul(n, *d));
+    let folded = |x: &Tensor| {
+        let shape: Shape = batches.dims().iter().copied().chain([x.last(1), x.last(0)]).collect();
+        let expanded = if x.shape() == &shape { x.clone() } else { super::expand(x, shape) };
+        reshape(&expanded, [count, x.last(1), x.last(0)])
+    };
+    let out_shape: Shape = batches.dims().iter().copied().chain([a.last(1), b.last(0)]).collect();
+    let left = folded(&a);
+    let right = folded(&b);
+    drop((a, b));
+    let product = bmm(&left, &right);
+    unsafe_view(product, out_shape)
+}
+
+fn finish(recording: Option<Recording>, out: &Tensor) {
+    if let Some(recording) = recording {
+        recording.finish(&[out]);
+    }
+}
+
+/// cuBLAS's workspace, taken from the allocator around each call
+/// (`getChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp, torch 2.15).
+fn gemm_workspace(device: &Device) {
+    const HOPPER_AND_LATER: u64 = 4096 * 1024 * 8;
+    const EARLIER: u64 = 4096 * 1024 * 2 + 16 * 1024 * 8;
+    let hopper = device.properties().compute_capability.0 >= 9;
+    device.kernel_buffer(if hopper { HOPPER_AND_LATER } else { EARLIER });
+}
+
+/// cuBLASLt's workspace (`_getWorkspaceSize` in aten/src/ATen/cuda/CUDABlas.cpp, torch 2.15).
+fn lt_workspace(device: &Device) {
+    const BYTES: u64 = 1024 * 1024;
+    device.kernel_buffer(BYTES);
+}

@@ -1,0 +1,47 @@
+//! The ATen ops that the models use, one small function each: the output's memory, what autograd
+//! saves, the kernel's own buffers. Each mirrors the CUDA build of PyTorch 2.15; the upstream
+//! function is named where the rule is not obvious.
+//!
+//! An argument is taken by value where Python passes a temporary, by reference where a name holds
+//! it: a temporary dies at the end of the op, left operand first, as CPython drops it.
+
+mod attention;
+mod convert;
+mod dropout;
+mod elementwise;
+mod embedding;
+mod factory;
+mod foreach;
+mod iterator;
+mod loss;
+mod matmul;
+mod norm;
+mod reduce;
+mod scratch;
+mod softmax;
+mod view;
+
+pub(crate) use attention::*;
+pub(crate) use convert::*;
+pub(crate) use dropout::*;
+pub(crate) use elementwise::*;
+pub(crate) use embedding::*;
+pub(crate) use factory::*;
+pub(crate) use foreach::*;
+pub(crate) use loss::*;
+pub(crate) use matmul::*;
+pub(crate) use norm::*;
+pub(crate) use reduce::*;
+use scratch::*;
+pub(crate) use softmax::*;
+pub(crate) use view::*;
+
+/// What a node saves, in the order in which it is released.
+macro_rules! saved {
+    ($($tensor:expr),* $(,)?) => { smallvec::SmallVec::from_iter([$($tensor),*]) };
+}
+/// Gradients by input.
+macro_rules! grads {
+    ($($tensor:expr),* $(,)?) => { $crate::autograd::Grads::from_iter([$($tensor),*]) };
+}
+pub(crate) use {grads, saved};

@@ -1,0 +1,206 @@
+//! Reductions, and the staging buffer of those that spread over several thread blocks
+//! (`setReduceConfig` in aten/src/ATen/native/cuda/Reduce.cuh).
+
+use brimful_units::{Dtype, Shape};
+
+use super::{grads, saved};
+use crate::autograd::record;
+use crate::device::Device;
+use crate::tensor::{Dims, Tensor};
+
+/// `x.mean(-1, keepdim=True)` of a temporary.
+pub(crate) fn mean_last(x: Tensor) -> Tensor {
+    let out = reduced(&x, "mean", &[x.rank() - 1], x.dtype());
+    let whole = x.shape().clone();
+    record(&out, "MeanBackward1", &[&x], || saved![], move |call| {
+        let expanded = super::expand(call.grad(), whole.clone());
+        grads![Some(super::div_scalar(&expanded))]
+    });
+    out
+}
+
+/// `at::sum_to(x, shape)`: sums what broadcasting repeated; the tensor itself where nothing was.
+pub(crate) fn sum_to(x: Tensor, shape: &Shape) -> Tensor {
+    let leading = x.rank() - shape.rank();
+    let dims: Vec<usize> =
+        (0..x.rank()).filter(|at| *at < leading || (shape[at - leading] == 1 && x.dim(*at) != 1)).collect();
+    if dims.is_empty() {
+        return x;
+    }
+    let summed = reduced(&x, "sum", &dims, x.dtype());
+    drop(x);
+    if leading > 0 { super::view(&summed, shape.clone()) } else { summed }
+}
+
+/// `x.sum(-1)`, as the memory-efficient attention's backward takes it.
+pub(super) fn reduce_last(x: &Tensor) -> Tensor {
+    let kept = reduced(x, "sum", &[x.rank() - 1], x.dtype());
+    let shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().collect();
+    let strides = crate::tensor::contiguous_strides(&shape);
+    kept.unsafe_view_as(shape, strides)
+}
+
+/// A new tensor with the given dimensions reduced to one, and the kernel's staging buffer.
+pub(crate) fn reduced(x: &Tensor, op: &'static str, dims: &[usize], dtype: Dtype) -> Tensor {
+    let device = x.device();
+    let _op = device.op(op);
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    for at in dims {
+        shape[*at] = 1;
+    }
+    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), dtype);
+    let outputs = out.numel();
+    if outputs > 0 {
+        let along_fastest = reduces_fastest(x, dims);
+        let plan = Plan::new(device, x.dtype(), outputs, x.numel() / outputs, along_fastest);
+        plan.stage(device);
+    }
+    out
+}
+
+/// `x.sum()` and the like: everything into one value.
+pub(crate) fn reduced_to_scalar(x: &Tensor, op: &'static str, dtype: Dtype) -> Tensor {
+    let device = x.device();
+    let _op = device.op(op);
+    let out = Tensor::empty(device, [], dtype);
+    Plan::new(device, x.dtype(), 1, x.numel(), Along::Everything).stage(device);
+    out
+}
+
+/// Which dimensions a reduction runs along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Along {
+    /// Every one: the input is one contiguous run.
+    Everything,
+    /// The fastest one among others.
+    Fastest,
+    /// Only slower ones.
+    Slower,
+}
+
+fn reduces_fastest(x: &Tensor, dims: &[usize]) -> Along {
+    let sized = |at: &usize| x.dim(*at) > 1;
+    let kept: Vec<usize> = (0..x.rank()).filter(|at| !dims.contains(at) && sized(at)).collect();
+    let slowest_kept = kept.iter().map(|at| x.strides()[*at]).min();
+    let fastest = dims.iter().filter(|at| sized(at)).map(|at| x.strides()[*at]).min();
+    match (fastest, slowest_kept) {
+        (_, None) => Along::Everything,
+        (Some(reduced), Some(kept)) if reduced < kept => Along::Fastest,
+        _ => Along::Slower,
+    }
+}
+
+/// How a reduction is laid over threads and blocks.
+struct Plan {
+    outputs: u64,
+    block_width: u64,
+    output_vector: u64,
+    grid_x: u64,
+    blocks_per_output: u64,
+    /// Whether lanes of a warp share an output.
+    across_lanes: bool,
+}
+
+/// What every variant of the kernel has in common.
+const MAX_THREADS: u64 = 512;
+const WARP: u64 = 32;
+const VECTOR: u64 = 4;
+const MIN_VALUES_PER_THREAD: u64 = 16;
+const MAX_VALUES_PER_THREAD: u64 = 256;
+/// Reductions accumulate in 32 bits.
+const ACCUMULATOR_BYTES: u64 = 4;
+
+impl Plan {
+    fn new(device: &Device, _dtype: Dtype, outputs: u64, per_output: u64, along: Along) -> Plan {
+        let across_lanes = along != Along::Slower;
+        let (mut dim0, dim1) = if across_lanes { (per_output, outputs) } else { (outputs, per_output) };
+        let mut output_vector = 1;
+        if along == Along::Everything && dim0 > 128 {
+            dim0 /= VECTOR;
+        } else if along == Along::Slower {
+            output_vector = largest_divisor(outputs);
+            dim0 /= output_vector;
+        }
+        let (block_width, block_height) = block(dim0, dim1, MAX_THREADS / output_vector);
+        let mut step_input = if across_lanes { block_width } else { 1 };
+        let mut step_output = if across_lanes { 1 } else { block_width };
+        let values = |step: u64| per_output.div_ceil(step);
+        let split_warps = values(step_input) >= (block_height * 16).min(MAX_VALUES_PER_THREAD);
+        if split_warps { step_input *= block_height } else { step_output *= block_height }
+        let grid_x = (outputs / output_vector).div_ceil(step_output);
+        let target = device.properties().multiprocessors * (THREADS_PER_SM / (block_width * block_height));
+        let mut blocks_per_output = 1;
+        if split_warps && values(step_input) >= MAX_VALUES_PER_THREAD && grid_x <= target {
+            let filling = target.div_ceil(grid_x);
+            let most = values(step_input).div_ceil(MIN_VALUES_PER_THREAD);
+            let least = values(step_input).div_ceil(MAX_VALUES_PER_THREAD);
+            blocks_per_output = filling.min(most).max(least);
+        }
+        Plan { outputs, block_width, output_vector, grid_x, blocks_per_output, across_lanes }
+    }
+
+    /// Takes the staging buffer and the semaphores for the kernel's run.
+    fn stage(&self, device: &Device) {
+        if self.blocks_per_output <= 1 {
+            return;
+        }
+        let lanes = if self.across_lanes { 1 } else { self.block_width * self.output_vector };
+        let partials = device.mul(device.mul(ACCUMULATOR_BYTES * self.outputs, self.blocks_per_output), lanes);
+        let staging = device.hold_kernel_buffer(partials);
+        let semaphores = device.hold_kernel_buffer(4 * self.grid_x);
+        drop(semaphores);
+        drop(staging);
+    }
+}
+
+/// `maxThreadsPerMultiProcessor` of the data-centre chips.
+const THREADS_PER_SM: u64 = 2048;
+
+/// The widest vector of outputs that one thread can own.
+fn largest_divisor(outputs: u64) -> u64 {
+    [VECTOR, 2].into_iter().find(|n| outputs % n == 0).unwrap_or(1)
+}
+
+/// `set_block_dimension`.
+fn block(dim0: u64, dim1: u64, max_threads: u64) -> (u64, u64) {
+    let bounded = |n: u64| if n < max_threads { last_power_of_two(n) } else { max_threads };
+    let (dim0, dim1) = (bounded(dim0), bounded(dim1));
+    let width = dim0.min(WARP);
+    let height = dim1.min(max_threads / width);
+    (dim0.min(max_threads / height), height)
+}
+
+fn last_power_of_two(n: u64) -> u64 {
+    1 << (63 - n.max(1).leading_zeros())
+}
+
+/// `x.mean(dim)` without gradient.
+pub(crate) fn mean_along(x: &Tensor, dim: usize) -> Tensor {
+    reduced(x, "mean", &[dim], x.dtype())
+}
+
+/// `x.mean(dim, keepdim=True)` without gradient.
+pub(crate) fn mean_kept(x: &Tensor, dim: usize) -> Tensor {
+    reduced(x, "mean", &[dim], x.dtype())
+}
+
+/// `torch.sum` of a mask read as a number: the staging of its kernel.
+pub(crate) fn stage_sum(x: &Tensor) {
+    let device = x.device();
+    let _op = device.op("sum");
+    Plan::new(device, x.dtype(), 1, x.numel(), Along::Everything).stage(device);
+}
+
+/// `x.cumsum(-1)` of booleans: the sums, a copy as integers, and one row's scan buffer.
+pub(crate) fn cumsum_last(x: &Tensor) -> Tensor {
+    let device = x.device();
+    let _op = device.op("cumsum");
+    let out = Tensor::empty(device, x.shape().clone(), Dtype::I64);
+    let whole = super::new_tensor(device, "_to_copy", x.shape().clone(), Dtype::I64);
+    let rows = x.numel() / x.last(0).max(1);
+    if rows == 1 {
+        device.kernel_buffer(super::scan_scratch(x.last(0)));
+    }
+    drop(whole);
+    out
+}

@@ -1,0 +1,229 @@
+use std::borrow::Borrow;
+
+use brimful_units::{Dtype, Shape};
+use smallvec::SmallVec;
+
+use super::{grads, saved};
+use crate::autograd::record;
+use crate::tensor::{Dims, Tensor, contiguous_strides};
+
+/// The strides of a view with another shape, where one exists (`computeStride` in
+/// aten/src/ATen/TensorUtils.cpp).
+pub(super) fn view_strides(x: &Tensor, shape: &Shape) -> Option<Shape> {
+    if x.numel() == 0 {
+        return Some(contiguous_strides(shape));
+    }
+    let mut strides: Dims = SmallVec::from_elem(1, shape.rank());
+    let mut at = shape.rank();
+    if x.rank() == 0 {
+        return Some(strides.into_iter().collect());
+    }
+    let mut base = x.strides().last(0);
+    let (mut numel, mut view_numel) = (1u64, 1u64);
+    for dim in (0..x.rank()).rev() {
+        numel = numel.saturating_mul(x.dim(dim));
+        let chunk_ends =
+            dim == 0 || (x.dim(dim - 1) != 1 && x.strides()[dim - 1] != numel.saturating_mul(base));
+        if chunk_ends {
+            while at > 0 && (view_numel < numel || shape[at - 1] == 1) {
+                at -= 1;
+                strides[at] = view_numel.saturating_mul(base);
+                view_numel = view_numel.saturating_mul(shape[at]);
+            }
+            if view_numel != numel {
+                return None;
+            }
+            if dim > 0 {
+                base = x.strides()[dim - 1];
+                (numel, view_numel) = (1, 1);
+            }
+        }
+    }
+    (at == 0).then(|| strides.into_iter().collect())
+}
+
+/// `x.view(shape)`; the models only ask for views that exist.
+pub(crate) fn view(x: &Tensor, shape: impl Into<Shape>) -> Tensor {
+    let shape = shape.into();
+    let strides = view_strides(x, &shape).unwrap_or_else(|| contiguous_strides(&shape));
+    recorded_view(x, shape, strides, "ViewBackward0")
+}
+
+/// `_unsafe_view`: a view in all but bookkeeping, of a tensor that nobody else will use.
+pub(crate) fn unsafe_view(x: Tensor, shape: impl Into<Shape>) -> Tensor {
+    let shape = shape.into();
+    let strides = view_strides(&x, &shape).unwrap_or_else(|| contiguous_strides(&shape));
+    let out = x.unsafe_view_as(shape, strides);
+    record_reshape(&x, &out, "UnsafeViewBackward0");
+    out
+}
+
+/// `x.reshape(shape)`: a view where one exists, a copy otherwise.
+pub(crate) fn reshape(x: &Tensor, shape: impl Into<Shape>) -> Tensor {
+    let shape = shape.into();
+    match view_strides(x, &shape) {
+        Some(strides) => recorded_view(x, shape, strides, "ReshapeAliasBackward0"),
+        None => unsafe_view(clone_contiguous(x), shape),
+    }
+}
+
+fn recorded_view(x: &Tensor, shape: Shape, strides: Shape, node: &'static str) -> Tensor {
+    let out = x.view_as(shape, strides);
+    record_reshape(x, &out, node);
+    out
+}
+
+fn record_reshape(x: &Tensor, out: &Tensor, node: &'static str) {
+    let shape = x.shape().clone();
+    record(out, node, &[x], || saved![], move |call| grads![Some(reshape(call.grad(), shape.clone()))]);
+}
+
+/// `x.transpose(a, b)`.
+pub(crate) fn transpose(x: impl Borrow<Tensor>, a: usize, b: usize) -> Tensor {
+    let x = x.borrow();
+    let out = x.view_as(swapped(x.shape(), a, b), swapped(x.strides(), a, b));
+    record(&out, "TransposeBackward0", &[x], || saved![], move |call| {
+        grads![Some(transpose(call.grad(), a, b))]
+    });
+    out
+}
+
+fn swapped(dims: &Shape, a: usize, b: usize) -> Shape {
+    let mut dims: Dims = dims.dims().iter().copied().collect();
+    dims.swap(a, b);
+    dims.into_iter().collect()
+}
+
+/// `x.t()` of a matrix.
+pub(crate) fn t(x: &Tensor) -> Tensor {
+    let out = x.view_as(swapped(x.shape(), 0, 1), swapped(x.strides(), 0, 1));
+    record(&out, "TBackward0", &[x], || saved![], |call| grads![Some(t(call.grad()))]);
+    out
+}
+
+/// `x.unsqueeze(dim)`.
+pub(crate) fn unsqueeze(x: impl Borrow<Tensor>, dim: usize) -> Tensor {
+    let x = x.borrow();
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    let mut strides: Dims = x.strides().dims().iter().copied().collect();
+    let stride = if dim < x.rank() { shape[dim].saturating_mul(strides[dim]) } else { 1 };
+    shape.insert(dim, 1);
+    strides.insert(dim, stride);
+    let out = x.view_as(shape.into_iter().collect(), strides.into_iter().collect());
+    record(&out, "UnsqueezeBackward0", &[x], || saved![], move |call| grads![Some(squeeze(call.grad(), dim))]);
+    out
+}
+
+/// `x.squeeze(dim)` of a dimension of size 1.
+fn squeeze(x: &Tensor, dim: usize) -> Tensor {
+    let without = |dims: &Shape| -> Shape {
+        dims.dims().iter().enumerate().filter(|(at, _)| *at != dim).map(|(_, d)| *d).collect()
+    };
+    x.view_as(without(x.shape()), without(x.strides()))
+}
+
+/// `x.narrow(dim, start, length)`, recorded as the indexing `x[..., start:end]`.
+pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    shape[dim] = length;
+    let out = x.view_as(shape.into_iter().collect(), x.strides().clone());
+    let whole = x.shape().clone();
+    record(&out, "SliceBackward0", &[x], || saved![], move |call| {
+        let _op = call.grad().device().op("slice_backward");
+        grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+    });
+    out
+}
+
+/// A part of a tensor along a dimension, without a record.
+pub(super) fn narrow(x: &Tensor, dim: usize, length: u64) -> Tensor {
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    shape[dim] = length;
+    x.view_as(shape.into_iter().collect(), x.strides().clone())
+}
+
+/// `x.split(size, dim)` into equal parts; the backward concatenates.
+pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
+    let count = x.dim(dim) / size.max(1);
+    let parts: Vec<Tensor> = (0..count).map(|_| narrow(x, dim, size)).collect();
+    let outputs: Vec<&Tensor> = parts.iter().collect();
+    let whole = x.shape().clone();
+    crate::autograd::record_outputs(&outputs, "SplitBackward0", &[x], || saved![], move |call| {
+        let first = call.grads.iter().flatten().next().expect("a gradient arrived");
+        let _op = first.device().op("cat");
+        grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
+    });
+    parts
+}
+
+/// `x.expand(shape)`.
+pub(crate) fn expand(x: impl Borrow<Tensor>, shape: impl Into<Shape>) -> Tensor {
+    let x = x.borrow();
+    let shape = shape.into();
+    let missing = shape.rank() - x.rank();
+    let strides: Shape = (0..shape.rank())
+        .map(|dim| match dim.checked_sub(missing) {
+            Some(at) if x.dim(at) == shape[dim] => x.strides()[at],
+            _ => 0,
+        })
+        .collect();
+    let from = x.shape().clone();
+    let out = x.view_as(shape, strides);
+    record(&out, "ExpandBackward0", &[x], || saved![], move |call| {
+        grads![Some(super::sum_to(call.grad().clone(), &from))]
+    });
+    out
+}
+
+/// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
+pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
+    let device = parts[0].device();
+    let _op = device.op("cat");
+    let mut shape: Dims = parts[0].shape().dims().iter().copied().collect();
+    shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
+    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), parts[0].dtype());
+    let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
+    record(&out, "CatBackward0", parts, || saved![], move |call| {
+        let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
+        lengths.iter().enumerate().map(part).collect()
+    });
+    out
+}
+
+/// `x.clone()` in row-major order.
+pub(crate) fn clone_contiguous(x: &Tensor) -> Tensor {
+    let _op = x.device().op("clone");
+    let out = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
+    record(&out, "CloneBackward0", &[x], || saved![], |call| grads![Some(call.grad().clone())]);
+    out
+}
+
+/// `x.contiguous()`: the tensor itself where it is row-major.
+pub(crate) fn contiguous(x: impl Borrow<Tensor>) -> Tensor {
+    let out = {
+        let x = x.borrow();
+        if x.is_contiguous() { x.clone() } else { clone_contiguous(x) }
+    };
+    drop(x);
+    out
+}
+
+/// A copy of a gradient in the memory order of its variable (`clone_obey_contract`).
+pub(crate) fn clone_like(grad: &Tensor, variable: &Tensor) -> Tensor {
+    let _op = grad.device().op("clone");
+    let strides = if variable.is_non_overlapping_and_dense() {
+        variable.strides().clone()
+    } else {
+        contiguous_strides(grad.shape())
+    };
+    Tensor::empty_strided(grad.device(), grad.shape().clone(), strides, grad.dtype())
+}
+
+/// `torch.nn.functional.pad(x, (0, 1))` of integers: one more column.
+pub(crate) fn pad_last_by_one(x: &Tensor) -> Tensor {
+    let _op = x.device().op("constant_pad_nd");
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    let last = shape.len() - 1;
+    shape[last] = shape[last].saturating_add(1);
+    Tensor::empty(x.device(), shape.into_iter().collect::<Shape>(), Dtype::I64)
+}

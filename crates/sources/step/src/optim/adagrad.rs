@@ -1,0 +1,52 @@
+use super::{Implementation, Optimizer, state, with_gradients};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// `torch.optim.Adagrad` (torch/optim/adagrad.py): its sums exist from the constructor on.
+pub(crate) struct Adagrad {
+    parameters: Vec<Tensor>,
+    implementation: Implementation,
+    weight_decay: bool,
+    sums: Vec<Tensor>,
+}
+
+impl Adagrad {
+    pub fn new(parameters: Vec<Tensor>, implementation: Implementation, weight_decay: bool) -> Adagrad {
+        let sums = parameters.iter().map(|p| state(ops::like(p, "full_like", p.dtype()))).collect();
+        Adagrad { parameters, implementation, weight_decay, sums }
+    }
+
+    fn foreach(&self, grads: &[Tensor]) {
+        let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
+        let deviations = ops::foreach("_foreach_sqrt", &self.sums);
+        let numerators = (!self.weight_decay).then(|| ops::foreach("_foreach_mul", grads));
+        drop(decayed);
+        drop(deviations);
+        drop(numerators);
+    }
+
+    fn for_loop(&self, grads: &[Tensor]) {
+        let mut last: Option<(Option<Tensor>, Tensor)> = None;
+        for (sum, grad) in self.sums.iter().zip(grads) {
+            let decayed = self.weight_decay.then(|| ops::like(grad, "add", grad.dtype()));
+            let deviation = ops::plain_unary("sqrt", sum, sum.dtype());
+            last = Some((decayed, deviation));
+        }
+        drop(last);
+    }
+}
+
+impl Optimizer for Adagrad {
+    fn step(&mut self) {
+        let (_, grads) = with_gradients(&self.parameters);
+        match self.implementation {
+            Implementation::Foreach => self.foreach(&grads),
+            Implementation::ForLoop => self.for_loop(&grads),
+            Implementation::Fused => {}
+        }
+    }
+
+    fn supports_amp_scaling(&self) -> bool {
+        self.implementation == Implementation::Fused
+    }
+}

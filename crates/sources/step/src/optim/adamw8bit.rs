@@ -1,0 +1,56 @@
+use brimful_units::Dtype;
+
+use super::{Optimizer, state, with_gradients};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// bitsandbytes' `AdamW8bit` (bitsandbytes/optim/optimizer.py, 0.50): two 8-bit states with a
+/// scale per block of 256, and two code maps; tensors below 4096 elements keep fp32 states.
+pub(crate) struct AdamW8bit {
+    parameters: Vec<Tensor>,
+    states: Vec<Tensor>,
+}
+
+/// `min_8bit_size`.
+const SMALLEST_QUANTIZED: u64 = 4096;
+/// Elements under one scale.
+const BLOCK: u64 = 256;
+/// Entries of a code map.
+const CODES: u64 = 256;
+
+impl AdamW8bit {
+    pub fn new(parameters: Vec<Tensor>) -> AdamW8bit {
+        AdamW8bit { parameters, states: Vec::new() }
+    }
+
+    fn init(&mut self, p: &Tensor) {
+        let device = p.device();
+        if p.numel() < SMALLEST_QUANTIZED {
+            let full = |_| state(ops::like(p, "zeros_like", Dtype::F32));
+            self.states.extend((0..2).map(full));
+            return;
+        }
+        let quantized = |_| state(ops::like(p, "zeros_like", Dtype::U8));
+        self.states.extend((0..2).map(quantized));
+        let blocks = p.numel().div_ceil(BLOCK);
+        let scales = |_| state(ops::new_tensor(device, "zeros", [blocks], Dtype::F32));
+        self.states.extend((0..2).map(scales));
+    }
+}
+
+impl Optimizer for AdamW8bit {
+    fn step(&mut self) {
+        if !self.states.is_empty() {
+            return;
+        }
+        let (parameters, _) = with_gradients(&self.parameters);
+        if let Some(first) = parameters.first() {
+            let code = |_| state(ops::new_tensor(first.device(), "_to_copy", [CODES], Dtype::F32));
+            self.states.extend((0..2).map(code));
+        }
+        for p in &parameters {
+            self.init(p);
+        }
+    }
+}
+

@@ -1,0 +1,91 @@
+//! The optimizers: what their state and their temporaries take (torch/optim, transformers,
+//! bitsandbytes).
+
+mod adafactor;
+mod adagrad;
+mod adam;
+mod adamw8bit;
+mod rmsprop;
+mod sgd;
+mod transformers_adafactor;
+
+use brimful_jobs::{Optimizer as Choice, OptimizerKind};
+use brimful_trace::Category;
+
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// How torch walks over the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Implementation {
+    /// One kernel for many tensors, with lists of temporaries.
+    Foreach,
+    /// One kernel for everything, without temporaries.
+    Fused,
+    /// A Python loop over the parameters.
+    ForLoop,
+}
+
+impl Implementation {
+    /// `_default_to_fused_or_foreach` in torch/optim/optimizer.py: CUDA parameters get foreach
+    /// where nothing was asked for.
+    fn of(choice: &Choice) -> Implementation {
+        match (choice.fused, choice.foreach) {
+            (Some(true), _) => Implementation::Fused,
+            (_, Some(false)) | (Some(false), None) => Implementation::ForLoop,
+            _ => Implementation::Foreach,
+        }
+    }
+}
+
+/// An optimizer between its steps.
+pub(crate) trait Optimizer {
+    /// `optimizer.step()` over the parameters that have a gradient.
+    fn step(&mut self);
+
+    /// Whether it unscales gradients inside its own kernel (`_step_supports_amp_scaling`).
+    fn supports_amp_scaling(&self) -> bool {
+        false
+    }
+}
+
+/// Makes the optimizer for these parameters.
+pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimizer> {
+    let implementation = Implementation::of(choice);
+    match choice.kind {
+        OptimizerKind::Sgd { momentum, nesterov, weight_decay, .. } => {
+            Box::new(sgd::Sgd::new(parameters, implementation, momentum, nesterov, weight_decay))
+        }
+        OptimizerKind::Adam { amsgrad, weight_decay } => {
+            Box::new(adam::Adam::new(parameters, implementation, amsgrad, weight_decay))
+        }
+        OptimizerKind::AdamW { amsgrad } => Box::new(adam::Adam::new(parameters, implementation, amsgrad, false)),
+        OptimizerKind::Adagrad { weight_decay } => {
+            Box::new(adagrad::Adagrad::new(parameters, implementation, weight_decay))
+        }
+        OptimizerKind::RmsProp { momentum, centered, weight_decay } => {
+            Box::new(rmsprop::RmsProp::new(parameters, implementation, momentum, centered, weight_decay))
+        }
+        OptimizerKind::Adafactor => Box::new(adafactor::Adafactor::new(parameters, choice.foreach)),
+        OptimizerKind::TransformersAdafactor { beta1, relative_step, scale_parameter, weight_decay } => {
+            let options = transformers_adafactor::Options { beta1, relative_step, scale_parameter, weight_decay };
+            Box::new(transformers_adafactor::Adafactor::new(parameters, options))
+        }
+        OptimizerKind::AdamW8bit => Box::new(adamw8bit::AdamW8bit::new(parameters)),
+    }
+}
+
+/// The parameters that have a gradient, and the gradients.
+fn with_gradients(parameters: &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>) {
+    parameters.iter().filter_map(|p| p.grad().map(|grad| (p.clone(), grad))).unzip()
+}
+
+/// `torch.zeros_like(p)` as state.
+fn zeros_like_state(p: &Tensor) -> Tensor {
+    state(ops::zeros_like(p))
+}
+
+fn state(x: Tensor) -> Tensor {
+    x.categorize(Category::Optimizer);
+    x
+}

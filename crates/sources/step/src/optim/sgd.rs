@@ -1,0 +1,82 @@
+use super::{Implementation, Optimizer, state, with_gradients};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// `torch.optim.SGD` (torch/optim/sgd.py).
+pub(crate) struct Sgd {
+    parameters: Vec<Tensor>,
+    implementation: Implementation,
+    momentum: bool,
+    nesterov: bool,
+    weight_decay: bool,
+    momentum_buffers: Vec<Tensor>,
+}
+
+impl Sgd {
+    pub fn new(
+        parameters: Vec<Tensor>,
+        implementation: Implementation,
+        momentum: bool,
+        nesterov: bool,
+        weight_decay: bool,
+    ) -> Sgd {
+        Sgd { parameters, implementation, momentum, nesterov, weight_decay, momentum_buffers: Vec::new() }
+    }
+
+    fn foreach(&mut self, grads: Vec<Tensor>) {
+        let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", &grads));
+        let grads = decayed.as_ref().map_or(&grads[..], |list| &list.0);
+        if self.momentum && self.momentum_buffers.is_empty() {
+            self.momentum_buffers = grads.iter().map(first_buffer).collect();
+        }
+        // A decayed list is ours to add into; with nesterov and no decay a new one is made.
+        let _looking_ahead =
+            (self.momentum && self.nesterov && !self.weight_decay).then(|| ops::foreach("_foreach_add", grads));
+    }
+
+    fn for_loop(&mut self, grads: Vec<Tensor>) {
+        let first = self.momentum_buffers.is_empty();
+        let mut grad_before: Option<Tensor> = None;
+        for original in &grads {
+            let mut grad = original.clone();
+            if self.weight_decay {
+                grad = ops::like(&grad, "add", grad.dtype());
+            }
+            drop(grad_before.take());
+            if self.momentum {
+                if first {
+                    self.momentum_buffers.push(first_buffer(&grad));
+                }
+                if self.nesterov {
+                    grad = ops::like(&grad, "add", grad.dtype());
+                }
+            }
+            grad_before = Some(grad);
+        }
+    }
+}
+
+/// `torch.clone(grad).detach()`.
+fn first_buffer(grad: &Tensor) -> Tensor {
+    state(ops::like(grad, "clone", grad.dtype()))
+}
+
+impl Optimizer for Sgd {
+    fn step(&mut self) {
+        let (_, grads) = with_gradients(&self.parameters);
+        match self.implementation {
+            Implementation::Foreach => self.foreach(grads),
+            Implementation::ForLoop => self.for_loop(grads),
+            Implementation::Fused => {
+                if self.momentum && self.momentum_buffers.is_empty() {
+                    let empty = |grad: &Tensor| state(ops::like(grad, "empty_like", grad.dtype()));
+                    self.momentum_buffers = grads.iter().map(empty).collect();
+                }
+            }
+        }
+    }
+
+    fn supports_amp_scaling(&self) -> bool {
+        self.implementation == Implementation::Fused
+    }
+}

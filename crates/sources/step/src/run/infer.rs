@@ -1,0 +1,61 @@
+use brimful_jobs::{AttentionMask, Cache as CacheKind, Checkpointing, Infer};
+use brimful_models::Config;
+use brimful_trace::{Category, PhaseKind};
+use brimful_units::Dtype;
+
+use super::train::autocast_dtype;
+use crate::autocast::autocast;
+use crate::device::Device;
+use crate::models::{self, Cache, Inputs, Mode};
+use crate::nn::Builder;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// Loads the model, runs the prompt through it, then one token after the other.
+pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
+    device.begin_phase(PhaseKind::Load, "build");
+    let model = models::build(config, &Builder::new(device, job.precision));
+    device.empty_cache();
+    let mode = Mode {
+        attention: job.attention,
+        attention_mask: AttentionMask::None,
+        training: false,
+        checkpointing: Checkpointing::None,
+        use_cache: job.cache != CacheKind::None,
+    };
+    let _off = device.set_grad_enabled(false);
+    let _autocast = autocast_dtype(job.precision).map(|dtype| autocast(device, Some(dtype)));
+    device.begin_phase(PhaseKind::Data, "data");
+    let prompt = tokens(device, job.batch, job.sequence);
+    device.begin_phase(PhaseKind::Prefill, "prefill");
+    let layers = model.cache_layers().len();
+    let mut cache = match job.cache {
+        CacheKind::Dynamic => Some(Cache::dynamic(layers)),
+        CacheKind::Static { max_cache_len } => Some(Cache::fixed(layers, max_cache_len)),
+        CacheKind::None => None,
+    };
+    let mut held: Option<Tensor> = None;
+    let mut input = Some(prompt.clone());
+    for call in 0..=job.decode_steps {
+        if call > 0 {
+            device.begin_phase(PhaseKind::Decode, &format!("decode.{}", call - 1));
+            let next = tokens(device, job.batch, 1);
+            input = Some(next);
+        }
+        let Some(ids) = &input else { return };
+        let inputs =
+            Inputs { input_ids: ids, attention_mask: None, labels: None, logits_to_keep: job.logits_to_keep };
+        let outputs = model.forward(&inputs, &mode, cache.as_mut());
+        if let Some(cache) = &mut cache {
+            cache.advance(ids.last(0));
+        }
+        held = job.hold_outputs.then_some(outputs.logits);
+    }
+    drop(held);
+}
+
+fn tokens(device: &Device, batch: u64, length: u64) -> Tensor {
+    let ids = ops::new_tensor(device, "zeros", [batch, length], Dtype::I64);
+    ids.categorize(Category::Input);
+    ids
+}

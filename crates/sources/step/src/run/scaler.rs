@@ -1,0 +1,83 @@
+use brimful_units::Dtype;
+
+use crate::device::Device;
+use crate::ops;
+use crate::optim::Optimizer;
+use crate::tensor::Tensor;
+
+/// `torch.amp.GradScaler` (torch/amp/grad_scaler.py).
+#[derive(Default)]
+pub(super) struct GradScaler {
+    scale: Option<(Tensor, Tensor)>,
+    found_inf: Option<Tensor>,
+    unscaled: bool,
+}
+
+impl GradScaler {
+    /// `scaler.scale(loss)`: the scale and its growth tracker are made at the first call.
+    pub fn scale(&mut self, loss: &Tensor) -> Tensor {
+        let device = loss.device();
+        let (scale, _) = self.scale.get_or_insert_with(|| {
+            let scale = ops::new_tensor(device, "full", [1], Dtype::F32);
+            (scale, ops::new_tensor(device, "full", [1], Dtype::I32))
+        });
+        let scale = ops::view(scale, []);
+        ops::mul(loss, &scale)
+    }
+
+    /// `scaler.unscale_(optimizer)`.
+    pub fn unscale(&mut self, parameters: &[Tensor]) {
+        let Some(device) = parameters.first().map(|p| p.device().clone()) else { return };
+        let inverse = {
+            let wide = ops::new_tensor(&device, "_to_copy", [1], Dtype::F64);
+            let reciprocal = ops::new_tensor(&device, "reciprocal", [1], Dtype::F64);
+            drop(wide);
+            ops::to(reciprocal, Dtype::F32)
+        };
+        let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
+        self.found_inf = Some(unscale_with(&device, inverse, found_inf));
+        self.unscaled = true;
+    }
+
+    /// `scaler.step(optimizer)`.
+    pub fn step(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Tensor]) {
+        if optimizer.supports_amp_scaling() {
+            self.step_fused(optimizer, parameters);
+            return;
+        }
+        if !self.unscaled {
+            self.unscale(parameters);
+        }
+        optimizer.step();
+    }
+
+    /// The fused kernel unscales by itself: it is handed the scale and whether an infinity was
+    /// found (`_check_inf_per_device`, then `_maybe_opt_step` with `grad_scale`).
+    fn step_fused(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Tensor]) {
+        let Some(device) = parameters.first().map(|p| p.device().clone()) else { return };
+        if !self.unscaled {
+            let inverse = ops::new_tensor(&device, "full", [], Dtype::F32);
+            let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
+            self.found_inf = Some(unscale_with(&device, inverse, found_inf));
+        }
+        optimizer.step();
+    }
+
+    /// `scaler.update()`.
+    pub fn update(&mut self) {
+        self.found_inf = None;
+        self.unscaled = false;
+    }
+}
+
+/// `_amp_foreach_non_finite_check_and_unscale_` over copies of both factors on the gradients'
+/// device; gives back whether an infinity was found.
+fn unscale_with(device: &Device, inverse: Tensor, found_inf: Tensor) -> Tensor {
+    let scalar = || ops::new_tensor(device, "_to_copy", [], Dtype::F32);
+    let found_here = scalar();
+    let inverse_here = scalar();
+    drop(inverse_here);
+    drop(inverse);
+    drop(found_inf);
+    found_here
+}

@@ -1,0 +1,192 @@
+use brimful_jobs::{AttentionMask, Precision, Train};
+use brimful_models::Config;
+use brimful_trace::{Category, PhaseKind};
+use brimful_units::Dtype;
+
+use super::scaler::GradScaler;
+use crate::autocast::autocast;
+use crate::autograd::backward;
+use crate::device::Device;
+use crate::models::{self, CausalLm, Inputs, Mode};
+use crate::nn::Builder;
+use crate::ops;
+use crate::optim;
+use crate::tensor::Tensor;
+
+/// Autocast's dtype for a precision.
+pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
+    match precision {
+        Precision::AmpBf16 => Some(Dtype::Bf16),
+        Precision::AmpFp16 => Some(Dtype::F16),
+        Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => None,
+    }
+}
+
+/// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
+/// with the outputs dropped after the forward (unless held) and the batch after the backward.
+pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
+    device.begin_phase(PhaseKind::Load, "build");
+    let model = models::build(config, &Builder::new(device, job.precision));
+    device.empty_cache();
+    let mut steps = Loop {
+        device,
+        job,
+        mode: Mode {
+            attention: job.attention,
+            attention_mask: job.attention_mask,
+            training: true,
+            checkpointing: job.checkpointing,
+            use_cache: job.use_cache,
+        },
+        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, model.parameters())),
+        scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
+        parameters: model.parameters(),
+        model,
+        loss: None,
+        logits: None,
+    };
+    for step in 0..job.steps {
+        for micro in 0..job.accumulation {
+            steps.micro_step(step, micro);
+        }
+        steps.update(step);
+    }
+    steps.end();
+}
+
+struct Loop<'a> {
+    device: &'a Device,
+    job: &'a Train,
+    mode: Mode,
+    model: Box<dyn CausalLm>,
+    parameters: Vec<Tensor>,
+    optimizer: Option<Box<dyn optim::Optimizer>>,
+    scaler: Option<GradScaler>,
+    /// The loop's names `loss` and `outputs.logits`.
+    loss: Option<Tensor>,
+    logits: Option<Tensor>,
+}
+
+struct Batch {
+    input_ids: Tensor,
+    labels: Tensor,
+    attention_mask: Option<Tensor>,
+}
+
+impl Loop<'_> {
+    fn micro_step(&mut self, step: u64, micro: u64) {
+        self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
+        let batch = self.batch();
+        self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
+        self.forward(&batch);
+        self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
+        self.backward();
+        if !self.job.hold_outputs {
+            self.loss = None;
+        }
+        drop(batch.input_ids);
+        drop(batch.labels);
+        drop(batch.attention_mask);
+    }
+
+    fn batch(&self) -> Batch {
+        let shape = [self.job.batch, self.job.sequence];
+        let input = |op| {
+            let tensor = ops::new_tensor(self.device, op, shape, Dtype::I64);
+            tensor.categorize(Category::Input);
+            tensor
+        };
+        let input_ids = input("zeros");
+        let labels = input("clone");
+        let attention_mask = (self.job.attention_mask != AttentionMask::None).then(|| input("ones"));
+        Batch { input_ids, labels, attention_mask }
+    }
+
+    fn forward(&mut self, batch: &Batch) {
+        let autocast = autocast_dtype(self.job.precision).map(|dtype| autocast(self.device, Some(dtype)));
+        let inputs = Inputs {
+            input_ids: &batch.input_ids,
+            attention_mask: batch.attention_mask.as_ref(),
+            labels: Some(&batch.labels),
+            logits_to_keep: None,
+        };
+        let outputs = self.model.forward(&inputs, &self.mode, None);
+        self.loss = outputs.loss;
+        self.logits = Some(outputs.logits);
+        if !self.job.hold_outputs {
+            self.logits = None;
+        }
+        drop(autocast);
+        if self.job.accumulation > 1 {
+            self.loss = self.loss.take().map(ops::div_scalar);
+        }
+    }
+
+    fn backward(&mut self) {
+        let Some(loss) = self.loss.clone() else { return };
+        let root = match &mut self.scaler {
+            Some(scaler) => scaler.scale(&loss),
+            None => loss,
+        };
+        let ones = ops::like(&root, "ones_like", root.dtype());
+        backward(&root, ones.clone());
+        drop(ones);
+    }
+
+    fn update(&mut self, step: u64) {
+        let Some(optimizer) = &mut self.optimizer else { return };
+        let _off = self.device.set_grad_enabled(false);
+        if self.job.clip_grad_norm {
+            self.device.begin_phase(PhaseKind::Clip, &format!("it{step}.clip"));
+            if let Some(scaler) = &mut self.scaler {
+                scaler.unscale(&self.parameters);
+            }
+            clip_grad_norm(&self.parameters);
+        }
+        self.device.begin_phase(PhaseKind::Optimizer, &format!("it{step}.optimizer"));
+        match &mut self.scaler {
+            Some(scaler) => {
+                scaler.step(optimizer.as_mut(), &self.parameters);
+                scaler.update();
+            }
+            None => optimizer.step(),
+        }
+        self.device.begin_phase(PhaseKind::ZeroGrad, &format!("it{step}.zero_grad"));
+        for parameter in &self.parameters {
+            parameter.set_grad(None);
+        }
+    }
+
+    /// What the loop still holds is let go after the last phase.
+    fn end(mut self) {
+        self.logits = None;
+        self.loss = None;
+    }
+}
+
+/// `torch.nn.utils.clip_grad_norm_`.
+fn clip_grad_norm(parameters: &[Tensor]) {
+    let grads: Vec<Tensor> = parameters.iter().filter_map(Tensor::grad).collect();
+    let Some(first) = grads.first() else { return };
+    let device = first.device();
+    let norms = ops::foreach_norm(&grads);
+    let total = {
+        let stacked = ops::new_tensor(device, "cat", [grads.len() as u64], first.dtype());
+        let total = ops::reduced_to_scalar(&stacked, "linalg_vector_norm", first.dtype());
+        drop(stacked);
+        total
+    };
+    drop(norms);
+    let coefficient = {
+        let shifted = ops::plain_unary("add", &total, total.dtype());
+        let reciprocal = ops::plain_unary("reciprocal", &shifted, total.dtype());
+        let coefficient = ops::plain_unary("mul", &reciprocal, total.dtype());
+        drop(reciprocal);
+        drop(shifted);
+        coefficient
+    };
+    let clamped = ops::plain_unary("clamp", &coefficient, total.dtype());
+    drop(coefficient);
+    drop(clamped);
+    drop(total);
+}

@@ -1,0 +1,49 @@
+use brimful_jobs::{Job, Run};
+use brimful_trace::Trace;
+
+use crate::categories::categorize;
+use crate::device::{Device, Properties};
+use crate::run::{infer, train};
+
+/// The step could not be simulated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// A tensor of the job would have more than 2^64 bytes.
+    #[error("a tensor of this job exceeds 2^64 bytes; lower train.batch, train.sequence or the model's sizes")]
+    TooLarge,
+    /// The job asks for something that the step does not know.
+    #[error("{key} = {value} is not simulated; {cure}")]
+    Unsupported {
+        /// The key of the job.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What can be asked for instead.
+        cure: &'static str,
+    },
+}
+
+/// The GPU whose kernels' buffers are assumed where the job names none: an A100.
+const ASSUMED: Properties = Properties { compute_capability: (8, 0), multiprocessors: 108 };
+
+/// Executes the job on tensors without data and returns every allocation and free.
+///
+/// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay tells what the
+/// allocator makes of them.
+///
+/// # Errors
+/// [`StepError`] where the job is too large for 64 bits or asks for what is not known.
+pub fn simulate(job: &Job) -> Result<Trace, StepError> {
+    let properties = job.gpu.as_ref().map_or(ASSUMED, |gpu| Properties {
+        compute_capability: gpu.compute_capability,
+        multiprocessors: gpu.multiprocessors,
+    });
+    let device = Device::new(properties);
+    match &job.run {
+        Run::Train(run) => train(&device, &job.model, run),
+        Run::Infer(run) => infer(&device, &job.model, run),
+    }
+    let mut trace = device.finish().ok_or(StepError::TooLarge)?;
+    categorize(&mut trace, &job.model);
+    Ok(trace)
+}

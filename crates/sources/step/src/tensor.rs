@@ -1,0 +1,262 @@
+//! Tensors with a shape, strides, a dtype and a reference count, but no data.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use brimful_trace::{AllocationId, Category};
+use brimful_units::{Dtype, Shape};
+use smallvec::SmallVec;
+
+use crate::autograd::{AccumulateGrad, Edge, Node, Target};
+use crate::device::Device;
+
+/// A block of device memory: its birth allocates, its last drop frees.
+pub(crate) struct Storage {
+    device: Device,
+    block: Option<AllocationId>,
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Some(block) = self.block {
+            self.device.free(block);
+        }
+    }
+}
+
+/// A counted reference to a tensor, as Python and C++ hold it.
+#[derive(Clone)]
+pub(crate) struct Tensor(Rc<TensorImpl>);
+
+struct TensorImpl {
+    storage: Rc<Storage>,
+    shape: Shape,
+    strides: Shape,
+    dtype: Dtype,
+    /// A view keeps the tensor alive that it looks into (`DifferentiableViewMeta` in
+    /// torch/csrc/autograd/variable.h): its storage therefore counts as shared.
+    base: Option<Tensor>,
+    gradient_edge: RefCell<GradientEdge>,
+    grad: RefCell<Option<Tensor>>,
+}
+
+/// Where the gradient of a tensor goes.
+enum GradientEdge {
+    None,
+    /// The output of a recorded op.
+    Interior(Edge),
+    /// A parameter, or another tensor that collects its gradient in `.grad`.
+    Leaf(Option<Rc<AccumulateGrad>>),
+}
+
+pub(crate) type Dims = SmallVec<[u64; 5]>;
+
+/// Row-major strides.
+pub(crate) fn contiguous_strides(shape: &Shape) -> Shape {
+    let mut strides: Dims = SmallVec::from_elem(1, shape.rank());
+    for at in (0..shape.rank().saturating_sub(1)).rev() {
+        strides[at] = strides[at + 1].saturating_mul(shape[at + 1].max(1));
+    }
+    strides.into_iter().collect()
+}
+
+impl Tensor {
+    /// A new dense tensor in row-major order.
+    pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
+        let shape = shape.into();
+        let strides = contiguous_strides(&shape);
+        Tensor::empty_strided(device, shape, strides, dtype)
+    }
+
+    /// A new dense tensor with the given memory order.
+    pub fn empty_strided(device: &Device, shape: Shape, strides: Shape, dtype: Dtype) -> Tensor {
+        let block = device.alloc_tensor(&shape, dtype);
+        let storage = Rc::new(Storage { device: device.clone(), block });
+        Tensor::over(storage, shape, strides, dtype, None)
+    }
+
+    fn over(storage: Rc<Storage>, shape: Shape, strides: Shape, dtype: Dtype, base: Option<Tensor>) -> Tensor {
+        Tensor(Rc::new(TensorImpl {
+            storage,
+            shape,
+            strides,
+            dtype,
+            base,
+            gradient_edge: RefCell::new(GradientEdge::None),
+            grad: RefCell::new(None),
+        }))
+    }
+
+    /// A view with other dimensions; it keeps the viewed tensor alive.
+    pub fn view_as(&self, shape: Shape, strides: Shape) -> Tensor {
+        let base = self.0.base.clone().unwrap_or_else(|| self.clone());
+        Tensor::over(self.0.storage.clone(), shape, strides, self.0.dtype, Some(base))
+    }
+
+    /// The same memory under other dimensions, without being a view (`_unsafe_view`).
+    pub fn unsafe_view_as(&self, shape: Shape, strides: Shape) -> Tensor {
+        Tensor::over(self.0.storage.clone(), shape, strides, self.0.dtype, None)
+    }
+
+    /// The same memory, cut off from autograd.
+    pub fn detach(&self) -> Tensor {
+        self.unsafe_view_as(self.0.shape.clone(), self.0.strides.clone())
+    }
+
+    /// As [`Tensor::detach`], collecting a gradient of its own.
+    pub fn detach_requiring_grad(&self, requires_grad: bool) -> Tensor {
+        let out = self.detach();
+        if requires_grad {
+            out.require_grad();
+        }
+        out
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.0.storage.device
+    }
+
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
+    }
+
+    pub fn strides(&self) -> &Shape {
+        &self.0.strides
+    }
+
+    pub fn dtype(&self) -> Dtype {
+        self.0.dtype
+    }
+
+    pub fn rank(&self) -> usize {
+        self.0.shape.rank()
+    }
+
+    pub fn dim(&self, at: usize) -> u64 {
+        self.0.shape[at]
+    }
+
+    /// The dimension counted from the last.
+    pub fn last(&self, back: usize) -> u64 {
+        self.0.shape.last(back)
+    }
+
+    pub fn numel(&self) -> u64 {
+        self.0.shape.dims().iter().fold(1, |n, d| self.device().mul(n, *d))
+    }
+
+    pub fn is_contiguous(&self) -> bool {
+        let mut expected = 1u64;
+        for at in (0..self.rank()).rev() {
+            if self.dim(at) != 1 {
+                if self.strides()[at] != expected {
+                    return false;
+                }
+                expected = expected.saturating_mul(self.dim(at));
+            }
+        }
+        true
+    }
+
+    /// Whether the elements fill their memory without gaps or overlaps, in any order.
+    pub fn is_non_overlapping_and_dense(&self) -> bool {
+        let mut dims: SmallVec<[(u64, u64); 5]> =
+            (0..self.rank()).map(|at| (self.strides()[at], self.dim(at))).filter(|d| d.1 != 1).collect();
+        dims.sort_unstable();
+        let mut expected = 1u64;
+        dims.iter().all(|(stride, size)| {
+            let fits = *stride == expected;
+            expected = expected.saturating_mul(*size);
+            fits
+        })
+    }
+
+    /// Identity of the tensor object, for autocast's cache.
+    pub fn key(&self) -> *const () {
+        Rc::as_ptr(&self.0).cast()
+    }
+
+    pub fn is_view(&self) -> bool {
+        self.0.base.is_some()
+    }
+
+    /// Whether nobody else holds the tensor or its memory (`can_accumulate_inplace` in
+    /// torch/csrc/autograd/input_buffer.cpp).
+    pub fn is_sole_owner(&self) -> bool {
+        Rc::strong_count(&self.0) == 1 && Rc::strong_count(&self.0.storage) == 1
+    }
+
+    /// The number of holders of the tensor object.
+    pub fn use_count(&self) -> usize {
+        Rc::strong_count(&self.0)
+    }
+
+    pub fn requires_grad(&self) -> bool {
+        !matches!(*self.0.gradient_edge.borrow(), GradientEdge::None)
+    }
+
+    pub fn is_leaf(&self) -> bool {
+        !matches!(*self.0.gradient_edge.borrow(), GradientEdge::Interior(_))
+    }
+
+    /// Makes a leaf collect its gradient.
+    pub fn require_grad(&self) {
+        let mut edge = self.0.gradient_edge.borrow_mut();
+        if matches!(*edge, GradientEdge::None) {
+            *edge = GradientEdge::Leaf(None);
+        }
+    }
+
+    /// Makes this the `slot`-th output of a recorded op.
+    pub fn set_grad_fn(&self, node: Rc<Node>, slot: usize) {
+        *self.0.gradient_edge.borrow_mut() = GradientEdge::Interior(Edge { target: Target::Node(node), slot });
+    }
+
+    /// Where this tensor's gradient goes; `None` where it needs none.
+    pub fn edge(&self) -> Option<Edge> {
+        let mut edge = self.0.gradient_edge.borrow_mut();
+        match &mut *edge {
+            GradientEdge::None => None,
+            GradientEdge::Interior(edge) => Some(edge.clone()),
+            GradientEdge::Leaf(accumulate) => {
+                let node = accumulate.get_or_insert_with(|| Rc::new(AccumulateGrad::default())).clone();
+                node.attach(self);
+                Some(Edge { target: Target::Leaf(node), slot: 0 })
+            }
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Rc::downgrade(&self.0))
+    }
+
+    pub fn grad(&self) -> Option<Tensor> {
+        self.0.grad.borrow().clone()
+    }
+
+    pub fn has_grad(&self) -> bool {
+        self.0.grad.borrow().is_some()
+    }
+
+    pub fn set_grad(&self, grad: Option<Tensor>) {
+        let before = self.0.grad.replace(grad);
+        drop(before);
+    }
+
+    /// Says what the block is for.
+    pub fn categorize(&self, category: Category) {
+        if let Some(block) = self.0.storage.block {
+            self.device().categorize(block, category);
+        }
+    }
+}
+
+/// A reference that does not keep the tensor alive.
+pub(crate) struct WeakTensor(std::rc::Weak<TensorImpl>);
+
+impl WeakTensor {
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
