@@ -52,7 +52,9 @@ fn purpose(trace: &Trace, id: AllocationId, life: Life, vocabulary: u64) -> Cate
     let wide = tensor.shape.rank() >= 2 && tensor.shape.last(0) == vocabulary;
     match life.phase {
         Some(PhaseKind::Forward | PhaseKind::Prefill | PhaseKind::Decode) if wide => Category::Logits,
-        Some(PhaseKind::Forward | PhaseKind::Prefill | PhaseKind::Decode) if life.outlives => Category::Activation,
+        Some(PhaseKind::Forward | PhaseKind::Prefill | PhaseKind::Decode) if life.outlives => {
+            Category::Activation
+        }
         Some(PhaseKind::Backward) if wide => Category::Logits,
         Some(PhaseKind::Data) => Category::Input,
         _ => Category::Temporary,

@@ -35,9 +35,13 @@ fn reentrant(input: Tensor, function: Function) -> Tensor {
         let _off = device.set_grad_enabled(false);
         function(&input)
     };
-    record(&output, "CheckpointFunctionBackward", &[&input], || saved![Some(input.clone())], move |call| {
-        grads![Some(rerun(call.saved(0), call.grad(), &function, precision))]
-    });
+    record(
+        &output,
+        "CheckpointFunctionBackward",
+        &[&input],
+        || saved![Some(input.clone())],
+        move |call| grads![Some(rerun(call.saved(0), call.grad(), &function, precision))],
+    );
     output
 }
 

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use brimful_trace::{Allocation, AllocationId, Category, Context, Event, Origin, PhaseKind, StrId, TensorInfo, Trace};
+use brimful_trace::{
+    Allocation, AllocationId, Category, Context, Event, Origin, PhaseKind, StrId, TensorInfo, Trace,
+};
 use brimful_units::{Bytes, Dtype, Shape};
 use rustc_hash::FxHashMap;
 

@@ -9,7 +9,9 @@ use crate::run::{infer, train};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// A tensor of the job would have more than 2^64 bytes.
-    #[error("a tensor of this job exceeds 2^64 bytes; lower train.batch, train.sequence or the model's sizes")]
+    #[error(
+        "a tensor of this job exceeds 2^64 bytes; lower train.batch, train.sequence or the model's sizes"
+    )]
     TooLarge,
     /// The job asks for something that the step does not know.
     #[error("{key} = {value} is not simulated; {cure}")]

@@ -75,7 +75,13 @@ impl Tensor {
         Tensor::over(storage, shape, strides, dtype, None)
     }
 
-    fn over(storage: Rc<Storage>, shape: Shape, strides: Shape, dtype: Dtype, base: Option<Tensor>) -> Tensor {
+    fn over(
+        storage: Rc<Storage>,
+        shape: Shape,
+        strides: Shape,
+        dtype: Dtype,
+        base: Option<Tensor>,
+    ) -> Tensor {
         Tensor(Rc::new(TensorImpl {
             storage,
             shape,
@@ -209,7 +215,8 @@ impl Tensor {
 
     /// Makes this the `slot`-th output of a recorded op.
     pub fn set_grad_fn(&self, node: Rc<Node>, slot: usize) {
-        *self.0.gradient_edge.borrow_mut() = GradientEdge::Interior(Edge { target: Target::Node(node), slot });
+        *self.0.gradient_edge.borrow_mut() =
+            GradientEdge::Interior(Edge { target: Target::Node(node), slot });
     }
 
     /// Where this tensor's gradient goes; `None` where it needs none.
@@ -259,4 +266,3 @@ impl WeakTensor {
         self.0.upgrade().map(Tensor)
     }
 }
-

@@ -48,7 +48,8 @@ fn obeys_layout_contract(grad: &Tensor, variable: &Tensor) -> bool {
     if !variable.is_non_overlapping_and_dense() {
         return grad.is_contiguous();
     }
-    let expected = if variable.rank() == 0 { contiguous_strides(variable.shape()) } else { variable.strides().clone() };
+    let expected =
+        if variable.rank() == 0 { contiguous_strides(variable.shape()) } else { variable.strides().clone() };
     (0..variable.rank()).all(|at| {
         grad.dim(at) == variable.dim(at) && (grad.dim(at) == 1 || grad.strides()[at] == expected[at])
     })

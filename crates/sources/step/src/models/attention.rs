@@ -39,9 +39,7 @@ fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -
             ops::masked_attention(q, &k, &v, mask, call.dropout)
         }
     };
-    let shape = attended.shape().clone();
-    let attended = ops::reshape(&attended, shape);
-    ops::contiguous(ops::transpose(&attended, 1, 2))
+    ops::contiguous(ops::transpose(attended, 1, 2))
 }
 
 /// A prefill into an empty static cache attends to the prompt alone.
@@ -62,8 +60,7 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     let converted = ops::to(softmaxed, q.dtype());
     drop(weights);
     let weights = ops::dropout(converted, call.dropout, call.training);
-    let output = ops::matmul(&weights, &values);
-    let output = ops::contiguous(ops::transpose(&output, 1, 2));
+    let output = ops::contiguous(ops::transpose(ops::matmul(&weights, &values), 1, 2));
     drop(keys);
     drop(values);
     drop(weights);

@@ -147,9 +147,9 @@ impl Mlp {
 
     fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         let _module = x.device().module(&self.path);
-        let hidden = self.c_fc.forward(x);
-        let hidden = activation(self.act, &self.act_path, &hidden);
-        let hidden = self.c_proj.forward(&hidden);
+        let mut hidden = self.c_fc.forward(x);
+        hidden = activation(self.act, &self.act_path, &hidden);
+        hidden = self.c_proj.forward(&hidden);
         dropout(&self.dropout_path, &hidden, self.resid_pdrop, training)
     }
 
@@ -171,6 +171,7 @@ struct Block {
 struct Layer<'a> {
     index: usize,
     mask: &'a Mask,
+    position_ids: &'a Tensor,
     mode: &'a Mode,
 }
 
@@ -255,7 +256,7 @@ impl Gpt2LmHeadModel {
         let mask = mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), None);
         hidden = dropout(&self.drop_path, &hidden, self.embd_pdrop, mode.training);
         for (index, block) in self.h.iter().enumerate() {
-            let layer = Layer { index, mask: &mask, mode };
+            let layer = Layer { index, mask: &mask, position_ids: &position_ids, mode };
             hidden = run_block(block, hidden, &layer, cache.as_deref_mut());
         }
         let normed = self.ln_f.forward(&hidden);
@@ -276,8 +277,9 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
         return block.forward(&hidden, layer, cache);
     }
     let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
+    let position_ids = layer.position_ids.clone();
     checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
-        block.forward(hidden, &Layer { index, mask: &mask, mode: &mode }, None)
+        block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
     })
 }
 

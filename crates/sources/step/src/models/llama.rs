@@ -90,7 +90,8 @@ impl Attention {
         };
         let output = attend(&query, &key, &value, layer.mask, &call);
         let (batch, tokens) = (hidden.dim(0), hidden.dim(1));
-        let flat = ops::contiguous(ops::reshape(&output, [batch, tokens, output.numel() / (batch * tokens).max(1)]));
+        let flat =
+            ops::contiguous(ops::reshape(&output, [batch, tokens, output.numel() / (batch * tokens).max(1)]));
         drop(output);
         let output = self.o_proj.forward(&flat);
         drop(flat);
@@ -175,6 +176,7 @@ struct Layer<'a> {
     index: usize,
     mask: &'a Mask,
     position_embeddings: (&'a Tensor, &'a Tensor),
+    position_ids: &'a Tensor,
     mode: &'a Mode,
 }
 
@@ -229,7 +231,8 @@ pub(crate) struct ForCausalLm {
 
 impl ForCausalLm {
     pub(super) fn new(config: &DecoderConfig, builder: &Builder, variation: Variation) -> ForCausalLm {
-        let embed_tokens = builder.embedding("model.embed_tokens".into(), config.vocab_size, config.hidden_size);
+        let embed_tokens =
+            builder.embedding("model.embed_tokens".into(), config.vocab_size, config.hidden_size);
         let layers = (0..config.num_hidden_layers as usize)
             .map(|index| Rc::new(DecoderLayer::new(config, builder, &variation, index)))
             .collect();
@@ -266,14 +269,18 @@ impl ForCausalLm {
                 index,
                 mask: if block.windowed { &masks.windowed } else { &masks.full },
                 position_embeddings: (&cos, &sin),
+                position_ids: &position_ids,
                 mode,
             };
             hidden = run_block(block, hidden, &layer, cache.as_deref_mut());
         }
         let normed = self.norm.forward(&hidden);
         drop(hidden);
-        drop(position_ids);
-        drop(embeds);
+        match self.masks {
+            Masks::One => drop((position_ids, embeds)),
+            // `mask_kwargs` holds both to the end, the embeddings first.
+            Masks::PerKind => drop((embeds, position_ids)),
+        }
         drop(masks);
         drop((cos, sin));
         normed
@@ -304,15 +311,22 @@ struct MaskMapping {
 }
 
 /// A block's `__call__` (`GradientCheckpointingLayer`): through a checkpoint where asked.
-fn run_block(block: &Rc<DecoderLayer>, hidden: Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
+fn run_block(
+    block: &Rc<DecoderLayer>,
+    hidden: Tensor,
+    layer: &Layer<'_>,
+    cache: Option<&mut Cache>,
+) -> Tensor {
     if !layer.mode.training || layer.mode.checkpointing == brimful_jobs::Checkpointing::None {
         return block.forward(&hidden, layer, cache);
     }
     let (cos, sin) = layer.position_embeddings;
-    let (cos, sin) = (cos.clone(), sin.clone());
+    let (cos, sin, position_ids) = (cos.clone(), sin.clone(), layer.position_ids.clone());
     let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
     checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
-        let layer = Layer { index, mask: &mask, position_embeddings: (&cos, &sin), mode: &mode };
+        let position_embeddings = (&cos, &sin);
+        let layer =
+            Layer { index, mask: &mask, position_embeddings, position_ids: &position_ids, mode: &mode };
         block.forward(hidden, &layer, None)
     })
 }
@@ -320,8 +334,8 @@ fn run_block(block: &Rc<DecoderLayer>, hidden: Tensor, layer: &Layer<'_>, cache:
 impl CausalLm for ForCausalLm {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit = (mode.training && mode.use_cache && cache.is_none())
-            .then(|| Cache::dynamic(self.layers.len()));
+        let mut implicit =
+            (mode.training && mode.use_cache && cache.is_none()).then(|| Cache::dynamic(self.layers.len()));
         let hidden = self.model(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

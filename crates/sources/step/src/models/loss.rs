@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 pub(super) fn causal_lm_loss(logits: &Tensor, labels: &Tensor) -> Tensor {
     let logits = ops::to(logits, Dtype::F32);
     let padded = ops::pad_last_by_one(labels);
-    let shifted = ops::clone_contiguous(&ops::slice(&padded, 1, labels.dim(1)));
+    let shifted = ops::contiguous(ops::slice(&padded, 1, labels.dim(1)));
     let flat = ops::view(&logits, [logits.numel() / logits.last(0).max(1), logits.last(0)]);
     let targets = ops::view(&shifted, [shifted.numel()]);
     let loss = ops::cross_entropy(&flat, &targets);

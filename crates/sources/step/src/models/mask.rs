@@ -118,7 +118,13 @@ fn is_all_true(padding: &Tensor, mode: &Mode) -> bool {
 }
 
 /// `sdpa_mask`'s broadcast: causal, within the window, and not padding.
-fn keep_mask(embeds: &Tensor, queries: u64, keys: u64, padding: Option<&Tensor>, window: Option<u64>) -> Tensor {
+fn keep_mask(
+    embeds: &Tensor,
+    queries: u64,
+    keys: u64,
+    padding: Option<&Tensor>,
+    window: Option<u64>,
+) -> Tensor {
     let device = embeds.device();
     let batch = embeds.dim(0);
     let batch_range = ops::new_tensor(device, "arange", [batch], Dtype::I64);

@@ -43,7 +43,11 @@ impl Builder {
     }
 
     pub fn conv1d(&self, path: String, inputs: u64, outputs: u64) -> Conv1d {
-        Conv1d { path: path.into(), weight: self.parameter([inputs, outputs]), bias: self.parameter([outputs]) }
+        Conv1d {
+            path: path.into(),
+            weight: self.parameter([inputs, outputs]),
+            bias: self.parameter([outputs]),
+        }
     }
 
     pub fn embedding(&self, path: String, rows: u64, width: u64) -> Embedding {

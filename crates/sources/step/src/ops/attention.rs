@@ -2,6 +2,7 @@
 
 use brimful_units::{Dtype, Shape};
 
+use super::iterator::result;
 use super::{grads, new_tensor, saved};
 use crate::autocast::to_lower;
 use crate::autograd::{Grads, record};
@@ -40,19 +41,17 @@ pub(crate) fn masked_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor
 /// `convert_boolean_attn_mask` and `pad_bias`: a float mask whose rows are a multiple of 8 wide.
 fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
     let device = mask.device();
-    let bias = {
-        let _op = device.op("where");
-        super::plain_ternary("where", &[mask], dtype)
-    };
+    let zero = new_tensor(device, "scalar_tensor", [], dtype);
+    let lowest = new_tensor(device, "scalar_tensor", [], dtype);
+    let bias = super::plain_ternary("where", &[mask], dtype);
+    drop(lowest);
+    drop(zero);
     let width = mask.last(0);
     if width % 16 == 0 {
         return bias;
     }
-    let padded: Shape = mask.shape().dims()[..mask.rank() - 1]
-        .iter()
-        .copied()
-        .chain([width.next_multiple_of(16)])
-        .collect();
+    let padded: Shape =
+        mask.shape().dims()[..mask.rank() - 1].iter().copied().chain([width.next_multiple_of(16)]).collect();
     new_tensor(device, "constant_pad_nd", padded, dtype)
 }
 
@@ -115,16 +114,31 @@ fn flash(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> Tensor {
     let splits = if dropout == 0.0 { split_accumulators(&device, &sizes) } else { None };
     let seed = Tensor::empty(&device, [2], Dtype::U64);
     let unused = Tensor::empty(&device, [], Dtype::U64);
-    let seed = if dropout > 0.0 { Tensor::empty(&device, [2], Dtype::U64) } else { seed };
+    let seed = if dropout > 0.0 { reseeded(&device, seed) } else { seed };
     drop(splits);
     let out = if q.dim(2) == 1 { out.unsafe_view_as(q.shape().clone(), one_query_strides(q)) } else { out };
     let kept = || {
-        saved![Some(k.clone()), Some(q.clone()), Some(v.clone()), Some(lse), Some(out.detach()), Some(seed), Some(unused)]
+        saved![
+            Some(k.clone()),
+            Some(q.clone()),
+            Some(v.clone()),
+            Some(lse),
+            Some(out.detach()),
+            Some(seed),
+            Some(unused)
+        ]
     };
     record(&out, "ScaledDotProductFlashAttentionBackward0", &[q, k, v], kept, |call| {
-        flash_backward(call.saved(1), call.saved(0), call.saved(4), call.grad())
+        flash_backward(call.saved(1), call.saved(0), call.saved(2), call.saved(4), call.grad())
     });
     out
+}
+
+/// With dropout the random state is drawn into a tensor of its own.
+fn reseeded(device: &Device, unused: Tensor) -> Tensor {
+    let seed = Tensor::empty(device, [2], Dtype::U64);
+    drop(unused);
+    seed
 }
 
 fn one_query_strides(q: &Tensor) -> Shape {
@@ -172,15 +186,14 @@ fn rounded_width(width: u64) -> u64 {
 
 /// `_flash_attention_backward`: gradients, the row sums, an fp32 accumulator for the queries'
 /// gradient, and per query head gradients of shared keys and values before they are summed.
-fn flash_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
+fn flash_backward(q: &Tensor, k: &Tensor, v: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
     let device = q.device().clone();
     let _op = device.op("_flash_attention_backward");
     let sizes = Sizes::of(q, k);
     let order = |x: &Tensor| super::contiguous(super::transpose(x, 1, 2));
     let (grad, out) = (order(grad), order(out));
-    let q_grad = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
-    let k_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
-    let v_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let like = |x: &Tensor| result(&[x], x.dtype());
+    let (q_grad, k_grad, v_grad) = (like(q), like(k), like(v));
     let rows = sizes.queries.next_multiple_of(128);
     let row_sums = Tensor::empty(&device, [sizes.batch, sizes.heads, rows], Dtype::F32);
     let accumulator =
@@ -206,8 +219,7 @@ fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Opti
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_forward");
     let sizes = Sizes::of(q, k);
-    let needs_grad =
-        device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
+    let needs_grad = device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
     let seed = (dropout == 0.0).then(|| {
         let seed = Tensor::empty(&device, [], Dtype::I64);
         (seed, Tensor::empty(&device, [], Dtype::I64))
@@ -217,7 +229,16 @@ fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Opti
     let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
     let (seed, offset) = seed.unzip();
     let kept = || {
-        saved![bias, Some(k.clone()), Some(q.clone()), Some(v.clone()), Some(lse), Some(out.detach()), offset, seed]
+        saved![
+            bias,
+            Some(k.clone()),
+            Some(q.clone()),
+            Some(v.clone()),
+            Some(lse),
+            Some(out.detach()),
+            offset,
+            seed
+        ]
     };
     record(&out, "ScaledDotProductEfficientAttentionBackward0", &[q, k, v], kept, |call| {
         memory_efficient_backward(call.saved(2), call.saved(1), call.saved(5), call.grad())

@@ -19,9 +19,15 @@ fn native_dropout(x: &Tensor) -> Tensor {
     let _op = x.device().op("native_dropout");
     let mask = result(&[x], Dtype::Bool);
     let out = result(&[x], x.dtype());
-    record(&out, "NativeDropoutBackward0", &[x], || saved![Some(mask)], |call| {
-        let _op = call.grad().device().op("native_dropout_backward");
-        grads![Some(result(&[call.grad()], call.grad().dtype()))]
-    });
+    record(
+        &out,
+        "NativeDropoutBackward0",
+        &[x],
+        || saved![Some(mask)],
+        |call| {
+            let _op = call.grad().device().op("native_dropout_backward");
+            grads![Some(result(&[call.grad()], call.grad().dtype()))]
+        },
+    );
     out
 }

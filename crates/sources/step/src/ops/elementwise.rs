@@ -13,9 +13,13 @@ pub(crate) fn add(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
         let (a, b) = (a.borrow(), b.borrow());
         let _op = a.device().op("add");
         let out = result(&[a, b], promote(a, b));
-        record(&out, "AddBackward0", &[a, b], || saved![], |call| {
-            grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())]
-        });
+        record(
+            &out,
+            "AddBackward0",
+            &[a, b],
+            || saved![],
+            |call| grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())],
+        );
         out
     };
     drop(a);
@@ -115,15 +119,21 @@ pub(crate) fn pow_scalar(x: impl Borrow<Tensor>) -> Tensor {
     let out = {
         let x = x.borrow();
         let out = plain_unary("pow", x, x.dtype());
-        record(&out, "PowBackward0", &[x], || saved![Some(x.clone())], |call| {
-            // `grad * (exponent * self.pow(exponent - 1))`: pow_backward in FunctionsManual.cpp
-            let power = plain_unary("pow", call.saved(0), call.saved(0).dtype());
-            let scaled = mul_scalar(&power);
-            let grad = mul(call.grad(), &scaled);
-            drop(scaled);
-            drop(power);
-            grads![Some(grad)]
-        });
+        record(
+            &out,
+            "PowBackward0",
+            &[x],
+            || saved![Some(x.clone())],
+            |call| {
+                // `grad * (exponent * self.pow(exponent - 1))`: pow_backward in FunctionsManual.cpp
+                let power = plain_unary("pow", call.saved(0), call.saved(0).dtype());
+                let scaled = mul_scalar(&power);
+                let grad = mul(call.grad(), &scaled);
+                drop(scaled);
+                drop(power);
+                grads![Some(grad)]
+            },
+        );
         out
     };
     drop(x);
@@ -140,14 +150,20 @@ pub(crate) fn rsqrt(x: impl Borrow<Tensor>) -> Tensor {
     let out = {
         let x = x.borrow();
         let out = plain_unary("rsqrt", x, x.dtype());
-        record(&out, "RsqrtBackward0", &[x], || saved![Some(out.detach())], |call| {
-            let cube = plain_unary("pow", call.saved(0), call.saved(0).dtype());
-            let half = mul_scalar(call.grad());
-            let grad = mul(&half, &cube);
-            drop(half);
-            drop(cube);
-            grads![Some(grad)]
-        });
+        record(
+            &out,
+            "RsqrtBackward0",
+            &[x],
+            || saved![Some(out.detach())],
+            |call| {
+                let cube = plain_unary("pow", call.saved(0), call.saved(0).dtype());
+                let half = mul_scalar(call.grad());
+                let grad = mul(&half, &cube);
+                drop(half);
+                drop(cube);
+                grads![Some(grad)]
+            },
+        );
         out
     };
     drop(x);
@@ -157,18 +173,26 @@ pub(crate) fn rsqrt(x: impl Borrow<Tensor>) -> Tensor {
 /// An activation with a fused backward kernel that reads its input.
 fn activation(x: &Tensor, op: &'static str, node: &'static str, backward: &'static str) -> Tensor {
     let out = plain_unary(op, x, x.dtype());
-    record(&out, node, &[x], || saved![Some(x.clone())], move |call| {
-        grads![Some(fused_backward(backward, call.grad(), call.saved(0)))]
-    });
+    record(
+        &out,
+        node,
+        &[x],
+        || saved![Some(x.clone())],
+        move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))],
+    );
     out
 }
 
 /// As [`activation`], reading its result.
 fn activation_of_result(x: &Tensor, op: &'static str, node: &'static str, backward: &'static str) -> Tensor {
     let out = plain_unary(op, x, x.dtype());
-    record(&out, node, &[x], || saved![Some(out.detach())], move |call| {
-        grads![Some(fused_backward(backward, call.grad(), call.saved(0)))]
-    });
+    record(
+        &out,
+        node,
+        &[x],
+        || saved![Some(out.detach())],
+        move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))],
+    );
     out
 }
 

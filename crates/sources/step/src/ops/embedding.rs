@@ -18,9 +18,13 @@ pub(crate) fn embedding(weight: &Tensor, indices: impl Borrow<Tensor>) -> Tensor
         let out = flat.unsafe_view_as(shape.clone(), crate::tensor::contiguous_strides(&shape));
         drop(flat);
         let rows = weight.dim(0);
-        record(&out, "EmbeddingBackward0", &[weight], || saved![Some(indices.clone())], move |call| {
-            grads![Some(embedding_backward(call.grad(), call.saved(0), rows))]
-        });
+        record(
+            &out,
+            "EmbeddingBackward0",
+            &[weight],
+            || saved![Some(indices.clone())],
+            move |call| grads![Some(embedding_backward(call.grad(), call.saved(0), rows))],
+        );
         out
     };
     drop(indices);

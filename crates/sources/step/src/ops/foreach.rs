@@ -23,19 +23,18 @@ pub(crate) fn foreach(op: &'static str, inputs: &[Tensor]) -> TensorList {
 }
 
 /// `_foreach_norm` (`foreach_tensor_norm_cuda` in aten/src/ATen/native/cuda/ForeachReduceOp.cu):
-/// partial norms of every chunk, and the addresses of the results.
+/// partial norms of every chunk, and where each tensor's begin.
 pub(crate) fn foreach_norm(inputs: &[Tensor]) -> TensorList {
     const CHUNK: u64 = 65_536;
     let Some(first) = inputs.first() else { return TensorList(Vec::new()) };
     let device: &Device = first.device();
-    let most_chunks = inputs.iter().map(|input| input.numel().div_ceil(CHUNK)).max().unwrap_or(0);
-    let count = inputs.len() as u64;
-    let addresses = super::new_tensor(device, "_to_copy", [count], Dtype::I64);
+    let chunks = inputs.iter().fold(0u64, |n, input| n.saturating_add(input.numel().div_ceil(CHUNK)));
+    let offsets = super::new_tensor(device, "_to_copy", [inputs.len() as u64 + 1], Dtype::I64);
     let _op = device.op("_foreach_norm");
     let partial_dtype = if first.dtype() == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
-    let partials = Tensor::empty(device, [count, most_chunks], partial_dtype);
+    let partials = Tensor::empty(device, [chunks], partial_dtype);
     let norms = inputs.iter().map(|_| Tensor::empty(device, [], first.dtype())).collect();
     drop(partials);
-    drop(addresses);
+    drop(offsets);
     TensorList(norms)
 }

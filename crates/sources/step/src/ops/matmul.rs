@@ -14,8 +14,7 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
     let bias = bias.map(to_lower);
     let weight = to_lower(weight);
     let x = to_lower(x);
-    let out_shape: Shape =
-        x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(0)]).collect();
+    let out_shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(0)]).collect();
     let rows = x.numel() / x.last(0).max(1);
     match bias {
         None => {
@@ -43,8 +42,7 @@ fn reshape_as_view(x: &Tensor, shape: [u64; 2]) -> Tensor {
 
 /// transformers' `Conv1D`: `addmm(bias, x, weight)` with the weight as `[in, out]`.
 pub(crate) fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let out_shape: Shape =
-        x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(1)]).collect();
+    let out_shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(1)]).collect();
     let flat = view(x, [x.numel() / x.last(0).max(1), x.last(0)]);
     let weight = to_lower(weight);
     let flat = to_lower(&flat);
@@ -104,7 +102,11 @@ pub(crate) fn addmm(bias: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
     });
     let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
     let through_lt = bias.rank() == 1 && bias.is_contiguous() && b.dim(0) > 1 && b.dim(1) > 1;
-    if through_lt { lt_workspace(device) } else { gemm_workspace(device) }
+    if through_lt {
+        lt_workspace(device)
+    } else {
+        gemm_workspace(device)
+    }
     finish(recording, &out);
     out
 }
@@ -138,8 +140,8 @@ pub(crate) fn matmul(a: &Tensor, b: impl Borrow<Tensor>) -> Tensor {
     let out_shape: Shape = batches.dims().iter().copied().chain([a.last(1), b.last(0)]).collect();
     let left = folded(&a);
     let right = folded(&b);
-    drop((a, b));
     let product = bmm(&left, &right);
+    drop((a, b));
     unsafe_view(product, out_shape)
 }
 

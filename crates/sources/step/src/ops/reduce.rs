@@ -12,10 +12,16 @@ use crate::tensor::{Dims, Tensor};
 pub(crate) fn mean_last(x: Tensor) -> Tensor {
     let out = reduced(&x, "mean", &[x.rank() - 1], x.dtype());
     let whole = x.shape().clone();
-    record(&out, "MeanBackward1", &[&x], || saved![], move |call| {
-        let expanded = super::expand(call.grad(), whole.clone());
-        grads![Some(super::div_scalar(&expanded))]
-    });
+    record(
+        &out,
+        "MeanBackward1",
+        &[&x],
+        || saved![],
+        move |call| {
+            let expanded = super::expand(call.grad(), whole.clone());
+            grads![Some(super::div_scalar(&expanded))]
+        },
+    );
     out
 }
 
@@ -126,7 +132,11 @@ impl Plan {
         let mut step_output = if across_lanes { 1 } else { block_width };
         let values = |step: u64| per_output.div_ceil(step);
         let split_warps = values(step_input) >= (block_height * 16).min(MAX_VALUES_PER_THREAD);
-        if split_warps { step_input *= block_height } else { step_output *= block_height }
+        if split_warps {
+            step_input *= block_height
+        } else {
+            step_output *= block_height
+        }
         let grid_x = (outputs / output_vector).div_ceil(step_output);
         let target = device.properties().multiprocessors * (THREADS_PER_SM / (block_width * block_height));
         let mut blocks_per_output = 1;
@@ -145,7 +155,8 @@ impl Plan {
             return;
         }
         let lanes = if self.across_lanes { 1 } else { self.block_width * self.output_vector };
-        let partials = device.mul(device.mul(ACCUMULATOR_BYTES * self.outputs, self.blocks_per_output), lanes);
+        let partials =
+            device.mul(device.mul(ACCUMULATOR_BYTES * self.outputs, self.blocks_per_output), lanes);
         let staging = device.hold_kernel_buffer(partials);
         let semaphores = device.hold_kernel_buffer(4 * self.grid_x);
         drop(semaphores);

@@ -82,9 +82,13 @@ fn record_reshape(x: &Tensor, out: &Tensor, node: &'static str) {
 pub(crate) fn transpose(x: impl Borrow<Tensor>, a: usize, b: usize) -> Tensor {
     let x = x.borrow();
     let out = x.view_as(swapped(x.shape(), a, b), swapped(x.strides(), a, b));
-    record(&out, "TransposeBackward0", &[x], || saved![], move |call| {
-        grads![Some(transpose(call.grad(), a, b))]
-    });
+    record(
+        &out,
+        "TransposeBackward0",
+        &[x],
+        || saved![],
+        move |call| grads![Some(transpose(call.grad(), a, b))],
+    );
     out
 }
 
@@ -110,7 +114,13 @@ pub(crate) fn unsqueeze(x: impl Borrow<Tensor>, dim: usize) -> Tensor {
     shape.insert(dim, 1);
     strides.insert(dim, stride);
     let out = x.view_as(shape.into_iter().collect(), strides.into_iter().collect());
-    record(&out, "UnsqueezeBackward0", &[x], || saved![], move |call| grads![Some(squeeze(call.grad(), dim))]);
+    record(
+        &out,
+        "UnsqueezeBackward0",
+        &[x],
+        || saved![],
+        move |call| grads![Some(squeeze(call.grad(), dim))],
+    );
     out
 }
 
@@ -128,10 +138,16 @@ pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
     shape[dim] = length;
     let out = x.view_as(shape.into_iter().collect(), x.strides().clone());
     let whole = x.shape().clone();
-    record(&out, "SliceBackward0", &[x], || saved![], move |call| {
-        let _op = call.grad().device().op("slice_backward");
-        grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
-    });
+    record(
+        &out,
+        "SliceBackward0",
+        &[x],
+        || saved![],
+        move |call| {
+            let _op = call.grad().device().op("slice_backward");
+            grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+        },
+    );
     out
 }
 
@@ -148,11 +164,17 @@ pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
     let parts: Vec<Tensor> = (0..count).map(|_| narrow(x, dim, size)).collect();
     let outputs: Vec<&Tensor> = parts.iter().collect();
     let whole = x.shape().clone();
-    crate::autograd::record_outputs(&outputs, "SplitBackward0", &[x], || saved![], move |call| {
-        let first = call.grads.iter().flatten().next().expect("a gradient arrived");
-        let _op = first.device().op("cat");
-        grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
-    });
+    crate::autograd::record_outputs(
+        &outputs,
+        "SplitBackward0",
+        &[x],
+        || saved![],
+        move |call| {
+            let first = call.grads.iter().flatten().next().expect("a gradient arrived");
+            let _op = first.device().op("cat");
+            grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
+        },
+    );
     parts
 }
 
@@ -169,9 +191,13 @@ pub(crate) fn expand(x: impl Borrow<Tensor>, shape: impl Into<Shape>) -> Tensor 
         .collect();
     let from = x.shape().clone();
     let out = x.view_as(shape, strides);
-    record(&out, "ExpandBackward0", &[x], || saved![], move |call| {
-        grads![Some(super::sum_to(call.grad().clone(), &from))]
-    });
+    record(
+        &out,
+        "ExpandBackward0",
+        &[x],
+        || saved![],
+        move |call| grads![Some(super::sum_to(call.grad().clone(), &from))],
+    );
     out
 }
 
@@ -183,10 +209,16 @@ pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
     shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
     let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), parts[0].dtype());
     let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
-    record(&out, "CatBackward0", parts, || saved![], move |call| {
-        let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
-        lengths.iter().enumerate().map(part).collect()
-    });
+    record(
+        &out,
+        "CatBackward0",
+        parts,
+        || saved![],
+        move |call| {
+            let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
+            lengths.iter().enumerate().map(part).collect()
+        },
+    );
     out
 }
 

@@ -151,4 +151,3 @@ impl Optimizer for Adafactor {
         if self.foreach { self.multi_tensor(&parameters, &grads) } else { self.for_loop(&parameters, &grads) }
     }
 }
-

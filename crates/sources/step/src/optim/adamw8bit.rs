@@ -53,4 +53,3 @@ impl Optimizer for AdamW8bit {
         }
     }
 }
-

@@ -59,7 +59,9 @@ pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimize
         OptimizerKind::Adam { amsgrad, weight_decay } => {
             Box::new(adam::Adam::new(parameters, implementation, amsgrad, weight_decay))
         }
-        OptimizerKind::AdamW { amsgrad } => Box::new(adam::Adam::new(parameters, implementation, amsgrad, false)),
+        OptimizerKind::AdamW { amsgrad } => {
+            Box::new(adam::Adam::new(parameters, implementation, amsgrad, false))
+        }
         OptimizerKind::Adagrad { weight_decay } => {
             Box::new(adagrad::Adagrad::new(parameters, implementation, weight_decay))
         }
@@ -68,7 +70,8 @@ pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimize
         }
         OptimizerKind::Adafactor => Box::new(adafactor::Adafactor::new(parameters, choice.foreach)),
         OptimizerKind::TransformersAdafactor { beta1, relative_step, scale_parameter, weight_decay } => {
-            let options = transformers_adafactor::Options { beta1, relative_step, scale_parameter, weight_decay };
+            let options =
+                transformers_adafactor::Options { beta1, relative_step, scale_parameter, weight_decay };
             Box::new(transformers_adafactor::Adafactor::new(parameters, options))
         }
         OptimizerKind::AdamW8bit => Box::new(adamw8bit::AdamW8bit::new(parameters)),

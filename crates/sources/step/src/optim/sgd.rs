@@ -30,8 +30,8 @@ impl Sgd {
             self.momentum_buffers = grads.iter().map(first_buffer).collect();
         }
         // A decayed list is ours to add into; with nesterov and no decay a new one is made.
-        let _looking_ahead =
-            (self.momentum && self.nesterov && !self.weight_decay).then(|| ops::foreach("_foreach_add", grads));
+        let _looking_ahead = (self.momentum && self.nesterov && !self.weight_decay)
+            .then(|| ops::foreach("_foreach_add", grads));
     }
 
     fn for_loop(&mut self, grads: Vec<Tensor>) {

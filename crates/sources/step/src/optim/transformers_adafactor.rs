@@ -49,7 +49,8 @@ impl Adafactor {
 
     fn init(&self, grad: &Tensor) -> State {
         let exp_avg = self.options.beta1.then(|| state(ops::zeros_like(grad)));
-        let moment = if grad.rank() >= 2 { factored(grad) } else { Moment::Whole(state(ops::zeros_like(grad))) };
+        let moment =
+            if grad.rank() >= 2 { factored(grad) } else { Moment::Whole(state(ops::zeros_like(grad))) };
         State { exp_avg, moment, rms: None }
     }
 
