@@ -252,6 +252,24 @@ fn main() {
         let first =
             (0..real.len().min(ours.len())).find(|i| (real[*i].0, real[*i].1) != (ours[*i].0, ours[*i].1));
         // the final frees after the last phase are not the harness's
+        let norm = |v: &Vec<(bool, u64, String)>| {
+            let mut out: Vec<(bool, u64)> = vec![];
+            let mut run: Vec<u64> = vec![];
+            for (a, s, _) in v.iter().take(real.len()) {
+                if *a {
+                    run.sort();
+                    out.extend(run.drain(..).map(|s| (false, s)));
+                    out.push((true, *s))
+                } else {
+                    run.push(*s)
+                }
+            }
+            run.sort();
+            out.extend(run.drain(..).map(|s| (false, s)));
+            out
+        };
+        let amp = d["case"]["regime"].as_str().unwrap().starts_with("amp");
+        let first = if first.is_some() && amp && norm(&real) == norm(&ours) { None } else { first };
         let ok = first.is_none() && (ours.len() >= real.len());
         all += 1;
         if ok {

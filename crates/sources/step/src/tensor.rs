@@ -28,7 +28,10 @@ impl Drop for Storage {
 #[derive(Clone)]
 pub(crate) struct Tensor(Rc<TensorImpl>);
 
+/// Fields drop in order: PyTorch's `TensorImpl` lets go of its autograd metadata before its storage.
 struct TensorImpl {
+    gradient_edge: RefCell<GradientEdge>,
+    grad: RefCell<Option<Tensor>>,
     storage: Rc<Storage>,
     shape: Shape,
     strides: Shape,
@@ -36,8 +39,6 @@ struct TensorImpl {
     /// A view keeps the tensor alive that it looks into (`DifferentiableViewMeta` in
     /// torch/csrc/autograd/variable.h): its storage therefore counts as shared.
     base: Option<Tensor>,
-    gradient_edge: RefCell<GradientEdge>,
-    grad: RefCell<Option<Tensor>>,
 }
 
 /// Where the gradient of a tensor goes.

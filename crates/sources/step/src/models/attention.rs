@@ -14,11 +14,17 @@ pub(super) struct AttentionCall {
     pub training: bool,
 }
 
-/// The attended values, `[B, S, heads, D]`.
-pub(super) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
+/// The attended values, `[B, S, heads, D]`, and the weights where they were written out.
+pub(super) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: &Mask,
+    call: &AttentionCall,
+) -> (Tensor, Option<Tensor>) {
     match call.kernel {
         AttentionKernel::Eager => eager(q, k, v, mask, call),
-        AttentionKernel::Sdpa | AttentionKernel::Flash => sdpa(q, k, v, mask, call),
+        AttentionKernel::Sdpa | AttentionKernel::Flash => (sdpa(q, k, v, mask, call), None),
     }
 }
 
@@ -34,6 +40,9 @@ fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -
             let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
             ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
         }
+        Mask::Keep(mask) | Mask::Bias(mask) if groups > 1 && q.dim(2) == 1 => {
+            return one_query(q, k, v, mask, groups, call.dropout);
+        }
         Mask::Keep(mask) | Mask::Bias(mask) => {
             let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
             ops::masked_attention(q, &k, &v, mask, call.dropout)
@@ -42,13 +51,23 @@ fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -
     ops::contiguous(ops::transpose(attended, 1, 2))
 }
 
+/// `pack_gqa`: the query heads of a group become queries of their shared head.
+fn one_query(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, groups: u64, dropout: f64) -> Tensor {
+    let (batch, heads, width) = (q.dim(0), q.dim(1), q.dim(3));
+    let packed = ops::reshape(q, [batch, heads / groups, groups, width]);
+    let attended = ops::masked_attention(&packed, k, v, mask, dropout);
+    let unpacked = ops::reshape(&attended, [batch, heads, 1, width]);
+    drop(attended);
+    ops::contiguous(ops::transpose(unpacked, 1, 2))
+}
+
 /// A prefill into an empty static cache attends to the prompt alone.
 fn unpadded(x: &Tensor, q: &Tensor) -> Tensor {
     if q.dim(2) > 1 && x.dim(2) > q.dim(2) { ops::slice(x, 2, q.dim(2)) } else { x.clone() }
 }
 
 /// `eager_attention_forward` of the Llama family: scores, fp32 softmax, weighted values.
-fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
+fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> (Tensor, Option<Tensor>) {
     let groups = q.dim(1) / k.dim(1).max(1);
     let keys = repeat_kv(k, groups);
     let values = repeat_kv(v, groups);
@@ -63,8 +82,7 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     let output = ops::contiguous(ops::transpose(ops::matmul(&weights, &values), 1, 2));
     drop(keys);
     drop(values);
-    drop(weights);
-    output
+    (output, Some(weights))
 }
 
 /// `repeat_kv`: each key head for every query head of its group, by a copy.

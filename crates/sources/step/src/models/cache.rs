@@ -1,27 +1,41 @@
 //! transformers' key-value caches (cache_utils.py).
 
 use brimful_trace::Category;
+use brimful_units::Dtype;
 
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// Keys and values of earlier tokens, per block.
 pub(crate) struct Cache {
-    layers: Vec<Option<(Tensor, Tensor)>>,
+    layers: Vec<Layer>,
     seen: u64,
     /// Tokens that a static cache holds; `None` for a dynamic one.
     capacity: Option<u64>,
 }
 
+#[derive(Default)]
+struct Layer {
+    held: Option<(Tensor, Tensor)>,
+    /// The number on the device that a windowed or a static layer keeps.
+    number: Option<Tensor>,
+    window: Option<u64>,
+}
+
 impl Cache {
-    /// `DynamicCache`: grows by concatenation.
-    pub fn dynamic(layers: usize) -> Cache {
-        Cache { layers: vec![None; layers], seen: 0, capacity: None }
+    /// `DynamicCache`: grows by concatenation; a windowed block keeps the window's last tokens.
+    pub fn dynamic(windows: &[Option<u64>]) -> Cache {
+        Cache::new(windows, None)
     }
 
     /// `StaticCache`: allocated for so many tokens at the first update.
-    pub fn fixed(layers: usize, capacity: u64) -> Cache {
-        Cache { layers: vec![None; layers], seen: 0, capacity: Some(capacity) }
+    pub fn fixed(windows: &[Option<u64>], capacity: u64) -> Cache {
+        Cache::new(windows, Some(capacity))
+    }
+
+    fn new(windows: &[Option<u64>], capacity: Option<u64>) -> Cache {
+        let layer = |window: &Option<u64>| Layer { window: *window, ..Layer::default() };
+        Cache { layers: windows.iter().map(layer).collect(), seen: 0, capacity }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -34,8 +48,13 @@ impl Cache {
     }
 
     /// How many keys the mask covers (`get_mask_sizes`).
-    pub fn mask_length(&self, queries: u64, _window: Option<u64>) -> u64 {
-        self.capacity.unwrap_or(self.seen.saturating_add(queries))
+    pub fn mask_length(&self, queries: u64, window: Option<u64>) -> u64 {
+        match (self.capacity, window) {
+            (Some(capacity), Some(window)) => capacity.min(window),
+            (Some(capacity), None) => capacity,
+            (None, Some(window)) if self.seen >= window => window.saturating_sub(1).saturating_add(queries),
+            (None, _) => self.seen.saturating_add(queries),
+        }
     }
 
     /// Tells the cache that a forward over so many tokens has ended.
@@ -45,47 +64,69 @@ impl Cache {
 
     /// `update(keys, values, layer)`: what the attention sees.
     pub fn update(&mut self, key: Tensor, value: Tensor, layer: usize) -> (Tensor, Tensor) {
+        let layer = &mut self.layers[layer];
         match self.capacity {
-            None => self.append(key, value, layer),
-            Some(capacity) => self.write(key, value, layer, capacity),
+            None => layer.append(key, value),
+            Some(capacity) => layer.write(key, value, capacity),
         }
     }
+}
 
-    fn append(&mut self, key: Tensor, value: Tensor, layer: usize) -> (Tensor, Tensor) {
-        let before = self.layers[layer].take();
-        let join = |old: Option<&Tensor>, new: &Tensor| {
-            let joined = match old {
-                Some(old) => ops::cat(&[old, new], 2),
-                None => ops::cat(&[new], 2),
-            };
-            joined.categorize(Category::KvCache);
-            joined
-        };
-        let (old_key, old_value) = before.unzip();
-        let joined_key = join(old_key.as_ref(), &key);
-        drop(old_key);
-        let joined_value = join(old_value.as_ref(), &value);
-        drop(old_value);
-        drop(key);
-        drop(value);
-        self.layers[layer] = Some((joined_key.clone(), joined_value.clone()));
+impl Layer {
+    /// `DynamicLayer.update`, or `DynamicSlidingWindowLayer.update` with a window.
+    fn append(&mut self, key: Tensor, value: Tensor) -> (Tensor, Tensor) {
+        if self.window.is_some() && self.number.is_none() {
+            self.number = Some(ops::new_tensor(key.device(), "_to_copy", [], Dtype::I64));
+        }
+        let (old_key, old_value) = self.held.take().unzip();
+        // An empty tensor of the keys' dtype is the first operand of both first concatenations.
+        let dtype = old_key.as_ref().map_or(key.dtype(), Tensor::dtype);
+        let joined_key = joined(old_key.as_ref(), &key, dtype);
+        if self.window.is_none() {
+            drop(old_key);
+            let joined_value = joined(old_value.as_ref(), &value, dtype);
+            drop(old_value);
+            self.held = Some((joined_key.clone(), joined_value.clone()));
+            drop((key, value));
+            return (joined_key, joined_value);
+        }
+        let joined_value = joined(old_value.as_ref(), &value, dtype);
+        drop((old_key, old_value));
+        let kept = self.window.map_or(u64::MAX, |window| window.saturating_sub(1));
+        let last = |x: &Tensor| ops::slice(x, 2, x.dim(2).min(kept));
+        self.held = Some((last(&joined_key), last(&joined_value)));
+        drop((key, value));
         (joined_key, joined_value)
     }
 
-    fn write(&mut self, key: Tensor, value: Tensor, layer: usize, capacity: u64) -> (Tensor, Tensor) {
-        let held = self.layers[layer].get_or_insert_with(|| {
+    /// `StaticLayer.update`: copies into the buffers at the next positions.
+    fn write(&mut self, key: Tensor, value: Tensor, capacity: u64) -> (Tensor, Tensor) {
+        let device = key.device().clone();
+        let capacity = self.window.map_or(capacity, |window| window.min(capacity));
+        if self.held.is_none() {
             let whole = |x: &Tensor| {
-                let shape = [x.dim(0), x.dim(1), capacity, x.dim(3)];
-                let held = ops::new_tensor(x.device(), "zeros", shape, x.dtype());
+                let held =
+                    ops::new_tensor(&device, "zeros", [x.dim(0), x.dim(1), capacity, x.dim(3)], key.dtype());
                 held.categorize(Category::KvCache);
                 held
             };
-            let key = whole(&key);
-            (key, whole(&value))
-        });
-        let held = held.clone();
-        drop(key);
-        drop(value);
-        held
+            let keys = whole(&key);
+            self.held = Some((keys, whole(&value)));
+            self.number = Some(ops::new_tensor(&device, "_to_copy", [], Dtype::I64));
+        }
+        let positions = ops::add_scalar(ops::new_tensor(&device, "arange", [key.dim(2)], Dtype::I64));
+        drop(positions);
+        drop((key, value));
+        self.held.clone().expect("made above")
     }
+}
+
+/// `torch.cat([old, new], dim=-2)`.
+fn joined(old: Option<&Tensor>, new: &Tensor, dtype: Dtype) -> Tensor {
+    let joined = match old {
+        Some(old) => ops::cat_as(&[old, new], 2, dtype),
+        None => ops::cat_as(&[new], 2, dtype),
+    };
+    joined.categorize(Category::KvCache);
+    joined
 }

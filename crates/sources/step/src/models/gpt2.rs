@@ -42,7 +42,12 @@ impl Attention {
         }
     }
 
-    fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
+    fn forward(
+        &self,
+        hidden: &Tensor,
+        layer: &Layer<'_>,
+        cache: Option<&mut Cache>,
+    ) -> (Tensor, Option<Tensor>) {
         let _module = hidden.device().module(&self.path);
         let projected = self.c_attn.forward(hidden);
         let parts = ops::split(&projected, hidden.last(0), 2);
@@ -60,7 +65,7 @@ impl Attention {
         };
         let training = layer.mode.training;
         let p = if training { self.attn_pdrop } else { 0.0 };
-        let output = match (layer.mode.attention, self.upcast) {
+        let (output, weights) = match (layer.mode.attention, self.upcast) {
             (AttentionKernel::Eager, true) => upcast_attention(&query, &key, &value, layer.mask, p, training),
             (AttentionKernel::Eager, false) => eager_attention(&query, &key, &value, layer.mask, p, training),
             (kernel, _) => {
@@ -75,7 +80,7 @@ impl Attention {
         let output = dropout(&self.resid_path, &projected, self.resid_pdrop, training);
         drop(projected);
         drop((key, value, query));
-        output
+        (output, weights)
     }
 
     fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
@@ -84,7 +89,14 @@ impl Attention {
 }
 
 /// `eager_attention_forward` of GPT-2: softmax in the scores' own dtype.
-fn eager_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, p: f64, training: bool) -> Tensor {
+fn eager_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: &Mask,
+    p: f64,
+    training: bool,
+) -> (Tensor, Option<Tensor>) {
     let mut weights = ops::mul_scalar(ops::matmul(q, ops::transpose(k, 3, 2)));
     if let Mask::Keep(mask) | Mask::Bias(mask) = mask {
         weights = ops::add(&weights, mask);
@@ -94,7 +106,14 @@ fn eager_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, p: f64, trai
 }
 
 /// `_upcast_and_reordered_attn`: scores in fp32 by `baddbmm`.
-fn upcast_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, p: f64, training: bool) -> Tensor {
+fn upcast_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: &Mask,
+    p: f64,
+    training: bool,
+) -> (Tensor, Option<Tensor>) {
     let device = q.device().clone();
     let (batch, heads, queries, width, keys) = (q.dim(0), q.dim(1), q.dim(2), q.dim(3), k.dim(2));
     let scores = ops::new_tensor(&device, "empty", [batch * heads, queries, keys], Dtype::F32);
@@ -113,13 +132,12 @@ fn upcast_attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, p: f64, tra
     weighted_values(weights, v, p, training)
 }
 
-fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> Tensor {
+fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> (Tensor, Option<Tensor>) {
     let converted = ops::to(&weights, v.dtype());
     drop(weights);
     let weights = ops::dropout(converted, p, training);
     let output = ops::matmul(&weights, v);
-    drop(weights);
-    ops::transpose(&output, 1, 2)
+    (ops::transpose(output, 1, 2), Some(weights))
 }
 
 struct Mlp {
@@ -190,15 +208,16 @@ impl Block {
     fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
         let _module = hidden.device().module(&self.path);
         let normed = self.ln_1.forward(hidden);
-        let attended = self.attn.forward(&normed, layer, cache);
+        let (attended, weights) = self.attn.forward(&normed, layer, cache);
         let residual = ops::add(&attended, hidden);
         drop(normed);
         let normed = self.ln_2.forward(&residual);
         let fed = self.mlp.forward(&normed, layer.mode.training);
         let output = ops::add(&residual, &fed);
         drop(normed);
-        drop(attended);
         drop(residual);
+        drop(attended);
+        drop(weights);
         drop(fed);
         output
     }
@@ -286,8 +305,8 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
 impl CausalLm for Gpt2LmHeadModel {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit =
-            (mode.training && mode.use_cache && cache.is_none()).then(|| Cache::dynamic(self.h.len()));
+        let mut implicit = (mode.training && mode.use_cache && cache.is_none())
+            .then(|| Cache::dynamic(&self.cache_layers()));
         let hidden = self.transformer(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

@@ -30,10 +30,17 @@ pub(super) struct Variation {
     /// Whether queries and keys are normed per head.
     pub qk_norm: bool,
     pub masks: Masks,
+    /// Whether blocks are passed the position ids before the rotary embedding: a checkpoint lets
+    /// go of its arguments in that order.
+    pub position_ids_first: bool,
 }
 
 pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> ForCausalLm {
-    ForCausalLm::new(config, builder, Variation { qk_norm: false, masks: Masks::One })
+    ForCausalLm::new(
+        config,
+        builder,
+        Variation { qk_norm: false, masks: Masks::One, position_ids_first: false },
+    )
 }
 
 struct Attention {
@@ -70,7 +77,12 @@ impl Attention {
         }
     }
 
-    fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
+    fn forward(
+        &self,
+        hidden: &Tensor,
+        layer: &Layer<'_>,
+        cache: Option<&mut Cache>,
+    ) -> (Tensor, Option<Tensor>) {
         let _module = hidden.device().module(&self.path);
         let query = self.heads(hidden, &self.q_proj, self.q_norm.as_ref());
         let key = self.heads(hidden, &self.k_proj, self.k_norm.as_ref());
@@ -88,7 +100,7 @@ impl Attention {
             dropout: if layer.mode.training { self.dropout } else { 0.0 },
             training: layer.mode.training,
         };
-        let output = attend(&query, &key, &value, layer.mask, &call);
+        let (output, weights) = attend(&query, &key, &value, layer.mask, &call);
         let (batch, tokens) = (hidden.dim(0), hidden.dim(1));
         let flat =
             ops::contiguous(ops::reshape(&output, [batch, tokens, output.numel() / (batch * tokens).max(1)]));
@@ -98,7 +110,7 @@ impl Attention {
         drop(query);
         drop(key);
         drop(value);
-        output
+        (output, weights)
     }
 
     /// `norm(proj(x).view(B, S, heads, D)).transpose(1, 2)`.
@@ -168,6 +180,7 @@ struct DecoderLayer {
     input_layernorm: RmsNorm,
     post_attention_layernorm: RmsNorm,
     windowed: bool,
+    position_ids_first: bool,
 }
 
 /// What a block is given beside the hidden states.
@@ -176,7 +189,8 @@ struct Layer<'a> {
     index: usize,
     mask: &'a Mask,
     position_embeddings: (&'a Tensor, &'a Tensor),
-    position_ids: &'a Tensor,
+    /// Blocks do not read them; a checkpoint keeps them.
+    position_ids: Option<&'a Tensor>,
     mode: &'a Mode,
 }
 
@@ -190,6 +204,7 @@ impl DecoderLayer {
             post_attention_layernorm: builder
                 .rms_norm(format!("{path}.post_attention_layernorm"), config.hidden_size),
             windowed: config.sliding_windows.get(index).copied().flatten().is_some(),
+            position_ids_first: variation.position_ids_first,
             path: path.into(),
         }
     }
@@ -197,7 +212,7 @@ impl DecoderLayer {
     fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
         let _module = hidden.device().module(&self.path);
         let normed = self.input_layernorm.forward(hidden);
-        let attended = self.self_attn.forward(&normed, layer, cache);
+        let (attended, weights) = self.self_attn.forward(&normed, layer, cache);
         drop(normed);
         let residual = ops::add(hidden, &attended);
         drop(attended);
@@ -207,6 +222,7 @@ impl DecoderLayer {
         let output = ops::add(&residual, &fed);
         drop(fed);
         drop(residual);
+        drop(weights);
         output
     }
 
@@ -269,7 +285,7 @@ impl ForCausalLm {
                 index,
                 mask: if block.windowed { &masks.windowed } else { &masks.full },
                 position_embeddings: (&cos, &sin),
-                position_ids: &position_ids,
+                position_ids: Some(&position_ids),
                 mode,
             };
             hidden = run_block(block, hidden, &layer, cache.as_deref_mut());
@@ -279,7 +295,11 @@ impl ForCausalLm {
         match self.masks {
             Masks::One => drop((position_ids, embeds)),
             // `mask_kwargs` holds both to the end, the embeddings first.
-            Masks::PerKind => drop((embeds, position_ids)),
+            Masks::PerKind => {
+                drop(masks);
+                drop((embeds, position_ids));
+                return normed;
+            }
         }
         drop(masks);
         drop((cos, sin));
@@ -320,22 +340,56 @@ fn run_block(
     if !layer.mode.training || layer.mode.checkpointing == brimful_jobs::Checkpointing::None {
         return block.forward(&hidden, layer, cache);
     }
-    let (cos, sin) = layer.position_embeddings;
-    let (cos, sin, position_ids) = (cos.clone(), sin.clone(), layer.position_ids.clone());
-    let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
+    let arguments = Arguments::of(layer, block.position_ids_first);
+    let block = block.clone();
     checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
-        let position_embeddings = (&cos, &sin);
-        let layer =
-            Layer { index, mask: &mask, position_embeddings, position_ids: &position_ids, mode: &mode };
-        block.forward(hidden, &layer, None)
+        block.forward(hidden, &arguments.layer(), None)
     })
+}
+
+/// What a checkpoint keeps of a block's keyword arguments, in the order in which it lets go:
+/// a tuple drops its last item first.
+struct Arguments {
+    mask: Mask,
+    position_ids: Option<Tensor>,
+    sin: Tensor,
+    cos: Tensor,
+    late_position_ids: Option<Tensor>,
+    index: usize,
+    mode: Mode,
+}
+
+impl Arguments {
+    fn of(layer: &Layer<'_>, position_ids_first: bool) -> Arguments {
+        let (cos, sin) = layer.position_embeddings;
+        let ids = |wanted: bool| layer.position_ids.filter(|_| wanted).cloned();
+        Arguments {
+            mask: layer.mask.clone(),
+            position_ids: ids(position_ids_first),
+            sin: sin.clone(),
+            cos: cos.clone(),
+            late_position_ids: ids(!position_ids_first),
+            index: layer.index,
+            mode: layer.mode.clone(),
+        }
+    }
+
+    fn layer(&self) -> Layer<'_> {
+        Layer {
+            index: self.index,
+            mask: &self.mask,
+            position_embeddings: (&self.cos, &self.sin),
+            position_ids: self.position_ids.as_ref().or(self.late_position_ids.as_ref()),
+            mode: &self.mode,
+        }
+    }
 }
 
 impl CausalLm for ForCausalLm {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
         let mut implicit =
-            (mode.training && mode.use_cache && cache.is_none()).then(|| Cache::dynamic(self.layers.len()));
+            (mode.training && mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.windows));
         let hidden = self.model(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

@@ -7,5 +7,9 @@ use super::llama::{ForCausalLm, Masks, Variation};
 use crate::nn::Builder;
 
 pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> ForCausalLm {
-    ForCausalLm::new(config, builder, Variation { qk_norm: true, masks: Masks::PerKind })
+    ForCausalLm::new(
+        config,
+        builder,
+        Variation { qk_norm: true, masks: Masks::PerKind, position_ids_first: false },
+    )
 }

@@ -258,7 +258,11 @@ fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor
         let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
         (k, sizes.output(&device, sizes.heads, sizes.keys, q.dtype()))
     });
-    let delta = row_sums(out, grad, &sizes);
+    let delta = if q.dtype() == Dtype::F32 {
+        row_sums(out, grad, &sizes)
+    } else {
+        Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32)
+    };
     let workspace = query_accumulator(&device, &sizes, q.dtype());
     drop(delta);
     drop(workspace);
@@ -269,13 +273,10 @@ fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor
     grads![Some(q_grad), Some(k_grad), Some(v_grad)]
 }
 
-/// `(grad.to(float) * out.to(float)).sum(-1).transpose(-2, -1).contiguous()` in the kernel's order.
+/// `(grad * out).sum(-1).transpose(-2, -1).contiguous()` in the kernel's order; the
+/// half-precision kernels sum by themselves.
 fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
-    let tokens_first = |x: &Tensor| super::transpose(x, 1, 2);
-    let grad = super::to(tokens_first(grad), Dtype::F32);
-    let out = super::to(tokens_first(out), Dtype::F32);
-    let product = super::mul(&grad, &out);
-    drop((grad, out));
+    let product = super::mul(super::transpose(grad, 1, 2), super::transpose(out, 1, 2));
     let sums = super::reduce_last(&product);
     let shape = [sizes.batch, sizes.heads, sizes.queries];
     let delta = new_tensor(sums.device(), "clone", shape, Dtype::F32);
@@ -284,17 +285,19 @@ fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
     delta
 }
 
-/// The fp32 kernels accumulate the queries' gradient in tiles with a lock in front of each
-/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h); the half-precision ones keep it
-/// in registers. Tile sizes observed on compute capability 8.0 and 9.0 with torch 2.15.
-fn query_accumulator(device: &Device, sizes: &Sizes, dtype: Dtype) -> Option<Tensor> {
+/// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
+/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h). Tile sizes read off torch 2.15 on
+/// compute capabilities 8.0, 8.9 and 9.0; half precision takes wide tiles where shared memory is large.
+fn query_accumulator(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
     const LOCK: u64 = 16;
-    if dtype != Dtype::F32 {
-        return None;
-    }
-    let rows = if sizes.width <= 64 { 64 } else { 128 };
-    let tile = rows * 64 * 4 + LOCK;
-    let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(64));
-    let bytes = device.mul(device.mul(sizes.batch * sizes.heads, tiles), tile);
-    Some(Tensor::empty(device, [bytes], Dtype::U8))
+    let roomy = matches!(device.properties().compute_capability, (8, 0) | (9, _) | (10, _));
+    let (rows, columns) = match sizes.width {
+        0..=64 => (64, 64),
+        _ if dtype != Dtype::F32 && roomy => (128, 128),
+        _ => (128, 64),
+    };
+    let tile = rows * columns * 4 + LOCK;
+    let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(columns));
+    let bytes = device.mul(device.mul(device.mul(sizes.batch, sizes.heads), tiles), tile);
+    Tensor::empty(device, [bytes], Dtype::U8)
 }

@@ -203,11 +203,16 @@ pub(crate) fn expand(x: impl Borrow<Tensor>, shape: impl Into<Shape>) -> Tensor 
 
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
 pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
+    cat_as(parts, dim, parts[0].dtype())
+}
+
+/// As [`cat`], into a dtype that the parts are promoted to.
+pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
     let device = parts[0].device();
     let _op = device.op("cat");
     let mut shape: Dims = parts[0].shape().dims().iter().copied().collect();
     shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
-    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), parts[0].dtype());
+    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), dtype);
     let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
     record(
         &out,

@@ -48,6 +48,8 @@ impl Adafactor {
     }
 
     fn multi_tensor(&self, parameters: &[Tensor], grads: &[Tensor]) {
+        // `var_estimates` keeps the last group's list until the next one is bound.
+        let mut last: Option<TensorList> = None;
         for matrices in group_order(&self.states) {
             let members: Vec<usize> = (0..grads.len())
                 .filter(|at| matches!(self.states[*at], Factors::Matrix { .. }) == matrices)
@@ -65,6 +67,7 @@ impl Adafactor {
             for estimate in &estimates.0 {
                 read_norm(estimate);
             }
+            drop(last.replace(estimates));
         }
     }
 

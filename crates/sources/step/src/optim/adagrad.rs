@@ -1,3 +1,5 @@
+use brimful_units::Dtype;
+
 use super::{Implementation, Optimizer, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
@@ -7,13 +9,22 @@ pub(crate) struct Adagrad {
     parameters: Vec<Tensor>,
     implementation: Implementation,
     weight_decay: bool,
+    /// On the device for the fused kernel, on the host otherwise.
+    _steps: Vec<Tensor>,
     sums: Vec<Tensor>,
 }
 
 impl Adagrad {
     pub fn new(parameters: Vec<Tensor>, implementation: Implementation, weight_decay: bool) -> Adagrad {
-        let sums = parameters.iter().map(|p| state(ops::like(p, "full_like", p.dtype()))).collect();
-        Adagrad { parameters, implementation, weight_decay, sums }
+        let fused = implementation == Implementation::Fused;
+        let (mut steps, mut sums) = (Vec::new(), Vec::new());
+        for p in &parameters {
+            if fused {
+                steps.push(state(ops::new_tensor(p.device(), "zeros", [], Dtype::F32)));
+            }
+            sums.push(state(ops::like(p, "full_like", p.dtype())));
+        }
+        Adagrad { parameters, implementation, weight_decay, _steps: steps, sums }
     }
 
     fn foreach(&self, grads: &[Tensor]) {

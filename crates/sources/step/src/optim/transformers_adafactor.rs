@@ -56,12 +56,14 @@ impl Adafactor {
 
     fn update(&mut self, at: usize, p: &Tensor, original: &Tensor, locals: &mut Locals) {
         let half = original.dtype() != Dtype::F32;
+        locals.grad = None;
         let grad = ops::to(original, Dtype::F32);
         locals.grad = Some(grad.clone());
         if self.states.len() <= at {
             let made = self.init(&grad);
             self.states.push(made);
         }
+        locals.master = None;
         let master = if half { ops::to(p, Dtype::F32) } else { p.clone() };
         locals.master = Some(master.clone());
         let state = &mut self.states[at];
@@ -86,12 +88,11 @@ impl Adafactor {
         locals.update = Some(update.clone());
         let scale = ops::div_scalar(root_mean_square(&update));
         drop(scale);
-        let update = match &state.exp_avg {
-            Some(average) => average.clone(),
-            None => update,
-        };
-        locals.update = Some(update.clone());
-        drop(ops::neg(&update));
+        drop(update);
+        if let Some(average) = &state.exp_avg {
+            locals.update = Some(average.clone());
+        }
+        drop(locals.update.as_ref().map(ops::neg));
     }
 }
 

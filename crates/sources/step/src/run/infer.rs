@@ -28,10 +28,10 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");
-    let layers = model.cache_layers().len();
+    let windows = model.cache_layers();
     let mut cache = match job.cache {
-        CacheKind::Dynamic => Some(Cache::dynamic(layers)),
-        CacheKind::Static { max_cache_len } => Some(Cache::fixed(layers, max_cache_len)),
+        CacheKind::Dynamic => Some(Cache::dynamic(&windows)),
+        CacheKind::Static { max_cache_len } => Some(Cache::fixed(&windows, max_cache_len)),
         CacheKind::None => None,
     };
     let mut held: Option<Tensor> = None;

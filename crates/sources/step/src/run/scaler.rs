@@ -60,7 +60,11 @@ impl GradScaler {
             let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
             self.found_inf = Some(unscale_with(&device, inverse, found_inf));
         }
+        let found_inf = ops::new_tensor(&device, "add", [], Dtype::F32);
+        let grad_scale = (!self.unscaled).then(|| ops::new_tensor(&device, "mul", [1], Dtype::F32));
         optimizer.step();
+        drop(grad_scale);
+        drop(found_inf);
     }
 
     /// `scaler.update()`.
