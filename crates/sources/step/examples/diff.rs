@@ -4,7 +4,7 @@ use brimful_trace::*;
 use serde_json::Value;
 use std::io::Read;
 
-fn job(c: &Value) -> Job {
+pub fn job(c: &Value) -> Job {
     let g = &c["config"];
     let u = |k: &str, d: u64| g[k].as_u64().unwrap_or(d);
     let arch = c["arch"].as_str().unwrap();
