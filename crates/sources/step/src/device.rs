@@ -36,6 +36,8 @@ struct State {
     hooks: RefCell<Vec<SavedTensorHooks>>,
     /// A recomputation has all it needs: what is left of it allocates nothing.
     stopped: Cell<bool>,
+    /// The run is over: what the program lets go now is not part of it.
+    ended: Cell<bool>,
 }
 
 /// Who asks for memory right now.
@@ -86,6 +88,7 @@ impl Device {
             autocast: RefCell::new(None),
             hooks: RefCell::new(Vec::new()),
             stopped: Cell::new(false),
+            ended: Cell::new(false),
         }))
     }
 
@@ -154,7 +157,14 @@ impl Device {
     }
 
     pub fn free(&self, id: AllocationId) {
-        self.0.trace.borrow_mut().free(id);
+        if !self.0.ended.get() {
+            self.0.trace.borrow_mut().free(id);
+        }
+    }
+
+    /// Ends the recording: the model is still alive, as at the end of a script's loop.
+    pub fn end(&self) {
+        self.0.ended.set(true);
     }
 
     pub fn categorize(&self, id: AllocationId, category: Category) {

@@ -51,6 +51,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         }
         held = job.hold_outputs.then_some(outputs.logits);
     }
+    device.end();
     drop(held);
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
         }
         steps.update(step);
     }
-    steps.end();
+    device.end();
 }
 
 struct Loop<'a> {
@@ -155,12 +155,6 @@ impl Loop<'_> {
         for parameter in &self.parameters {
             parameter.set_grad(None);
         }
-    }
-
-    /// What the loop still holds is let go after the last phase.
-    fn end(mut self) {
-        self.logits = None;
-        self.loss = None;
     }
 }
 

@@ -1,0 +1,347 @@
+use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
+use crate::config::AllocatorConfig;
+use crate::sizes::SMALL_SIZE;
+
+/// A block that was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(BlockId);
+
+/// The request could not be served, after every retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// What the allocator asked of the device, in bytes: PyTorch prints this as "Tried to allocate".
+    pub tried: u64,
+}
+
+/// Granularity of cudaMalloc: segments start at multiples of this.
+const DEVICE_GRANULARITY: u64 = 2 << 20;
+
+/// PyTorch's native CUDA caching allocator for one device
+/// (`DeviceCachingAllocator` in c10/cuda/CUDACachingAllocator.cpp).
+pub struct Allocator {
+    pub(crate) config: AllocatorConfig,
+    pub(crate) blocks: Blocks,
+    pub(crate) pools: [Pool; 2],
+    /// Bytes the device gives this process; `None` for no end.
+    pub(crate) capacity: Option<u64>,
+    /// Bytes the process may reserve (`set_per_process_memory_fraction`).
+    pub(crate) limit: Option<u64>,
+    next_address: u64,
+    pub(crate) reserved: u64,
+    allocated: u64,
+    requested: u64,
+    retries: u64,
+    device_allocs: u64,
+    pub(crate) segments: u64,
+}
+
+impl Allocator {
+    /// An allocator over so many bytes of device memory.
+    pub fn new(config: AllocatorConfig, capacity: Option<u64>, device_total: Option<u64>) -> Allocator {
+        let limit = config
+            .per_process_memory_fraction
+            .zip(device_total)
+            .filter(|(fraction, _)| *fraction < 1.0)
+            .map(|(fraction, total)| (fraction * total as f64) as u64);
+        Allocator {
+            config,
+            blocks: Blocks::default(),
+            pools: [Pool::default(), Pool::default()],
+            capacity,
+            limit,
+            next_address: DEVICE_GRANULARITY,
+            reserved: 0,
+            allocated: 0,
+            requested: 0,
+            retries: 0,
+            device_allocs: 0,
+            segments: 0,
+        }
+    }
+
+    /// Bytes in segments (ledger: reserved).
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Bytes in blocks that are handed out (ledger: allocated).
+    pub fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// Bytes that were asked for and are handed out (ledger: requested).
+    pub fn requested(&self) -> u64 {
+        self.requested
+    }
+
+    /// How often cached memory was returned to make room (`num_alloc_retries`).
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// How often memory was taken from the device (`num_device_alloc`).
+    pub fn device_allocs(&self) -> u64 {
+        self.device_allocs
+    }
+
+    /// Segments held now.
+    pub fn segments(&self) -> u64 {
+        self.segments
+    }
+
+    /// Address and size of a block that was handed out, in bytes.
+    pub fn block(&self, handle: Handle) -> (u64, u64) {
+        let block = self.blocks.get(handle.0);
+        (block.address, block.size)
+    }
+
+    /// Hands out a block (`malloc`).
+    ///
+    /// # Errors
+    /// [`Exhausted`] where neither the cache nor the device can serve the request.
+    pub fn malloc(&mut self, requested: u64, stream: u16) -> Result<Handle, Exhausted> {
+        let rounded = self.config.round_size(requested);
+        let segment = self.config.segment_size(rounded);
+        let small = rounded <= SMALL_SIZE;
+        let block = self
+            .take_free(small, stream, rounded)
+            .or_else(|| self.block_from_device(small, stream, rounded, segment))
+            .ok_or(Exhausted { tried: segment })?;
+        Ok(Handle(self.hand_out(block, rounded, requested)))
+    }
+
+    fn block_from_device(&mut self, small: bool, stream: u16, rounded: u64, segment: u64) -> Option<BlockId> {
+        if self.limit.is_some() && self.config.garbage_collection_threshold > 0.0 {
+            self.collect_garbage();
+        }
+        if let Some(block) = self.new_block(small, stream, rounded, segment) {
+            return Some(block);
+        }
+        if self.release_available(small, stream, rounded)
+            && let Some(block) = self.new_block(small, stream, rounded, segment)
+        {
+            return Some(block);
+        }
+        self.release_all();
+        self.retries += 1;
+        self.new_block(small, stream, rounded, segment)
+    }
+
+    /// Gives a block back (`free`), reusable at once.
+    pub fn free(&mut self, handle: Handle) {
+        let id = handle.0;
+        let block = self.blocks.get_mut(id);
+        block.allocated = false;
+        self.allocated -= block.size;
+        self.requested -= block.requested;
+        block.requested = 0;
+        self.return_to_pool(id);
+    }
+
+    /// `torch.cuda.empty_cache()`: every free segment goes back to the device.
+    pub fn empty_cache(&mut self) {
+        self.release_all();
+    }
+
+    /// `free_block`: merges with free neighbours and joins the pool.
+    pub(crate) fn return_to_pool(&mut self, id: BlockId) {
+        let pool = usize::from(!self.blocks.get(id).small);
+        for neighbour in [self.blocks.get(id).previous, self.blocks.get(id).next] {
+            if self.blocks.is_free_mapped(neighbour) {
+                let key = self.blocks.key(neighbour);
+                self.pools[pool].free.remove(&key);
+                self.blocks.absorb(id, neighbour);
+            }
+        }
+        let requests = self.pools[pool].requests;
+        self.blocks.get_mut(id).freed_at = requests;
+        let key = self.blocks.key(id);
+        self.pools[pool].free.insert(key);
+    }
+
+    /// `get_free_block`: the smallest that fits, the lowest address among equals.
+    fn take_free(&mut self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
+        let collecting = self.limit.is_some() && self.config.garbage_collection_threshold > 0.0;
+        let pool = &mut self.pools[usize::from(!small)];
+        pool.requests += u64::from(collecting);
+        let mut candidates = pool.free.range((stream, rounded, 0, 0)..).take_while(|key| key.0 == stream);
+        let mut best = *candidates.next()?;
+        if self.config.expandable_segments {
+            // Prefer a block that cannot grow into unmapped space behind it.
+            let reach = |id: BlockId| reach_of(&self.blocks, id);
+            for next in candidates {
+                if !self.blocks.get(best.3).expandable || reach(next.3) >= reach(best.3) {
+                    break;
+                }
+                best = *next;
+            }
+        }
+        let limit = self.config.max_split_size;
+        let oversized = rounded < limit && best.1 >= limit;
+        let wasteful =
+            rounded >= limit && best.1 >= rounded.saturating_add(self.config.max_non_split_rounding);
+        if oversized || wasteful {
+            return None;
+        }
+        pool.free.remove(&best);
+        Some(best.3)
+    }
+
+    /// `alloc_block`: takes a segment from the device, where it fits.
+    fn new_block(&mut self, small: bool, stream: u16, rounded: u64, segment: u64) -> Option<BlockId> {
+        if self.limit.is_some_and(|limit| self.reserved.saturating_add(segment) > limit) {
+            return None;
+        }
+        if self.config.expandable_segments {
+            return self.new_expandable_block(small, stream, rounded);
+        }
+        if !self.device_has(segment) {
+            return None;
+        }
+        self.device_allocs += 1;
+        self.segments += 1;
+        self.reserved += segment;
+        let address = self.reserve_addresses(segment, DEVICE_GRANULARITY);
+        Some(self.blocks.insert(Block {
+            address,
+            size: segment,
+            requested: 0,
+            stream,
+            small,
+            allocated: false,
+            mapped: true,
+            expandable: false,
+            previous: NONE,
+            next: NONE,
+            freed_at: 0,
+        }))
+    }
+
+    pub(crate) fn device_has(&self, bytes: u64) -> bool {
+        let whole = bytes.checked_next_multiple_of(DEVICE_GRANULARITY).unwrap_or(u64::MAX);
+        self.capacity.is_none_or(|capacity| self.reserved.saturating_add(whole) <= capacity)
+    }
+
+    /// Addresses rise monotonically, as a fresh process sees them.
+    pub(crate) fn reserve_addresses(&mut self, bytes: u64, alignment: u64) -> u64 {
+        let address = self.next_address.next_multiple_of(alignment);
+        self.next_address = address.saturating_add(bytes.next_multiple_of(DEVICE_GRANULARITY));
+        address
+    }
+
+    pub(crate) fn count_device_alloc(&mut self) {
+        self.device_allocs += 1;
+    }
+
+    /// `alloc_found_block`: splits off the low end where the rest is worth keeping.
+    fn hand_out(&mut self, found: BlockId, rounded: u64, requested: u64) -> BlockId {
+        let block = self.blocks.get(found);
+        let (small, expandable) = (block.small, block.expandable && self.config.expandable_segments);
+        let mut id = found;
+        if self.config.should_split(block.size, rounded, small, expandable) {
+            let front = Block { size: rounded, previous: NONE, next: NONE, ..block.clone() };
+            id = self.blocks.insert(front);
+            self.blocks.link_before(id, found);
+            let rest = self.blocks.get_mut(found);
+            rest.address += rounded;
+            rest.size -= rounded;
+            let key = self.blocks.key(found);
+            self.pools[usize::from(!small)].free.insert(key);
+        }
+        let block = self.blocks.get_mut(id);
+        block.allocated = true;
+        block.requested = requested;
+        self.allocated += block.size;
+        self.requested += requested;
+        id
+    }
+
+    /// `release_available_cached_blocks`: oversize segments of this stream, enough for the request.
+    fn release_available(&mut self, small: bool, stream: u16, rounded: u64) -> bool {
+        let limit = self.config.max_split_size;
+        if limit == u64::MAX {
+            return false;
+        }
+        let wanted = rounded.max(limit);
+        let pool = &self.pools[usize::from(!small)];
+        let fits = pool.free.range((stream, wanted, 0, 0)..).find(|key| key.0 == stream);
+        if let Some(key) = fits.copied() {
+            if self.blocks.get(key.3).expandable {
+                return false;
+            }
+            self.release_segment(key.3);
+            return true;
+        }
+        let largest: Vec<BlockId> = pool
+            .free
+            .range((stream, limit, 0, 0)..(stream, wanted, 0, 0))
+            .rev()
+            .map(|key| key.3)
+            .filter(|id| !self.blocks.get(*id).expandable)
+            .collect();
+        let mut released = 0u64;
+        for id in largest {
+            if released >= wanted {
+                break;
+            }
+            released += self.blocks.get(id).size;
+            self.release_segment(id);
+        }
+        released >= wanted
+    }
+
+    /// `release_cached_blocks`: the large pool first, then the small one.
+    fn release_all(&mut self) {
+        for pool in [1, 0] {
+            let free: Vec<BlockId> = self.pools[pool].free.iter().map(|key| key.3).collect();
+            let (expandable, plain): (Vec<_>, Vec<_>) =
+                free.into_iter().partition(|id| self.blocks.get(*id).expandable);
+            for id in plain {
+                if self.blocks.is_whole_segment(id) {
+                    self.release_segment(id);
+                }
+            }
+            for id in expandable {
+                self.unmap(id);
+            }
+        }
+    }
+
+    /// `garbage_collect_cached_blocks`: older than average, until enough is returned.
+    fn collect_garbage(&mut self) {
+        let Some(limit) = self.limit else { return };
+        let threshold = (self.config.garbage_collection_threshold * limit as f64) as u64;
+        let target = self.reserved.saturating_sub(threshold);
+        let mut reclaimed = 0;
+        while self.reserved > threshold && reclaimed < target {
+            let requests = self.pools[1].requests;
+            let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.3).collect();
+            whole.retain(|id| self.blocks.is_whole_segment(*id) && !self.blocks.get(*id).expandable);
+            let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
+            let total: u64 = whole.iter().map(age).sum();
+            let Some(average) = total.checked_div(whole.len() as u64) else { return };
+            let old: Vec<BlockId> = whole.iter().copied().filter(|id| age(id) >= average).collect();
+            for id in old {
+                reclaimed += self.blocks.get(id).size;
+                self.release_segment(id);
+            }
+        }
+    }
+
+    fn release_segment(&mut self, id: BlockId) {
+        let key = self.blocks.key(id);
+        let block = self.blocks.get(id);
+        self.reserved -= block.size;
+        self.segments -= 1;
+        let pool = usize::from(!block.small);
+        self.pools[pool].free.remove(&key);
+        self.blocks.remove(id);
+    }
+}
+
+/// What a free block could grow to: itself and the unmapped space behind it.
+fn reach_of(blocks: &Blocks, id: BlockId) -> u64 {
+    let block = blocks.get(id);
+    let behind = if block.next == NONE { None } else { Some(blocks.get(block.next)) };
+    block.size + behind.filter(|next| !next.mapped).map_or(0, |next| next.size)
+}

@@ -1,0 +1,128 @@
+//! The blocks of every segment, and the pools that keep the free ones in order.
+
+use std::collections::BTreeSet;
+
+/// A block's place in the arena.
+pub(crate) type BlockId = u32;
+
+/// Stands for "no neighbour".
+pub(crate) const NONE: BlockId = BlockId::MAX;
+
+/// A stretch of a segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub address: u64,
+    pub size: u64,
+    pub requested: u64,
+    pub stream: u16,
+    pub small: bool,
+    pub allocated: bool,
+    /// False for a stretch of an expandable segment without memory behind it.
+    pub mapped: bool,
+    pub expandable: bool,
+    pub previous: BlockId,
+    pub next: BlockId,
+    /// The pool's number of requests when it became free, for garbage collection.
+    pub freed_at: u64,
+}
+
+/// Blocks by id; ids are used again.
+#[derive(Default)]
+pub(crate) struct Blocks {
+    all: Vec<Block>,
+    unused: Vec<BlockId>,
+}
+
+impl Blocks {
+    pub fn insert(&mut self, block: Block) -> BlockId {
+        if let Some(id) = self.unused.pop() {
+            self.all[id as usize] = block;
+            return id;
+        }
+        self.all.push(block);
+        self.all.len() as BlockId - 1
+    }
+
+    pub fn remove(&mut self, id: BlockId) {
+        self.unused.push(id);
+    }
+
+    pub fn get(&self, id: BlockId) -> &Block {
+        &self.all[id as usize]
+    }
+
+    pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
+        &mut self.all[id as usize]
+    }
+
+    /// Whether the block is a segment of its own.
+    pub fn is_whole_segment(&self, id: BlockId) -> bool {
+        let block = self.get(id);
+        block.previous == NONE && block.next == NONE
+    }
+
+    /// Whether a neighbour is free, with memory behind it.
+    pub fn is_free_mapped(&self, id: BlockId) -> bool {
+        id != NONE && !self.get(id).allocated && self.get(id).mapped
+    }
+
+    pub fn key(&self, id: BlockId) -> FreeKey {
+        let block = self.get(id);
+        (block.stream, block.size, block.address, id)
+    }
+
+    /// Puts a new block directly in front of another one.
+    pub fn link_before(&mut self, new: BlockId, id: BlockId) {
+        let previous = self.get(id).previous;
+        self.get_mut(new).previous = previous;
+        self.get_mut(new).next = id;
+        self.get_mut(id).previous = new;
+        if previous != NONE {
+            self.get_mut(previous).next = new;
+        }
+    }
+
+    /// Puts a new block directly behind another one.
+    pub fn link_after(&mut self, new: BlockId, id: BlockId) {
+        let next = self.get(id).next;
+        self.get_mut(new).next = next;
+        self.get_mut(new).previous = id;
+        self.get_mut(id).next = new;
+        if next != NONE {
+            self.get_mut(next).previous = new;
+        }
+    }
+
+    /// Merges a block's neighbour into it; the neighbour is gone afterwards.
+    pub fn absorb(&mut self, id: BlockId, neighbour: BlockId) {
+        let gone = self.get(neighbour).clone();
+        let block = self.get_mut(id);
+        block.size += gone.size;
+        if gone.next == id {
+            block.address = gone.address;
+            block.previous = gone.previous;
+            if gone.previous != NONE {
+                self.get_mut(gone.previous).next = id;
+            }
+        } else {
+            block.next = gone.next;
+            if gone.next != NONE {
+                self.get_mut(gone.next).previous = id;
+            }
+        }
+        self.remove(neighbour);
+    }
+}
+
+/// Order of free blocks: by stream, then size, then address (`BlockComparatorSize`).
+pub(crate) type FreeKey = (u16, u64, u64, BlockId);
+
+/// The free blocks of one kind.
+#[derive(Default)]
+pub(crate) struct Pool {
+    pub free: BTreeSet<FreeKey>,
+    /// Stretches of expandable segments without memory, by stream and address.
+    pub unmapped: BTreeSet<(u16, u64, BlockId)>,
+    /// Requests so far, for garbage collection.
+    pub requests: u64,
+}

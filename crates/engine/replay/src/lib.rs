@@ -1,0 +1,31 @@
+//! Replay: feeds a trace to an allocator policy and tells what becomes of memory.
+//!
+//! The policy is PyTorch's native CUDA caching allocator (`c10/cuda/CUDACachingAllocator.cpp`,
+//! torch 2.15): rounding, best fit, splitting and merging, segments, expandable segments, the chain
+//! of retries before an out-of-memory error, and the text of that error.
+//!
+//! ```
+//! use brimful_replay::{AllocatorConfig, Capacity, replay};
+//! use brimful_trace::{Allocation, Origin, Trace};
+//! use brimful_units::Bytes;
+//! let mut trace = Trace::new(Origin::Predicted);
+//! let block = trace.alloc(Allocation { bytes: Bytes::new(1000), ..Allocation::default() });
+//! trace.free(block);
+//! let timeline = replay(&trace, &AllocatorConfig::default(), &Capacity::unlimited());
+//! assert_eq!(timeline.peak.requested, Bytes::new(1000));
+//! assert_eq!(timeline.peak.allocated, Bytes::new(1024));
+//! assert_eq!(timeline.peak.reserved, Bytes::mib(2));
+//! ```
+
+mod allocator;
+mod blocks;
+mod config;
+mod expandable;
+mod message;
+mod sizes;
+mod timeline;
+
+pub use allocator::{Allocator, Exhausted, Handle};
+pub use config::{AllocatorConfig, ConfigError};
+pub use message::out_of_memory_text;
+pub use timeline::{Capacity, Ledger, Oom, PhaseLedger, Timeline, replay};

@@ -1,0 +1,211 @@
+use brimful_trace::{Event, PhaseId, Trace};
+use brimful_units::Bytes;
+
+use crate::allocator::{Allocator, Exhausted, Handle};
+use crate::config::AllocatorConfig;
+
+/// What the device gives the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Total memory of the device as `cudaMemGetInfo` reports it; `None` for no end.
+    pub total: Option<Bytes>,
+    /// What is taken before the allocator starts: the CUDA context, loaded kernels, other processes.
+    pub taken: Bytes,
+}
+
+impl Capacity {
+    /// A device without an end: the peak is wanted, not the verdict.
+    pub fn unlimited() -> Capacity {
+        Capacity::default()
+    }
+
+    fn available(&self) -> Option<u64> {
+        self.total.map(|total| total.saturating_sub(self.taken).get())
+    }
+}
+
+/// Amounts by ledger, in PyTorch's words: `requested ≤ allocated ≤ reserved`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Sizes asked of the allocator.
+    pub requested: Bytes,
+    /// Sizes of the blocks that were handed out.
+    pub allocated: Bytes,
+    /// Segments taken from the device.
+    pub reserved: Bytes,
+}
+
+impl Ledger {
+    fn now(allocator: &Allocator) -> Ledger {
+        Ledger {
+            requested: Bytes::new(allocator.requested()),
+            allocated: Bytes::new(allocator.allocated()),
+            reserved: Bytes::new(allocator.reserved()),
+        }
+    }
+
+    fn raise_to(&mut self, other: &Ledger) {
+        self.requested = self.requested.max(other.requested);
+        self.allocated = self.allocated.max(other.allocated);
+        self.reserved = self.reserved.max(other.reserved);
+    }
+}
+
+/// A phase's peaks and what was left at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseLedger {
+    /// The phase.
+    pub phase: PhaseId,
+    /// Its peaks; at least what was there when it began.
+    pub peak: Ledger,
+    /// What was there when it ended.
+    pub end: Ledger,
+}
+
+/// The request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oom {
+    /// The position of the event in the trace.
+    pub event: usize,
+    /// The size that was asked for.
+    pub requested: Bytes,
+    /// What the allocator asked of the device, as PyTorch prints it.
+    pub tried: Bytes,
+    /// What the device had free.
+    pub free: Bytes,
+    /// The device's total.
+    pub total: Bytes,
+    /// Handed out at that moment.
+    pub allocated: Bytes,
+    /// In segments at that moment.
+    pub reserved: Bytes,
+}
+
+/// What became of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// Peaks outside of the load phase (over everything where there are no phases).
+    pub peak: Ledger,
+    /// The event at which the requested peak was first reached.
+    pub peak_event: Option<usize>,
+    /// Peaks by phase, in order; empty where the trace has no phases.
+    pub phases: Vec<PhaseLedger>,
+    /// What was there at the end.
+    pub end: Ledger,
+    /// How often cached memory was returned to make room.
+    pub retries: u64,
+    /// How often memory was taken from the device.
+    pub device_allocs: u64,
+    /// The failure that ended the replay.
+    pub oom: Option<Oom>,
+}
+
+/// Feeds a trace's requests to the allocator, until the end or the first failure.
+///
+/// Segment events and addresses of a recorded trace are not followed: this is what the allocator
+/// would do under these settings. Bytes throughout.
+pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> Timeline {
+    let total = capacity.total.map(Bytes::get);
+    let mut run = Run {
+        trace,
+        capacity: *capacity,
+        allocator: Allocator::new(config.clone(), capacity.available(), total),
+        handles: vec![None; trace.allocations.len()],
+        timeline: Timeline::default(),
+        counting: trace.phases().is_empty(),
+    };
+    for (at, event) in trace.events().enumerate() {
+        if let Err(exhausted) = run.step(at, event) {
+            run.fail(at, event, exhausted);
+            break;
+        }
+    }
+    run.finish()
+}
+
+struct Run<'a> {
+    trace: &'a Trace,
+    capacity: Capacity,
+    allocator: Allocator,
+    handles: Vec<Option<Handle>>,
+    timeline: Timeline,
+    /// Whether the phase counts towards the peak: loading does not.
+    counting: bool,
+}
+
+impl Run<'_> {
+    fn step(&mut self, at: usize, event: Event) -> Result<(), Exhausted> {
+        match event {
+            Event::Alloc(id) => {
+                let row = self.trace.allocations.get(id);
+                let handle = self.allocator.malloc(row.bytes.get(), row.stream)?;
+                self.handles[id.0 as usize] = Some(handle);
+                self.count(at);
+            }
+            Event::Free(id) | Event::FreeCompleted(id) => {
+                if let Some(handle) = self.handles[id.0 as usize].take() {
+                    self.allocator.free(handle);
+                }
+            }
+            Event::EmptyCache => self.allocator.empty_cache(),
+            Event::Phase(id) => self.begin_phase(id),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, at: usize) {
+        let now = Ledger::now(&self.allocator);
+        if let Some(phase) = self.timeline.phases.last_mut() {
+            phase.peak.raise_to(&now);
+        }
+        if self.counting {
+            if now.requested > self.timeline.peak.requested {
+                self.timeline.peak_event = Some(at);
+            }
+            self.timeline.peak.raise_to(&now);
+        }
+    }
+
+    fn begin_phase(&mut self, id: PhaseId) {
+        let now = Ledger::now(&self.allocator);
+        if let Some(phase) = self.timeline.phases.last_mut() {
+            phase.end = now;
+        }
+        self.counting = self.trace.phase(id).kind != brimful_trace::PhaseKind::Load;
+        self.timeline.phases.push(PhaseLedger { phase: id, peak: now, end: now });
+        if self.counting {
+            self.timeline.peak.raise_to(&now);
+        }
+    }
+
+    fn fail(&mut self, at: usize, event: Event, exhausted: Exhausted) {
+        let requested = match event {
+            Event::Alloc(id) => self.trace.allocations.bytes(id),
+            _ => Bytes::ZERO,
+        };
+        let now = Ledger::now(&self.allocator);
+        let total = self.capacity.total.unwrap_or_default();
+        let used = self.capacity.taken.checked_add(now.reserved).unwrap_or(total);
+        self.timeline.oom = Some(Oom {
+            event: at,
+            requested,
+            tried: Bytes::new(exhausted.tried),
+            free: total.saturating_sub(used),
+            total,
+            allocated: now.allocated,
+            reserved: now.reserved,
+        });
+    }
+
+    fn finish(mut self) -> Timeline {
+        let now = Ledger::now(&self.allocator);
+        if let Some(phase) = self.timeline.phases.last_mut() {
+            phase.end = now;
+        }
+        self.timeline.end = now;
+        self.timeline.retries = self.allocator.retries();
+        self.timeline.device_allocs = self.allocator.device_allocs();
+        self.timeline
+    }
+}
