@@ -118,6 +118,11 @@ impl ContextTable {
         self.strings.get(id.0 as usize).map_or("", |text| text)
     }
 
+    /// Every string, in the order of their ids.
+    pub fn strings(&self) -> impl Iterator<Item = &str> {
+        self.strings.iter().map(|text| &**text)
+    }
+
     /// The row of a context.
     pub fn get(&self, id: ContextId) -> Context {
         self.contexts.get(id.0 as usize).copied().unwrap_or_default()

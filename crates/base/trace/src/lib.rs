@@ -4,12 +4,14 @@
 //! (replay, explain, report) read it. Neither knows the other. Events are kept in columns and
 //! refer to rows of tables, so that a trace of five million events stays near 100 MB.
 
+mod brim;
 mod category;
 mod context;
 mod event;
 mod tables;
 mod trace;
 
+pub use brim::BrimError;
 pub use category::Category;
 pub use context::{Context, ContextId, ContextTable, Frame, FrameId, StackId, StrId};
 pub use event::{AllocationId, Event, OomId, PhaseId, SegmentId};

@@ -24,7 +24,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);
-    let _autocast = autocast_dtype(job.precision).map(|dtype| autocast(device, Some(dtype)));
+    let autocast = autocast_dtype(job.precision).map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");
@@ -51,6 +51,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         }
         held = job.hold_outputs.then_some(outputs.logits);
     }
+    drop(autocast);
     device.end();
     drop(held);
 }

@@ -1,0 +1,5 @@
+//! What a timeline means: the make-up of the peak, where it is, and who holds it.
+
+mod peak;
+
+pub use peak::{Block, Composition, Peak, Place, at_event, peak};

@@ -1,0 +1,12 @@
+//! Answers about a job: does it fit, what is the largest batch or sequence that fits, and what each
+//! technique alone would change. Every answer is a simulated step, replayed through the allocator.
+
+mod basis;
+mod fit;
+mod largest;
+mod techniques;
+
+pub use basis::{Basis, BasisKind, basis_of};
+pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
+pub use largest::{Dimension, Largest, largest};
+pub use techniques::{Outcome, Row, techniques};
