@@ -72,6 +72,13 @@ impl Cache {
     }
 }
 
+impl Drop for Cache {
+    /// CPython drops a list from its end.
+    fn drop(&mut self) {
+        while self.layers.pop().is_some() {}
+    }
+}
+
 impl Layer {
     /// `DynamicLayer.update`, or `DynamicSlidingWindowLayer.update` with a window.
     fn append(&mut self, key: Tensor, value: Tensor) -> (Tensor, Tensor) {

@@ -313,7 +313,7 @@ impl CausalLm for Gpt2LmHeadModel {
         let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels));
         drop(last);
         drop(hidden);
-        Outputs { loss, logits }
+        Outputs { loss, logits, cache: implicit }
     }
 
     fn parameters(&self) -> Vec<Tensor> {

@@ -396,7 +396,7 @@ impl CausalLm for ForCausalLm {
         let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels));
         drop(last);
         drop(hidden);
-        Outputs { loss, logits }
+        Outputs { loss, logits, cache: implicit }
     }
 
     fn parameters(&self) -> Vec<Tensor> {

@@ -33,6 +33,8 @@ pub(crate) struct Inputs<'a> {
 pub(crate) struct Outputs {
     pub loss: Option<Tensor>,
     pub logits: Tensor,
+    /// A cache that the model made by itself; it goes after the logits.
+    pub cache: Option<Cache>,
 }
 
 /// How a model runs; the same for every forward.

@@ -229,20 +229,15 @@ fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Opti
     let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
     let (seed, offset) = seed.unzip();
     let kept = || {
-        saved![
-            bias,
-            Some(k.clone()),
-            Some(q.clone()),
-            Some(v.clone()),
-            Some(lse),
-            Some(out.detach()),
-            offset,
-            seed
-        ]
+        let inputs = [Some(k.clone()), Some(q.clone()), Some(v.clone())];
+        let results = [Some(lse.clone()), Some(out.detach()), offset.clone(), seed.clone()];
+        std::iter::once(bias.clone()).chain(inputs).chain(results).collect()
     };
     record(&out, "ScaledDotProductEfficientAttentionBackward0", &[q, k, v], kept, |call| {
         memory_efficient_backward(call.saved(2), call.saved(1), call.saved(5), call.grad())
     });
+    drop((lse, seed, offset));
+    drop(bias);
     out
 }
 

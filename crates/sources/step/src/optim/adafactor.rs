@@ -48,7 +48,7 @@ impl Adafactor {
     }
 
     fn multi_tensor(&self, parameters: &[Tensor], grads: &[Tensor]) {
-        // `var_estimates` keeps the last group's list until the next one is bound.
+        // `updates` keeps the last group's list until it is bound to the next one.
         let mut last: Option<TensorList> = None;
         for matrices in group_order(&self.states) {
             let members: Vec<usize> = (0..grads.len())
@@ -64,10 +64,10 @@ impl Adafactor {
                 drop(ops::foreach("_foreach_mul", &group));
                 TensorList(members.iter().map(|at| self.states[*at].cloned_variance()).collect())
             };
-            for estimate in &estimates.0 {
-                read_norm(estimate);
-            }
             drop(last.replace(estimates));
+            for update in last.iter().flat_map(|list| &list.0) {
+                read_norm(update);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
-use crate::models::{self, CausalLm, Inputs, Mode};
+use crate::models::{self, Cache, CausalLm, Inputs, Mode};
 use crate::nn::Builder;
 use crate::ops;
 use crate::optim;
@@ -43,7 +43,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
         parameters: model.parameters(),
         model,
         loss: None,
-        logits: None,
+        outputs: None,
     };
     for step in 0..job.steps {
         for micro in 0..job.accumulation {
@@ -62,9 +62,9 @@ struct Loop<'a> {
     parameters: Vec<Tensor>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
     scaler: Option<GradScaler>,
-    /// The loop's names `loss` and `outputs.logits`.
+    /// The loop's names `loss` and `outputs`.
     loss: Option<Tensor>,
-    logits: Option<Tensor>,
+    outputs: Option<(Tensor, Option<Cache>)>,
 }
 
 struct Batch {
@@ -112,9 +112,9 @@ impl Loop<'_> {
         };
         let outputs = self.model.forward(&inputs, &self.mode, None);
         self.loss = outputs.loss;
-        self.logits = Some(outputs.logits);
+        self.outputs = Some((outputs.logits, outputs.cache));
         if !self.job.hold_outputs {
-            self.logits = None;
+            self.outputs = None;
         }
         drop(autocast);
         if self.job.accumulation > 1 {
