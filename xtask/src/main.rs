@@ -1,1 +1,22 @@
-fn main() {}
+//! Chores of the project: `cargo xtask tidy` and `cargo xtask accuracy`.
+
+mod accuracy;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let root = root();
+    match std::env::args().nth(1).as_deref() {
+        Some("tidy") => tidy::run(&root),
+        Some("accuracy") => accuracy::run(&root),
+        _ => bail!("usage: cargo xtask tidy | accuracy"),
+    }
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}

@@ -29,7 +29,7 @@ pub(crate) struct Inputs<'a> {
     pub logits_to_keep: Option<u64>,
 }
 
-/// What a forward gives back.
+/// What a forward gives back (`CausalLMOutputWithPast`); it lets go in this order.
 pub(crate) struct Outputs {
     pub loss: Option<Tensor>,
     pub logits: Tensor,

@@ -24,6 +24,13 @@ pub(crate) fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor, d
     let (v, k, q) = (to_lower(v), to_lower(k), to_lower(q));
     let _op = q.device().op("scaled_dot_product_attention");
     match kernel_for(&q) {
+        Kernel::Flash if q.last(0) % HEAD_ALIGNMENT != 0 => {
+            let width = q.last(0).next_multiple_of(HEAD_ALIGNMENT);
+            let pad = |x: &Tensor| super::pad_last(x, width);
+            let (q_padded, k_padded, v_padded) = (pad(&q), pad(&k), pad(&v));
+            let out = flash(&q_padded, &k_padded, &v_padded, dropout);
+            super::slice(&out, 3, q.last(0))
+        }
         Kernel::Flash => flash(&q, &k, &v, dropout),
         Kernel::MemoryEfficient => memory_efficient(&q, &k, &v, dropout, None),
     }
@@ -60,6 +67,9 @@ fn kernel_for(q: &Tensor) -> Kernel {
     let ampere = q.device().properties().compute_capability >= (8, 0);
     if half && ampere && q.last(0) <= 256 { Kernel::Flash } else { Kernel::MemoryEfficient }
 }
+
+/// Flash attention takes heads whose width is a multiple of this; others are padded.
+const HEAD_ALIGNMENT: u64 = 8;
 
 /// The sizes of an attention call.
 #[derive(Clone, Copy)]
@@ -109,14 +119,19 @@ fn flash(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> Tensor {
     if sizes.queries == 1 && grouped > 1 && dropout == 0.0 {
         (sizes.queries, sizes.heads) = (grouped, sizes.kv_heads);
     }
-    let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let swapped = sizes.queries != q.dim(2);
+    let out = if swapped {
+        sizes.output(&device, sizes.heads, sizes.queries, q.dtype())
+    } else {
+        result(&[q], q.dtype())
+    };
     let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32);
     let splits = if dropout == 0.0 { split_accumulators(&device, &sizes) } else { None };
     let seed = Tensor::empty(&device, [2], Dtype::U64);
     let unused = Tensor::empty(&device, [], Dtype::U64);
     let seed = if dropout > 0.0 { reseeded(&device, seed) } else { seed };
     drop(splits);
-    let out = if q.dim(2) == 1 { out.unsafe_view_as(q.shape().clone(), one_query_strides(q)) } else { out };
+    let out = if swapped { out.unsafe_view_as(q.shape().clone(), one_query_strides(q)) } else { out };
     let kept = || {
         saved![
             Some(k.clone()),

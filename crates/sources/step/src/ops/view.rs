@@ -264,3 +264,21 @@ pub(crate) fn pad_last_by_one(x: &Tensor) -> Tensor {
     shape[last] = shape[last].saturating_add(1);
     Tensor::empty(x.device(), shape.into_iter().collect::<Shape>(), Dtype::I64)
 }
+
+/// `constant_pad_nd` of the last dimension up to `width`; the backward cuts it off again.
+pub(crate) fn pad_last(x: &Tensor, width: u64) -> Tensor {
+    let out = with_last(x, width);
+    let before = x.last(0);
+    record(&out, "ConstantPadNdBackward0", &[x], || saved![], move |call| {
+        grads![Some(with_last(call.grad(), before))]
+    });
+    out
+}
+
+fn with_last(x: &Tensor, width: u64) -> Tensor {
+    let _op = x.device().op("constant_pad_nd");
+    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    let last = shape.len() - 1;
+    shape[last] = width;
+    Tensor::empty(x.device(), shape.into_iter().collect::<Shape>(), x.dtype())
+}

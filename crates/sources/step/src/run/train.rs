@@ -7,7 +7,7 @@ use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
-use crate::models::{self, Cache, CausalLm, Inputs, Mode};
+use crate::models::{self, CausalLm, Inputs, Mode, Outputs};
 use crate::nn::Builder;
 use crate::ops;
 use crate::optim;
@@ -64,7 +64,7 @@ struct Loop<'a> {
     scaler: Option<GradScaler>,
     /// The loop's names `loss` and `outputs`.
     loss: Option<Tensor>,
-    outputs: Option<(Tensor, Option<Cache>)>,
+    outputs: Option<Outputs>,
 }
 
 struct Batch {
@@ -111,8 +111,8 @@ impl Loop<'_> {
             logits_to_keep: None,
         };
         let outputs = self.model.forward(&inputs, &self.mode, None);
-        self.loss = outputs.loss;
-        self.outputs = Some((outputs.logits, outputs.cache));
+        self.loss = outputs.loss.clone();
+        self.outputs = Some(outputs);
         if !self.job.hold_outputs {
             self.outputs = None;
         }
