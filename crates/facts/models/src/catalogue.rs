@@ -8,9 +8,15 @@ use crate::{ConfigFile, Fault, Model, ModelError, Source};
 
 const LINES: &str = include_str!("../data/catalogue.jsonl");
 
-/// The names under which the lines can be found: hub id first, then shorter ones.
+/// The hub id of every model, simulated or not.
 pub fn names() -> impl Iterator<Item = &'static str> {
     LINES.lines().filter_map(|line| names_of(line).next())
+}
+
+/// The parameter count that the model's authors or PyTorch report; `None` where the catalogue has none.
+pub fn published_parameters(name: &str) -> Option<u64> {
+    let value: Value = serde_json::from_str(line_of(name)?).ok()?;
+    value.get("params").and_then(Value::as_u64)
 }
 
 /// The names at the head of a line: `{"names":["hub/id","short",…],…`.
@@ -24,10 +30,14 @@ fn names_of(line: &'static str) -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// [`Fault::Missing`] with the nearest name; the model's own fault where its architecture is not simulated.
 pub fn model(name: &str) -> Result<Model, ModelError> {
-    let Some(line) = LINES.lines().find(|line| names_of(line).any(|known| same(known, name))) else {
+    let Some(line) = line_of(name) else {
         return Err(Fault::Missing { nearest: nearest_name(name) }.of(name));
     };
     read(line).map_err(|fault| fault.of(name))
+}
+
+fn line_of(name: &str) -> Option<&'static str> {
+    LINES.lines().find(|line| names_of(line).any(|known| same(known, name)))
 }
 
 fn read(line: &'static str) -> Result<Model, Fault> {
@@ -39,16 +49,11 @@ fn read(line: &'static str) -> Result<Model, Fault> {
 }
 
 /// Each source once, the one with the most facts first.
-fn sources(by_key: &Map<String, Value>) -> Vec<String> {
-    let mut counted: Vec<(String, usize)> = Vec::new();
-    for source in by_key.values().filter_map(Value::as_str) {
-        match counted.iter_mut().find(|(known, _)| known == source) {
-            Some((_, count)) => *count += 1,
-            None => counted.push((source.to_owned(), 1)),
-        }
-    }
-    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counted.into_iter().map(|(source, _)| source).collect()
+fn sources(keys_by_source: &Map<String, Value>) -> Vec<String> {
+    let facts = |keys: &Value| std::cmp::Reverse(keys.as_array().map_or(0, Vec::len));
+    let mut counted: Vec<_> = keys_by_source.iter().collect();
+    counted.sort_by_key(|(_, keys)| facts(keys));
+    counted.into_iter().map(|(source, _)| source.clone()).collect()
 }
 
 /// Upper and lower case, `-`, `_` and `.` are the same.
