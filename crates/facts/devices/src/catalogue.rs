@@ -76,7 +76,11 @@ impl<'a> Row<'a> {
 
     fn basis(self) -> Option<Basis> {
         let kind = if self.basis == "rule" { BasisKind::Rule } else { BasisKind::Calibrated };
-        Some(Basis { kind, source: self.source.to_owned(), margin: Some(Bytes::new(self.margin.parse().ok()?)) })
+        Some(Basis {
+            kind,
+            source: self.source.to_owned(),
+            margin: Some(Bytes::new(self.margin.parse().ok()?)),
+        })
     }
 }
 

@@ -39,7 +39,10 @@ pub struct Gpu {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
     /// No such GPU.
-    #[error("{asked:?} is not a known GPU{}; write a name such as \"h100-sxm-80gb\" or a size such as \"24 GiB\"", hint(nearest))]
+    #[error(
+        "{asked:?} is not a known GPU{}; write a name such as \"h100-sxm-80gb\" or a size such as \"24 GiB\"",
+        hint(nearest)
+    )]
     Unknown {
         /// What was asked for.
         asked: String,
@@ -55,7 +58,9 @@ pub enum GpuError {
         candidates: Vec<String>,
     },
     /// A GPU that runs no CUDA kernels.
-    #[error("{name} is known, but only CUDA kernels are simulated, and {vendor} GPUs run others; give its size instead (\"24 GiB\") to compare with CUDA's memory")]
+    #[error(
+        "{name} is known, but only CUDA kernels are simulated, and {vendor} GPUs run others; give its size instead (\"24 GiB\") to compare with CUDA's memory"
+    )]
     NotCuda {
         /// The GPU.
         name: String,

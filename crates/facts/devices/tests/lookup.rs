@@ -64,7 +64,11 @@ fn usable_bytes_are_less_than_the_marketing_figure() {
 fn what_is_refused_says_why() {
     let message = |text: &str| Gpu::find(text).unwrap_err().to_string();
     assert!(message("a100").contains("a100-sxm-40gb"), "{}", message("a100"));
-    assert!(message("h100-smx-80gb").contains("did you mean \"h100-sxm-80gb\""), "{}", message("h100-smx-80gb"));
+    assert!(
+        message("h100-smx-80gb").contains("did you mean \"h100-sxm-80gb\""),
+        "{}",
+        message("h100-smx-80gb")
+    );
     assert!(message("24").contains("no unit"), "{}", message("24"));
     assert!(message("1 KiB").contains("cannot be"), "{}", message("1 KiB"));
     assert!(message("mi300x").contains("CUDA"), "{}", message("mi300x"));

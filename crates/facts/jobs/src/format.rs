@@ -42,7 +42,10 @@ impl Format {
             Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
             Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| error.to_string()),
         };
-        let tree = parsed.map_err(|message| JobFault::Syntax { format: self.name(), message: message.trim_end().to_owned() })?;
+        let tree = parsed.map_err(|message| JobFault::Syntax {
+            format: self.name(),
+            message: message.trim_end().to_owned(),
+        })?;
         Ok(tree.0)
     }
 }
@@ -90,7 +93,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
-        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom(format!("{number} is not a finite number")))
+        Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom(format!("{number} is not a finite number")))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {

@@ -96,7 +96,12 @@ impl LoadedJob {
 }
 
 /// The job of a tree.
-fn check(origin: &str, tree: Value, files: &dyn Files, model: Option<Arc<Model>>) -> Result<LoadedJob, JobFault> {
+fn check(
+    origin: &str,
+    tree: Value,
+    files: &dyn Files,
+    model: Option<Arc<Model>>,
+) -> Result<LoadedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
     let root = Section::new("", &tree, &ROOT_KEYS, &recipe)?;
     refuse_sections(&root)?;
@@ -109,7 +114,9 @@ fn check(origin: &str, tree: Value, files: &dyn Files, model: Option<Arc<Model>>
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());
     let run: Run = match (tree.get("train"), tree.get("infer")) {
-        (Some(_), Some(_)) => return Err(root.bad("infer", "there beside `train`", "a job has one of the two")),
+        (Some(_), Some(_)) => {
+            return Err(root.bad("infer", "there beside `train`", "a job has one of the two"));
+        }
         (None, Some(infer)) => context.infer(infer)?,
         (train, None) => context.train(train.filter(|train| !train.is_null()).unwrap_or(&empty))?,
     };
@@ -125,7 +132,8 @@ fn refuse_sections(root: &Section) -> Result<(), JobFault> {
     if let Some(serve) = root.get("serve") {
         return Err(root.not_simulated("serve", serve, "plain transformers generation is: write [infer]"));
     }
-    let trivial = |value: &Value| value.as_u64() == Some(1) || value.as_str() == Some("none") || value.is_null();
+    let trivial =
+        |value: &Value| value.as_u64() == Some(1) || value.as_str() == Some("none") || value.is_null();
     match root.get("parallel") {
         None => Ok(()),
         Some(Value::Object(axes)) => match axes.iter().find(|(_, value)| !trivial(value)) {
@@ -149,13 +157,20 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
         Some(Value::Object(table)) => {
             if let Some(other) = ["library", "_class_name"].iter().find(|key| table.contains_key(**key)) {
                 let value = table.get(*other).unwrap_or(&Value::Null);
-                return Err(root.not_simulated(&format!("model.{other}"), value, "models of transformers are simulated"));
+                return Err(root.not_simulated(
+                    &format!("model.{other}"),
+                    value,
+                    "models of transformers are simulated",
+                ));
             }
             Model::from_table(table).map_err(JobFault::ModelTable)
         }
-        Some(other) => Err(root.wrong_type("model", other, "a folder, a file, a name, or a table of config.json keys")),
+        Some(other) => {
+            Err(root.wrong_type("model", other, "a folder, a file, a name, or a table of config.json keys"))
+        }
         None => {
-            let expected = "name one: a folder, a config.json, or a known model such as \"llama-3-8b\"".to_owned();
+            let expected =
+                "name one: a folder, a config.json, or a known model such as \"llama-3-8b\"".to_owned();
             Err(JobFault::Missing { key: "model".to_owned(), expected })
         }
     }
@@ -194,13 +209,16 @@ fn version(
         return Err(section.wrong_type(key, value, &expected));
     };
     let digits = text.split('+').next().unwrap_or_default();
-    if digits.is_empty() || digits.split('.').any(|part| part.is_empty() || !part.starts_with(|c: char| c.is_ascii_digit())) {
+    if digits.is_empty()
+        || digits.split('.').any(|part| part.is_empty() || !part.starts_with(|c: char| c.is_ascii_digit()))
+    {
         return Err(section.bad(key, describe(value), format!("expected a version such as {followed:?}")));
     }
     let same = digits == followed || followed.strip_suffix(".0") == Some(digits);
     if !same {
         let short = followed.strip_suffix(".0").unwrap_or(followed);
-        let note = format!("predicted with the rules of {library} {short}; you asked for {text}, whose may differ");
+        let note =
+            format!("predicted with the rules of {library} {short}; you asked for {text}, whose may differ");
         recipe.borrow_mut().notes.push(note);
     }
     Ok(if same { followed.to_owned() } else { text.to_owned() })

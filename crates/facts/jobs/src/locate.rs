@@ -42,7 +42,8 @@ fn json_offset(text: &str, names: &[&str]) -> Option<usize> {
             b'"' => {
                 let end = end_of_text(bytes, at);
                 let is_key = text[end..].trim_start().starts_with(':');
-                if is_key && depth == matched + 1 && names.get(matched) == text.get(at + 1..end - 1).as_ref() {
+                if is_key && depth == matched + 1 && names.get(matched) == text.get(at + 1..end - 1).as_ref()
+                {
                     best = Some(at);
                     matched += 1;
                 }

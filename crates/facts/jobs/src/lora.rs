@@ -10,8 +10,15 @@ use crate::{JobFault, Lora, LoraTargets, Recipe};
 const PATH: &str = "train.lora";
 
 const KEYS: [&str; 9] = [
-    "r", "lora_alpha", "lora_dropout", "target_modules", "autocast_adapter_dtype", "enable_input_require_grads", "bias",
-    "task_type", "use_rslora",
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "autocast_adapter_dtype",
+    "enable_input_require_grads",
+    "bias",
+    "task_type",
+    "use_rslora",
 ];
 
 /// The adapters of `[train]`; `None` for full fine-tuning.
@@ -49,7 +56,9 @@ fn targets(section: &Section) -> Result<LoraTargets, JobFault> {
         Some(Value::String(name)) => Ok(LoraTargets::Named(vec![name.clone()])),
         Some(Value::Array(items)) if !items.is_empty() => {
             let name = |item: &Value| {
-                item.as_str().map(str::to_owned).ok_or_else(|| section.wrong_type("target_modules", item, expected))
+                item.as_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| section.wrong_type("target_modules", item, expected))
             };
             items.iter().map(name).collect::<Result<_, _>>().map(LoraTargets::Named)
         }

@@ -25,28 +25,57 @@ const KNOWN: [Known; 8] = [
         library: "torch",
         name: "AdamW",
         arguments: &[
-            "betas", "eps", "weight_decay", "amsgrad", "foreach", "fused", "maximize", "capturable", "differentiable",
+            "betas",
+            "eps",
+            "weight_decay",
+            "amsgrad",
+            "foreach",
+            "fused",
+            "maximize",
+            "capturable",
+            "differentiable",
         ],
     },
     Known {
         library: "torch",
         name: "Adam",
         arguments: &[
-            "betas", "eps", "weight_decay", "amsgrad", "foreach", "fused", "maximize", "capturable", "differentiable",
+            "betas",
+            "eps",
+            "weight_decay",
+            "amsgrad",
+            "foreach",
+            "fused",
+            "maximize",
+            "capturable",
+            "differentiable",
         ],
     },
     Known {
         library: "torch",
         name: "SGD",
         arguments: &[
-            "momentum", "dampening", "weight_decay", "nesterov", "foreach", "fused", "maximize", "differentiable",
+            "momentum",
+            "dampening",
+            "weight_decay",
+            "nesterov",
+            "foreach",
+            "fused",
+            "maximize",
+            "differentiable",
         ],
     },
     Known {
         library: "torch",
         name: "Adagrad",
         arguments: &[
-            "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "foreach", "fused", "maximize",
+            "lr_decay",
+            "weight_decay",
+            "initial_accumulator_value",
+            "eps",
+            "foreach",
+            "fused",
+            "maximize",
             "differentiable",
         ],
     },
@@ -54,7 +83,14 @@ const KNOWN: [Known; 8] = [
         library: "torch",
         name: "RMSprop",
         arguments: &[
-            "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize", "capturable",
+            "alpha",
+            "eps",
+            "weight_decay",
+            "momentum",
+            "centered",
+            "foreach",
+            "maximize",
+            "capturable",
             "differentiable",
         ],
     },
@@ -67,7 +103,13 @@ const KNOWN: [Known; 8] = [
         library: "transformers",
         name: "Adafactor",
         arguments: &[
-            "eps", "clip_threshold", "decay_rate", "beta1", "weight_decay", "scale_parameter", "relative_step",
+            "eps",
+            "clip_threshold",
+            "decay_rate",
+            "beta1",
+            "weight_decay",
+            "scale_parameter",
+            "relative_step",
             "warmup_init",
         ],
     },
@@ -116,8 +158,11 @@ fn which(table: &Value, train: &Section) -> Result<&'static Known, JobFault> {
     let of_name = |known: &&Known| known.name == name && (library.is_empty() || known.library == library);
     KNOWN.iter().find(of_name).ok_or_else(|| {
         let meant = brimful_units::nearest(&name, KNOWN.iter().map(|known| known.name));
-        let meant = meant.filter(|meant| *meant != name).map_or_else(String::new, |m| format!("; did you mean {m:?}?"));
-        let all: Vec<String> = KNOWN.iter().map(|known| format!("{}.{}", known.library, known.name)).collect();
+        let meant = meant
+            .filter(|meant| *meant != name)
+            .map_or_else(String::new, |m| format!("; did you mean {m:?}?"));
+        let all: Vec<String> =
+            KNOWN.iter().map(|known| format!("{}.{}", known.library, known.name)).collect();
         let found = if library.is_empty() { format!("{name:?}") } else { format!("{name:?} of {library:?}") };
         train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}", all.join(", ")))
     })
@@ -141,9 +186,20 @@ fn read(section: &Section, known: &Known) -> Result<Optimizer, JobFault> {
 
 /// Arguments that are numbers and do not change what is allocated must at least be numbers.
 fn check_numbers(section: &Section, known: &Known) -> Result<(), JobFault> {
-    let plain = ["lr_decay", "initial_accumulator_value", "alpha", "d", "beta2_decay", "clip_threshold", "decay_rate"];
+    let plain = [
+        "lr_decay",
+        "initial_accumulator_value",
+        "alpha",
+        "d",
+        "beta2_decay",
+        "clip_threshold",
+        "decay_rate",
+    ];
     section.number("lr")?;
-    plain.iter().filter(|name| known.arguments.contains(name)).try_for_each(|name| section.number(name).map(drop))
+    plain
+        .iter()
+        .filter(|name| known.arguments.contains(name))
+        .try_for_each(|name| section.number(name).map(drop))
 }
 
 /// Whether a number is there and not zero.
@@ -197,10 +253,18 @@ fn sgd(section: &Section, weight_decay: bool) -> Result<OptimizerKind, JobFault>
 /// bitsandbytes' arguments that would keep other states.
 fn adamw_8bit(section: &Section) -> Result<OptimizerKind, JobFault> {
     if section.flag("is_paged")? {
-        return Err(section.not_simulated("is_paged", &Value::Bool(true), "paged states live in host memory"));
+        return Err(section.not_simulated(
+            "is_paged",
+            &Value::Bool(true),
+            "paged states live in host memory",
+        ));
     }
     if section.optional_flag("block_wise")? == Some(false) {
-        return Err(section.not_simulated("block_wise", &Value::Bool(false), "states are quantised by block"));
+        return Err(section.not_simulated(
+            "block_wise",
+            &Value::Bool(false),
+            "states are quantised by block",
+        ));
     }
     match section.count("min_8bit_size", 0, u64::MAX)? {
         Some(size) if size != 4096 => {

@@ -61,7 +61,8 @@ fn path(key: &str) -> String {
 
 fn set(tree: &mut Value, key: &str, value: Value) -> String {
     let first = key.split('.').next().unwrap_or_default();
-    let full = if SECTIONS.contains(&first) { key.to_owned() } else { format!("{}.{key}", run_section(tree)) };
+    let full =
+        if SECTIONS.contains(&first) { key.to_owned() } else { format!("{}.{key}", run_section(tree)) };
     let mut names: Vec<&str> = full.split('.').collect();
     let last = names.pop().unwrap_or_default();
     let mut at = tree;

@@ -8,22 +8,51 @@ use serde_json::Value;
 
 use crate::section::Section;
 use crate::{
-    AttentionKernel, AttentionMask, Cache, Checkpointing, Infer, JobFault, Precision, Recipe, Run, Task, Train, lora,
-    optimizer,
+    AttentionKernel, AttentionMask, Cache, Checkpointing, Infer, JobFault, Precision, Recipe, Run, Task,
+    Train, lora, optimizer,
 };
 
 /// Keys of other tasks than language modelling; the tasks they belong to have no simulation yet.
 const OTHER_TASKS: [&str; 2] = ["target_sequence", "image"];
 
 const TRAIN_KEYS: [&str; 20] = [
-    "task", "batch", "sequence", "accumulation", "precision", "attention", "attention_mask", "checkpointing", "use_cache",
-    "hold_outputs", "clip_grad_norm", "steps", "optimizer", "lora", "quantization", "target_sequence", "image",
-    "logits_to_keep", "compile", "offload",
+    "task",
+    "batch",
+    "sequence",
+    "accumulation",
+    "precision",
+    "attention",
+    "attention_mask",
+    "checkpointing",
+    "use_cache",
+    "hold_outputs",
+    "clip_grad_norm",
+    "steps",
+    "optimizer",
+    "lora",
+    "quantization",
+    "target_sequence",
+    "image",
+    "logits_to_keep",
+    "compile",
+    "offload",
 ];
 
 const INFER_KEYS: [&str; 14] = [
-    "task", "batch", "sequence", "precision", "attention", "attention_mask", "decode_steps", "cache", "max_cache_len",
-    "logits_to_keep", "hold_outputs", "quantization", "target_sequence", "image",
+    "task",
+    "batch",
+    "sequence",
+    "precision",
+    "attention",
+    "attention_mask",
+    "decode_steps",
+    "cache",
+    "max_cache_len",
+    "logits_to_keep",
+    "hold_outputs",
+    "quantization",
+    "target_sequence",
+    "image",
 ];
 
 const PRECISIONS: [(&str, Precision); 5] = [
@@ -48,7 +77,13 @@ const CHECKPOINTINGS: [(&str, Checkpointing); 3] = [
 
 /// Tasks that the job file knows; the first is simulated.
 const TASKS: [&str; 8] = [
-    "causal-lm", "masked-lm", "sequence-classification", "seq2seq", "speech-seq2seq", "image-classification", "image-text",
+    "causal-lm",
+    "masked-lm",
+    "sequence-classification",
+    "seq2seq",
+    "speech-seq2seq",
+    "image-classification",
+    "image-text",
     "denoising",
 ];
 
@@ -74,7 +109,7 @@ impl Context<'_> {
         let train = Train {
             task: task(&section)?,
             batch: section.count_or("batch", (1, MOST), 1)?,
-            sequence: self.sequence(&section)?,
+            sequence: self.sequence(&section, 0)?,
             accumulation: section.count_or("accumulation", (1, MOST), 1)?,
             precision: self.precision(&section)?,
             attention: section.choice_or_first("attention", &ATTENTIONS)?,
@@ -98,10 +133,14 @@ impl Context<'_> {
         self.refuse_other_tasks(&section)?;
         task(&section)?;
         if let Some(mask) = section.get("attention_mask").filter(|mask| mask.as_str() != Some("none")) {
-            return Err(section.not_simulated("attention_mask", mask, "generation without padding is simulated"));
+            return Err(section.not_simulated(
+                "attention_mask",
+                mask,
+                "generation without padding is simulated",
+            ));
         }
-        let sequence = self.sequence(&section)?;
         let decode_steps = section.count_or("decode_steps", (0, MOST), 4)?;
+        let sequence = self.sequence(&section, decode_steps)?;
         let infer = Infer {
             batch: section.count_or("batch", (1, MOST), 1)?,
             sequence,
@@ -124,18 +163,20 @@ impl Context<'_> {
             return Err(section.not_simulated("quantization", value, known));
         }
         match OTHER_TASKS.iter().find_map(|name| section.get(name).map(|value| (name, value))) {
-            Some((name, value)) => Err(section.not_simulated(name, value, "the task causal-lm has only `sequence`")),
+            Some((name, value)) => {
+                Err(section.not_simulated(name, value, "the task causal-lm has only `sequence`"))
+            }
             None => Ok(()),
         }
     }
 
-    /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for.
-    fn sequence(&self, section: &Section) -> Result<u64, JobFault> {
-        let positions = self.model.file.config.max_positions();
+    /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for besides the
+    /// `generated` ones.
+    fn sequence(&self, section: &Section, generated: u64) -> Result<u64, JobFault> {
+        let room = self.model.file.config.max_positions().saturating_sub(generated).clamp(1, 2048);
         let given = section.count("sequence", 1, MOST)?;
-        let sequence = given.unwrap_or_else(|| {
-            section.assume("sequence", positions.min(2048), "2048, or fewer where the model has fewer positions")
-        });
+        let why = "2048, or fewer where the model has fewer positions";
+        let sequence = given.unwrap_or_else(|| section.assume("sequence", room, why));
         self.check_positions(section, sequence)?;
         Ok(sequence)
     }
@@ -178,7 +219,9 @@ impl Context<'_> {
     fn check_scale(&self, path: &str, batch: u64, sequence: u64, passes: u64) -> Result<(), JobFault> {
         let config = &self.model.file.config;
         let tokens = u128::from(batch) * u128::from(sequence);
-        let bytes = tokens.saturating_mul(widest(config, sequence)).saturating_mul(8 * u128::from(config.layers() + 2));
+        let bytes = tokens
+            .saturating_mul(widest(config, sequence))
+            .saturating_mul(8 * u128::from(config.layers() + 2));
         let bad = |key: &str, value: String, expected: &str| {
             Err(JobFault::Value { key: format!("{path}.{key}"), value, expected: expected.to_owned() })
         };
@@ -187,7 +230,8 @@ impl Context<'_> {
             return bad("sequence", value, "the activations would exceed 2^62 bytes; no GPU comes near");
         }
         if passes.saturating_mul(config.layers()) > 500_000 {
-            let (key, what) = if path == "train" { ("steps", "steps × accumulation") } else { ("decode_steps", "passes") };
+            let (key, what) =
+                if path == "train" { ("steps", "steps × accumulation") } else { ("decode_steps", "passes") };
             let value = format!("too large: {passes} {what} through {} layers", config.layers());
             return bad(key, value, "at most 500000 blocks are run; memory repeats from the second step on");
         }
@@ -198,26 +242,36 @@ impl Context<'_> {
 /// Elements per token of the widest activation.
 fn widest(config: &Config, sequence: u64) -> u128 {
     let (vocabulary, hidden, inner, heads) = match config {
-        Config::Decoder(c) => {
-            (c.vocab_size, c.hidden_size.max(c.num_attention_heads * c.head_dim), c.intermediate_size, c.num_attention_heads)
-        }
+        Config::Decoder(c) => (
+            c.vocab_size,
+            c.hidden_size.max(c.num_attention_heads * c.head_dim),
+            c.intermediate_size,
+            c.num_attention_heads,
+        ),
         Config::Gpt2(c) => (c.vocab_size, 3 * c.n_embd, c.n_inner, c.n_head),
     };
-    u128::from(vocabulary) + u128::from(hidden) * 4 + u128::from(inner) * 4 + u128::from(heads) * u128::from(sequence)
+    u128::from(vocabulary)
+        + u128::from(hidden) * 4
+        + u128::from(inner) * 4
+        + u128::from(heads) * u128::from(sequence)
 }
 
 fn task(section: &Section) -> Result<Task, JobFault> {
     let choices = TASKS.map(|task| (task, task));
     match section.choice("task", &choices)? {
         None | Some("causal-lm") => Ok(Task::CausalLm),
-        Some(other) => Err(section.not_simulated("task", &Value::String(other.to_owned()), "causal-lm is simulated")),
+        Some(other) => {
+            Err(section.not_simulated("task", &Value::String(other.to_owned()), "causal-lm is simulated"))
+        }
     }
 }
 
 /// `true`, or the largest norm as Trainer's `max_grad_norm` has it.
 fn clip_grad_norm(section: &Section) -> Result<bool, JobFault> {
     match section.get("clip_grad_norm") {
-        Some(Value::Number(norm)) if norm.as_f64().is_some_and(|norm| norm >= 0.0) => Ok(norm.as_f64() != Some(0.0)),
+        Some(Value::Number(norm)) if norm.as_f64().is_some_and(|norm| norm >= 0.0) => {
+            Ok(norm.as_f64() != Some(0.0))
+        }
         _ => section.flag("clip_grad_norm"),
     }
 }
@@ -231,10 +285,13 @@ fn cache(section: &Section, length: u64) -> Result<Cache, JobFault> {
             Err(section.bad("max_cache_len", max, format!("prompt and generated tokens are {length}")))
         }
         ('s', max) => {
-            let max_cache_len = max.unwrap_or_else(|| section.assume("max_cache_len", length, "prompt and generated tokens"));
+            let max_cache_len =
+                max.unwrap_or_else(|| section.assume("max_cache_len", length, "prompt and generated tokens"));
             Ok(Cache::Static { max_cache_len })
         }
-        (_, Some(max)) => Err(section.bad("max_cache_len", max, "only a static cache has it; write cache = \"static\"")),
+        (_, Some(max)) => {
+            Err(section.bad("max_cache_len", max, "only a static cache has it; write cache = \"static\""))
+        }
         ('d', None) => Ok(Cache::Dynamic),
         (_, None) => Ok(Cache::None),
     }

@@ -30,7 +30,11 @@ impl<'a> Section<'a> {
         let expected = || "a table of keys".to_owned();
         let Value::Object(map) = value else {
             let key = if path.is_empty() { "the job" } else { path };
-            return Err(JobFault::WrongType { key: key.into(), found: describe(value), expected: expected() });
+            return Err(JobFault::WrongType {
+                key: key.into(),
+                found: describe(value),
+                expected: expected(),
+            });
         };
         let section = Section { path, map, recipe };
         match map.keys().find(|key| !known.contains(&key.as_str())) {
@@ -127,7 +131,8 @@ impl<'a> Section<'a> {
         if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == found) {
             return Ok(Some(*meaning));
         }
-        let meant = nearest(found, words).map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
+        let meant =
+            nearest(found, words).map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
         Err(self.bad(name, format!("{found:?}"), format!("expected {expected}{meant}")))
     }
 

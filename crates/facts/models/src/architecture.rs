@@ -142,7 +142,10 @@ fn dtype(keys: Keys) -> Result<Option<Dtype>, Fault> {
             if name == "auto" {
                 continue;
             }
-            return name.parse().map(Some).map_err(|error| Fault::value(key, format!("{name:?}"), format!("{error}")));
+            return name
+                .parse()
+                .map(Some)
+                .map_err(|error| Fault::value(key, format!("{name:?}"), format!("{error}")));
         }
     }
     Ok(None)

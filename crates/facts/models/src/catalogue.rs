@@ -21,7 +21,8 @@ pub fn published_parameters(name: &str) -> Option<u64> {
 
 /// The names at the head of a line: `{"names":["hub/id","short",…],…`.
 fn names_of(line: &'static str) -> impl Iterator<Item = &'static str> {
-    let list = line.strip_prefix(r#"{"names":["#).and_then(|rest| rest.split_once(']')).map_or("", |(list, _)| list);
+    let list =
+        line.strip_prefix(r#"{"names":["#).and_then(|rest| rest.split_once(']')).map_or("", |(list, _)| list);
     list.split(',').map(|name| name.trim_matches('"'))
 }
 
@@ -45,7 +46,11 @@ fn read(line: &'static str) -> Result<Model, Fault> {
     let table = |key: &str| value.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
     let file = ConfigFile::from_map(&table("config"))?;
     let hub_id = names_of(line).next().unwrap_or_default().to_owned();
-    Ok(Model { source: Source::Catalogue { hub_id, sources: sources(&table("sources")) }, file, checkpoint: None })
+    Ok(Model {
+        source: Source::Catalogue { hub_id, sources: sources(&table("sources")) },
+        file,
+        checkpoint: None,
+    })
 }
 
 /// Each source once, the one with the most facts first.

@@ -83,7 +83,9 @@ impl Checkpoint {
         let wanted = config.parameter_tensors();
         wanted.iter().find_map(|(name, shape)| {
             let found = stored.get(bare(name)).filter(|found| **found != shape)?;
-            Some(format!("the config makes {name} {shape}, but the weights hold {found}: they do not belong together"))
+            Some(format!(
+                "the config makes {name} {shape}, but the weights hold {found}: they do not belong together"
+            ))
         })
     }
 }
@@ -124,7 +126,9 @@ fn shards(folder: &str, index: &str, files: &dyn Files) -> Result<Vec<String>, M
     }
     let paths: Vec<String> = names.iter().map(|name| format!("{folder}/{name}")).collect();
     match paths.iter().find(|path| files.kind(path) != Kind::File) {
-        Some(missing) => Err(Fault::Mismatch(format!("it names the shard {missing}, which is not there")).of(index)),
+        Some(missing) => {
+            Err(Fault::Mismatch(format!("it names the shard {missing}, which is not there")).of(index))
+        }
         None => Ok(paths),
     }
 }

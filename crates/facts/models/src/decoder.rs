@@ -179,7 +179,8 @@ fn windows_by_layer(keys: Keys, layers: u64) -> Result<Vec<Option<u64>>, Fault> 
         return Ok((0..layers).map(|at| window.filter(|_| at >= first)).collect());
     };
     if window.is_none() && types.contains(&LayerType::Sliding) {
-        let expected = "the layer type sliding_attention needs `use_sliding_window` = true and a `sliding_window`";
+        let expected =
+            "the layer type sliding_attention needs `use_sliding_window` = true and a `sliding_window`";
         return Err(Fault::value("layer_types", "a list with sliding_attention", expected));
     }
     Ok(types.into_iter().map(|kind| window.filter(|_| kind == LayerType::Sliding)).collect())
@@ -189,9 +190,9 @@ fn windows_by_layer(keys: Keys, layers: u64) -> Result<Vec<Option<u64>>, Fault> 
 fn max_window_layers(keys: Keys) -> Result<u64, Fault> {
     match keys.get("max_window_layers") {
         None => Ok(28),
-        Some(value) => value
-            .as_u64()
-            .ok_or_else(|| wrong_type("max_window_layers", value, "an integer of at least 0")),
+        Some(value) => {
+            value.as_u64().ok_or_else(|| wrong_type("max_window_layers", value, "an integer of at least 0"))
+        }
     }
 }
 

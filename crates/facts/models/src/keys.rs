@@ -22,7 +22,8 @@ impl<'a> Keys<'a> {
 
     /// The value, `null` included; `None` where the key is absent.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
-        let alias = self.aliases.iter().find(|(_, meant)| *meant == key).and_then(|(alias, _)| self.map.get(*alias));
+        let alias =
+            self.aliases.iter().find(|(_, meant)| *meant == key).and_then(|(alias, _)| self.map.get(*alias));
         alias.or_else(|| self.map.get(key))
     }
 
@@ -75,9 +76,11 @@ pub(crate) fn size_of(key: &str, value: &Value, expected: &'static str) -> Resul
     let Value::Number(number) = value else { return Err(wrong_type(key, value, expected)) };
     match number.as_u64() {
         Some(0) => Err(Fault::value(key, number, "it must be at least 1")),
-        Some(size) if size > LARGEST_SIZE => {
-            Err(Fault::value(key, number, format!("a size above {LARGEST_SIZE} (2^31) is not a real model's")))
-        }
+        Some(size) if size > LARGEST_SIZE => Err(Fault::value(
+            key,
+            number,
+            format!("a size above {LARGEST_SIZE} (2^31) is not a real model's"),
+        )),
         Some(size) => Ok(size),
         None if number.is_i64() => Err(Fault::value(key, number, "it must be at least 1")),
         None => Err(wrong_type(key, value, expected)),

@@ -62,7 +62,8 @@ impl Config {
         if total <= MOST_PARAMETERS {
             return Ok(());
         }
-        let expected = "at most 2^50 are simulated; look at the layers, the vocabulary and the widths".to_owned();
+        let expected =
+            "at most 2^50 are simulated; look at the layers, the vocabulary and the widths".to_owned();
         Err(Fault::Value { key: "the number of parameters".into(), value: total.to_string(), expected })
     }
 

@@ -22,7 +22,11 @@ pub(crate) fn rope_type(keys: Keys) -> Result<RopeType, Fault> {
     let Some((key, table)) = parameters(keys)? else { return Ok(RopeType::Default) };
     if table.contains_key("full_attention") || table.contains_key("sliding_attention") {
         let why = "rotary parameters per layer type are not used by the simulated families";
-        return Err(Fault::Unsupported { key: key.to_owned(), value: Value::Object(table.clone()).to_string(), why });
+        return Err(Fault::Unsupported {
+            key: key.to_owned(),
+            value: Value::Object(table.clone()).to_string(),
+            why,
+        });
     }
     no_partial_rotation(keys, table)?;
     let name = type_name(key, table)?;
@@ -40,9 +44,12 @@ pub(crate) fn rope_type(keys: Keys) -> Result<RopeType, Fault> {
     }
 }
 
+/// A table and the key it stands under.
+type Named<'a> = (&'static str, &'a Map<String, Value>);
+
 /// The table with the parameters and the key it was found under: `rope_scaling` wins where it is not empty
 /// (`convert_rope_params_to_dict`).
-fn parameters<'a>(keys: Keys<'a>) -> Result<Option<(&'static str, &'a Map<String, Value>)>, Fault> {
+fn parameters<'a>(keys: Keys<'a>) -> Result<Option<Named<'a>>, Fault> {
     for key in ["rope_scaling", "rope_parameters"] {
         match keys.given(key) {
             None => {}

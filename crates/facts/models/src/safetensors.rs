@@ -29,7 +29,9 @@ pub struct TensorInfo {
 pub enum SafetensorsError {
     #[error("the file has {0} bytes, too few for a safetensors file; expected at least 10")]
     TooShort(u64),
-    #[error("the header says it is {length} bytes long, but only {left} follow: not a safetensors file, or cut off")]
+    #[error(
+        "the header says it is {length} bytes long, but only {left} follow: not a safetensors file, or cut off"
+    )]
     LongerThanFile { length: u64, left: u64 },
     #[error("the header says it is {0} bytes long; the format allows {LARGEST_HEADER}")]
     TooLarge(u64),
@@ -51,7 +53,9 @@ pub enum SafetensorsError {
     Overlap { first: String, second: String, at: u64 },
     #[error("nothing uses the data from byte {from} to {to}; the format allows no gaps")]
     Gap { from: u64, to: u64 },
-    #[error("the tensors need {needed} bytes of data, but the file holds {found}: cut off, or not its header")]
+    #[error(
+        "the tensors need {needed} bytes of data, but the file holds {found}: cut off, or not its header"
+    )]
     DataSize { needed: u64, found: u64 },
 }
 
@@ -62,7 +66,9 @@ use SafetensorsError::*;
 /// # Errors
 /// Where no header of that length can be in the file.
 pub fn header_length(first_eight: &[u8], file_size: u64) -> Result<u64, SafetensorsError> {
-    let Some(bytes) = first_eight.first_chunk::<8>().filter(|_| file_size >= 10) else { return Err(TooShort(file_size)) };
+    let Some(bytes) = first_eight.first_chunk::<8>().filter(|_| file_size >= 10) else {
+        return Err(TooShort(file_size));
+    };
     let (length, left) = (u64::from_le_bytes(*bytes), file_size - 8);
     match length {
         _ if length > left => Err(LongerThanFile { length, left }),
@@ -93,7 +99,8 @@ type Span = (u64, u64);
 
 fn tensor(name: String, value: &Value) -> Result<(Span, TensorInfo), SafetensorsError> {
     let field = |key, expected| Field { name: name.clone(), key, expected };
-    let table = value.as_object().ok_or_else(|| field("dtype", "a table with dtype, shape and data_offsets"))?;
+    let table =
+        value.as_object().ok_or_else(|| field("dtype", "a table with dtype, shape and data_offsets"))?;
     let code = table.get("dtype").and_then(Value::as_str).ok_or_else(|| field("dtype", "a text"))?;
     let dtype = Dtype::from_safetensors(code)
         .ok_or_else(|| UnknownDtype { name: name.clone(), dtype: code.chars().take(40).collect() })?;

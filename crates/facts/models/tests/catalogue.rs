@@ -9,7 +9,8 @@ fn parameter_counts_are_the_published_ones() {
         let Some(published) = catalogue::published_parameters(name) else { continue };
         let model = catalogue::model(name).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(model.file.config.parameter_count(), published, "{name}");
-        let listed: u64 = model.file.config.parameter_tensors().iter().map(|(_, shape)| shape.numel().unwrap()).sum();
+        let listed: u64 =
+            model.file.config.parameter_tensors().iter().map(|(_, shape)| shape.numel().unwrap()).sum();
         assert_eq!(listed, published, "{name}");
         assert!(matches!(model.source, Source::Catalogue { sources, .. } if !sources.is_empty()), "{name}");
         simulated += 1;
@@ -19,7 +20,8 @@ fn parameter_counts_are_the_published_ones() {
 
 #[test]
 fn other_architectures_are_known_but_not_simulated() {
-    let others: Vec<&str> = catalogue::names().filter(|name| catalogue::published_parameters(name).is_none()).collect();
+    let others: Vec<&str> =
+        catalogue::names().filter(|name| catalogue::published_parameters(name).is_none()).collect();
     assert!(others.len() >= 40, "{}", others.len());
     for name in others {
         let fault = catalogue::model(name).unwrap_err().fault;
@@ -39,13 +41,18 @@ fn names_as_people_write_them() {
         ("tinyllama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0"),
     ] {
         let model = brimful_models::Model::open(asked, &NoFiles).unwrap();
-        assert!(matches!(&model.source, Source::Catalogue { hub_id: found, .. } if found == hub_id), "{asked}");
+        assert!(
+            matches!(&model.source, Source::Catalogue { hub_id: found, .. } if found == hub_id),
+            "{asked}"
+        );
     }
 }
 
 #[test]
 fn a_misspelt_name_gets_the_nearest() {
-    for (asked, meant) in [("lama-3-8b", "Llama-3-8B"), ("Qwen/Qwen3-8b-Bse", "Qwen3-8B-Base"), ("gpt2-xll", "gpt2-xl")] {
+    for (asked, meant) in
+        [("lama-3-8b", "Llama-3-8B"), ("Qwen/Qwen3-8b-Bse", "Qwen3-8B-Base"), ("gpt2-xll", "gpt2-xl")]
+    {
         let error = catalogue::model(asked).unwrap_err().to_string();
         assert!(error.to_lowercase().contains(&meant.to_lowercase()), "{error}");
     }
