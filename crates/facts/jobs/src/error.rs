@@ -76,10 +76,10 @@ pub enum JobFault {
     },
     /// A model in a file or of the catalogue.
     #[error("`model`: {0}")]
-    Model(ModelError),
+    Model(Box<ModelError>),
     /// The table `[model]`.
     #[error("in `model`: {0}")]
-    ModelTable(Fault),
+    ModelTable(Box<Fault>),
     /// The GPU.
     #[error("`gpu`: {0}")]
     Gpu(GpuError),

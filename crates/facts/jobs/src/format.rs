@@ -42,12 +42,18 @@ impl Format {
             Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
             Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| error.to_string()),
         };
-        let tree = parsed.map_err(|message| JobFault::Syntax {
-            format: self.name(),
-            message: message.trim_end().to_owned(),
-        })?;
-        Ok(tree.0)
+        let syntax = |message: String| JobFault::Syntax { format: self.name(), message: shortened(&message) };
+        parsed.map(|tree| tree.0).map_err(syntax)
     }
+}
+
+/// A parser's message with its long lines cut: parsers quote the line, and lines can be of any length.
+fn shortened(message: &str) -> String {
+    let cut = |line: &str| match line.char_indices().nth(120) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    };
+    message.trim_end().lines().take(8).map(cut).collect::<Vec<_>>().join("\n")
 }
 
 /// A tree that refuses what would be lost silently: a key that is there twice, a number that is not finite.

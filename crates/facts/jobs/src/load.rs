@@ -122,7 +122,6 @@ fn check(
     };
     let allocator_conf = allocator(&root, &recipe)?;
     let versions = versions(&root, &recipe)?;
-    drop(root);
     let job = Job { model: model.file.config.clone(), gpu, run, allocator_conf, versions };
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
 }
@@ -152,7 +151,8 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
             let beside = origin.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
             let missing = files.kind(name) == Kind::Missing;
             let path = beside.filter(|path| missing && files.kind(path) != Kind::Missing);
-            Model::open(path.as_deref().unwrap_or(name), files).map_err(JobFault::Model)
+            Model::open(path.as_deref().unwrap_or(name), files)
+                .map_err(|error| JobFault::Model(Box::new(error)))
         }
         Some(Value::Object(table)) => {
             if let Some(other) = ["library", "_class_name"].iter().find(|key| table.contains_key(**key)) {
@@ -163,7 +163,7 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
                     "models of transformers are simulated",
                 ));
             }
-            Model::from_table(table).map_err(JobFault::ModelTable)
+            Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
         }
         Some(other) => {
             Err(root.wrong_type("model", other, "a folder, a file, a name, or a table of config.json keys"))
