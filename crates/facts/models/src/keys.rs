@@ -27,6 +27,11 @@ impl<'a> Keys<'a> {
         alias.or_else(|| self.map.get(key))
     }
 
+    /// The value under the key's other name.
+    fn alias_of(&self, key: &str) -> Option<&'a Value> {
+        self.aliases.iter().find(|(_, meant)| *meant == key).and_then(|(alias, _)| self.map.get(*alias))
+    }
+
     /// The value where it is neither absent nor `null`.
     pub(crate) fn given(&self, key: &str) -> Option<&'a Value> {
         self.get(key).filter(|value| !value.is_null())
@@ -34,7 +39,15 @@ impl<'a> Keys<'a> {
 
     /// A size of at least 1; the class's default where the key is absent.
     pub(crate) fn size(&self, key: &str, default: u64) -> Result<u64, Fault> {
-        self.get(key).map_or(Ok(default), |value| size_of(key, value, "an integer of at least 1"))
+        let expected = "an integer of at least 1";
+        let hidden = self
+            .map
+            .get(key)
+            .filter(|value| self.alias_of(key).is_some() && !value.is_u64() && !value.is_i64());
+        if let Some(value) = hidden {
+            return Err(wrong_type(key, value, expected));
+        }
+        self.get(key).map_or(Ok(default), |value| size_of(key, value, expected))
     }
 
     /// A size of at least 1; `None` where the key is absent or `null`.
