@@ -18,6 +18,9 @@ pub struct JobError {
 /// What is wrong with a job.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum JobFault {
+    /// The file is not there, or cannot be read.
+    #[error("{0}")]
+    File(String),
     /// The text is not of its format.
     #[error("is not valid {format}: {message}")]
     Syntax {
@@ -77,6 +80,9 @@ pub enum JobFault {
     /// A model in a file or of the catalogue.
     #[error("`model`: {0}")]
     Model(Box<ModelError>),
+    /// The model that was named instead of a job.
+    #[error(transparent)]
+    Argument(#[from] Box<Fault>),
     /// The table `[model]`.
     #[error("in `model`: {0}")]
     ModelTable(Box<Fault>),
@@ -96,7 +102,10 @@ impl JobFault {
             JobFault::Model(_) => Some("model".to_owned()),
             JobFault::ModelTable(fault) => Some(model_key(fault)),
             JobFault::Gpu(_) => Some("gpu".to_owned()),
-            JobFault::Missing { .. } | JobFault::Syntax { .. } => None,
+            JobFault::File(_)
+            | JobFault::Argument(_)
+            | JobFault::Missing { .. }
+            | JobFault::Syntax { .. } => None,
         }
     }
 }

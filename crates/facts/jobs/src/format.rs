@@ -25,6 +25,19 @@ impl Format {
         }
     }
 
+    /// The format of a text without a name: JSON begins with a brace; TOML has `=` where YAML has `:`.
+    pub fn guess(text: &str) -> Format {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        match lines.next() {
+            Some(first) if first.starts_with('{') => Format::Json,
+            Some(first) => {
+                let sign = first.find(['=', ':']).map(|at| first.as_bytes()[at]);
+                if first.starts_with('[') || sign == Some(b'=') { Format::Toml } else { Format::Yaml }
+            }
+            None => Format::Toml,
+        }
+    }
+
     /// The format's name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -25,6 +25,6 @@ pub use job::{
     AttentionKernel, AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer,
     OptimizerKind, Precision, Run, Task, Train, Versions,
 };
-pub use load::{LoadedJob, load};
+pub use load::{LoadedJob, load, open};
 pub use overrides::Overrides;
 pub use recipe::{Assumption, Recipe};

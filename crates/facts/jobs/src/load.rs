@@ -6,7 +6,7 @@ use brimful_models::{Files, Kind, Model, NoFiles, describe};
 use serde_json::{Map, Value};
 
 use crate::locate::line_of;
-use crate::run::Context;
+use crate::run::{Context, INFER_KEYS, TRAIN_KEYS};
 use crate::section::Section;
 use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Run, Versions};
 
@@ -50,6 +50,62 @@ pub fn load(
     let mut tree = format.parse(text).map_err(at)?;
     let changed = overrides.apply(&mut tree);
     check(origin, tree, files, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+}
+
+/// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the
+/// catalogue), which is then trained as the overrides and the defaults say.
+///
+/// # Errors
+/// As [`load`]; also where there is no such file.
+pub fn open(argument: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
+    let text = match files.kind(argument) {
+        Kind::File if !argument.ends_with(".safetensors") => job_text(argument, files)?,
+        Kind::Missing if Format::of_path(argument).is_some() => {
+            let fault = JobFault::File("there is no such file".to_owned());
+            return Err(JobError { origin: argument.to_owned(), line: None, fault });
+        }
+        _ => None,
+    };
+    match text {
+        Some(text) => {
+            let format = Format::of_path(argument).unwrap_or_else(|| Format::guess(&text));
+            load(argument, &text, format, files, overrides)
+        }
+        None => of_model(argument, files, overrides),
+    }
+}
+
+/// The text of a job file; `None` for a config.json, which has an architecture and no `model`.
+fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
+    let unreadable =
+        |why: String| JobError { origin: path.to_owned(), line: None, fault: JobFault::File(why) };
+    let size = files.size(path).map_err(unreadable)?;
+    if size > LARGEST_JOB {
+        return Err(unreadable(format!("{size} bytes are too many for a job file")));
+    }
+    let bytes = files.read(path, 0, size).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8 text".to_owned()))?;
+    let is_config = path.ends_with("config.json")
+        || Format::Json.parse(&text).is_ok_and(|tree| {
+            tree.get("model").is_none()
+                && (tree.get("model_type").is_some() || tree.get("architectures").is_some())
+        });
+    Ok((!is_config).then_some(text))
+}
+
+/// A larger file is not a job.
+const LARGEST_JOB: u64 = 16 << 20;
+
+fn of_model(model: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
+    let mut tree = Value::Object(Map::from_iter([("model".to_owned(), Value::String(model.to_owned()))]));
+    let changed = overrides.apply(&mut tree);
+    check(model, tree, files, None).map_err(|fault| match fault {
+        // The model is the argument: its own message names it.
+        JobFault::Model(error) => {
+            JobError { origin: error.origin, line: None, fault: Box::new(error.fault).into() }
+        }
+        fault => locate(model, "", Format::Toml, &changed, fault),
+    })
 }
 
 /// The error with its place: the line of the key, or the flag that set it.
@@ -103,7 +159,7 @@ fn check(
     model: Option<Arc<Model>>,
 ) -> Result<LoadedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
-    let root = Section::new("", &tree, &ROOT_KEYS, &recipe)?;
+    let root = Section::new("", &tree, &ROOT_KEYS, &recipe).map_err(into_its_section)?;
     refuse_sections(&root)?;
     let gpu = root.text("gpu", "a GPU's name or a size such as \"24 GiB\"")?.map(Gpu::find).transpose();
     let gpu = gpu.map_err(JobFault::Gpu)?;
@@ -124,6 +180,19 @@ fn check(
     let versions = versions(&root, &recipe)?;
     let job = Job { model: model.file.config.clone(), gpu, run, allocator_conf, versions };
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
+}
+
+/// A key of `[train]` or `[infer]` that stands at the top: the hint says where it belongs.
+fn into_its_section(fault: JobFault) -> JobFault {
+    match fault {
+        JobFault::UnknownKey { key, nearest: None, expected } => {
+            let section = [("train", TRAIN_KEYS.as_slice()), ("infer", INFER_KEYS.as_slice())];
+            let found = section.iter().find(|(_, keys)| keys.contains(&key.as_str()));
+            let nearest = found.map(|(section, _)| format!("{section}.{key}"));
+            JobFault::UnknownKey { key, nearest, expected }
+        }
+        other => other,
+    }
 }
 
 /// Sections of the job file that have no simulation yet.

@@ -15,7 +15,7 @@ use crate::{
 /// Keys of other tasks than language modelling; the tasks they belong to have no simulation yet.
 const OTHER_TASKS: [&str; 2] = ["target_sequence", "image"];
 
-const TRAIN_KEYS: [&str; 20] = [
+pub(crate) const TRAIN_KEYS: [&str; 20] = [
     "task",
     "batch",
     "sequence",
@@ -38,7 +38,7 @@ const TRAIN_KEYS: [&str; 20] = [
     "offload",
 ];
 
-const INFER_KEYS: [&str; 14] = [
+pub(crate) const INFER_KEYS: [&str; 14] = [
     "task",
     "batch",
     "sequence",
@@ -120,7 +120,7 @@ impl Context<'_> {
             clip_grad_norm: clip_grad_norm(&section)?,
             steps: section.count_or("steps", (1, MOST), 2)?,
             optimizer: optimizer::optimizer(&section, self.recipe)?,
-            lora: lora::lora(&section, self.recipe)?,
+            lora: lora::lora(&section, &self.model.file.config, self.recipe)?,
         };
         let passes = train.steps.saturating_mul(train.accumulation);
         self.check_scale("train", train.batch, train.sequence, passes)?;

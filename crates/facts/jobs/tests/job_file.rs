@@ -176,6 +176,7 @@ fn faults_name_the_line_and_the_key() {
             "model = 'gpt2'\n[train]\nbacth = 4",
             "job.toml:3: unknown key `train.bacth`; did you mean `train.batch`?",
         ),
+        ("model = 'gpt2'\nbatch = 1", "job.toml:2: unknown key `batch`; did you mean `train.batch`?"),
         ("model = 'gpt2'\n\nzebra = 1", "job.toml:3: unknown key `zebra`; expected one of model, gpu"),
         (
             "model = 'gpt2'\n[train]\nbatch = 'four'",
@@ -229,6 +230,41 @@ fn lines_are_told_in_json_and_yaml_too() {
     let twice = r#"{"model": "gpt2", "gpu": "h100", "gpu": "a100-sxm-80gb"}"#;
     let error = load("j.json", twice, Format::Json, &NoFiles, &Overrides::default()).unwrap_err().to_string();
     assert!(error.contains("the key `gpu` is there twice"), "{error}");
+}
+
+#[test]
+fn a_model_is_a_question_too() {
+    let config = r#"{"model_type": "gpt2", "n_layer": 2}"#;
+    let files = MemoryFiles::default()
+        .with("m/config.json", config)
+        .with("renamed.json", config)
+        .with("job", "model: m\ntrain:\n  batch: 3\n")
+        .with("job.json", r#"{"model": "m"}"#);
+    let open =
+        |argument: &str| brimful_jobs::open(argument, &files, &Overrides::default().set("gpu", "8 GiB"));
+    for argument in ["m", "m/", "m/config.json", "renamed.json", "job", "job.json"] {
+        let loaded = open(argument).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.job.model.layers(), 2, "{argument}");
+        assert_eq!(train(&loaded.job).batch, if argument == "job" { 3 } else { 1 });
+    }
+    assert_eq!(open("llama-3-8b").unwrap().job.model.layers(), 32);
+    let message = |argument: &str| open(argument).unwrap_err().to_string();
+    assert_eq!(message("missing.toml"), "missing.toml: there is no such file");
+    assert!(
+        message("lama-3-8b").starts_with("lama-3-8b: there is no such file or folder, and no such model")
+    );
+    assert!(message("gemma-2-2b").contains("known but not simulated yet"));
+}
+
+#[test]
+fn adapters_are_put_on_what_the_model_has() {
+    let refusal = |lora: &str| refusal(&format!("model = 'gpt2'\n[train]\nlora = {lora}"));
+    assert!(refusal("{ target_modules = ['q_proj'] }").contains("its modules are c_attn"));
+    assert!(refusal("{ target_modules = 'c_attn' }").contains("expected \"all-linear\" or a list"));
+    assert!(refusal("{ use_dora = true }").contains("not simulated yet"));
+    assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`"));
+    let loaded = toml("model = 'gpt2'\n[train]\nlora = { target_modules = ['attn.c_attn'], r = 4 }");
+    assert_eq!(train(&loaded.job).lora.as_ref().map(|lora| lora.r), Some(4));
 }
 
 #[test]
