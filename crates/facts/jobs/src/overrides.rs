@@ -1,5 +1,7 @@
 use serde_json::{Map, Value};
 
+use crate::run::{INFER_KEYS, TRAIN_KEYS};
+
 /// Changes to a job before it is checked: what flags say, in order, the last one winning.
 ///
 /// ```
@@ -37,6 +39,13 @@ impl Overrides {
     pub fn set_value(mut self, key: &str, value: Value) -> Self {
         self.0.push((path(key), value));
         self
+    }
+
+    /// The names of the flags: every key of `[train]` and `[infer]`, and the short names of others.
+    pub fn flags() -> impl Iterator<Item = &'static str> {
+        let elsewhere = ["model", "gpu"].into_iter().chain(ELSEWHERE.iter().map(|(flag, _)| *flag));
+        let infer = INFER_KEYS.iter().copied().filter(|key| !TRAIN_KEYS.contains(key));
+        elsewhere.chain(TRAIN_KEYS.iter().copied()).chain(infer)
     }
 
     /// Whether nothing is changed.
