@@ -5,8 +5,10 @@
 
 mod bytes;
 mod dtype;
+mod nearest;
 mod shape;
 
 pub use bytes::{Bytes, ParseBytesError};
 pub use dtype::{Dtype, ParseDtypeError};
+pub use nearest::nearest;
 pub use shape::{Overflow, Shape};

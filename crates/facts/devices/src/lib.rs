@@ -1,6 +1,12 @@
-//! GPUs: what a kernel's buffers and a verdict need to know of one.
+//! GPUs: what a kernel's buffers and a verdict need to know of one, with a source beside each figure.
 
-use brimful_units::Bytes;
+mod basis;
+pub mod catalogue;
+mod context;
+
+use brimful_units::{Bytes, ParseBytesError};
+
+pub use basis::{Basis, BasisKind};
 
 /// A GPU as the CUDA runtime describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,4 +27,101 @@ pub struct Gpu {
     pub total_source: String,
     /// Where `context` is from.
     pub context_source: String,
+    /// How `total` is known.
+    pub total_basis: Basis,
+    /// How `context` is known.
+    pub context_basis: Basis,
+    /// What was assumed about a GPU that was given by its size only; `None` for one of the catalogue.
+    pub assumed: Option<String>,
+}
+
+/// The text names no GPU that can be simulated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuError {
+    /// No such GPU.
+    #[error(
+        "{asked:?} is not a known GPU{}; write a name such as \"h100-sxm-80gb\" or a size such as \"24 GiB\"",
+        hint(nearest)
+    )]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// Several GPUs have that name in theirs.
+    #[error("{asked:?} can be several GPUs: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        asked: String,
+        /// Some of them.
+        candidates: Vec<String>,
+    },
+    /// A GPU that runs no CUDA kernels.
+    #[error(
+        "{name} is known, but only CUDA kernels are simulated, and {vendor} GPUs run others; give its size instead (\"24 GiB\") to compare with CUDA's memory"
+    )]
+    NotCuda {
+        /// The GPU.
+        name: String,
+        /// Its vendor.
+        vendor: String,
+    },
+    /// A size that is malformed.
+    #[error(transparent)]
+    Size(#[from] ParseBytesError),
+    /// A size that no GPU has.
+    #[error("a GPU of {0} cannot be: expected between 256 MiB and 16 TiB")]
+    Implausible(Bytes),
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+impl Gpu {
+    /// The GPU of a name ("h100-sxm-80gb", "NVIDIA H100 80GB HBM3", "4090") or of a size ("24 GiB", "80GB").
+    ///
+    /// ```
+    /// use brimful_devices::Gpu;
+    /// assert_eq!(Gpu::find("NVIDIA A100-SXM4-80GB").unwrap().id, "a100-sxm-80gb");
+    /// assert_eq!(Gpu::find("24 GiB").unwrap().total.get(), 24 << 30);
+    /// ```
+    ///
+    /// # Errors
+    /// [`GpuError`], with the nearest names.
+    pub fn find(text: &str) -> Result<Gpu, GpuError> {
+        let text = text.trim();
+        let found = catalogue::find(text);
+        match text.parse::<Bytes>() {
+            Ok(size) => Gpu::of_size(text, size),
+            // "4090" is a GPU and not 4090 bytes; "24" is neither.
+            Err(ParseBytesError::Malformed(_)) => found,
+            Err(error) => found.map_err(|_| error.into()),
+        }
+    }
+
+    /// An anonymous GPU with that much usable memory, its kernels those of an A100.
+    fn of_size(text: &str, total: Bytes) -> Result<Gpu, GpuError> {
+        if total < Bytes::mib(256) || total > Bytes::gib(16 << 10) {
+            return Err(GpuError::Implausible(total));
+        }
+        let compute_capability = (8, 0);
+        let (context, context_basis) = context::overhead(compute_capability);
+        let source = "the size given, taken as usable bytes".to_owned();
+        let total_basis = Basis { kind: BasisKind::Exact, source: source.clone(), margin: None };
+        Ok(Gpu {
+            id: text.to_owned(),
+            name: format!("a GPU with {text}"),
+            total,
+            compute_capability,
+            multiprocessors: 108,
+            context,
+            total_source: source,
+            context_source: context_basis.source.clone(),
+            total_basis,
+            context_basis,
+            assumed: Some("compute capability 8.0 and 108 multiprocessors, as an A100".to_owned()),
+        })
+    }
 }

@@ -1,0 +1,147 @@
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::JobFault;
+
+/// The format of a job file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Format {
+    Toml,
+    Yaml,
+    Json,
+}
+
+impl Format {
+    /// The format that a file's name tells.
+    pub fn of_path(path: &str) -> Option<Format> {
+        match path.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "toml" => Some(Format::Toml),
+            "yaml" | "yml" => Some(Format::Yaml),
+            "json" => Some(Format::Json),
+            _ => None,
+        }
+    }
+
+    /// The format of a text without a name: JSON begins with a brace; TOML has `=` where YAML has `:`.
+    pub fn guess(text: &str) -> Format {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        match lines.next() {
+            Some(first) if first.starts_with('{') => Format::Json,
+            Some(first) => {
+                let sign = first.find(['=', ':']).map(|at| first.as_bytes()[at]);
+                if first.starts_with('[') || sign == Some(b'=') { Format::Toml } else { Format::Yaml }
+            }
+            None => Format::Toml,
+        }
+    }
+
+    /// The format's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Toml => "TOML",
+            Format::Yaml => "YAML",
+            Format::Json => "JSON",
+        }
+    }
+
+    /// The text as a tree; the same tree for the same job in any format.
+    pub(crate) fn parse(self, text: &str) -> Result<Value, JobFault> {
+        let parsed = match self {
+            Format::Toml => toml::from_str::<Tree>(text).map_err(|error| error.to_string()),
+            Format::Json => serde_json::from_str::<Tree>(text).map_err(|error| error.to_string()),
+            Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
+            Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| error.to_string()),
+        };
+        let syntax = |message: String| JobFault::Syntax { format: self.name(), message: shortened(&message) };
+        parsed.map(|tree| tree.0).map_err(syntax)
+    }
+}
+
+/// A parser's message with its long lines cut: parsers quote the line, and lines can be of any length.
+fn shortened(message: &str) -> String {
+    let cut = |line: &str| match line.char_indices().nth(120) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    };
+    message.trim_end().lines().take(8).map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// A tree that refuses what would be lost silently: a key that is there twice, a number that is not finite.
+struct Tree(Value);
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tree, D::Error> {
+        deserializer.deserialize_any(TreeVisitor).map(Tree)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value of a job file")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
+        Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom(format!("{number} is not a finite number")))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Tree(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let Tree(value) = entries.next_value()?;
+            if map.contains_key(&key) {
+                return Err(serde::de::Error::custom(format!("the key `{key}` is there twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}

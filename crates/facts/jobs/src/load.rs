@@ -1,0 +1,294 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use brimful_devices::Gpu;
+use brimful_models::{Files, Kind, Model, NoFiles, describe};
+use serde_json::{Map, Value};
+
+use crate::locate::line_of;
+use crate::run::{Context, INFER_KEYS, TRAIN_KEYS};
+use crate::section::Section;
+use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Run, Versions};
+
+/// A job with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct LoadedJob {
+    /// The job, resolved and checked.
+    pub job: Job,
+    /// The model, with its source and its weights' headers.
+    pub model: Arc<Model>,
+    /// What was assumed, and what else to say.
+    pub recipe: Recipe,
+    /// The job's keys, for changes.
+    tree: Value,
+    /// The file as it was named.
+    origin: String,
+}
+
+const ROOT_KEYS: [&str; 8] = ["model", "gpu", "train", "infer", "serve", "parallel", "allocator", "versions"];
+
+/// Reads a job. `origin` is the file's name as the user gave it; a model path that does not lead anywhere from the
+/// current folder is tried from the job's.
+///
+/// ```
+/// use brimful_jobs::{Format, Overrides, load};
+/// let text = "model = 'llama-3-8b'\ngpu = 'h100'\n[train]\nbatch = 2\n";
+/// let loaded = load("job.toml", text, Format::Toml, &brimful_models::NoFiles, &Overrides::default()).unwrap();
+/// assert_eq!(loaded.model.file.config.parameter_count(), 8_030_261_248);
+/// ```
+///
+/// # Errors
+/// [`JobError`] with the file, the line where it is known, the key, its value and what was expected.
+pub fn load(
+    origin: &str,
+    text: &str,
+    format: Format,
+    files: &dyn Files,
+    overrides: &Overrides,
+) -> Result<LoadedJob, JobError> {
+    let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
+    let mut tree = format.parse(text).map_err(at)?;
+    let changed = overrides.apply(&mut tree);
+    check(origin, tree, files, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+}
+
+/// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the
+/// catalogue), which is then trained as the overrides and the defaults say.
+///
+/// # Errors
+/// As [`load`]; also where there is no such file.
+pub fn open(argument: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
+    let text = match files.kind(argument) {
+        Kind::File if !argument.ends_with(".safetensors") => job_text(argument, files)?,
+        Kind::Missing if Format::of_path(argument).is_some() => {
+            let fault = JobFault::File("there is no such file".to_owned());
+            return Err(JobError { origin: argument.to_owned(), line: None, fault });
+        }
+        _ => None,
+    };
+    match text {
+        Some(text) => {
+            let format = Format::of_path(argument).unwrap_or_else(|| Format::guess(&text));
+            load(argument, &text, format, files, overrides)
+        }
+        None => of_model(argument, files, overrides),
+    }
+}
+
+/// The text of a job file; `None` for a config.json, which has an architecture and no `model`.
+fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
+    let unreadable =
+        |why: String| JobError { origin: path.to_owned(), line: None, fault: JobFault::File(why) };
+    let size = files.size(path).map_err(unreadable)?;
+    if size > LARGEST_JOB {
+        return Err(unreadable(format!("{size} bytes are too many for a job file")));
+    }
+    let bytes = files.read(path, 0, size).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8 text".to_owned()))?;
+    let is_config = path.ends_with("config.json")
+        || Format::Json.parse(&text).is_ok_and(|tree| {
+            tree.get("model").is_none()
+                && (tree.get("model_type").is_some() || tree.get("architectures").is_some())
+        });
+    Ok((!is_config).then_some(text))
+}
+
+/// A larger file is not a job.
+const LARGEST_JOB: u64 = 16 << 20;
+
+fn of_model(model: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
+    let mut tree = Value::Object(Map::from_iter([("model".to_owned(), Value::String(model.to_owned()))]));
+    let changed = overrides.apply(&mut tree);
+    check(model, tree, files, None).map_err(|fault| match fault {
+        // The model is the argument: its own message names it.
+        JobFault::Model(error) => {
+            JobError { origin: error.origin, line: None, fault: Box::new(error.fault).into() }
+        }
+        fault => locate(model, "", Format::Toml, &changed, fault),
+    })
+}
+
+/// The error with its place: the line of the key, or the flag that set it.
+fn locate(origin: &str, text: &str, format: Format, changed: &[String], fault: JobFault) -> JobError {
+    let Some(key) = fault.key() else { return JobError { origin: origin.to_owned(), line: None, fault } };
+    if changed.iter().any(|path| key == *path || key.starts_with(&format!("{path}."))) {
+        return JobError { origin: format!("the flag for `{key}`"), line: None, fault };
+    }
+    JobError { origin: origin.to_owned(), line: line_of(text, format, &key), fault }
+}
+
+impl LoadedJob {
+    /// The same job with one key changed, such as `train.batch` to 4; the model is not read again.
+    ///
+    /// # Errors
+    /// As [`load`], the origin being the key.
+    pub fn with_change(&self, key: &str, value: Value) -> Result<LoadedJob, JobError> {
+        self.with_changes(&Overrides::default().set_value(key, value))
+    }
+
+    /// The same job with several keys changed.
+    ///
+    /// # Errors
+    /// As [`LoadedJob::with_change`].
+    pub fn with_changes(&self, changes: &Overrides) -> Result<LoadedJob, JobError> {
+        let mut tree = self.tree.clone();
+        let changed = changes.apply(&mut tree);
+        let model = (!changed.iter().any(|path| path.starts_with("model"))).then(|| self.model.clone());
+        check(&self.origin, tree, &NoFiles, model).map_err(|fault| {
+            let origin = format!("{} with {}", self.origin, changed.join(", "));
+            JobError { origin, line: None, fault }
+        })
+    }
+
+    /// The value of a key as the job has it, before defaults; `None` where the job does not have it.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        key.split('.').try_fold(&self.tree, |at, name| at.get(name))
+    }
+
+    /// The file as it was named.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+/// The job of a tree.
+fn check(
+    origin: &str,
+    tree: Value,
+    files: &dyn Files,
+    model: Option<Arc<Model>>,
+) -> Result<LoadedJob, JobFault> {
+    let recipe = RefCell::new(Recipe::default());
+    let root = Section::new("", &tree, &ROOT_KEYS, &recipe).map_err(into_its_section)?;
+    refuse_sections(&root)?;
+    let gpu = root.text("gpu", "a GPU's name or a size such as \"24 GiB\"")?.map(Gpu::find).transpose();
+    let gpu = gpu.map_err(JobFault::Gpu)?;
+    let model = match model {
+        Some(model) => model,
+        None => Arc::new(find_model(&root, origin, files)?),
+    };
+    let context = Context { model: &model, recipe: &recipe };
+    let empty = Value::Object(Map::new());
+    let run: Run = match (tree.get("train"), tree.get("infer")) {
+        (Some(_), Some(_)) => {
+            return Err(root.bad("infer", "there beside `train`", "a job has one of the two"));
+        }
+        (None, Some(infer)) => context.infer(infer)?,
+        (train, None) => context.train(train.filter(|train| !train.is_null()).unwrap_or(&empty))?,
+    };
+    let allocator_conf = allocator(&root, &recipe)?;
+    let versions = versions(&root, &recipe)?;
+    let job = Job { model: model.file.config.clone(), gpu, run, allocator_conf, versions };
+    Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
+}
+
+/// A key of `[train]` or `[infer]` that stands at the top: the hint says where it belongs.
+fn into_its_section(fault: JobFault) -> JobFault {
+    match fault {
+        JobFault::UnknownKey { key, nearest: None, expected } => {
+            let section = [("train", TRAIN_KEYS.as_slice()), ("infer", INFER_KEYS.as_slice())];
+            let found = section.iter().find(|(_, keys)| keys.contains(&key.as_str()));
+            let nearest = found.map(|(section, _)| format!("{section}.{key}"));
+            JobFault::UnknownKey { key, nearest, expected }
+        }
+        other => other,
+    }
+}
+
+/// Sections of the job file that have no simulation yet.
+fn refuse_sections(root: &Section) -> Result<(), JobFault> {
+    if let Some(serve) = root.get("serve") {
+        return Err(root.not_simulated("serve", serve, "plain transformers generation is: write [infer]"));
+    }
+    let trivial =
+        |value: &Value| value.as_u64() == Some(1) || value.as_str() == Some("none") || value.is_null();
+    match root.get("parallel") {
+        None => Ok(()),
+        Some(Value::Object(axes)) => match axes.iter().find(|(_, value)| !trivial(value)) {
+            Some((axis, value)) => {
+                Err(root.not_simulated(&format!("parallel.{axis}"), value, "one GPU is simulated: write 1"))
+            }
+            None => Ok(()),
+        },
+        Some(other) => Err(root.wrong_type("parallel", other, "a table of keys")),
+    }
+}
+
+fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, JobFault> {
+    match root.get("model") {
+        Some(Value::String(name)) => {
+            let beside = origin.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
+            let missing = files.kind(name) == Kind::Missing;
+            let path = beside.filter(|path| missing && files.kind(path) != Kind::Missing);
+            Model::open(path.as_deref().unwrap_or(name), files)
+                .map_err(|error| JobFault::Model(Box::new(error)))
+        }
+        Some(Value::Object(table)) => {
+            if let Some(other) = ["library", "_class_name"].iter().find(|key| table.contains_key(**key)) {
+                let value = table.get(*other).unwrap_or(&Value::Null);
+                return Err(root.not_simulated(
+                    &format!("model.{other}"),
+                    value,
+                    "models of transformers are simulated",
+                ));
+            }
+            Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
+        }
+        Some(other) => {
+            Err(root.wrong_type("model", other, "a folder, a file, a name, or a table of config.json keys"))
+        }
+        None => {
+            let expected =
+                "name one: a folder, a config.json, or a known model such as \"llama-3-8b\"".to_owned();
+            Err(JobFault::Missing { key: "model".to_owned(), expected })
+        }
+    }
+}
+
+/// `allocator.conf`, as written: its settings are checked where they are understood, in the replay.
+fn allocator(root: &Section, recipe: &RefCell<Recipe>) -> Result<String, JobFault> {
+    let Some(table) = root.get("allocator") else { return Ok(String::new()) };
+    let section = Section::new("allocator", table, &["conf"], recipe)?;
+    Ok(section.text("conf", "a text such as \"expandable_segments:True\"")?.unwrap_or_default().to_owned())
+}
+
+/// The versions whose rules the simulation follows: library, key, version.
+const FOLLOWED: [(&str, &str, &str); 3] =
+    [("torch", "torch", "2.15.0"), ("transformers", "transformers", "5.23.0"), ("cuDNN", "cudnn", "9.26.0")];
+
+fn versions(root: &Section, recipe: &RefCell<Recipe>) -> Result<Versions, JobFault> {
+    let empty = Value::Object(Map::new());
+    let table = root.get("versions").unwrap_or(&empty);
+    let section = Section::new("versions", table, &["torch", "transformers", "cudnn"], recipe)?;
+    let [torch, transformers, cudnn] =
+        FOLLOWED.map(|(library, key, followed)| version(&section, recipe, library, key, followed));
+    Ok(Versions { torch: torch?, transformers: transformers?, cudnn: cudnn? })
+}
+
+fn version(
+    section: &Section,
+    recipe: &RefCell<Recipe>,
+    library: &str,
+    key: &str,
+    followed: &str,
+) -> Result<String, JobFault> {
+    let Some(value) = section.get(key) else { return Ok(followed.to_owned()) };
+    let Some(text) = value.as_str() else {
+        let expected = format!("a text in quotes, such as {followed:?} (2.10 without quotes would be 2.1)");
+        return Err(section.wrong_type(key, value, &expected));
+    };
+    let digits = text.split('+').next().unwrap_or_default();
+    if digits.is_empty()
+        || digits.split('.').any(|part| part.is_empty() || !part.starts_with(|c: char| c.is_ascii_digit()))
+    {
+        return Err(section.bad(key, describe(value), format!("expected a version such as {followed:?}")));
+    }
+    let same = digits == followed || followed.strip_suffix(".0") == Some(digits);
+    if !same {
+        let short = followed.strip_suffix(".0").unwrap_or(followed);
+        let note =
+            format!("predicted with the rules of {library} {short}; you asked for {text}, whose may differ");
+        recipe.borrow_mut().notes.push(note);
+    }
+    Ok(if same { followed.to_owned() } else { text.to_owned() })
+}

@@ -1,0 +1,276 @@
+//! The job file: three formats, one meaning; flags; what is assumed; what is refused, and where.
+
+use brimful_jobs::{
+    AttentionKernel, Cache, Checkpointing, Format, Infer, Job, LoadedJob, LoraTargets, Optimizer,
+    OptimizerKind, Overrides, Precision, Run, Train, load,
+};
+use brimful_models::{MemoryFiles, NoFiles};
+
+fn toml(text: &str) -> LoadedJob {
+    load("job.toml", text, Format::Toml, &NoFiles, &Overrides::default())
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn train(job: &Job) -> &Train {
+    match &job.run {
+        Run::Train(train) => train,
+        Run::Infer(_) => panic!("not a training job"),
+    }
+}
+
+fn infer(job: &Job) -> &Infer {
+    match &job.run {
+        Run::Infer(infer) => infer,
+        Run::Train(_) => panic!("not an inference job"),
+    }
+}
+
+fn refusal(text: &str) -> String {
+    load("job.toml", text, Format::Toml, &NoFiles, &Overrides::default())
+        .map(|l| l.job)
+        .unwrap_err()
+        .to_string()
+}
+
+const TOML: &str = r#"
+model = "qwen2.5-0.5b"
+gpu = "24 GiB"
+[train]
+batch = 4
+sequence = 1024
+precision = "amp-bf16"
+checkpointing = "non-reentrant"
+optimizer = { name = "AdamW", fused = true, lr = 1e-5 }
+lora = { r = 16, lora_alpha = 32, lora_dropout = 0.05, target_modules = ["q_proj", "v_proj"] }
+[allocator]
+conf = "expandable_segments:True"
+"#;
+
+const YAML: &str = "
+model: qwen2.5-0.5b
+gpu: 24 GiB
+train:
+  batch: 4
+  sequence: 1024
+  precision: amp-bf16
+  checkpointing: non-reentrant
+  optimizer: {name: AdamW, fused: true, lr: 1.0e-5}
+  lora:
+    r: 16
+    lora_alpha: 32
+    lora_dropout: 0.05
+    target_modules: [q_proj, v_proj]
+allocator:
+  conf: expandable_segments:True
+";
+
+#[test]
+fn three_formats_say_the_same() {
+    let from_toml = toml(TOML);
+    let from_yaml = load("job.yaml", YAML, Format::Yaml, &NoFiles, &Overrides::default()).unwrap();
+    assert_eq!(from_toml.job, from_yaml.job);
+    let json = r#"{"model": "qwen2.5-0.5b", "gpu": "24 GiB", "train": {"batch": 4, "sequence": 1024, "precision": "amp-bf16",
+        "checkpointing": "non-reentrant", "optimizer": {"name": "AdamW", "fused": true}, "lora": {"r": 16, "lora_alpha": 32,
+        "lora_dropout": 0.05, "target_modules": ["q_proj", "v_proj"]}}, "allocator": {"conf": "expandable_segments:True"}}"#;
+    assert_eq!(
+        load("job.json", json, Format::Json, &NoFiles, &Overrides::default()).unwrap().job,
+        from_toml.job
+    );
+    let train = train(&from_toml.job);
+    assert_eq!(
+        (train.batch, train.precision, train.checkpointing),
+        (4, Precision::AmpBf16, Checkpointing::NonReentrant)
+    );
+    assert_eq!(
+        train.optimizer,
+        Some(Optimizer { kind: OptimizerKind::AdamW { amsgrad: false }, foreach: None, fused: Some(true) })
+    );
+    let lora = train.lora.as_ref().unwrap();
+    assert_eq!(lora.target_modules, LoraTargets::Named(vec!["q_proj".into(), "v_proj".into()]));
+    assert!(lora.autocast_adapter_dtype);
+}
+
+#[test]
+fn absent_keys_are_assumed_and_listed() {
+    let loaded = toml("model = \"llama-2-7b\"");
+    let train = train(&loaded.job);
+    assert_eq!((train.batch, train.sequence, train.steps, train.accumulation), (1, 2048, 2, 1));
+    assert_eq!((train.precision, train.attention), (Precision::Fp16, AttentionKernel::Sdpa));
+    let assumed =
+        |key: &str| loaded.recipe.assumed.iter().find(|a| a.key == key).map(|a| (a.value.as_str(), a.why));
+    assert_eq!(assumed("train.precision"), Some(("fp16", "the dtype of the weights")));
+    assert_eq!(assumed("train.optimizer"), Some(("AdamW", "the default (torch.optim.AdamW)")));
+    assert_eq!(toml("model = 'gpt2'").job.gpu, None);
+    assert_eq!(
+        match toml("model = 'gpt2'").job.run {
+            Run::Train(t) => t.sequence,
+            Run::Infer(_) => 0,
+        },
+        1024
+    );
+}
+
+#[test]
+fn inference_has_its_own_keys() {
+    let loaded =
+        toml("model = 'qwen3-8b'\n[infer]\nbatch = 8\nsequence = 1000\ncache = 'static'\nlogits_to_keep = 1");
+    let infer = infer(&loaded.job);
+    assert_eq!((infer.decode_steps, infer.cache), (4, Cache::Static { max_cache_len: 1004 }));
+    assert_eq!(infer.logits_to_keep, Some(1));
+    assert!(refusal("model = 'gpt2'\n[infer]\nsequence = 1024").contains("1024 positions"));
+    assert!(
+        refusal("model = 'gpt2'\n[infer]\ncache = 'static'\nmax_cache_len = 8\nsequence = 9")
+            .contains("max_cache_len")
+    );
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let flags = Overrides::default()
+        .set("batch", "16")
+        .set("train.sequence", "512")
+        .set("gpu", "h100")
+        .set("optimizer", "SGD")
+        .set("optimizer.momentum", "0.9")
+        .set("clip-grad-norm", "true")
+        .set("versions.torch", "2.10");
+    let loaded = load("job.toml", TOML, Format::Toml, &NoFiles, &flags).unwrap();
+    let train = train(&loaded.job);
+    assert_eq!((train.batch, train.sequence, train.clip_grad_norm), (16, 512, true));
+    assert_eq!(loaded.job.gpu.as_ref().map(|gpu| gpu.id.as_str()), Some("h100-sxm-80gb"));
+    let kind = OptimizerKind::Sgd { momentum: true, nesterov: false, weight_decay: false, dampening: false };
+    assert_eq!(train.optimizer, Some(Optimizer { kind, foreach: None, fused: None }));
+    assert!(loaded.recipe.notes[0].contains("torch 2.15") && loaded.recipe.notes[0].contains("2.10"));
+    let wrong = load("job.toml", TOML, Format::Toml, &NoFiles, &Overrides::default().set("batch", "many"));
+    assert_eq!(
+        wrong.unwrap_err().to_string(),
+        "the flag for `train.batch`: `train.batch` is the text \"many\"; expected a whole number"
+    );
+}
+
+#[test]
+fn flags_alone_make_a_job() {
+    let flags = Overrides::default().set("model", "gpt2").set("gpu", "8 GiB").set("infer.batch", "2");
+    let loaded = load("flags", "", Format::Toml, &NoFiles, &flags).unwrap();
+    assert_eq!(infer(&loaded.job).batch, 2);
+}
+
+#[test]
+fn changes_make_variations() {
+    let loaded = toml(TOML);
+    let half = loaded.with_change("train.batch", 2.into()).unwrap();
+    assert_eq!((train(&half.job).batch, train(&loaded.job).batch), (2, 4));
+    let other = loaded
+        .with_changes(&Overrides::default().set("optimizer", "AdamW8bit").set("conf", "backend:native"))
+        .unwrap();
+    assert_eq!(train(&other.job).optimizer.as_ref().map(|o| o.kind), Some(OptimizerKind::AdamW8bit));
+    assert_eq!(other.job.allocator_conf, "backend:native");
+    assert_eq!(loaded.value("train.batch"), Some(&4.into()));
+    assert!(loaded.with_change("train.batch", 0.into()).unwrap_err().to_string().contains("from 1 to"));
+}
+
+#[test]
+fn faults_name_the_line_and_the_key() {
+    for (text, expected) in [
+        (
+            "model = 'gpt2'\n[train]\nbacth = 4",
+            "job.toml:3: unknown key `train.bacth`; did you mean `train.batch`?",
+        ),
+        ("model = 'gpt2'\nbatch = 1", "job.toml:2: unknown key `batch`; did you mean `train.batch`?"),
+        ("model = 'gpt2'\n\nzebra = 1", "job.toml:3: unknown key `zebra`; expected one of model, gpu"),
+        (
+            "model = 'gpt2'\n[train]\nbatch = 'four'",
+            "job.toml:3: `train.batch` is the text \"four\"; expected a whole number",
+        ),
+        ("model = 'gpt2'\n[train]\nbatch = 4.0", "job.toml:3: `train.batch` is the float 4.0"),
+        (
+            "model = 'gpt2'\n[train]\nbatch = -1",
+            "job.toml:3: `train.batch` is -1; expected a whole number from 1",
+        ),
+        ("gpu = 24\nmodel = 'gpt2'", "job.toml:1: `gpu` is the integer 24"),
+        ("model = 'gpt2'\ngpu = '24'", "job.toml:2: `gpu`: the size \"24\" has no unit; write \"24 GiB\""),
+        ("model = 'gpt2'\ngpu = 'h10'", "job.toml:2: `gpu`: \"h10\" is not a known GPU; did you mean"),
+        ("gpu = 'h100'", "job.toml: `model` is missing"),
+        ("model = 'nowhere/model'", "job.toml:1: `model`: nowhere/model: there is no such file or folder"),
+        ("model = 'gpt2'\n[train]\nprecision = 'bf61'", "did you mean \"bf16\"?"),
+        ("model = 'gpt2'\n[train]\noptimizer = 'Adamw'", "did you mean \"AdamW\"?"),
+        ("model = 'gpt2'\n[train.optimizer]\nname = 'AdamW'\nbeta = 1", "unknown key `train.optimizer.beta`"),
+        ("model = 'gpt2'\n[train]\nquantization = {load_in_4bit = true}", "not simulated yet"),
+        (
+            "model = 'gpt2'\n[train]\ntask = 'masked-lm'",
+            "`train.task` = the text \"masked-lm\" is not simulated yet",
+        ),
+        ("model = 'gpt2'\n[serve]\nengine = 'vllm'", "`serve` ="),
+        ("model = 'gpt2'\n[parallel]\ndata = 8", "`parallel.data` = the integer 8 is not simulated yet"),
+        (
+            "model = 'gpt2'\n[versions]\ntorch = 2.15",
+            "`versions.torch` is the float 2.15; expected a text in quotes",
+        ),
+        ("model = 'gpt2'\n[train]\n[infer]", "a job has one of the two"),
+        ("model = 'gpt2'\n[train]\nsequence = 2048", "the model has 1024 positions"),
+        ("model = 'llama-3-8b'\n[train]\nbatch = 2000000000\nsequence = 2000000000", "2^62 bytes"),
+        ("model = 'llama-3-8b'\n[train]\nsteps = 1000000000", "at most 500000 blocks"),
+        ("model = 'gpt2'\nmodel = 'gpt2'", "is not valid TOML"),
+        ("[model]\nmodel_type = 'llama'\nhidden_size = 0", "job.toml:3: in `model`: `hidden_size` is 0"),
+        ("[model]\nlibrary = 'torchvision'\nname = 'resnet50'", "models of transformers are simulated"),
+    ] {
+        let found = refusal(text);
+        assert!(found.contains(expected), "{text:?}:\n  found    {found}\n  expected {expected}");
+    }
+}
+
+#[test]
+fn lines_are_told_in_json_and_yaml_too() {
+    let json = "{\n \"model\": \"gpt2\",\n \"train\": {\n  \"optimizer\": {\"name\": \"AdamW\"},\n  \"batch\": \"x\"\n }\n}";
+    let error = load("j.json", json, Format::Json, &NoFiles, &Overrides::default()).unwrap_err();
+    assert_eq!(error.line, Some(5));
+    let yaml = "model: gpt2\n# batch\ntrain:\n  sequence: 8\n\n  batch: x\n";
+    let error = load("j.yaml", yaml, Format::Yaml, &NoFiles, &Overrides::default()).unwrap_err();
+    assert_eq!(error.line, Some(6));
+    let twice = r#"{"model": "gpt2", "gpu": "h100", "gpu": "a100-sxm-80gb"}"#;
+    let error = load("j.json", twice, Format::Json, &NoFiles, &Overrides::default()).unwrap_err().to_string();
+    assert!(error.contains("the key `gpu` is there twice"), "{error}");
+}
+
+#[test]
+fn a_model_is_a_question_too() {
+    let config = r#"{"model_type": "gpt2", "n_layer": 2}"#;
+    let files = MemoryFiles::default()
+        .with("m/config.json", config)
+        .with("renamed.json", config)
+        .with("job", "model: m\ntrain:\n  batch: 3\n")
+        .with("job.json", r#"{"model": "m"}"#);
+    let open =
+        |argument: &str| brimful_jobs::open(argument, &files, &Overrides::default().set("gpu", "8 GiB"));
+    for argument in ["m", "m/", "m/config.json", "renamed.json", "job", "job.json"] {
+        let loaded = open(argument).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.job.model.layers(), 2, "{argument}");
+        assert_eq!(train(&loaded.job).batch, if argument == "job" { 3 } else { 1 });
+    }
+    assert_eq!(open("llama-3-8b").unwrap().job.model.layers(), 32);
+    let message = |argument: &str| open(argument).unwrap_err().to_string();
+    assert_eq!(message("missing.toml"), "missing.toml: there is no such file");
+    assert!(
+        message("lama-3-8b").starts_with("lama-3-8b: there is no such file or folder, and no such model")
+    );
+    assert!(message("gemma-2-2b").contains("known but not simulated yet"));
+}
+
+#[test]
+fn adapters_are_put_on_what_the_model_has() {
+    let refusal = |lora: &str| refusal(&format!("model = 'gpt2'\n[train]\nlora = {lora}"));
+    assert!(refusal("{ target_modules = ['q_proj'] }").contains("its modules are c_attn"));
+    assert!(refusal("{ target_modules = 'c_attn' }").contains("expected \"all-linear\" or a list"));
+    assert!(refusal("{ use_dora = true }").contains("not simulated yet"));
+    assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`"));
+    let loaded = toml("model = 'gpt2'\n[train]\nlora = { target_modules = ['attn.c_attn'], r = 4 }");
+    assert_eq!(train(&loaded.job).lora.as_ref().map(|lora| lora.r), Some(4));
+}
+
+#[test]
+fn a_model_folder_is_found_beside_the_job() {
+    let files = MemoryFiles::default()
+        .with("jobs/tiny/config.json", r#"{"model_type": "gpt2", "n_layer": 2, "dtype": "float32"}"#);
+    let loaded = load("jobs/a.toml", "model = 'tiny'", Format::Toml, &files, &Overrides::default()).unwrap();
+    assert_eq!((loaded.job.model.layers(), train(&loaded.job).precision), (2, Precision::Fp32));
+}

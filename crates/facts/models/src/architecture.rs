@@ -1,0 +1,152 @@
+use serde_json::{Map, Value};
+
+use brimful_units::{Dtype, nearest};
+
+use crate::keys::{Keys, wrong_type};
+use crate::{Config, DecoderFamily, Fault, decoder, gpt2};
+
+/// What a `config.json` says: the architecture's numbers and the hints beside them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigFile {
+    /// The numbers.
+    pub config: Config,
+    /// `model_type` of the class that read them, such as `llama`.
+    pub model_type: &'static str,
+    /// The dtype of the weights (`dtype`, in old files `torch_dtype`); `None` where the file does not say.
+    pub dtype: Option<Dtype>,
+    /// The file's `pad_token_id` where it is a token of the vocabulary.
+    pub pad_token_id: Option<u64>,
+}
+
+/// The simulated families: transformers' `model_type` and the class's name without its ending.
+const FAMILIES: [(&str, &str, Option<DecoderFamily>); 5] = [
+    ("llama", "Llama", Some(DecoderFamily::Llama)),
+    ("mistral", "Mistral", Some(DecoderFamily::Mistral)),
+    ("qwen2", "Qwen2", Some(DecoderFamily::Qwen2)),
+    ("qwen3", "Qwen3", Some(DecoderFamily::Qwen3)),
+    ("gpt2", "GPT2", None),
+];
+
+/// Endings of transformers' model classes.
+const ENDINGS: [&str; 8] = [
+    "ForCausalLM",
+    "LMHeadModel",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForConditionalGeneration",
+    "DoubleHeadsModel",
+    "Model",
+];
+
+impl ConfigFile {
+    /// Reads the text of a `config.json`.
+    ///
+    /// # Errors
+    /// What transformers 5.23 would refuse, and what brimful does not simulate: see [`Fault`].
+    pub fn from_json(text: &str) -> Result<ConfigFile, Fault> {
+        let value: Value = serde_json::from_str(text).map_err(|error| Fault::Json(error.to_string()))?;
+        match &value {
+            Value::Object(map) => ConfigFile::from_map(map),
+            other => Err(wrong_type("the file", other, "a table with the keys of config.json")),
+        }
+    }
+
+    /// Reads the keys of a `config.json`; unknown keys are left alone, as transformers does.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::from_json`].
+    pub fn from_map(map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
+        let (model_type, family) = family_of(map)?;
+        let aliases: &[(&str, &str)] = if family.is_none() { &gpt2::ALIASES } else { &[] };
+        let keys = Keys::new(map, aliases);
+        refuse_what_is_not_modelled(keys)?;
+        let config = match family {
+            Some(family) => Config::Decoder(decoder::parse(family, keys)?),
+            None => Config::Gpt2(gpt2::parse(keys)?),
+        };
+        config.check_total()?;
+        let pad = keys.given("pad_token_id").and_then(Value::as_u64);
+        let pad_token_id = pad.filter(|token| *token < config.vocab_size());
+        Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config })
+    }
+}
+
+/// The family that `model_type`, or where absent `architectures`, names.
+fn family_of(map: &Map<String, Value>) -> Result<(&'static str, Option<DecoderFamily>), Fault> {
+    if let Some(name) = map.get("model_type").filter(|v| !v.is_null()) {
+        let name = name.as_str().ok_or_else(|| wrong_type("model_type", name, "a text"))?;
+        return find(name).ok_or_else(|| not_simulated("model_type", name));
+    }
+    let classes = match map.get("architectures") {
+        None | Some(Value::Null) => return Err(Fault::NoArchitecture),
+        Some(Value::Array(classes)) => classes,
+        Some(other) => return Err(wrong_type("architectures", other, "a list of class names")),
+    };
+    let class = classes.first().ok_or(Fault::NoArchitecture)?;
+    let class = class.as_str().ok_or_else(|| wrong_type("architectures", class, "a class name"))?;
+    let stem = ENDINGS.iter().find_map(|ending| class.strip_suffix(ending)).unwrap_or(class);
+    let row = FAMILIES.iter().find(|row| row.1 == stem);
+    row.map(|row| (row.0, row.2)).ok_or_else(|| not_simulated("architectures", class))
+}
+
+fn find(model_type: &str) -> Option<(&'static str, Option<DecoderFamily>)> {
+    FAMILIES.iter().find(|row| row.0 == model_type).map(|row| (row.0, row.2))
+}
+
+/// The error for an architecture that has no simulation: known to transformers, or not at all.
+pub(crate) fn not_simulated(key: &'static str, found: &str) -> Fault {
+    let stem = ENDINGS.iter().find_map(|ending| found.strip_suffix(ending)).unwrap_or(found);
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
+    if let Some(known) = model_types().find(|known| plain(known) == plain(stem)) {
+        return Fault::NotSimulated { name: known.to_owned() };
+    }
+    let near = nearest(stem, FAMILIES.iter().map(|row| row.0)).or_else(|| nearest(stem, model_types()));
+    let nearest = near.map(|name| name_in(key, name));
+    Fault::UnknownArchitecture { key, found: found.to_owned(), nearest }
+}
+
+/// A `model_type` as it is written under the key.
+fn name_in(key: &str, model_type: &str) -> String {
+    match FAMILIES.iter().find(|row| row.0 == model_type) {
+        Some(("gpt2", ..)) if key == "architectures" => "GPT2LMHeadModel".to_owned(),
+        Some((_, class, _)) if key == "architectures" => format!("{class}ForCausalLM"),
+        _ => model_type.to_owned(),
+    }
+}
+
+/// Every `model_type` of transformers 5.23.
+fn model_types() -> impl Iterator<Item = &'static str> {
+    include_str!("../data/model-types.txt").lines().filter(|line| !line.starts_with('#'))
+}
+
+/// Keys that change what is allocated and that no simulation follows yet.
+fn refuse_what_is_not_modelled(keys: Keys) -> Result<(), Fault> {
+    let refused: [(&str, &'static str); 2] = [
+        ("quantization_config", "remove the key to see the memory of the weights in `dtype`"),
+        ("per_layer_config", "blocks of different sizes have no simulation"),
+    ];
+    for (key, why) in refused {
+        if let Some(value) = keys.given(key) {
+            return Err(Fault::Unsupported { key: key.to_owned(), value: crate::keys::describe(value), why });
+        }
+    }
+    Ok(())
+}
+
+/// `dtype`, in old files `torch_dtype`; "auto" says nothing.
+fn dtype(keys: Keys) -> Result<Option<Dtype>, Fault> {
+    for key in ["dtype", "torch_dtype"] {
+        if let Some(value) = keys.given(key) {
+            let name = value.as_str().ok_or_else(|| wrong_type(key, value, "a text such as \"bfloat16\""))?;
+            if name == "auto" {
+                continue;
+            }
+            return name
+                .parse()
+                .map(Some)
+                .map_err(|error| Fault::value(key, format!("{name:?}"), format!("{error}")));
+        }
+    }
+    Ok(None)
+}

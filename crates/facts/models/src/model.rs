@@ -1,0 +1,109 @@
+use serde_json::{Map, Value};
+
+use crate::files::{Files, Kind};
+use crate::{Checkpoint, ConfigFile, Fault, ModelError, catalogue};
+
+/// A model: its architecture's numbers, where they are from, and its weights where they are at hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Where the numbers are from.
+    pub source: Source,
+    /// The numbers and the hints beside them.
+    pub file: ConfigFile,
+    /// The tensors in the safetensors files beside the config; `None` where there are none.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// Where a model's numbers are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file on disk.
+    File(String),
+    /// The catalogue: the model's name on the hub, and where its facts are from.
+    Catalogue {
+        /// Such as `meta-llama/Meta-Llama-3-8B`.
+        hub_id: String,
+        /// Where each fact is from, the most frequent first.
+        sources: Vec<String>,
+    },
+    /// A table in the job.
+    Table,
+}
+
+/// A larger config.json is not one; the largest known have some 100 KB.
+const LARGEST_TEXT: u64 = 16 << 20;
+
+impl Model {
+    /// The model that a folder, a file or a catalogue name gives.
+    ///
+    /// # Errors
+    /// [`ModelError`] with the path: missing, unreadable, malformed, refused, or not simulated.
+    pub fn open(name: &str, files: &dyn Files) -> Result<Model, ModelError> {
+        let path = if name.len() > 1 { name.trim_end_matches('/') } else { name };
+        match files.kind(path) {
+            Kind::Folder => Model::from_folder(path, files),
+            Kind::File if path.ends_with(".safetensors") => Model::beside_weights(path, files),
+            Kind::File => Model::from_file(path, files),
+            Kind::Missing => catalogue::model(name),
+        }
+    }
+
+    /// The model whose config.json keys stand in the job.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::from_map`].
+    pub fn from_table(table: &Map<String, Value>) -> Result<Model, Fault> {
+        Ok(Model { source: Source::Table, file: ConfigFile::from_map(table)?, checkpoint: None })
+    }
+
+    fn from_folder(folder: &str, files: &dyn Files) -> Result<Model, ModelError> {
+        let path = format!("{folder}/config.json");
+        if files.kind(&path) != Kind::File {
+            let names = files.list(folder).unwrap_or_default();
+            let weights = names.iter().any(|name| name.ends_with(".safetensors"));
+            return Err(Fault::NoConfig { weights }.of(folder));
+        }
+        let mut model = Model::from_file(&path, files)?;
+        model.checkpoint = Checkpoint::of_folder(folder, files)?;
+        model.check_against_weights(folder)?;
+        Ok(model)
+    }
+
+    /// One safetensors file: the config.json beside it says the architecture.
+    fn beside_weights(path: &str, files: &dyn Files) -> Result<Model, ModelError> {
+        let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+        let config = format!("{folder}/config.json");
+        if files.kind(&config) != Kind::File {
+            return Err(Fault::NoConfig { weights: true }.of(folder));
+        }
+        let mut model = Model::from_file(&config, files)?;
+        model.checkpoint = Some(Checkpoint::of_files(&[path.to_owned()], files)?);
+        model.check_against_weights(path)?;
+        Ok(model)
+    }
+
+    fn from_file(path: &str, files: &dyn Files) -> Result<Model, ModelError> {
+        let text = text_of(path, files).map_err(|fault| fault.of(path))?;
+        let file = ConfigFile::from_json(&text).map_err(|fault| fault.of(path))?;
+        Ok(Model { source: Source::File(path.to_owned()), file, checkpoint: None })
+    }
+
+    /// Every tensor that the config asks for and the weights hold has the same shape in both.
+    fn check_against_weights(&self, origin: &str) -> Result<(), ModelError> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        match checkpoint.first_mismatch(&self.file.config) {
+            Some(text) => Err(Fault::Mismatch(text).of(origin)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A small text file.
+fn text_of(path: &str, files: &dyn Files) -> Result<String, Fault> {
+    let size = files.size(path).map_err(Fault::Unreadable)?;
+    if size > LARGEST_TEXT {
+        return Err(Fault::Unreadable(format!("{size} bytes are too many for a config.json")));
+    }
+    let bytes = files.read(path, 0, size).map_err(Fault::Unreadable)?;
+    String::from_utf8(bytes).map_err(|_| Fault::Json("the file is not UTF-8 text".to_owned()))
+}
