@@ -5,7 +5,7 @@ use brimful_step::{StepError, simulate};
 use brimful_trace::{Category, PhaseKind, Trace};
 use brimful_units::Bytes;
 
-use crate::basis::{Basis, basis_of};
+use crate::basis::{Grounds, grounds};
 
 /// Does the job fit its GPU?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub struct Fit {
     /// The failure, where it does not fit.
     pub shortage: Option<Shortage>,
     /// What each number rests on.
-    pub basis: Vec<Basis>,
+    pub grounds: Vec<Grounds>,
 }
 
 /// The largest blocks that an answer lists.
@@ -109,7 +109,7 @@ pub fn fit(job: &Job) -> Result<Fit, FitError> {
         device: None,
         retries: 0,
         shortage: None,
-        basis: basis_of(job),
+        grounds: grounds(job),
     };
     if let Some(gpu) = &job.gpu {
         fit.device = Some(DeviceUse {

@@ -6,7 +6,7 @@ mod fit;
 mod largest;
 mod techniques;
 
-pub use basis::{Basis, BasisKind, basis_of};
+pub use basis::{Grounds, grounds};
 pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, largest};
 pub use techniques::{Outcome, Row, techniques};

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::{Block, Peak};
-use brimful_plan::{Basis, DeviceUse, Fit, Largest, Row, Shortage, Verdict};
+use brimful_plan::{DeviceUse, Fit, Grounds, Largest, Row, Shortage, Verdict};
 use brimful_replay::Ledger;
+use brimful_units::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -95,7 +96,7 @@ struct BasisJson<'a> {
     what: &'a str,
     basis: &'static str,
     source: &'a str,
-    margin: u64,
+    margin: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -147,7 +148,7 @@ pub fn fit_json(answer: &crate::FitAnswer<'_>) -> String {
         device: fit.device.as_ref().map(device_json),
         retries: fit.retries,
         oom: fit.shortage.as_ref().map(oom_json),
-        basis: fit.basis.iter().map(basis_json).collect(),
+        basis: fit.grounds.iter().map(basis_json).collect(),
         recipe: answer.recipe,
         notes: answer.notes,
         largest: answer.largest.map(largest_json),
@@ -220,12 +221,12 @@ fn oom_json(shortage: &Shortage) -> OomJson<'_> {
     }
 }
 
-fn basis_json(basis: &Basis) -> BasisJson<'_> {
+fn basis_json(grounds: &Grounds) -> BasisJson<'_> {
     BasisJson {
-        what: &basis.what,
-        basis: basis.kind.name(),
-        source: &basis.source,
-        margin: basis.margin.get(),
+        what: &grounds.what,
+        basis: grounds.basis.kind.name(),
+        source: &grounds.basis.source,
+        margin: grounds.basis.margin.map(Bytes::get),
     }
 }
 

@@ -1,5 +1,5 @@
 use brimful_explain::{Block, Peak, Place};
-use brimful_plan::{Fit, Largest, Row, Verdict};
+use brimful_plan::{Fit, Grounds, Largest, Row, Verdict};
 use brimful_units::Bytes;
 
 use crate::Style;
@@ -219,12 +219,13 @@ pub fn largest_text(job: &str, largest: &Largest) -> String {
 /// What each number rests on, and the largest blocks at the peak.
 pub fn why_text(fit: &Fit) -> String {
     let mut lines = vec![Style::STRONG.paint("  what the numbers rest on")];
-    for basis in &fit.basis {
+    for Grounds { what, basis } in &fit.grounds {
         let margin = match basis.margin {
-            Bytes::ZERO => String::new(),
-            margin => format!(" (± {margin})"),
+            Some(Bytes::ZERO) => String::new(),
+            Some(margin) => format!(" (± {margin})"),
+            None => " (margin unknown)".to_owned(),
         };
-        lines.push(format!("  {} — {}{margin}: {}", basis.what, basis.kind.name(), basis.source));
+        lines.push(format!("  {what} — {}{margin}: {}", basis.kind.name(), basis.source));
     }
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  ledgers at the peak"));
