@@ -58,7 +58,8 @@ mod tests {
         let keys = ["batch", "sequence", "checkpointing", "use_cache"];
         assert_eq!(nearest("bacth", keys), Some("batch"));
         assert_eq!(nearest("Use-Cache", keys), Some("use_cache"));
-        assert_eq!(nearest("checkpoint", keys), None);
+        assert_eq!(nearest("checkpoint", keys), Some("checkpointing"));
+        assert_eq!(nearest("seq", keys), None);
         assert_eq!(nearest("", keys), None);
     }
 

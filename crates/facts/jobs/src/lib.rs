@@ -16,6 +16,7 @@ mod overrides;
 mod recipe;
 mod run;
 mod section;
+mod versions;
 
 #[cfg(feature = "disk")]
 pub use disk::DiskFiles;

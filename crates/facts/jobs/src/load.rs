@@ -2,13 +2,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use brimful_devices::Gpu;
-use brimful_models::{Files, Kind, Model, NoFiles, describe};
+use brimful_models::{Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
 use crate::locate::line_of;
 use crate::run::{Context, INFER_KEYS, TRAIN_KEYS};
 use crate::section::Section;
-use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Run, Versions};
+use crate::versions::versions;
+use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Run};
 
 /// A job with all that is known of it.
 #[derive(Clone, Debug)]
@@ -163,6 +164,9 @@ fn check(
     refuse_sections(&root)?;
     let gpu = root.text("gpu", "a GPU's name or a size such as \"24 GiB\"")?.map(Gpu::find).transpose();
     let gpu = gpu.map_err(JobFault::Gpu)?;
+    if let Some(assumed) = gpu.as_ref().and_then(|gpu| gpu.assumed.as_ref()) {
+        recipe.borrow_mut().assume("gpu", assumed, "a size alone says no more");
+    }
     let model = match model {
         Some(model) => model,
         None => Arc::new(find_model(&root, origin, files)?),
@@ -250,45 +254,4 @@ fn allocator(root: &Section, recipe: &RefCell<Recipe>) -> Result<String, JobFaul
     let Some(table) = root.get("allocator") else { return Ok(String::new()) };
     let section = Section::new("allocator", table, &["conf"], recipe)?;
     Ok(section.text("conf", "a text such as \"expandable_segments:True\"")?.unwrap_or_default().to_owned())
-}
-
-/// The versions whose rules the simulation follows: library, key, version.
-const FOLLOWED: [(&str, &str, &str); 3] =
-    [("torch", "torch", "2.15.0"), ("transformers", "transformers", "5.23.0"), ("cuDNN", "cudnn", "9.26.0")];
-
-fn versions(root: &Section, recipe: &RefCell<Recipe>) -> Result<Versions, JobFault> {
-    let empty = Value::Object(Map::new());
-    let table = root.get("versions").unwrap_or(&empty);
-    let section = Section::new("versions", table, &["torch", "transformers", "cudnn"], recipe)?;
-    let [torch, transformers, cudnn] =
-        FOLLOWED.map(|(library, key, followed)| version(&section, recipe, library, key, followed));
-    Ok(Versions { torch: torch?, transformers: transformers?, cudnn: cudnn? })
-}
-
-fn version(
-    section: &Section,
-    recipe: &RefCell<Recipe>,
-    library: &str,
-    key: &str,
-    followed: &str,
-) -> Result<String, JobFault> {
-    let Some(value) = section.get(key) else { return Ok(followed.to_owned()) };
-    let Some(text) = value.as_str() else {
-        let expected = format!("a text in quotes, such as {followed:?} (2.10 without quotes would be 2.1)");
-        return Err(section.wrong_type(key, value, &expected));
-    };
-    let digits = text.split('+').next().unwrap_or_default();
-    if digits.is_empty()
-        || digits.split('.').any(|part| part.is_empty() || !part.starts_with(|c: char| c.is_ascii_digit()))
-    {
-        return Err(section.bad(key, describe(value), format!("expected a version such as {followed:?}")));
-    }
-    let same = digits == followed || followed.strip_suffix(".0") == Some(digits);
-    if !same {
-        let short = followed.strip_suffix(".0").unwrap_or(followed);
-        let note =
-            format!("predicted with the rules of {library} {short}; you asked for {text}, whose may differ");
-        recipe.borrow_mut().notes.push(note);
-    }
-    Ok(if same { followed.to_owned() } else { text.to_owned() })
 }
