@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::{Block, Peak};
+use brimful_jobs::Assumption;
 use brimful_plan::{DeviceUse, Fit, Grounds, Largest, Row, Shortage, Verdict};
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::recipe::recipe;
 
 /// The schema `brimful.fit/1` (DESIGN.md): one object per job.
 #[derive(Serialize)]
@@ -25,7 +28,8 @@ struct FitJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     oom: Option<OomJson<'a>>,
     basis: Vec<BasisJson<'a>>,
-    recipe: &'a [String],
+    recipe: Vec<String>,
+    assumed: Vec<AssumedJson<'a>>,
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     largest: Option<LargestJson>,
@@ -100,6 +104,13 @@ struct BasisJson<'a> {
 }
 
 #[derive(Serialize)]
+struct AssumedJson<'a> {
+    key: &'a str,
+    value: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
 struct LargestJson {
     key: &'static str,
     value: Option<u64>,
@@ -149,8 +160,9 @@ pub fn fit_json(answer: &crate::FitAnswer<'_>) -> String {
         retries: fit.retries,
         oom: fit.shortage.as_ref().map(oom_json),
         basis: fit.grounds.iter().map(basis_json).collect(),
-        recipe: answer.recipe,
-        notes: answer.notes,
+        recipe: recipe(&answer.loaded.job),
+        assumed: answer.loaded.recipe.assumed.iter().map(assumed_json).collect(),
+        notes: &answer.loaded.recipe.notes,
         largest: answer.largest.map(largest_json),
         techniques: answer.techniques.iter().map(technique_json).collect(),
     };
@@ -228,6 +240,10 @@ fn basis_json(grounds: &Grounds) -> BasisJson<'_> {
         source: &grounds.basis.source,
         margin: grounds.basis.margin.map(Bytes::get),
     }
+}
+
+fn assumed_json(one: &Assumption) -> AssumedJson<'_> {
+    AssumedJson { key: &one.key, value: &one.value, why: one.why }
 }
 
 fn largest_json(largest: &Largest) -> LargestJson {
