@@ -1,6 +1,5 @@
 use std::str::FromStr;
 
-
 /// The settings of `PYTORCH_CUDA_ALLOC_CONF` that decide where memory goes.
 ///
 /// ```

@@ -66,7 +66,9 @@ fn about(loaded: LoadedJob, arguments: &FitArguments) -> Result<Answer> {
     let fit = fit(&loaded.job)?;
     let largest = match arguments.max {
         Some(_) if loaded.job.gpu.is_none() => {
-            bail!("`gpu` is missing; --max asks what fits one: name it with --gpu, such as --gpu h100-sxm-80gb")
+            bail!(
+                "`gpu` is missing; --max asks what fits one: name it with --gpu, such as --gpu h100-sxm-80gb"
+            )
         }
         Some(of) => Some(largest(&loaded.job, of.into())?),
         None => None,

@@ -97,9 +97,8 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 impl FromArgMatches for JobFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let set = matches.get_many::<(String, String)>(SET).into_iter().flatten().cloned();
-        let flags = Overrides::flags().filter_map(|key| {
-            matches.get_one::<String>(key).map(|value| (key.to_owned(), value.clone()))
-        });
+        let flags = Overrides::flags()
+            .filter_map(|key| matches.get_one::<String>(key).map(|value| (key.to_owned(), value.clone())));
         Ok(JobFlags(set.chain(flags).collect()))
     }
 

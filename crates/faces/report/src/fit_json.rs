@@ -24,6 +24,8 @@ struct FitJson<'a> {
     top: Vec<BlockJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<DeviceJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    squeezed: Option<LedgerJson>,
     retries: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oom: Option<OomJson<'a>>,
@@ -121,7 +123,7 @@ struct LargestJson {
 struct TechniqueJson<'a> {
     technique: &'static str,
     changes: Vec<Value>,
-    peak: PhaselessPeak,
+    peak: LedgerJson,
     saved: i64,
     verdict: &'static str,
     cost: &'static str,
@@ -129,7 +131,7 @@ struct TechniqueJson<'a> {
 }
 
 #[derive(Serialize)]
-struct PhaselessPeak {
+struct LedgerJson {
     requested: u64,
     allocated: u64,
     reserved: u64,
@@ -157,6 +159,7 @@ pub fn fit_json(answer: &crate::FitAnswer<'_>) -> String {
         phases: fit.phases.iter().map(|(kind, ledger)| phase_json(kind.name(), ledger)).collect(),
         top: fit.peak.iter().flat_map(|peak| &peak.top).map(block_json).collect(),
         device: fit.device.as_ref().map(device_json),
+        squeezed: fit.squeezed.as_ref().map(ledger_json),
         retries: fit.retries,
         oom: fit.shortage.as_ref().map(oom_json),
         basis: fit.grounds.iter().map(basis_json).collect(),
@@ -175,6 +178,14 @@ fn peak_json(fit: &Fit) -> PeakJson {
         allocated: fit.ledger.allocated.get(),
         reserved: fit.ledger.reserved.get(),
         device: fit.device_peak.get(),
+    }
+}
+
+fn ledger_json(ledger: &Ledger) -> LedgerJson {
+    LedgerJson {
+        requested: ledger.requested.get(),
+        allocated: ledger.allocated.get(),
+        reserved: ledger.reserved.get(),
     }
 }
 
@@ -256,11 +267,7 @@ fn technique_json(row: &Row) -> TechniqueJson<'_> {
     TechniqueJson {
         technique: row.technique,
         changes: row.changes.iter().map(change).collect(),
-        peak: PhaselessPeak {
-            requested: row.peak.requested.get(),
-            allocated: row.peak.allocated.get(),
-            reserved: row.peak.reserved.get(),
-        },
+        peak: ledger_json(&row.peak),
         saved: row.saved,
         verdict: verdict_word(row.verdict),
         cost: row.cost,

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use brimful_explain::{Block, Peak, Place};
 use brimful_jobs::{Assumption, Job, LoadedJob};
 use brimful_plan::{Fit, Grounds, Largest, Row, Verdict, rule_of_thumb};
+use brimful_replay::Ledger;
 use brimful_units::Bytes;
 
 use crate::Style;
@@ -51,12 +52,7 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     lines.push(String::new());
     lines.extend(answer.fit.peak.as_ref().map(peak_line));
     lines.extend(shortage(answer.fit));
-    if answer.fit.retries > 0 && answer.fit.verdict == Verdict::Fits {
-        lines.push(format!(
-            "  it fits only by returning cached memory {} times: slower steps",
-            answer.fit.retries
-        ));
-    }
+    lines.extend(answer.fit.squeezed.as_ref().map(|squeezed| squeezed_line(answer.fit, squeezed)));
     lines.push(String::new());
     lines.extend(recipe_lines(answer.loaded));
     if answer.fit.verdict == Verdict::DoesNotFit && !answer.techniques.is_empty() {
@@ -76,7 +72,7 @@ fn verdict_line(answer: &FitAnswer<'_>) -> String {
     let needs = fit.device_peak;
     match fit.verdict {
         Verdict::Fits => {
-            let spare = device.map_or(Bytes::ZERO, |device| device.usable.saturating_sub(needs));
+            let spare = Bytes::new(device.map_or(0, |device| device.headroom.max(0).unsigned_abs()));
             let usable = device.map_or(Bytes::ZERO, |device| device.usable);
             format!(
                 "{}: {}{on}\n  needs {needs} of {usable}, {spare} to spare",
@@ -94,7 +90,10 @@ fn verdict_line(answer: &FitAnswer<'_>) -> String {
             )
         }
         Verdict::NoDevice => {
-            format!("{}\n  needs {needs} and the CUDA context; no GPU was named", Style::STRONG.paint(&title(answer.loaded)))
+            format!(
+                "{}\n  needs {needs} and the CUDA context; no GPU was named",
+                Style::STRONG.paint(&title(answer.loaded))
+            )
         }
     }
 }
@@ -185,7 +184,7 @@ fn recipe_lines(loaded: &LoadedJob) -> Vec<String> {
 
 fn assumption(one: &Assumption) -> String {
     let why = if one.why == "the default" { String::new() } else { format!(" ({})", one.why) };
-    format!("{} = {}{why}", one.key, one.value)
+    format!("{}={}{why}", one.key, one.value)
 }
 
 /// The text after its heading, in lines that a terminal shows whole.
@@ -196,6 +195,13 @@ fn wrapped(heading: &str, text: &str) -> Vec<String> {
 
 fn peak_line(peak: &Peak) -> String {
     format!("  the peak is in {}", place_text(&peak.place))
+}
+
+fn squeezed_line(fit: &Fit, squeezed: &Ledger) -> String {
+    format!(
+        "  it fits only because the allocator returns cached memory ({} reserved at most, {} full retries): slower steps",
+        squeezed.reserved, fit.retries
+    )
 }
 
 fn place_text(place: &Place) -> String {

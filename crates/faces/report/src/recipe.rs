@@ -79,7 +79,9 @@ fn inference(run: &Infer) -> Vec<String> {
 /// Training in half precision without autocast: what people forget is that the states are halved too.
 fn trained(run: &Train) -> String {
     match run.precision {
-        Precision::Fp16 | Precision::Bf16 => format!("{} weights, gradients and states", precision(run.precision)),
+        Precision::Fp16 | Precision::Bf16 => {
+            format!("{} weights, gradients and states", precision(run.precision))
+        }
         other => precision(other).to_owned(),
     }
 }

@@ -9,8 +9,8 @@ use brimful_trace::{
 use brimful_units::{Bytes, Dtype, Shape};
 use rustc_hash::FxHashMap;
 
-use crate::autocast::Autocast;
 use crate::StepError;
+use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
 
 /// What the kernels' own buffers depend on.
@@ -186,6 +186,10 @@ impl Device {
     /// Ends the recording: the model is still alive, as at the end of a script's loop.
     pub fn end(&self) {
         self.0.ended.set(true);
+    }
+
+    pub fn category(&self, id: AllocationId) -> Category {
+        self.0.trace.borrow().allocations.category(id)
     }
 
     pub fn categorize(&self, id: AllocationId, category: Category) {
