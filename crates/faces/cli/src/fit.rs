@@ -5,12 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use brimful_jobs::{DiskFiles, LoadedJob, Overrides, open};
+use brimful_jobs::{LoadedJob, Overrides, open};
 use brimful_plan::{Fit, Largest, Row, Verdict, fit, largest, simulate_and_replay, techniques};
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 use rayon::prelude::*;
 
 use crate::args::FitArguments;
+use crate::disk::DiskFiles;
 use crate::job_flags::shell_word;
 use crate::out::{Outcome, complain, print};
 

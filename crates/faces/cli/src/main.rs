@@ -1,6 +1,7 @@
 //! `brimful`: fill the GPU to the brim, never over.
 
 mod args;
+mod disk;
 mod fit;
 mod job_flags;
 mod out;

@@ -55,7 +55,7 @@ fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
     drop(lowest);
     drop(zero);
     let width = mask.last(0);
-    if width % 16 == 0 {
+    if width.is_multiple_of(16) {
         return bias;
     }
     let padded: Shape =
@@ -269,7 +269,7 @@ fn refuse_unaligned(device: &Device, q: &Tensor) {
         (8.., false) => 4,
         _ => 1,
     };
-    if q.last(0) % alignment != 0 {
+    if !q.last(0).is_multiple_of(alignment) {
         device.fail(StepError::Unsupported {
             key: "model.head_dim",
             value: q.last(0).to_string(),
