@@ -296,9 +296,12 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
     if !layer.mode.training || layer.mode.checkpointing == Checkpointing::None {
         return block.forward(&hidden, layer, cache);
     }
-    let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
+    let (block, mode, index) = (block.clone(), layer.mode.clone(), layer.index);
     let position_ids = layer.position_ids.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    // The mask is passed by position, and so it is the checkpoint's to keep.
+    let (mask, masks) = layer.mask.clone().into_parts();
+    checkpoint(layer.mode.checkpointing, hidden, mask, move |hidden, mask| {
+        let mask = masks(mask.cloned());
         block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
     })
 }

@@ -343,7 +343,7 @@ fn run_block(
     }
     let arguments = Arguments::of(layer, block.position_ids_first);
     let block = block.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    checkpoint(layer.mode.checkpointing, hidden, None, move |hidden, _| {
         block.forward(hidden, &arguments.layer(), None)
     })
 }
