@@ -80,6 +80,11 @@ impl Allocations {
         self.category[id.0 as usize] = category;
     }
 
+    /// Says who asked for the block.
+    pub fn set_context(&mut self, id: AllocationId, context: ContextId) {
+        self.context[id.0 as usize] = context;
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.bytes.len()

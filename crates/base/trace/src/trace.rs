@@ -1,6 +1,6 @@
 use crate::{
     Allocation, AllocationId, Allocations, Category, ContextTable, Event, OomEvent, OomId, Phase, PhaseId,
-    PhaseKind, Segment, SegmentId, Segments, TensorInfo,
+    PhaseKind, Recording, Segment, SegmentId, Segments, TensorInfo,
 };
 
 /// Where a trace comes from.
@@ -37,6 +37,8 @@ pub struct Trace {
     pub allocations: Allocations,
     /// Every segment that was recorded; none in a predicted trace.
     pub segments: Segments,
+    /// What a recording knows beyond its events; `None` for a predicted trace.
+    pub recording: Option<Recording>,
     kinds: Vec<u8>,
     subjects: Vec<u32>,
     phases: Vec<Phase>,
