@@ -78,6 +78,8 @@ pub struct Annotation {
 /// What a recording knows beyond its events: the memory at its end, and when and where each event was.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
+    /// `PYTORCH_CUDA_ALLOC_CONF` as it was set; empty for the defaults.
+    pub conf: String,
     /// The lanes; [`crate::Allocation::stream`] is a position in this list.
     pub lanes: Vec<Lane>,
     /// The segments at the end, by address.

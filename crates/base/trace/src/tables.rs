@@ -153,6 +153,8 @@ pub struct OomEvent {
     pub free: Option<Bytes>,
     /// Who asked.
     pub context: ContextId,
+    /// The stream (and pool) it was for, numbered as in [`Allocation::stream`].
+    pub stream: u16,
 }
 
 /// The part of a run that a phase is.

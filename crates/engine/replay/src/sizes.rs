@@ -32,6 +32,14 @@ impl AllocatorConfig {
         }
     }
 
+    /// Whether a free block may serve a request: oversize blocks are not broken up, and not wasted.
+    pub(crate) fn may_take(&self, block: u64, rounded: u64) -> bool {
+        let limit = self.max_split_size;
+        let oversized = rounded < limit && block >= limit;
+        let wasteful = rounded >= limit && block >= rounded.saturating_add(self.max_non_split_rounding);
+        !oversized && !wasteful
+    }
+
     /// Whether what is left of a block is worth a block of its own.
     pub(crate) fn should_split(&self, block: u64, rounded: u64, small: bool, expandable: bool) -> bool {
         let rest = block - rounded;

@@ -110,7 +110,7 @@ impl Columns {
             Word::SegmentAlloc | Word::SegmentFree | Word::SegmentMap | Word::SegmentUnmap => {
                 self.segment(entry, lane)?;
             }
-            Word::Oom => self.oom(entry)?,
+            Word::Oom => self.oom(entry, lane)?,
             _ => self.event(Event::Remark, entry),
         }
         Ok(())
@@ -174,12 +174,12 @@ impl Columns {
         Ok(())
     }
 
-    fn oom(&mut self, entry: &Entry) -> Result<(), String> {
+    fn oom(&mut self, entry: &Entry, lane: u16) -> Result<(), String> {
         if entry.size >= ABSURD_TOTAL {
             return Err(format!("a failed request of {} bytes", entry.size));
         }
         let free = Some(Bytes::new(entry.address));
-        self.trace.oom(OomEvent { tried: Bytes::new(entry.size), free, context: entry.site });
+        self.trace.oom(OomEvent { tried: Bytes::new(entry.size), free, context: entry.site, stream: lane });
         self.mark(entry);
         Ok(())
     }
@@ -192,7 +192,12 @@ impl Columns {
         if entry.address > u64::MAX - 2 * ABSURD {
             return Err(format!("a block at the address {:#x}", entry.address));
         }
-        self.total += entry.size;
+        self.add(entry.size)
+    }
+
+    /// Counts a size below [`ABSURD`] towards the device's total.
+    pub fn add(&mut self, size: u64) -> Result<(), String> {
+        self.total += size;
         if self.total >= ABSURD_TOTAL || self.trace.allocations.len() >= u32::MAX as usize {
             return Err("more memory than 64 bits can count".to_owned());
         }

@@ -158,6 +158,8 @@ impl Snapshot {
                 .zip(events)
                 .map(|(row, event)| Annotation { name: row.name.clone(), begins: row.begins, event })
                 .collect();
+            recording.conf =
+                tables.settings.as_ref().map(|settings| settings.conf.clone()).unwrap_or_default();
             columns.trace.recording = Some(recording);
             devices.push(Device { index, trace: columns.trace });
         }
@@ -201,6 +203,7 @@ fn layout(
         if row.total >= ABSURD || row.address > u64::MAX - 2 * ABSURD {
             return Err(format!("a segment of {} bytes at {:#x}", row.total, row.address));
         }
+        columns.add(row.total)?;
         let start = recording.blocks.len() as u32;
         let own = blocks.get(row.blocks.0 as usize..).unwrap_or(&[]);
         let mut next = row.address;
@@ -237,6 +240,7 @@ fn final_block(
     if block.size >= ABSURD || (block.requested >= ABSURD && block.state != BlockState::Inactive) {
         return Err(format!("a block of {} bytes at {address:#x}", block.size));
     }
+    columns.add(block.size)?;
     let allocation = match (block.state, columns.live.get(&address)) {
         (BlockState::Inactive, _) => None,
         (_, Some(id)) => Some(same_stack(columns, *id, block.site)),
