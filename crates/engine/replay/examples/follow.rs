@@ -13,7 +13,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--capacity" => total = Some(arguments.next().unwrap_or_default().parse()?),
             path => {
                 let snapshot = brimful_snapshot::read(&std::fs::read(path)?)?;
-                let Some(trace) = snapshot.fullest().and_then(|device| snapshot.into_trace(device)) else { continue };
+                let Some(trace) = snapshot.fullest().and_then(|device| snapshot.into_trace(device)) else {
+                    continue;
+                };
                 let started = std::time::Instant::now();
                 if conf.is_none() && total.is_none() {
                     let followed = follow(&trace, &recorded_config(&trace));

@@ -1,7 +1,5 @@
 use std::str::FromStr;
 
-use crate::sizes::MIN_BLOCK;
-
 /// The settings of `PYTORCH_CUDA_ALLOC_CONF` that decide where memory goes.
 ///
 /// ```
@@ -173,23 +171,23 @@ fn divisions(value: &str) -> Option<[u64; 16]> {
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|n| *n == 0 || n.is_power_of_two());
     let Some(list) = value.strip_prefix('[') else { return Some([number(value)?; 16]) };
     let mut all = [0; 16];
-    let (mut last_index, mut last_value, mut first) = (0, 0, true);
+    let (mut last_index, mut first) = (0, true);
     for pair in list.strip_suffix(']')?.split(',') {
         let (key, value) = pair.split_once(':')?;
-        last_value = number(value)?;
+        let divisions = number(value)?;
         if key.trim() == ">" {
-            all[last_index..].fill(last_value);
-            return Some(all);
+            // Also without a key before it: `[>:4]` leaves the first interval at 0 (seen in torch 2.15).
+            all[last_index + 1..].fill(divisions);
+            continue;
         }
         let size = key.trim().parse::<u64>().ok().filter(|n| n.is_power_of_two())?;
         last_index = (size.ilog2() as usize).min(15);
         if first {
-            all[..last_index].fill(last_value);
+            all[..last_index].fill(divisions);
         }
-        all[last_index] = last_value;
+        all[last_index] = divisions;
         first = false;
     }
-    let _ = (last_value, MIN_BLOCK);
     Some(all)
 }
 
@@ -204,7 +202,7 @@ mod tests {
         assert_eq!(config.max_split_size, 64 << 20);
         assert_eq!(config.garbage_collection_threshold, 0.8);
         let config: AllocatorConfig = "roundup_power2_divisions:[256:1,512:2,1024:4,>:8]".parse().unwrap();
-        assert_eq!(config.roundup_power2_divisions, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 8, 8, 8, 8, 8, 8]);
+        assert_eq!(config.roundup_power2_divisions, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 8, 8, 8, 8]);
     }
 
     #[test]
