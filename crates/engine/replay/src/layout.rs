@@ -152,7 +152,7 @@ struct Follower<'a> {
     late_frees: bool,
     at: usize,
     /// Where the next block or failure is.
-    request_at: usize,
+    request_at: Option<usize>,
     nothing: Recording,
 }
 
@@ -167,7 +167,7 @@ impl<'a> Follower<'a> {
             asking: None,
             late_frees: false,
             at: 0,
-            request_at: 0,
+            request_at: None,
             nothing: Recording::default(),
         };
         follower.followed.unverified.start = !sure;
@@ -353,11 +353,13 @@ impl<'a> Follower<'a> {
 
     /// The rounded size that the device is asked for: of the next block or failure in the trace.
     fn next_request(&mut self) -> u64 {
-        if self.request_at < self.at {
+        if self.request_at.is_none_or(|at| at < self.at) {
             let ends = |at: &usize| matches!(self.trace.event(*at), Event::Alloc(_) | Event::Oom(_));
-            self.request_at = (self.at..self.trace.len()).find(ends).unwrap_or(self.trace.len());
+            let end = self.trace.len();
+            self.request_at = Some((self.at..end).find(ends).unwrap_or(end));
         }
-        match (self.request_at < self.trace.len()).then(|| self.trace.event(self.request_at)) {
+        let at = self.request_at.filter(|at| *at < self.trace.len());
+        match at.map(|at| self.trace.event(at)) {
             Some(Event::Alloc(id)) => self.config.round_size(self.trace.allocations.bytes(id).get()),
             Some(Event::Oom(id)) => self.trace.oom_row(id).tried.get(),
             _ => u64::MAX,
