@@ -122,8 +122,17 @@ pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
 
 /// The memory after an event of a recording, by address.
 pub fn layout_after(trace: &Trace, config: &AllocatorConfig, event: usize) -> Vec<Laid> {
+    layout_before(trace, config, event.saturating_add(1).min(trace.len()))
+}
+
+/// The memory before the first event of a recording, by address.
+pub fn layout_at_start(trace: &Trace, config: &AllocatorConfig) -> Vec<Laid> {
+    layout_before(trace, config, 0)
+}
+
+fn layout_before(trace: &Trace, config: &AllocatorConfig, event: usize) -> Vec<Laid> {
     let mut follower = Follower::new(trace, config);
-    follower.advance(event.saturating_add(1).min(trace.len()));
+    follower.advance(event);
     let laid = |(address, stretch): (&u64, &Stretch)| Laid {
         address: *address,
         bytes: Bytes::new(stretch.size),

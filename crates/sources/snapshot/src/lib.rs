@@ -51,6 +51,17 @@ pub fn read(data: &[u8]) -> Result<Snapshot, SnapshotError> {
     Ok(snapshot)
 }
 
+/// Whether the bytes may be a snapshot: a binary pickle, gzip, or JSON with the keys of one near its
+/// beginning. What else may be text that a framework printed.
+pub fn looks_like_one(data: &[u8]) -> bool {
+    let begins = &data[..data.len().min(4096)];
+    let json = begins.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
+    let keyed = ["\"segments\"", "\"device_traces\"", "\"total_size\"", "\"blocks\""]
+        .iter()
+        .any(|key| begins.windows(key.len()).any(|window| window == key.as_bytes()));
+    data.first() == Some(&0x80) || data.starts_with(gunzip::MAGIC) || (json && keyed)
+}
+
 fn read_unpacked(data: &[u8]) -> Result<Snapshot, SnapshotError> {
     let first = data.iter().find(|byte| !byte.is_ascii_whitespace());
     let (container, (tables, root, end)) = match (data.first(), first) {
