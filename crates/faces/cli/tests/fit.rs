@@ -33,6 +33,14 @@ fn it_fits() {
 }
 
 #[test]
+fn the_readme_shows_what_its_first_command_prints() {
+    let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let command = "cargo run --release -p brimful -- fit examples/llama-2-7b-full-adamw-a100.toml";
+    assert!(readme.contains(command));
+    assert!(readme.contains(&stdout(&brimful(&["fit", "examples/llama-2-7b-full-adamw-a100.toml"]))));
+}
+
+#[test]
 fn it_does_not_fit() {
     insta::assert_snapshot!(seen(&["fit", "examples/gpt2-fp32-8gb.toml"]));
 }
