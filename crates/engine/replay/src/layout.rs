@@ -120,30 +120,17 @@ pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
     follower.finish()
 }
 
-/// The memory after an event of a recording, by address.
-pub fn layout_after(trace: &Trace, config: &AllocatorConfig, event: usize) -> Vec<Laid> {
-    layout_before(trace, config, event.saturating_add(1).min(trace.len()))
-}
-
-/// The memory before the first event of a recording, by address.
-pub fn layout_at_start(trace: &Trace, config: &AllocatorConfig) -> Vec<Laid> {
-    layout_before(trace, config, 0)
-}
-
-fn layout_before(trace: &Trace, config: &AllocatorConfig, event: usize) -> Vec<Laid> {
+/// The memory after each of these events of a recording, by address; `None` is before the first event.
+pub fn layouts_after(trace: &Trace, config: &AllocatorConfig, events: &[Option<usize>]) -> Vec<Vec<Laid>> {
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    order.sort_by_key(|at| events[*at]);
     let mut follower = Follower::new(trace, config);
-    follower.advance(event);
-    let laid = |(address, stretch): (&u64, &Stretch)| Laid {
-        address: *address,
-        bytes: Bytes::new(stretch.size),
-        state: stretch.state,
-        allocation: stretch.block,
-        lane: stretch.lane,
-        small: stretch.small,
-        expandable: stretch.expandable,
-        segment: stretch.segment,
-    };
-    follower.shadow.stretches.iter().map(laid).collect()
+    let mut layouts = vec![Vec::new(); events.len()];
+    for at in order {
+        follower.advance(events[at].map_or(0, |event| event.saturating_add(1).min(trace.len())));
+        layouts[at] = follower.laid();
+    }
+    layouts
 }
 
 /// What the device gave for the request that is being served.
@@ -199,6 +186,20 @@ impl<'a> Follower<'a> {
             allocated: Bytes::new(self.shadow.allocated),
             reserved: Bytes::new(self.shadow.reserved),
         }
+    }
+
+    fn laid(&self) -> Vec<Laid> {
+        let laid = |(address, stretch): (&u64, &Stretch)| Laid {
+            address: *address,
+            bytes: Bytes::new(stretch.size),
+            state: stretch.state,
+            allocation: stretch.block,
+            lane: stretch.lane,
+            small: stretch.small,
+            expandable: stretch.expandable,
+            segment: stretch.segment,
+        };
+        self.shadow.stretches.iter().map(laid).collect()
     }
 
     fn finish(mut self) -> Followed {

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::snapshot::{
-    Contents, Explanation, Fix, Fragmentation, Held, Leak, OutOfMemory, Pinned, SegmentSum, Site, WhatIf, fixes,
+    Contents, Explanation, Fix, Fragmentation, Held, Leak, OutOfMemory, Owner, Pinned, SegmentSum, Site,
+    WhatIf, fixes,
 };
 use brimful_trace::Category;
 use brimful_units::Bytes;
@@ -48,6 +49,7 @@ struct ExplainJson<'a> {
     composition: BTreeMap<&'static str, u64>,
     uncertain: BTreeMap<&'static str, u64>,
     top: Vec<BlockJson<'a>>,
+    owners: Vec<OwnerJson<'a>>,
     sites: Vec<SiteJson<'a>>,
     leaks: Vec<LeakJson<'a>>,
     fragmentation: FragmentationJson<'a>,
@@ -139,10 +141,18 @@ struct SiteJson<'a> {
 }
 
 #[derive(Serialize)]
+struct OwnerJson<'a> {
+    bytes: u64,
+    blocks: u64,
+    category: &'static str,
+    owner: &'a str,
+}
+
+#[derive(Serialize)]
 struct LeakJson<'a> {
     bytes_per_step: u64,
     held: u64,
-    steps: u64,
+    intervals: u64,
     grew: u64,
     owner: &'a str,
     stack: &'a [String],
@@ -154,6 +164,7 @@ struct FragmentationJson<'a> {
     stranded: u64,
     releasable: u64,
     largest_free: u64,
+    largest_stranded: u64,
     pieces: u64,
     rounding: u64,
     pending: u64,
@@ -234,6 +245,7 @@ pub fn recording_json(answer: &RecordingAnswer<'_>) -> String {
         composition: composition(&explanation.contents, |share| share.bytes),
         uncertain: composition(&explanation.contents, |share| share.uncertain),
         top: explanation.contents.blocks.iter().map(block).collect(),
+        owners: explanation.contents.owners.iter().map(owner).collect(),
         sites: explanation.contents.sites.iter().map(site).collect(),
         leaks: explanation.leaks.iter().map(leak).collect(),
         fragmentation: fragmentation(oom.map_or(&explanation.fragmentation, |oom| &oom.fragmentation)),
@@ -344,11 +356,20 @@ fn site(site: &Site) -> SiteJson<'_> {
     }
 }
 
+fn owner(owner: &Owner) -> OwnerJson<'_> {
+    OwnerJson {
+        bytes: owner.bytes.get(),
+        blocks: owner.blocks,
+        category: owner.category.public_name(),
+        owner: &owner.owner,
+    }
+}
+
 fn leak(leak: &Leak) -> LeakJson<'_> {
     LeakJson {
         bytes_per_step: leak.bytes_per_step.get(),
         held: leak.held.get(),
-        steps: leak.steps,
+        intervals: leak.intervals,
         grew: leak.grew,
         owner: &leak.owner,
         stack: &leak.stack,
@@ -361,6 +382,7 @@ fn fragmentation(found: &Fragmentation) -> FragmentationJson<'_> {
         stranded: found.stranded.get(),
         releasable: found.releasable.get(),
         largest_free: found.largest_free.get(),
+        largest_stranded: found.largest_stranded.get(),
         pieces: found.pieces,
         rounding: found.rounding.get(),
         pending: found.pending.get(),
@@ -393,5 +415,11 @@ fn segments(explanation: &Explanation) -> SegmentsJson {
 }
 
 fn tried(what: &WhatIf) -> WhatIfJson<'_> {
-    WhatIfJson { id: what.id, conf: &what.conf, peak: (&what.peak).into(), retries: what.retries, fits: what.fits }
+    WhatIfJson {
+        id: what.id,
+        conf: &what.conf,
+        peak: (&what.peak).into(),
+        retries: what.retries,
+        fits: what.fits,
+    }
 }

@@ -13,17 +13,24 @@ const ROWS: usize = 8;
 /// The explanation for people: verdict first, what fills memory, what is stranded, what helps.
 pub fn recording_text(answer: &RecordingAnswer<'_>) -> String {
     let explanation = answer.explanation;
-    let mut lines = vec![format!("{} (GPU {}, {})", Style::STRONG.paint(answer.input), answer.device, answer.format)];
+    let mut lines =
+        vec![format!("{} (GPU {}, {})", Style::STRONG.paint(answer.input), answer.device, answer.format)];
     lines.extend(verdict(answer));
     lines.extend(peak(explanation));
-    lines.extend(sites(explanation));
+    lines.extend(owners(explanation));
     let oom = explanation.out_of_memory.as_ref();
     lines.extend(stranded(oom.map_or(&explanation.fragmentation, |oom| &oom.fragmentation)));
     lines.extend(leaks(explanation));
     lines.extend(tried(explanation));
     lines.extend(helps(explanation));
     lines.push(fidelity(explanation));
-    lines.extend(explanation.notes.iter().chain(answer.unread).map(|note| Style::DIM.paint(&format!("  note: {note}"))));
+    lines.extend(
+        explanation
+            .notes
+            .iter()
+            .chain(answer.unread)
+            .map(|note| Style::DIM.paint(&format!("  note: {note}"))),
+    );
     lines.push(format!("  next: {}", Style::STRONG.paint(&next(answer))));
     lines.join("\n") + "\n"
 }
@@ -101,8 +108,8 @@ fn bar(explanation: &Explanation) -> String {
     format!("  [{cut:BAR$}] of the reserved peak")
 }
 
-fn sites(explanation: &Explanation) -> Vec<String> {
-    let rows = explanation.contents.sites.iter().take(ROWS).map(|site| {
+fn owners(explanation: &Explanation) -> Vec<String> {
+    let rows = explanation.contents.owners.iter().take(ROWS).map(|site| {
         vec![
             format!("  {}", site.category.name()),
             site.bytes.to_string(),
@@ -123,7 +130,7 @@ fn stranded(found: &Fragmentation) -> Vec<String> {
         Style::STRONG.paint(&format!("  free memory inside PyTorch, {when}")),
         format!(
             "  {} stranded in {} pieces beside live blocks (largest {}), {} in free segments, {} rounding",
-            found.stranded, found.pieces, found.largest_free, found.releasable, found.rounding
+            found.stranded, found.pieces, found.largest_stranded, found.releasable, found.rounding
         ),
     ];
     let others = [
@@ -150,7 +157,7 @@ fn leaks(explanation: &Explanation) -> Vec<String> {
         vec![
             format!("  +{} a step", leak.bytes_per_step),
             leak.held.to_string(),
-            format!("grew in {} of {} steps", leak.grew, leak.steps),
+            format!("grew in {} of {} steps", leak.grew, leak.intervals),
             leak.owner.clone(),
         ]
     });
@@ -200,12 +207,14 @@ fn fidelity(explanation: &Explanation) -> String {
     if followed.is_faithful() {
         return format!("  replay is faithful: {} placements checked, none differs", followed.checked);
     }
-    let first = followed.first_mismatch.map_or(String::new(), |first| format!(", first at event {}", first.event));
+    let first =
+        followed.first_mismatch.map_or(String::new(), |first| format!(", first at event {}", first.event));
     format!("  replay: {} of {} placements differ{first}", followed.mismatches, followed.checked)
 }
 
 fn next(answer: &RecordingAnswer<'_>) -> String {
-    match fixes(answer.explanation).first().and_then(|fix| fix.apply.strip_prefix("PYTORCH_CUDA_ALLOC_CONF=")) {
+    match fixes(answer.explanation).first().and_then(|fix| fix.apply.strip_prefix("PYTORCH_CUDA_ALLOC_CONF="))
+    {
         Some(conf) => format!("brimful replay {} --conf {conf}", answer.input),
         None => format!("brimful replay {} --capacity \"24 GiB\"", answer.input),
     }

@@ -25,7 +25,8 @@ pub fn replay_text(answer: &ReplayAnswer<'_>) -> String {
 
 fn verdict(answer: &ReplayAnswer<'_>) -> String {
     let Some(oom) = answer.timeline.oom else {
-        let capacity = answer.capacity.map_or("a GPU without an end".to_owned(), |capacity| capacity.to_string());
+        let capacity =
+            answer.capacity.map_or("a GPU without an end".to_owned(), |capacity| capacity.to_string());
         return format!("{} every request is served by {capacity}", Style::GOOD.paint("  it fits:"));
     };
     let mut text = format!(

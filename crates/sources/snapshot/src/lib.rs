@@ -55,7 +55,8 @@ pub fn read(data: &[u8]) -> Result<Snapshot, SnapshotError> {
 /// beginning. What else may be text that a framework printed.
 pub fn looks_like_one(data: &[u8]) -> bool {
     let begins = &data[..data.len().min(4096)];
-    let json = begins.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
+    let json =
+        begins.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
     let keyed = ["\"segments\"", "\"device_traces\"", "\"total_size\"", "\"blocks\""]
         .iter()
         .any(|key| begins.windows(key.len()).any(|window| window == key.as_bytes()));

@@ -1,6 +1,6 @@
 //! Why a request failed: the numbers of that instant, the cause, and fixes that were replayed.
 
-use brimful_replay::{Followed, Laid, Ledger, layout_after, recorded_config};
+use brimful_replay::{Laid, Ledger, recorded_config};
 use brimful_trace::{BlockState, Category, Event, Trace};
 use brimful_units::Bytes;
 
@@ -8,7 +8,7 @@ use super::fragments::{Fragmentation, fragmentation};
 use super::held::{Contents, contents};
 use super::leaks::Leak;
 use super::purpose::Purpose;
-use super::sites::{owner, stack_text};
+use super::sites::{Doing, owner, stack_text};
 use super::whatif::{WhatIf, least_capacity, what_if};
 
 /// Why a request failed.
@@ -16,8 +16,12 @@ use super::whatif::{WhatIf, least_capacity, what_if};
 pub struct OutOfMemory {
     /// The position of the event in the trace.
     pub event: usize,
-    /// What was asked for.
+    /// What was asked of the device: the message says "Tried to allocate" this.
     pub tried: Bytes,
+    /// The block that was wanted.
+    pub requested: Bytes,
+    /// What the program was doing.
+    pub doing: Doing,
     /// What the device had free.
     pub free: Option<Bytes>,
     /// What PyTorch held then.
@@ -50,29 +54,41 @@ pub struct OutOfMemory {
     pub needed: Option<Bytes>,
 }
 
-/// Explains the last failed request of a recording; `None` where none failed.
-pub fn out_of_memory(
+/// What is known of the whole recording.
+pub(crate) struct Known<'a> {
+    pub purposes: &'a [Purpose],
+    pub leaks: &'a [Leak],
+    /// What the program was doing when the request failed.
+    pub doing: Doing,
+    /// Whether the memory before the first event is known.
+    pub start_is_sure: bool,
+    /// Sites, blocks and segments that are named.
+    pub most: usize,
+}
+
+/// Explains the request that failed at an event, with the memory as it was then.
+pub(crate) fn out_of_memory(
     trace: &Trace,
-    purposes: &[Purpose],
-    followed: &Followed,
-    leaks: &[Leak],
-    most: usize,
+    event: usize,
+    laid: &[Laid],
+    known: &Known<'_>,
 ) -> Option<OutOfMemory> {
-    let event = trace.events().rposition(|event| matches!(event, Event::Oom(_)))?;
     let Event::Oom(id) = trace.event(event) else { return None };
     let row = trace.oom_row(id);
     let config = recorded_config(trace);
-    let laid = layout_after(trace, &config, event);
-    let held = ledger(trace, &laid);
+    let (purposes, most) = (known.purposes, known.most);
+    let held = ledger(trace, laid);
     let capacity = row.free.and_then(|free| free.checked_add(held.reserved));
-    let usable = usable_free(&laid, row.stream, row.tried);
-    let fragmentation = fragmentation(trace, &laid, purposes, Some(event), most);
+    let usable = usable_free(laid, row.stream, row.tried);
+    let fragmentation = fragmentation(trace, laid, purposes, Some(event), most);
     let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
-    let what_if = if followed.unverified.start { Vec::new() } else { what_if(trace, conf, capacity) };
+    let what_if = if !known.start_is_sure { Vec::new() } else { what_if(trace, conf, capacity) };
     let needed = capacity.and_then(|capacity| least_capacity(trace, &config, capacity));
     let mut found = OutOfMemory {
         event,
-        tried: row.tried,
+        tried: config.device_request(row.tried),
+        requested: row.tried,
+        doing: known.doing,
         free: row.free,
         held,
         capacity,
@@ -80,7 +96,7 @@ pub fn out_of_memory(
         largest_usable: usable.into_iter().max().unwrap_or_default(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),
-        contents: contents(trace, &laid, purposes, most),
+        contents: contents(trace, laid, purposes, most),
         fragmentation,
         class: "unknown",
         confidence: 0.0,
@@ -89,7 +105,7 @@ pub fn out_of_memory(
         what_if,
         needed,
     };
-    judge(&mut found, leaks);
+    judge(&mut found, known.leaks);
     Some(found)
 }
 
@@ -121,7 +137,7 @@ fn judge(found: &mut OutOfMemory, leaks: &[Leak]) {
     let missing = found.tried.saturating_sub(found.free.unwrap_or_default());
     let leaked: Bytes = leaks.iter().map(|leak| leak.held).sum();
     found.evidence = evidence(found);
-    let fragmented = found.usable_free >= missing && found.largest_usable < found.tried;
+    let fragmented = found.usable_free >= missing && found.largest_usable < found.requested;
     (found.class, found.confidence) = match () {
         () if found.tried > found.held.reserved && found.tried > Bytes::gib(256) => {
             ("index-overflow-or-absurd-size", 0.8)
@@ -185,10 +201,10 @@ fn evidence(found: &OutOfMemory) -> Vec<String> {
 
 fn sentence(found: &OutOfMemory, helped: Option<Bytes>, leaks: &[Leak]) -> String {
     let free = found.free.map_or(String::new(), |free| format!(" and the device had {free} left"));
-    let start = format!(
-        "A request of {} ({}) failed: PyTorch held {}{free}",
-        found.tried, found.owner, found.held.reserved
-    );
+    let phase = found.doing.phase().map_or(String::new(), |phase| format!(" in {}", phase.name()));
+    let place = if found.stack.is_empty() { phase } else { format!("{phase} ({})", found.owner) };
+    let start =
+        format!("A request of {}{place} failed: PyTorch held {}{free}", found.tried, found.held.reserved);
     let why = match (found.class, helped, leaks.first()) {
         ("fragmentation", Some(peak), _) => format!(
             "; {} of that was free, but in pieces of at most {}. With expandable segments the peak would be {peak} \

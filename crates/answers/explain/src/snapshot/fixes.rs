@@ -29,9 +29,11 @@ pub fn fixes(explanation: &Explanation) -> Vec<Fix> {
     let mut fixes = Vec::new();
     match &explanation.out_of_memory {
         Some(oom) => {
-            let fitting = oom.what_if.iter().filter(|what| what.fits == Some(true) && what.id != "as-recorded");
+            let fitting =
+                oom.what_if.iter().filter(|what| what.fits == Some(true) && what.id != "as-recorded");
             fixes.extend(fitting.map(setting));
-            fixes.extend(oom.needed.zip(oom.capacity).map(|(needed, capacity)| more_memory(needed, capacity)));
+            fixes
+                .extend(oom.needed.zip(oom.capacity).map(|(needed, capacity)| more_memory(needed, capacity)));
         }
         None => {
             let now = explanation.followed.peak.reserved;
@@ -63,8 +65,10 @@ fn more_memory(needed: Bytes, capacity: Bytes) -> Fix {
     let more = needed.saturating_sub(capacity);
     Fix {
         id: "more-memory",
-        title: format!("about {more} more for PyTorch serve every recorded request"),
-        apply: format!("a GPU, or a share of one, with {needed} for PyTorch's allocator; or that much less in use"),
+        title: format!("with about {more} more, every recorded request is served"),
+        apply: format!(
+            "a GPU, or a share of one, with {needed} for PyTorch's allocator; or that much less in use"
+        ),
         keeps_result: true,
         reserved: Some(needed),
         fits: Some(true),

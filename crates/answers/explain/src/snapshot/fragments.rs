@@ -33,6 +33,8 @@ pub struct Fragmentation {
     pub releasable: Bytes,
     /// The largest free piece.
     pub largest_free: Bytes,
+    /// The largest free piece beside live blocks.
+    pub largest_stranded: Bytes,
     /// How many free pieces there are in segments with blocks in them.
     pub pieces: u64,
     /// Handed out beyond what was asked for.
@@ -71,6 +73,8 @@ pub fn fragmentation(
             found.releasable += free;
         } else {
             found.stranded += free;
+            let pieces = segment.iter().filter(|laid| is_free(laid)).map(|laid| laid.bytes);
+            found.largest_stranded = pieces.fold(found.largest_stranded, Bytes::max);
             found.pieces += segment.iter().filter(|laid| is_free(laid)).count() as u64;
             segments.push((free, segment));
         }

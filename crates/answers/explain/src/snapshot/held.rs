@@ -26,12 +26,25 @@ pub struct Site {
     pub bytes: Bytes,
     /// In how many blocks.
     pub blocks: u64,
-    /// What most of it is for.
+    /// What it is for.
     pub category: Category,
     /// The innermost line outside of PyTorch.
     pub owner: String,
     /// The stack, innermost first.
     pub stack: Vec<String>,
+}
+
+/// Memory of one purpose that one line of the program holds, whatever called it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// How much (ledger: requested).
+    pub bytes: Bytes,
+    /// In how many blocks.
+    pub blocks: u64,
+    /// What it is for.
+    pub category: Category,
+    /// The innermost line outside of PyTorch.
+    pub owner: String,
 }
 
 /// One block.
@@ -54,6 +67,8 @@ pub struct Held {
 pub struct Contents {
     /// By purpose, largest first.
     pub shares: Vec<Share>,
+    /// By line and purpose, largest first.
+    pub owners: Vec<Owner>,
     /// By stack, largest first.
     pub sites: Vec<Site>,
     /// The largest blocks.
@@ -68,29 +83,48 @@ pub fn contents(trace: &Trace, laid: &[Laid], purposes: &[Purpose], most: usize)
         .iter()
         .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
         .collect();
-    let mut sites: FxHashMap<ContextId, (Bytes, u64, Category)> = FxHashMap::default();
+    let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
     for id in &ids {
         let (row, purpose) = (trace.allocations.get(*id), purposes[id.0 as usize]);
         let share = &mut shares[purpose.category as usize];
         share.bytes += row.bytes;
         share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
-        let site = sites.entry(row.context).or_insert((Bytes::ZERO, 0, purpose.category));
+        let site = sites.entry((row.context, purpose.category)).or_default();
         site.0 += row.bytes;
         site.1 += 1;
     }
     shares.retain(|share| share.bytes > Bytes::ZERO);
     shares.sort_by_key(|share| (std::cmp::Reverse(share.bytes), share.category));
     let mut by_size: Vec<_> = sites.into_iter().collect();
-    by_size.sort_by_key(|(context, site)| (std::cmp::Reverse(site.0), context.0));
+    by_size.sort_by_key(|(key, site)| (std::cmp::Reverse(site.0), *key));
     ids.sort_by_key(|id| (std::cmp::Reverse(trace.allocations.bytes(*id)), id.0));
     Contents {
         shares,
-        sites: by_size.into_iter().take(most).map(|(context, site)| named(trace, context, site)).collect(),
+        owners: owners(trace, &by_size, most),
+        sites: by_size.into_iter().take(most).map(|(key, site)| named(trace, key, site)).collect(),
         blocks: ids.into_iter().take(most).map(|id| held(trace, id, purposes)).collect(),
     }
 }
 
-fn named(trace: &Trace, context: ContextId, (bytes, blocks, category): (Bytes, u64, Category)) -> Site {
+type Summed = ((ContextId, Category), (Bytes, u64));
+
+fn owners(trace: &Trace, sites: &[Summed], most: usize) -> Vec<Owner> {
+    let mut sums: FxHashMap<(String, Category), (Bytes, u64)> = FxHashMap::default();
+    for ((context, category), (bytes, blocks)) in sites {
+        let sum = sums.entry((owner(trace, *context), *category)).or_default();
+        sum.0 += *bytes;
+        sum.1 += blocks;
+    }
+    let row = |((owner, category), (bytes, blocks))| Owner { bytes, blocks, category, owner };
+    let mut owners: Vec<Owner> = sums.into_iter().map(row).collect();
+    owners.sort_by(|a, b| {
+        b.bytes.cmp(&a.bytes).then_with(|| (a.category, &a.owner).cmp(&(b.category, &b.owner)))
+    });
+    owners.truncate(most);
+    owners
+}
+
+fn named(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
     Site { bytes, blocks, category, owner: owner(trace, context), stack: stack_text(trace, context) }
 }
 

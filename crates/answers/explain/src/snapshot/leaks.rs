@@ -3,8 +3,7 @@
 use brimful_trace::{AllocationId, ContextId, Event, Trace};
 use brimful_units::Bytes;
 
-use super::purpose::site;
-use super::sites::{Doing, Sites, owner, stack_text};
+use super::sites::{Doing, owner, stack_text};
 
 /// A place in the program whose memory grows from step to step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +12,9 @@ pub struct Leak {
     pub bytes_per_step: Bytes,
     /// What it held at the last step.
     pub held: Bytes,
-    /// Over how many steps it was watched.
-    pub steps: u64,
-    /// In how many of the intervals it grew.
+    /// Over how many intervals from step to step it was watched.
+    pub intervals: u64,
+    /// In how many of them it grew.
     pub grew: u64,
     /// The innermost line outside of PyTorch.
     pub owner: String,
@@ -43,14 +42,15 @@ struct Series {
 
 /// Finds the places that grow over the steps; largest growth first.
 ///
-/// A step ends where the optimizer begins. Before that, the gradients of every step are there, and
+/// A step ends where the optimizer begins, or where gradients are let go. Before that, the gradients of every step are there, and
 /// activations are gone but for those that somebody keeps.
-pub fn leaks(trace: &Trace, sites: &Sites) -> Vec<Leak> {
+pub fn leaks(trace: &Trace, activity: &[Doing]) -> Vec<Leak> {
     let mut series = vec![Series::default(); trace.contexts.len()];
     let (mut step, mut now) = (0u64, Doing::Unknown);
     for (at, event) in trace.events().enumerate() {
-        let doing = sites.get(site(trace, at)).doing;
-        if doing == Doing::Optimizer && now != Doing::Optimizer && now != Doing::ZeroGrad {
+        let doing = activity[at];
+        let ends = |doing| matches!(doing, Doing::Optimizer | Doing::ZeroGrad);
+        if ends(doing) && !ends(now) {
             step += 1;
             sample(&mut series, step);
         }
@@ -116,7 +116,7 @@ fn leak(trace: &Trace, context: ContextId, series: &Series, watched: u64) -> Lea
     Leak {
         bytes_per_step: Bytes::new(slope(series, watched)),
         held: Bytes::new(series.last),
-        steps: watched,
+        intervals: watched - 1,
         grew: series.grew,
         owner: owner(trace, context),
         stack: stack_text(trace, context),

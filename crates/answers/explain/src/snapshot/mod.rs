@@ -1,6 +1,7 @@
 //! What a recorded snapshot shows: what filled memory at the peak, what is stranded, what leaks, why a
 //! request failed, and what other settings would have done, each checked by replay.
 
+mod activity;
 mod cause;
 mod fixes;
 mod fragments;
@@ -10,17 +11,19 @@ mod purpose;
 mod sites;
 mod whatif;
 
-use brimful_replay::{Followed, follow, layout_after, layout_at_start, recorded_config};
-use brimful_trace::{Recording, Trace};
+use brimful_replay::{Followed, follow, layouts_after, recorded_config};
+use brimful_trace::{Event, Recording, Trace};
 use brimful_units::Bytes;
 
 pub use cause::{OutOfMemory, ledger};
 pub use fixes::{Fix, fixes};
 pub use fragments::{Fragmentation, Pinned};
-pub use held::{Contents, Held, Share, Site};
+pub use held::{Contents, Held, Owner, Share, Site};
 pub use leaks::Leak;
-pub use purpose::{Purpose, purposes};
-pub use sites::{Doing, Signs, Sites, owner, stack_text};
+pub use purpose::Purpose;
+pub use sites::{Doing, owner, stack_text};
+
+use sites::Sites;
 pub use whatif::{WhatIf, what_if};
 
 /// How much there is of one kind of segment.
@@ -81,22 +84,28 @@ pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
     let config = recorded_config(trace);
     let followed = follow(trace, &config);
     let sites = Sites::of(trace);
-    let purposes = purposes(trace, &sites);
-    let leaks = leaks::leaks(trace, &sites);
-    let layout = |event: Option<usize>| match event {
-        Some(event) => layout_after(trace, &config, event),
-        None => layout_at_start(trace, &config),
+    let activity = activity::activity(trace, &sites);
+    let purposes = purpose::purposes(trace, &sites, &activity);
+    let leaks = leaks::leaks(trace, &activity);
+    let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
+    let events = [followed.peak_event, followed.reserved_event, failed];
+    let layouts = layouts_after(trace, &config, &events);
+    let known = cause::Known {
+        purposes: &purposes,
+        leaks: &leaks,
+        doing: failed.and_then(|event| activity.get(event).copied()).unwrap_or_default(),
+        start_is_sure: !followed.unverified.start,
+        most,
     };
-    let (at_peak, fullest) = (layout(followed.peak_event), layout(followed.reserved_event));
-    let out_of_memory = cause::out_of_memory(trace, &purposes, &followed, &leaks, most);
+    let out_of_memory = failed.and_then(|event| cause::out_of_memory(trace, event, &layouts[2], &known));
     let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
-    let at = followed.peak_event.map(|event| purpose::site(trace, event));
+    let at = followed.peak_event.map(|event| activity::site(trace, event));
     Explanation {
-        doing: at.map_or(Doing::Unknown, |context| sites.get(context).doing),
+        doing: followed.peak_event.and_then(|event| activity.get(event).copied()).unwrap_or_default(),
         owner: at.map_or_else(String::new, |context| owner(trace, context)),
         stack: at.map_or_else(Vec::new, |context| stack_text(trace, context)),
-        contents: held::contents(trace, &at_peak, &purposes, most),
-        fragmentation: fragments::fragmentation(trace, &fullest, &purposes, followed.reserved_event, most),
+        contents: held::contents(trace, &layouts[0], &purposes, most),
+        fragmentation: fragments::fragmentation(trace, &layouts[1], &purposes, followed.reserved_event, most),
         leaks,
         segments: trace.recording.as_ref().map(segment_sums).unwrap_or_default(),
         what_if: if trace.is_empty() { Vec::new() } else { what_if(trace, conf, None) },

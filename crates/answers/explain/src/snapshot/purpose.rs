@@ -2,7 +2,8 @@
 
 use brimful_trace::{AllocationId, Category, ContextId, Event, Trace};
 
-use super::sites::{Doing, Sites};
+use super::activity::site;
+use super::sites::{Doing, Signs, Sites};
 
 /// A block's purpose, and whether another one is possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,25 +28,25 @@ struct Life {
 }
 
 /// The purpose of every block of a trace.
-pub fn purposes(trace: &Trace, sites: &Sites) -> Vec<Purpose> {
-    let (lives, backwards) = lives(trace, sites);
+pub fn purposes(trace: &Trace, sites: &Sites, activity: &[Doing]) -> Vec<Purpose> {
+    let (lives, backwards) = lives(trace, sites, activity);
     let judge = |id: AllocationId| {
         let signs = sites.get(trace.allocations.get(id).context);
         let life = &lives[id.0 as usize];
-        let stack = trace.allocations.get(id).context != ContextId::default() || life.born > 0;
-        let doing = if stack { signs.doing } else { Doing::Unknown };
+        let known = trace.allocations.get(id).context != ContextId::default() || life.born > 0;
+        let doing = if known { signs.doing } else { Doing::Unknown };
         let purpose = judge(doing, life, backwards);
         refine(purpose, doing, &signs, life)
     };
     trace.allocations.ids().map(judge).collect()
 }
 
-fn lives(trace: &Trace, sites: &Sites) -> (Vec<Life>, u32) {
+fn lives(trace: &Trace, sites: &Sites, activity: &[Doing]) -> (Vec<Life>, u32) {
     let mut lives = vec![Life { died: u32::MAX, ..Life::default() }; trace.allocations.len()];
     let (mut region, mut backwards, mut now) = (1, 0, Doing::Unknown);
     for (at, event) in trace.events().enumerate() {
         let signs = sites.get(site(trace, at));
-        let doing = if signs.doing == Doing::Recompute { Doing::Backward } else { signs.doing };
+        let doing = if activity[at] == Doing::Recompute { Doing::Backward } else { activity[at] };
         if doing != now && !matches!(doing, Doing::Script | Doing::Unknown) {
             region += 1;
             backwards += u32::from(doing == Doing::Backward);
@@ -68,26 +69,10 @@ fn lives(trace: &Trace, sites: &Sites) -> (Vec<Life>, u32) {
     (lives, backwards)
 }
 
-fn die(
-    lives: &mut [Life],
-    id: AllocationId,
-    region: u32,
-    doing: Doing,
-    backwards: u32,
-    signs: &super::sites::Signs,
-) {
+fn die(lives: &mut [Life], id: AllocationId, region: u32, doing: Doing, backwards: u32, signs: &Signs) {
     let life = &mut lives[id.0 as usize];
     (life.died, life.died_in, life.backwards.1) = (region, doing, backwards);
     life.autocast_end = signs.autocast_end;
-}
-
-/// Who was running at an event.
-pub(crate) fn site(trace: &Trace, at: usize) -> ContextId {
-    let recorded = trace.recording.as_ref().and_then(|recording| recording.sites.get(at).copied());
-    recorded.unwrap_or_else(|| match trace.event(at) {
-        Event::Alloc(id) => trace.allocations.get(id).context,
-        _ => ContextId::default(),
-    })
 }
 
 fn judge(doing: Doing, life: &Life, backwards: u32) -> Purpose {
@@ -119,12 +104,12 @@ fn judge(doing: Doing, life: &Life, backwards: u32) -> Purpose {
 }
 
 /// What a stack tells beyond the part of the step.
-fn refine(purpose: Purpose, doing: Doing, signs: &super::sites::Signs, life: &Life) -> Purpose {
+fn refine(purpose: Purpose, doing: Doing, signs: &Signs, life: &Life) -> Purpose {
     let category = match (doing, purpose.category) {
         (Doing::Load, Category::Parameter) if signs.buffer => Category::Buffer,
         (Doing::Forward, Category::Activation) if life.autocast_end => Category::WeightCast,
         (Doing::Forward, Category::Activation | Category::Temporary) if signs.logits => Category::Logits,
-        (Doing::Forward, Category::Activation) if signs.kv_cache => Category::KvCache,
+        (Doing::Forward, Category::Activation | Category::Temporary) if signs.kv_cache => Category::KvCache,
         (_, category) => category,
     };
     Purpose { category, ..purpose }
