@@ -29,6 +29,15 @@ pub struct Allocations {
 }
 
 impl Allocations {
+    /// Makes room for so many more rows with an address.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.bytes.reserve(rows);
+        self.category.reserve(rows);
+        self.context.reserve(rows);
+        self.stream.reserve(rows);
+        self.address.reserve(rows);
+    }
+
     /// Adds a row.
     ///
     /// # Panics

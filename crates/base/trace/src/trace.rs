@@ -53,6 +53,13 @@ impl Trace {
         Trace { origin, ..Trace::default() }
     }
 
+    /// Makes room for so many more events and allocations.
+    pub fn reserve(&mut self, events: usize, allocations: usize) {
+        self.kinds.reserve(events);
+        self.subjects.reserve(events);
+        self.allocations.reserve(allocations);
+    }
+
     /// Appends an event.
     pub fn push(&mut self, event: Event) {
         let (kind, subject) = event.pack();

@@ -90,6 +90,16 @@ impl Default for Columns {
 }
 
 impl Columns {
+    /// Columns for about so many entries. They are not filled before they are needed, so a guess that is
+    /// too large costs address space only, and growing by doubling would leave holes behind.
+    pub fn for_entries(count: usize) -> Columns {
+        let mut columns = Columns::default();
+        columns.trace.reserve(count, count / 2);
+        columns.sites.reserve(count);
+        columns.pauses.reserve(count);
+        columns
+    }
+
     /// Appends an entry.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ impl<'a> Machine<'a> {
             at: 0,
             stack: Vec::new(),
             marks: Vec::new(),
-            memo: Memo::default(),
+            memo: Memo::for_bytes(data.len()),
             runs: FxHashMap::default(),
             tables: Tables::new(data),
         }

@@ -417,7 +417,12 @@ impl<'a> Tables<'a> {
     pub fn append(&mut self, list: Value, item: Value) -> Result<Value, String> {
         Ok(match (list, item) {
             (Value::List { .. }, Value::Entry(_)) => {
-                self.devices.push(Columns::default());
+                if self.devices.len() >= 2 * MOST_DEVICES {
+                    return Err(format!("traces of more than {MOST_DEVICES} devices"));
+                }
+                // The first is the only one in most files; an entry takes some 100 bytes or more.
+                let expected = if self.devices.is_empty() { self.data.len() / 96 } else { 0 };
+                self.devices.push(Columns::for_entries(expected));
                 self.append(Value::Device { number: self.devices.len() as u32 - 1 }, item)?
             }
             (Value::Device { number }, Value::Entry(row)) => {

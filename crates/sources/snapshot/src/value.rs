@@ -126,6 +126,12 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
+    /// A memo for a pickle of so many bytes: about one object in 64 bytes. Room that is not used is
+    /// address space only.
+    pub fn for_bytes(len: usize) -> Memo {
+        Memo { packed: Vec::with_capacity(len / 64), ..Memo::default() }
+    }
+
     /// The slot that MEMOIZE takes.
     pub fn next_slot(&self) -> u32 {
         self.packed.len() as u32
@@ -172,7 +178,10 @@ impl Memo {
             // What becomes of a container is told later, through its slot.
             Value::Dict { .. } => (OTHER, 0),
             Value::List { .. } => (OTHER, 1),
-            Value::Other => (OTHER, 2),
+            // Rows go into one list; nobody names them again.
+            Value::Entry(_) | Value::Block(_) | Value::Segment(_) | Value::Annotation | Value::Other => {
+                (OTHER, 2)
+            }
             _ => (WIDE, u32::MAX),
         };
         if tag != WIDE && number < 1 << NUMBER {
