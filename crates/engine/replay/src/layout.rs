@@ -120,17 +120,63 @@ pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
     follower.finish()
 }
 
-/// The memory after each of these events of a recording, by address; `None` is before the first event.
-pub fn layouts_after(trace: &Trace, config: &AllocatorConfig, events: &[Option<usize>]) -> Vec<Vec<Laid>> {
-    let mut order: Vec<usize> = (0..events.len()).collect();
-    order.sort_by_key(|at| events[*at]);
+/// The memory at the instants that matter, by address.
+#[derive(Clone, Debug, Default)]
+pub struct Layouts {
+    /// When most was requested.
+    pub at_peak: Vec<Laid>,
+    /// When most was reserved.
+    pub at_fullest: Vec<Laid>,
+    /// After the event that was asked for.
+    pub after: Vec<Laid>,
+}
+
+/// Follows a recording as [`follow`] does, and keeps the memory at its peaks and after an event.
+pub fn follow_with_layouts(
+    trace: &Trace,
+    config: &AllocatorConfig,
+    after: Option<usize>,
+) -> (Followed, Layouts) {
     let mut follower = Follower::new(trace, config);
-    let mut layouts = vec![Vec::new(); events.len()];
-    for at in order {
-        follower.advance(events[at].map_or(0, |event| event.saturating_add(1).min(trace.len())));
-        layouts[at] = follower.laid();
+    let (peak, fullest) = peaks(trace, &follower.followed.start);
+    let mut layouts = Layouts::default();
+    let mut wanted =
+        [(peak, &mut layouts.at_peak), (fullest, &mut layouts.at_fullest), (after, &mut layouts.after)];
+    wanted.sort_by_key(|wanted| wanted.0);
+    for (event, layout) in wanted {
+        follower.advance(event.map_or(0, |event| event.saturating_add(1).min(trace.len())));
+        *layout = follower.laid();
     }
-    layouts
+    follower.advance(trace.len());
+    (follower.finish(), layouts)
+}
+
+/// The events at which most is requested and most is reserved, from the sizes alone; `None` for the start.
+fn peaks(trace: &Trace, start: &Ledger) -> (Option<usize>, Option<usize>) {
+    let (mut requested, mut reserved) = (i128::from(start.requested.get()), i128::from(start.reserved.get()));
+    let (mut most_requested, mut most_reserved) = ((requested, None), (reserved, None));
+    for (at, event) in trace.events().enumerate() {
+        match event {
+            Event::Alloc(id) => requested += i128::from(trace.allocations.bytes(id).get()),
+            Event::Free(id) | Event::FreeCompleted(id) => {
+                requested -= i128::from(trace.allocations.bytes(id).get());
+            }
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => {
+                reserved += i128::from(trace.segments.get(id).bytes.get());
+            }
+            Event::SegmentFree(id) | Event::SegmentUnmap(id) => {
+                reserved -= i128::from(trace.segments.get(id).bytes.get());
+            }
+            _ => {}
+        }
+        if requested > most_requested.0 {
+            most_requested = (requested, Some(at));
+        }
+        if reserved > most_reserved.0 {
+            most_reserved = (reserved, Some(at));
+        }
+    }
+    (most_requested.1, most_reserved.1)
 }
 
 /// What the device gave for the request that is being served.
@@ -343,7 +389,7 @@ impl<'a> Follower<'a> {
         if self.shadow.stretches.get(&address).is_none_or(|stretch| stretch.block != Some(id)) {
             return self.mismatch(MismatchKind::Unknown, address, None);
         }
-        self.shadow.set_state(address, BlockState::PendingFree);
+        self.shadow.set_pending(address, true);
         let completed =
             self.at + 1 < self.trace.len() && self.trace.event(self.at + 1) == Event::FreeCompleted(id);
         self.followed.unverified.cross_stream_frees += u64::from(!completed);

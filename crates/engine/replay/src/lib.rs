@@ -32,6 +32,6 @@ mod timeline;
 pub use adopt::recorded_config;
 pub use allocator::{Allocator, Exhausted, Handle};
 pub use config::{AllocatorConfig, ConfigError};
-pub use layout::{Followed, Laid, Mismatch, MismatchKind, Unverified, follow, layouts_after};
+pub use layout::{Followed, Laid, Layouts, Mismatch, MismatchKind, Unverified, follow, follow_with_layouts};
 pub use message::out_of_memory_text;
 pub use timeline::{Capacity, Ledger, Oom, PhaseLedger, Timeline, replay};

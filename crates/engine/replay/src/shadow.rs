@@ -179,11 +179,17 @@ impl Shadow {
         Some(Stretch { size, ..around })
     }
 
-    /// Changes a block's state.
-    pub fn set_state(&mut self, address: u64, state: BlockState) {
-        if let Some(mut stretch) = self.remove(address) {
-            stretch.state = state;
-            self.insert(address, stretch);
+    /// Makes an allocated block wait for another stream, or the reverse.
+    pub fn set_pending(&mut self, address: u64, pending: bool) {
+        let Some(stretch) = self.stretches.get_mut(&address).filter(|stretch| !stretch.is_free()) else {
+            return;
+        };
+        let was = stretch.state == BlockState::PendingFree;
+        stretch.state = if pending { BlockState::PendingFree } else { BlockState::Allocated };
+        match (was, pending) {
+            (false, true) => self.allocated -= stretch.size,
+            (true, false) => self.allocated += stretch.size,
+            _ => {}
         }
     }
 

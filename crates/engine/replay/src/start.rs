@@ -49,7 +49,7 @@ impl Undo<'_> {
     fn undo_request(&mut self, id: AllocationId) -> bool {
         let address = self.address(id);
         let known = self.shadow.stretches.get(&address).is_some_and(|stretch| stretch.block == Some(id));
-        self.shadow.set_state(address, BlockState::Allocated);
+        self.shadow.set_pending(address, false);
         known
     }
 

@@ -53,7 +53,9 @@ fn answer(input: &str, arguments: &ReplayArguments, capacity: &Capacity) -> Resu
         arguments.conf.clone().or(recorded.map(|recording| recording.conf.clone())).unwrap_or_default();
     let config: AllocatorConfig = conf.parse()?;
     let timeline = replay(trace, &config, capacity);
-    let followed = (trace.origin == Origin::Recorded).then(|| follow(trace, &recorded_config(trace)));
+    // People compare with the run as it was; programs ask `explain` for that.
+    let compare = trace.origin == Origin::Recorded && !arguments.json;
+    let followed = compare.then(|| follow(trace, &recorded_config(trace)));
     let stack = timeline.oom.map_or_else(Vec::new, |oom| stack_at(trace, oom.event));
     let mut notes = opened.unread.clone();
     if recorded.is_some_and(|recording| recording.begins_late) {

@@ -219,7 +219,6 @@ struct WhatIfJson<'a> {
 pub fn recording_json(answer: &RecordingAnswer<'_>) -> String {
     let explanation = answer.explanation;
     let oom = explanation.out_of_memory.as_ref();
-    let what_if = oom.filter(|oom| !oom.what_if.is_empty()).map_or(&explanation.what_if, |oom| &oom.what_if);
     let notes = explanation.notes.iter().chain(answer.unread).map(String::as_str).collect();
     let json = ExplainJson {
         schema: "brimful.explain/1",
@@ -256,7 +255,7 @@ pub fn recording_json(answer: &RecordingAnswer<'_>) -> String {
             checked: explanation.followed.checked,
             first_mismatch: explanation.followed.first_mismatch.map(|mismatch| mismatch.event),
         },
-        what_if: what_if.iter().map(tried).collect(),
+        what_if: explanation.what_if.iter().map(tried).collect(),
         notes,
     };
     serde_json::to_string(&json).unwrap_or_default()

@@ -169,8 +169,7 @@ fn leaks(explanation: &Explanation) -> Vec<String> {
 }
 
 fn tried(explanation: &Explanation) -> Vec<String> {
-    let oom = explanation.out_of_memory.as_ref();
-    let all = oom.filter(|oom| !oom.what_if.is_empty()).map_or(&explanation.what_if, |oom| &oom.what_if);
+    let all = &explanation.what_if;
     let Some(base) = all.first() else { return Vec::new() };
     let row = |what: &WhatIf| {
         let fits = match what.fits {

@@ -54,8 +54,8 @@ impl<'a> Driver<'_, 'a> {
         match step {
             Ok(()) => Ok(()),
             Err(Halt::Cut) => Err(E::custom("cut off")),
-            Err(Halt::Fault(fault)) => {
-                *self.fault = Some(fault);
+            Err(Halt::Fault) => {
+                *self.fault = Some(self.machine.take_fault());
                 Err(E::custom("not a snapshot"))
             }
         }

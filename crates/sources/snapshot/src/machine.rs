@@ -32,12 +32,16 @@ pub(crate) struct Machine<'a> {
     /// Stacks by the bytes of their references: the same bytes mean the same frames.
     runs: FxHashMap<&'a [u8], u32>,
     tables: Tables<'a>,
+    fault: Option<SnapshotError>,
 }
 
 /// Why a step did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Halt {
+    /// The bytes ran out.
     Cut,
-    Fault(SnapshotError),
+    /// The machine keeps what is wrong, so that a step's result stays a byte.
+    Fault,
 }
 
 type Step<T> = Result<T, Halt>;
@@ -52,6 +56,7 @@ impl<'a> Machine<'a> {
             memo: Memo::for_bytes(data.len()),
             runs: FxHashMap::default(),
             tables: Tables::new(data),
+            fault: None,
         }
     }
 
@@ -63,12 +68,17 @@ impl<'a> Machine<'a> {
         let end = match self.steps() {
             Ok(()) => End::Whole,
             Err(Halt::Cut) => End::Cut(self.data.len() as u64),
-            Err(Halt::Fault(fault)) => return Err(fault),
+            Err(Halt::Fault) => return Err(self.take_fault()),
         };
         if let End::Cut(_) = end {
             self.close_everything();
         }
         Ok(self.finish(end))
+    }
+
+    /// What is wrong, after a step that says so.
+    pub fn take_fault(&mut self) -> SnapshotError {
+        self.fault.take().unwrap_or(SnapshotError::Empty)
     }
 
     /// Hands over what was read.
@@ -163,7 +173,10 @@ impl<'a> Machine<'a> {
                 }
                 0x80 => self.protocol()?,
                 b'.' => return self.stop(),
-                _ => return Err(Halt::Fault(self.refuse(opcode, at))),
+                _ => {
+                    self.fault = Some(self.refuse(opcode, at));
+                    return Err(Halt::Fault);
+                }
             }
         }
     }
@@ -187,6 +200,7 @@ impl<'a> Machine<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     fn take(&mut self, len: u64) -> Step<&'a [u8]> {
         let left = &self.data[self.at..];
         let len = usize::try_from(len).ok().filter(|len| *len <= left.len()).ok_or(Halt::Cut)?;
@@ -194,8 +208,10 @@ impl<'a> Machine<'a> {
         Ok(&left[..len])
     }
 
-    fn fault<T>(&self, what: impl Into<String>) -> Step<T> {
-        Err(Halt::Fault(SnapshotError::damaged(self.at.saturating_sub(1), what)))
+    #[cold]
+    fn fault<T>(&mut self, what: impl Into<String>) -> Step<T> {
+        self.fault = Some(SnapshotError::damaged(self.at.saturating_sub(1), what));
+        Err(Halt::Fault)
     }
 
     #[inline]
@@ -207,6 +223,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    #[inline]
     fn get(&mut self, slot: u32) -> Step<()> {
         match self.memo.get(slot) {
             Some(value) => self.push(value),
@@ -214,6 +231,7 @@ impl<'a> Machine<'a> {
         }
     }
 
+    #[inline]
     fn put(&mut self, slot: u32) -> Step<()> {
         let Some(top) = self.stack.last().copied() else {
             return self.fault("something is to be remembered, but nothing is there");
@@ -228,6 +246,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    #[inline]
     fn long(&mut self, len: u64) -> Step<()> {
         let bytes = self.take(len)?;
         match integer(bytes) {
@@ -454,7 +473,10 @@ impl<'a> Machine<'a> {
     fn protocol(&mut self) -> Step<()> {
         match self.byte()? {
             2..=5 => Ok(()),
-            found => Err(Halt::Fault(SnapshotError::Protocol { found })),
+            found => {
+                self.fault = Some(SnapshotError::Protocol { found });
+                Err(Halt::Fault)
+            }
         }
     }
 

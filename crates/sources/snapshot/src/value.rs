@@ -138,6 +138,7 @@ impl Memo {
     }
 
     /// Puts a value; returns it as it is from now on, and whether the slot had a value before.
+    #[inline]
     pub fn put(&mut self, slot: u32, value: Value) -> (Value, bool) {
         let value = value.with_slot(slot);
         let at = slot as usize;
@@ -169,6 +170,7 @@ impl Memo {
         (packed >> NUMBER == FRAME).then_some(packed & ((1 << NUMBER) - 1))
     }
 
+    #[inline]
     fn pack(&mut self, value: Value) -> u32 {
         let (tag, number) = match value {
             Value::Word(word) => (WORD, word as u32),

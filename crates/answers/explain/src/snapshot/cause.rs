@@ -9,7 +9,7 @@ use super::held::{Contents, contents};
 use super::leaks::Leak;
 use super::purpose::Purpose;
 use super::sites::{Doing, owner, stack_text};
-use super::whatif::{WhatIf, least_capacity, what_if};
+use super::whatif::{WhatIf, least_capacity};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,6 @@ pub struct OutOfMemory {
     pub sentence: String,
     /// The numbers behind it.
     pub evidence: Vec<String>,
-    /// The same requests under other settings, on the same device.
-    pub what_if: Vec<WhatIf>,
     /// The least memory that PyTorch would have needed under the same settings.
     pub needed: Option<Bytes>,
 }
@@ -57,11 +55,8 @@ pub struct OutOfMemory {
 /// What is known of the whole recording.
 pub(crate) struct Known<'a> {
     pub purposes: &'a [Purpose],
-    pub leaks: &'a [Leak],
     /// What the program was doing when the request failed.
     pub doing: Doing,
-    /// Whether the memory before the first event is known.
-    pub start_is_sure: bool,
     /// Sites, blocks and segments that are named.
     pub most: usize,
 }
@@ -78,13 +73,10 @@ pub(crate) fn out_of_memory(
     let config = recorded_config(trace);
     let (purposes, most) = (known.purposes, known.most);
     let held = ledger(trace, laid);
-    let capacity = row.free.and_then(|free| free.checked_add(held.reserved));
+    let capacity = capacity_at(trace, event);
     let usable = usable_free(laid, row.stream, row.tried);
     let fragmentation = fragmentation(trace, laid, purposes, Some(event), most);
-    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
-    let what_if = if !known.start_is_sure { Vec::new() } else { what_if(trace, conf, capacity) };
-    let needed = capacity.and_then(|capacity| least_capacity(trace, &config, capacity));
-    let mut found = OutOfMemory {
+    Some(OutOfMemory {
         event,
         tried: config.device_request(row.tried),
         requested: row.tried,
@@ -102,11 +94,51 @@ pub(crate) fn out_of_memory(
         confidence: 0.0,
         sentence: String::new(),
         evidence: Vec::new(),
-        what_if,
-        needed,
-    };
-    judge(&mut found, known.leaks);
-    Some(found)
+        needed: None,
+    })
+}
+
+/// What PyTorch could have of the device at a failure: what it held, and what was free.
+pub(crate) fn capacity_at(trace: &Trace, event: usize) -> Option<Bytes> {
+    let Event::Oom(id) = trace.event(event) else { return None };
+    let mut held = i128::from(trace.recording.as_ref()?.reserved().get());
+    for later in (event..trace.len()).map(|at| trace.event(at)) {
+        held -= match later {
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => i128::from(trace.segments.get(id).bytes.get()),
+            Event::SegmentFree(id) | Event::SegmentUnmap(id) => {
+                -i128::from(trace.segments.get(id).bytes.get())
+            }
+            _ => 0,
+        };
+    }
+    Bytes::new(u64::try_from(held).ok()?).checked_add(trace.oom_row(id).free?)
+}
+
+/// The least capacity under which every recorded request would have been served.
+pub(crate) fn needed(trace: &Trace, capacity: Option<Bytes>) -> Option<Bytes> {
+    least_capacity(trace, &recorded_config(trace), capacity?)
+}
+
+impl OutOfMemory {
+    /// Names the cause, with what other settings would have done.
+    pub(crate) fn conclude(&mut self, what_if: &[WhatIf], needed: Option<Bytes>, leaks: &[Leak]) {
+        self.needed = needed;
+        let helped = what_if.iter().find(|what| what.id == "expandable-segments" && what.fits == Some(true));
+        let missing = self.tried.saturating_sub(self.free.unwrap_or_default());
+        let leaked: Bytes = leaks.iter().map(|leak| leak.held).sum();
+        let fragmented = self.usable_free >= missing && self.largest_usable < self.requested;
+        self.evidence = evidence(self, what_if);
+        (self.class, self.confidence) = match () {
+            () if self.tried > self.held.reserved && self.tried > Bytes::gib(256) => {
+                ("index-overflow-or-absurd-size", 0.8)
+            }
+            () if helped.is_some() && fragmented => ("fragmentation", 0.95),
+            () if leaked >= missing && leaked > Bytes::ZERO => ("leak-growth", 0.8),
+            () if fragmented && what_if.is_empty() => ("fragmentation", 0.6),
+            () => by_contents(&self.contents, self.held.requested),
+        };
+        self.sentence = sentence(self, helped.map(|what| what.peak.reserved), leaks);
+    }
 }
 
 /// The ledgers of a layout.
@@ -131,26 +163,6 @@ fn usable_free(laid: &[Laid], stream: u16, tried: Bytes) -> Vec<Bytes> {
     laid.iter().filter(own).map(|laid| laid.bytes).collect()
 }
 
-fn judge(found: &mut OutOfMemory, leaks: &[Leak]) {
-    let helped =
-        found.what_if.iter().find(|what| what.id == "expandable-segments" && what.fits == Some(true));
-    let missing = found.tried.saturating_sub(found.free.unwrap_or_default());
-    let leaked: Bytes = leaks.iter().map(|leak| leak.held).sum();
-    found.evidence = evidence(found);
-    let fragmented = found.usable_free >= missing && found.largest_usable < found.requested;
-    (found.class, found.confidence) = match () {
-        () if found.tried > found.held.reserved && found.tried > Bytes::gib(256) => {
-            ("index-overflow-or-absurd-size", 0.8)
-        }
-        () if helped.is_some() && fragmented => ("fragmentation", 0.95),
-        () if leaked >= missing && leaked > Bytes::ZERO => ("leak-growth", 0.8),
-        () if fragmented && found.what_if.is_empty() => ("fragmentation", 0.6),
-        () => by_contents(&found.contents, found.held.requested),
-    };
-    let helped = helped.map(|what| what.peak.reserved);
-    found.sentence = sentence(found, helped, leaks);
-}
-
 /// What filled memory, where it was full.
 fn by_contents(contents: &Contents, requested: Bytes) -> (&'static str, f64) {
     let of = |categories: &[Category]| {
@@ -169,7 +181,7 @@ fn by_contents(contents: &Contents, requested: Bytes) -> (&'static str, f64) {
     largest.filter(|class| of(class.1) > half).map_or(("live-memory-full", 0.7), |class| (class.0, 0.75))
 }
 
-fn evidence(found: &OutOfMemory) -> Vec<String> {
+fn evidence(found: &OutOfMemory, what_if: &[WhatIf]) -> Vec<String> {
     let mut lines = vec![format!(
         "PyTorch held {}: {} in live tensors, {} of rounding, {} free",
         found.held.reserved,
@@ -192,7 +204,7 @@ fn evidence(found: &OutOfMemory) -> Vec<String> {
     if found.fragmentation.other_streams_free > Bytes::ZERO {
         lines.push(format!("{} were free for other streams only", found.fragmentation.other_streams_free));
     }
-    lines.extend(found.what_if.iter().filter(|what| what.id != "as-recorded").map(|what| {
+    lines.extend(what_if.iter().filter(|what| what.id != "as-recorded").map(|what| {
         let end = if what.fits == Some(true) { "every request is served" } else { "it fails, too" };
         format!("replayed with {}: reserved peak {}, {end}", what.conf, what.peak.reserved)
     }));

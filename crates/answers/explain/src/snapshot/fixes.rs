@@ -30,7 +30,7 @@ pub fn fixes(explanation: &Explanation) -> Vec<Fix> {
     match &explanation.out_of_memory {
         Some(oom) => {
             let fitting =
-                oom.what_if.iter().filter(|what| what.fits == Some(true) && what.id != "as-recorded");
+                explanation.what_if.iter().filter(|what| what.fits == Some(true) && what.id != "as-recorded");
             fixes.extend(fitting.map(setting));
             fixes
                 .extend(oom.needed.zip(oom.capacity).map(|(needed, capacity)| more_memory(needed, capacity)));

@@ -11,7 +11,7 @@ mod purpose;
 mod sites;
 mod whatif;
 
-use brimful_replay::{Followed, follow, layouts_after, recorded_config};
+use brimful_replay::{Followed, follow_with_layouts, recorded_config};
 use brimful_trace::{Event, Recording, Trace};
 use brimful_units::Bytes;
 
@@ -71,7 +71,8 @@ pub struct Explanation {
     pub segments: SegmentSums,
     /// The last failure; `None` where nothing failed.
     pub out_of_memory: Option<OutOfMemory>,
-    /// The same requests under other settings, without an end to the device.
+    /// The same requests under other settings: on the same device where a request failed, and without an end
+    /// to it where none did.
     pub what_if: Vec<WhatIf>,
     /// Whether memory was there before the first event: peaks before it are not in the recording.
     pub begins_late: bool,
@@ -81,39 +82,68 @@ pub struct Explanation {
 
 /// Explains a recorded trace; the `most` largest sites, blocks and segments by name.
 pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
-    let config = recorded_config(trace);
-    let followed = follow(trace, &config);
+    let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
+    let capacity = failed.and_then(|event| cause::capacity_at(trace, event));
+    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
+    let try_others = || if trace.is_empty() { Vec::new() } else { what_if(trace, conf, capacity) };
+    let (what_if, mut explanation) = both(try_others, || explain_as_recorded(trace, failed, most));
+    if explanation.followed.unverified.start {
+        return explanation;
+    }
+    if let Some(oom) = &mut explanation.out_of_memory {
+        oom.conclude(&what_if, cause::needed(trace, capacity), &explanation.leaks);
+    }
+    explanation.what_if = what_if;
+    explanation
+}
+
+/// Two answers at once, where there are threads.
+fn both<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+    if cfg!(target_arch = "wasm32") {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
+    })
+}
+
+fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Explanation {
+    let (followed, layouts) = follow_with_layouts(trace, &recorded_config(trace), failed);
     let sites = Sites::of(trace);
     let activity = activity::activity(trace, &sites);
     let purposes = purpose::purposes(trace, &sites, &activity);
     let leaks = leaks::leaks(trace, &activity);
-    let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
-    let events = [followed.peak_event, followed.reserved_event, failed];
-    let layouts = layouts_after(trace, &config, &events);
-    let known = cause::Known {
-        purposes: &purposes,
-        leaks: &leaks,
-        doing: failed.and_then(|event| activity.get(event).copied()).unwrap_or_default(),
-        start_is_sure: !followed.unverified.start,
-        most,
-    };
-    let out_of_memory = failed.and_then(|event| cause::out_of_memory(trace, event, &layouts[2], &known));
-    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
+    let doing =
+        |event: Option<usize>| event.and_then(|event| activity.get(event).copied()).unwrap_or_default();
+    let known = cause::Known { purposes: &purposes, doing: doing(failed), most };
+    let out_of_memory = failed.and_then(|event| cause::out_of_memory(trace, event, &layouts.after, &known));
     let at = followed.peak_event.map(|event| activity::site(trace, event));
-    Explanation {
-        doing: followed.peak_event.and_then(|event| activity.get(event).copied()).unwrap_or_default(),
+    let mut explanation = Explanation {
+        doing: doing(followed.peak_event),
         owner: at.map_or_else(String::new, |context| owner(trace, context)),
         stack: at.map_or_else(Vec::new, |context| stack_text(trace, context)),
-        contents: held::contents(trace, &layouts[0], &purposes, most),
-        fragmentation: fragments::fragmentation(trace, &layouts[1], &purposes, followed.reserved_event, most),
+        contents: held::contents(trace, &layouts.at_peak, &purposes, most),
+        fragmentation: fragments::fragmentation(
+            trace,
+            &layouts.at_fullest,
+            &purposes,
+            followed.reserved_event,
+            most,
+        ),
         leaks,
         segments: trace.recording.as_ref().map(segment_sums).unwrap_or_default(),
-        what_if: if trace.is_empty() { Vec::new() } else { what_if(trace, conf, None) },
+        what_if: Vec::new(),
         out_of_memory,
         begins_late: trace.recording.as_ref().is_some_and(|recording| recording.begins_late),
         notes: notes(trace, &followed),
         followed,
+    };
+    if let Some(oom) = &mut explanation.out_of_memory {
+        oom.conclude(&[], None, &explanation.leaks);
     }
+    explanation
 }
 
 fn segment_sums(recording: &Recording) -> SegmentSums {
