@@ -42,6 +42,12 @@ pub enum SnapshotError {
         /// What is wrong.
         what: String,
     },
+    /// The contents contradict each other or nature.
+    #[error("cannot be: {what}")]
+    Impossible {
+        /// What is wrong.
+        what: String,
+    },
     /// The file ends before anything useful.
     #[error("cut off at byte {at}, before the first segment or event: the copy or the dump did not finish")]
     CutOff {

@@ -226,6 +226,7 @@ impl<'a> Machine<'a> {
     #[inline]
     fn get(&mut self, slot: u32) -> Step<()> {
         match self.memo.get(slot) {
+            Some(Value::Other) if self.memo.is_unfinished(slot) => self.fault("a dict that holds itself"),
             Some(value) => self.push(value),
             None => self.fault(format!("a reference to object {slot}, which does not exist")),
         }

@@ -140,8 +140,9 @@ impl Snapshot {
         let mut segments: Vec<Vec<SegmentRow>> = Vec::new();
         for row in tables.segments {
             let device = usize::try_from(row.device).ok().filter(|device| *device < MOST_DEVICES);
-            let device = device
-                .ok_or_else(|| SnapshotError::damaged(0, format!("a segment of device {}", row.device)))?;
+            let device = device.ok_or_else(|| SnapshotError::Impossible {
+                what: format!("a segment of device {}", row.device),
+            })?;
             segments.resize_with(segments.len().max(device + 1), Vec::new);
             segments[device].push(row);
         }
@@ -150,8 +151,8 @@ impl Snapshot {
         let mut devices = Vec::new();
         for (index, (mut columns, rows)) in columns.into_iter().zip(segments).enumerate() {
             unread.implied_frees += columns.implied_frees;
-            let mut recording =
-                layout(&mut columns, rows, &tables.blocks).map_err(|what| SnapshotError::damaged(0, what))?;
+            let mut recording = layout(&mut columns, rows, &tables.blocks)
+                .map_err(|what| SnapshotError::Impossible { what })?;
             let own = tables.annotations.iter().filter(|row| row.device == index as u64);
             let events = recording.events_at(own.clone().map(|row| row.time));
             recording.annotations = own

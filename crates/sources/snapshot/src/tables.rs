@@ -228,7 +228,7 @@ impl<'a> Tables<'a> {
     fn entry(&mut self, mask: u64) -> Result<Value, String> {
         self.entry_keys |= mask;
         let address = match self.field(mask, Word::DeviceFree) {
-            Value::None => self.number(mask, Word::Addr).ok_or("an event without `addr`"),
+            Value::None => self.number(mask, Word::Addr).ok_or("an event without an address in `addr`"),
             free => free.as_u64().ok_or("an event whose `device_free` is no number"),
         }?;
         let action = match self.field(mask, Word::Action) {
@@ -239,7 +239,7 @@ impl<'a> Tables<'a> {
         self.entries.push(Entry {
             action,
             address,
-            size: self.number(mask, Word::Size).ok_or("an event without `size`")?,
+            size: self.number(mask, Word::Size).ok_or("an event without a number of bytes in `size`")?,
             lane: self.lane(mask, Word::PoolId),
             time: self.number(mask, Word::TimeUs).unwrap_or(0),
             site: self.site(mask),
@@ -273,7 +273,7 @@ impl<'a> Tables<'a> {
             Value::History(row) => self.histories.get(row as usize).copied(),
             _ => None,
         };
-        let size = self.number(mask, Word::Size).ok_or("a block without `size`")?;
+        let size = self.number(mask, Word::Size).ok_or("a block without a number of bytes in `size`")?;
         let state = match self.field(mask, Word::State) {
             Value::Word(Word::ActiveAllocated) => BlockState::Allocated,
             Value::Word(Word::ActivePendingFree | Word::ActiveAwaitingFree) => BlockState::PendingFree,
@@ -299,8 +299,10 @@ impl<'a> Tables<'a> {
         };
         self.segments.push(SegmentRow {
             device: self.number(mask, Word::Device).unwrap_or(0),
-            address: self.number(mask, Word::Address).ok_or("a segment without `address`")?,
-            total: self.number(mask, Word::TotalSize).ok_or("a segment without `total_size`")?,
+            address: self.number(mask, Word::Address).ok_or("a segment without an address in `address`")?,
+            total: self
+                .number(mask, Word::TotalSize)
+                .ok_or("a segment without a number of bytes in `total_size`")?,
             lane: self.lane(mask, Word::SegmentPoolId),
             small: self.field(mask, Word::SegmentType) == Value::Word(Word::Small),
             expandable: self.field(mask, Word::IsExpandable) == Value::Bool(true),

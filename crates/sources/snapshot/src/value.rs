@@ -114,6 +114,8 @@ const FRAME: u32 = 2;
 const STACK: u32 = 3;
 const OTHER: u32 = 4;
 const WIDE: u32 = 5;
+/// The number of an `OTHER` that is a dict without items yet.
+const UNFINISHED: u32 = 0;
 
 /// The memo: four bytes an entry, since a large file has two entries an event and few are ever asked for.
 #[derive(Default)]
@@ -163,6 +165,11 @@ impl Memo {
         }
     }
 
+    /// Whether a slot holds a dict that has not got its items yet: naming it now puts it into itself.
+    pub fn is_unfinished(&self, slot: u32) -> bool {
+        self.packed.get(slot as usize) == Some(&(OTHER << NUMBER | UNFINISHED))
+    }
+
     /// The frame in a slot.
     #[inline]
     pub fn frame(&self, slot: u32) -> Option<u32> {
@@ -178,7 +185,7 @@ impl Memo {
             Value::Frame(number) => (FRAME, number),
             Value::Stack { stack, .. } => (STACK, stack),
             // What becomes of a container is told later, through its slot.
-            Value::Dict { .. } => (OTHER, 0),
+            Value::Dict { .. } => (OTHER, UNFINISHED),
             Value::List { .. } => (OTHER, 1),
             // Rows go into one list; nobody names them again.
             Value::Entry(_) | Value::Block(_) | Value::Segment(_) | Value::Annotation | Value::Other => {
