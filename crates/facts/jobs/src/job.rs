@@ -16,6 +16,20 @@ pub struct Job {
     pub versions: Versions,
 }
 
+impl Job {
+    /// The parameters in all, adapters included, and those that are trained; in elements.
+    pub fn parameter_counts(&self) -> (u64, u64) {
+        let base = self.model.parameter_count();
+        match &self.run {
+            Run::Train(Train { lora: Some(lora), .. }) => {
+                let adapters = lora.parameter_count(&self.model);
+                (base.saturating_add(adapters), adapters)
+            }
+            Run::Train(_) | Run::Infer(_) => (base, base),
+        }
+    }
+}
+
 /// What is done with the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Run {

@@ -26,7 +26,12 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision));
+    let builder = Builder::new(device, job.precision, job.lora.as_ref());
+    let model = models::build(config, &builder);
+    let parameters = match &job.lora {
+        Some(lora) => builder.get_peft_model(lora),
+        None => model.parameters(),
+    };
     device.empty_cache();
     let mut steps = Loop {
         device,
@@ -38,9 +43,9 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             checkpointing: job.checkpointing,
             use_cache: job.use_cache,
         },
-        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, model.parameters())),
+        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
         scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
-        parameters: model.parameters(),
+        parameters,
         model,
         loss: None,
         outputs: None,
