@@ -259,7 +259,7 @@ impl<'a> Follower<'a> {
             Event::Alloc(id) => self.alloc(id),
             Event::FreeRequested(id) => self.free_requested(id),
             Event::FreeCompleted(id) | Event::Free(id) => self.free_completed(id),
-            Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.from_device(id, event),
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.device_gives(id, event),
             Event::SegmentFree(id) => self.segment_free(id),
             Event::SegmentUnmap(id) => self.unmap(id),
             Event::Oom(_) => self.asking = None,
@@ -422,7 +422,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn from_device(&mut self, id: SegmentId, event: Event) {
+    fn device_gives(&mut self, id: SegmentId, event: Event) {
         let row = self.trace.segments.get(id);
         let (address, size) = (row.address, row.bytes.get());
         let rounded = self.next_request();

@@ -94,7 +94,7 @@ impl Undo<'_> {
     fn is_small_page(&self, address: u64, size: u64) -> bool {
         let expandable = self.recording.segments.iter().filter(|segment| segment.expandable);
         let nearest = expandable.min_by_key(|segment| segment.address.abs_diff(address));
-        nearest.map_or(size % self.config.large_segment_size != 0, |segment| segment.small)
+        nearest.map_or(!size.is_multiple_of(self.config.large_segment_size), |segment| segment.small)
     }
 
     /// A free stretch of up to 1 MiB cannot stand alone in the large pool: it is the unsplit end of the

@@ -203,6 +203,9 @@ fn helps(explanation: &Explanation) -> Vec<String> {
 
 fn fidelity(explanation: &Explanation) -> String {
     let followed = &explanation.followed;
+    if followed.checked == 0 {
+        return "  there is nothing to replay".to_owned();
+    }
     if followed.is_faithful() {
         return format!("  replay is faithful: {} placements checked, none differs", followed.checked);
     }
@@ -212,6 +215,10 @@ fn fidelity(explanation: &Explanation) -> String {
 }
 
 fn next(answer: &RecordingAnswer<'_>) -> String {
+    if answer.events == 0 {
+        return "torch.cuda.memory._record_memory_history() at the start of the script, then this again"
+            .to_owned();
+    }
     match fixes(answer.explanation).first().and_then(|fix| fix.apply.strip_prefix("PYTORCH_CUDA_ALLOC_CONF="))
     {
         Some(conf) => format!("brimful replay {} --conf {conf}", answer.input),

@@ -71,7 +71,12 @@ fn change(now: Bytes, before: Bytes) -> String {
 fn next(answer: &ReplayAnswer<'_>) -> String {
     let input = answer.input;
     if answer.timeline.oom.is_some() && !answer.conf.contains("expandable_segments") {
-        return format!("brimful replay {input} --conf expandable_segments:True");
+        let capacity =
+            answer.capacity.map_or(String::new(), |capacity| format!(" --capacity {}", capacity.get()));
+        return format!("brimful replay {input}{capacity} --conf expandable_segments:True");
     }
-    format!("brimful explain {input}")
+    match answer.device {
+        Some(_) => format!("brimful explain {input}"),
+        None => format!("brimful replay {input} --capacity \"24 GiB\""),
+    }
 }

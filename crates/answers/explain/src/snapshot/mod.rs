@@ -171,7 +171,7 @@ fn add(sum: &mut SegmentSum, bytes: Bytes) {
 
 fn notes(trace: &Trace, followed: &Followed) -> Vec<String> {
     let mut notes = Vec::new();
-    if trace.recording.as_ref().is_some_and(|recording| recording.begins_late) {
+    if !trace.is_empty() && trace.recording.as_ref().is_some_and(|recording| recording.begins_late) {
         notes.push(format!(
             "memory was there before the first event ({} requested, {} reserved): the ring wrapped, or the recording \
              began late. What happened before is lost; the true peak may be higher, up to what was reserved",
