@@ -279,7 +279,10 @@ impl<'a> Follower<'a> {
         self.followed.checked += 1;
         match self.asking.take() {
             Some(asking) => self.check_from_device(&asking, address, rounded),
-            None => match self.choice(row.stream, small, rounded) {
+            None => match self
+                .choice(row.stream, small, rounded)
+                .or_else(|| self.grown(row.stream, small, rounded))
+            {
                 Some(expected) if expected != address => self.placed_elsewhere(address, Some(expected)),
                 None if self.late_frees => self.followed.unverified.after_late_frees += 1,
                 None => self.placed_elsewhere(address, None),
@@ -350,6 +353,22 @@ impl<'a> Follower<'a> {
             (best, stretch) = plain.next()?;
         }
         self.config.may_take(stretch.size, rounded).then_some(best)
+    }
+
+    /// `find_expandable_block` where nothing need be mapped: the first free block before unmapped space that
+    /// is large enough. It is taken even where the cache would not give it, since it is oversize.
+    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<u64> {
+        if !self.config.expandable_segments {
+            return None;
+        }
+        let own = |stretch: &Stretch| stretch.expandable && (stretch.lane, stretch.small) == (lane, small);
+        let mut blocks =
+            self.shadow.stretches.iter().filter(|(_, stretch)| own(stretch) && stretch.is_free());
+        let before_space = |(address, stretch): &(&u64, &Stretch)| {
+            let reach = self.shadow.reach(**address, stretch);
+            reach > stretch.size && reach >= rounded
+        };
+        blocks.find(before_space).filter(|(_, stretch)| stretch.size >= rounded).map(|(address, _)| *address)
     }
 
     fn place(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64, small: bool) {
