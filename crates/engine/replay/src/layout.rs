@@ -6,7 +6,7 @@ use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
 use crate::shadow::{Shadow, Stretch};
-use crate::sizes::{SMALL_SEGMENT, SMALL_SIZE};
+use crate::sizes::{MIN_BLOCK, SMALL_SEGMENT, SMALL_SIZE};
 use crate::start::rebuild;
 use crate::timeline::Ledger;
 
@@ -191,6 +191,8 @@ struct Follower<'a> {
     shadow: Shadow,
     followed: Followed,
     asking: Option<Asking>,
+    /// Which blocks were there before the first event.
+    at_start: Vec<bool>,
     late_frees: bool,
     at: usize,
     /// Where the next block or failure is.
@@ -201,12 +203,20 @@ struct Follower<'a> {
 impl<'a> Follower<'a> {
     fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
         let (shadow, sure) = rebuild(trace, config);
+        let mut at_start = Vec::new();
+        if !shadow.stretches.is_empty() {
+            at_start.resize(trace.allocations.len(), false);
+            for id in shadow.stretches.values().filter_map(|stretch| stretch.block) {
+                at_start[id.0 as usize] = true;
+            }
+        }
         let mut follower = Follower {
             trace,
             config,
             shadow,
             followed: Followed::default(),
             asking: None,
+            at_start,
             late_frees: false,
             at: 0,
             request_at: None,
@@ -280,13 +290,12 @@ impl<'a> Follower<'a> {
         match self.asking.take() {
             Some(asking) => self.check_from_device(&asking, address, rounded),
             None => match self
-                .choice(row.stream, small, rounded)
+                .expected(row.stream, small, rounded, Some(address))
                 .or_else(|| self.grown(row.stream, small, rounded))
             {
-                Some(expected) if expected != address => self.placed_elsewhere(address, Some(expected)),
+                Some(expected) if expected == address => {}
                 None if self.late_frees => self.followed.unverified.after_late_frees += 1,
-                None => self.placed_elsewhere(address, None),
-                Some(_) => {}
+                expected => self.mismatch(MismatchKind::Placement, address, expected),
             },
         }
         self.late_frees = false;
@@ -294,33 +303,43 @@ impl<'a> Follower<'a> {
         self.raise();
     }
 
-    /// A placement that the rules do not give, unless a block of the start explains it.
-    fn placed_elsewhere(&mut self, address: u64, expected: Option<u64>) {
-        if self.learn_rounding(address) {
-            self.followed.unverified.rounding_at_start += 1;
-        } else {
-            self.mismatch(MismatchKind::Placement, address, expected);
+    /// What the rules choose for a request; `found` is where the recording has it, `None` for a new segment.
+    ///
+    /// A block of the start may be larger than its request shows: up to 1 MiB is not split off. Where the
+    /// choice differs for that reason alone, the block is as large as it must be.
+    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<u64> {
+        let mut choice = self.choice(lane, small, rounded);
+        let mut learned = 0;
+        while let Some(address) = choice.filter(|address| Some(*address) != found) {
+            let size = self.shadow.stretches.get(&address).map_or(0, |stretch| stretch.size);
+            if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
+                break;
+            }
+            learned += 1;
+            choice = self.choice(lane, small, rounded);
         }
+        if let Some(found) = found.filter(|_| choice.is_none())
+            && let Some((start, _)) = self.shadow.holding(found)
+            && found > start
+            && self.round_up_start(start, found - start)
+        {
+            learned += 1;
+            choice = self.choice(lane, small, rounded);
+        }
+        self.followed.unverified.rounding_at_start += learned;
+        choice
     }
 
-    /// A block at the start was larger than its request shows: what follows it begins later.
-    fn learn_rounding(&mut self, address: u64) -> bool {
-        let Some((start, free)) = self.shadow.holding(address).map(|(start, free)| (start, *free)) else {
-            return false;
-        };
-        let more = address - start;
-        let before = self.shadow.stretches.range(..start).next_back().map(|(at, block)| (*at, *block));
-        let Some((at, block)) = before else { return false };
-        let whole = !free.small && !free.expandable && free.is_free() && block.segment == free.segment;
-        if !whole || more == 0 || more > SMALL_SIZE || block.is_free() || at + block.size != start {
-            return false;
-        }
-        if self.shadow.carve(start, more).is_none() {
-            return false;
-        }
-        self.shadow.remove(at);
-        self.shadow.insert(at, Stretch { size: block.size + more, ..block });
-        true
+    /// Makes the block of the start before a free stretch larger, at the cost of the stretch.
+    fn round_up_start(&mut self, free: u64, more: u64) -> bool {
+        let before = self.shadow.stretches.range(..free).next_back();
+        let Some((at, block)) = before.map(|(at, block)| (*at, *block)) else { return false };
+        let of_the_start =
+            block.block.is_some_and(|id| self.at_start.get(id.0 as usize).copied().unwrap_or(false));
+        let unsplit =
+            block.size + more - self.config.round_size(block.requested).min(block.size) <= SMALL_SIZE;
+        let adjacent = at + block.size == free && !block.small && !block.expandable;
+        of_the_start && unsplit && adjacent && self.shadow.shift(at, free, more)
     }
 
     fn check_from_device(&mut self, asking: &Asking, address: u64, rounded: u64) {
@@ -447,7 +466,7 @@ impl<'a> Follower<'a> {
         let rounded = self.next_request();
         let small = rounded <= SMALL_SIZE;
         if self.asking.is_none()
-            && let Some(expected) = self.choice(row.stream, small, rounded)
+            && let Some(expected) = self.expected(row.stream, small, rounded, None)
         {
             if self.late_frees {
                 self.followed.unverified.after_late_frees += 1;

@@ -179,6 +179,22 @@ impl Shadow {
         Some(Stretch { size, ..around })
     }
 
+    /// Moves the end of a block into the free stretch behind it; false where that is not free, or too small.
+    pub fn shift(&mut self, block: u64, free: u64, more: u64) -> bool {
+        let same =
+            |a: &Stretch, b: &Stretch| a.segment == b.segment && !a.is_free() && b.is_free() && b.size > more;
+        let (Some(first), Some(second)) = (self.stretches.get(&block), self.stretches.get(&free)) else {
+            return false;
+        };
+        if more == 0 || !same(first, second) || self.carve(free, more).is_none() {
+            return false;
+        }
+        if let Some(stretch) = self.remove(block) {
+            self.insert(block, Stretch { size: stretch.size + more, ..stretch });
+        }
+        true
+    }
+
     /// Makes an allocated block wait for another stream, or the reverse.
     pub fn set_pending(&mut self, address: u64, pending: bool) {
         let Some(stretch) = self.stretches.get_mut(&address).filter(|stretch| !stretch.is_free()) else {
