@@ -388,8 +388,12 @@ impl Allocator {
             whole.retain(|id| self.blocks.is_whole_segment(*id) && !self.blocks.get(*id).expandable);
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
-            let Some(average) = total.checked_div(whole.len() as u64) else { return };
-            let old: Vec<BlockId> = whole.iter().copied().filter(|id| age(id) >= average).collect();
+            let count = whole.len() as u64;
+            // At least the average age, which is a fraction.
+            let old: Vec<BlockId> = whole.iter().copied().filter(|id| age(id) * count >= total).collect();
+            if old.is_empty() {
+                return;
+            }
             for id in old {
                 reclaimed += self.blocks.get(id).size;
                 self.release_segment(id);

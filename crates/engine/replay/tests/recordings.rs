@@ -55,9 +55,9 @@ fn peaks_are_those_of_pytorchs_own_statistics() {
         let late = trace.recording.as_ref().unwrap().begins_late;
         assert_eq!(late, name.contains("ring"), "{name}");
         if late {
-            // The peak was before the window; the window's own is no lie, and what was there counts.
+            // The peaks were before the window: what was there counts, and nothing is made up.
             assert!(found[0] < told[0] && found[0] > followed.start.requested, "{name}: {found:?}");
-            assert_eq!(found[2], told[2], "{name}");
+            assert!(found[2] <= told[2] && found[2] >= followed.start.reserved, "{name}: {found:?}");
         } else {
             assert_eq!(found, told, "{name}");
             assert_eq!(followed.peak_active, bytes(&row, "active_peak"), "{name}");
@@ -97,12 +97,12 @@ fn replayed(trace: &Trace, row: &Value) -> Timeline {
     replay(trace, &config, &Capacity { total: Some(bytes(row, "total")), taken: Bytes::ZERO })
 }
 
-/// All 61 runs, to the byte: peaks by ledger, retries, calls to the device, fits or not, and what the error says.
+/// All 91 runs, to the byte: peaks by ledger, retries, calls to the device, fits or not, and what the error says.
 #[test]
 fn other_settings_and_devices_do_what_pytorch_did() {
     let mut traces: BTreeMap<String, Trace> = BTreeMap::new();
     let rows = rows("truth.jsonl");
-    assert_eq!(rows.len(), 61);
+    assert_eq!(rows.len(), 91);
     for row in rows {
         let workload = row["workload"].as_str().unwrap().to_owned();
         let trace = traces.entry(workload.clone()).or_insert_with(|| trace(&format!("{workload}.pickle")));
