@@ -405,38 +405,17 @@ impl<'a> Machine<'a> {
     /// Gives a finished row to the list below, where it would go anyway when the list ends.
     fn hand_over(&mut self, at: usize) -> Step<()> {
         let row = self.stack[at];
-        let in_list = self.marks.last() == Some(&at) && at > 0;
-        let handed = matches!(
-            row,
-            Value::Entry(_) | Value::Block(_) | Value::Segment(_) | Value::Annotation | Value::History(_)
-        );
-        let list = matches!(
-            at.checked_sub(1).map(|at| self.stack[at]),
-            Some(
-                Value::List { .. }
-                    | Value::Device { .. }
-                    | Value::Blocks { .. }
-                    | Value::Segments { .. }
-                    | Value::Annotations
-                    | Value::History(_)
-            )
-        );
-        if !(in_list && handed && list) {
+        if self.marks.last() != Some(&at) || at == 0 || !row.is_row() || !self.stack[at - 1].takes_rows() {
             return Ok(());
         }
         // The C++ pickler remembers a dict only after its items.
-        match self.data.get(self.at) {
-            Some(b'q') => {
-                self.at += 1;
-                let slot = self.byte()?.into();
-                self.memo.put(slot, Value::Other);
-            }
-            Some(b'r') => {
-                self.at += 1;
-                let slot = self.u32()?;
-                self.memo.put(slot, Value::Other);
-            }
-            _ => {}
+        let slot = match self.data.get(self.at) {
+            Some(b'q') => self.array::<2>().map(|bytes| Some(bytes[1].into()))?,
+            Some(b'r') => self.array::<5>().map(|[_, slot @ ..]| Some(u32::from_le_bytes(slot)))?,
+            _ => None,
+        };
+        if let Some(slot) = slot {
+            self.memo.put(slot, Value::Other);
         }
         match self.tables.extend(self.stack[at - 1], &[row]) {
             Ok(list) => self.stack[at - 1] = list,

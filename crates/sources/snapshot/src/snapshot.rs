@@ -97,82 +97,85 @@ impl Snapshot {
     }
 
     pub(crate) fn new(
-        tables: Tables<'_>,
+        mut tables: Tables<'_>,
         root: Value,
         end: End,
         container: Container,
     ) -> Result<Snapshot, SnapshotError> {
-        let cut = match end {
+        let cut_off_at = match end {
             End::Whole => None,
             End::Cut(at) => Some(at),
         };
+        check_content(&tables, root, cut_off_at)?;
         let written_by = crate::version::written_by(&tables);
-        let nothing = tables.segments.is_empty() && tables.devices.is_empty();
-        match (&tables.top, root, cut) {
-            (_, _, Some(at)) if nothing => return Err(SnapshotError::CutOff { at }),
-            // A list of segments alone is `torch.cuda.memory_snapshot()`; an empty one is an unused device.
-            (Some(_), ..) | (_, Value::Segments { .. } | Value::List { .. }, _) | (_, _, Some(_)) => {}
-            _ => {
-                return Err(SnapshotError::OtherContent {
-                    keys: tables.unknown_keys.into_keys().take(8).collect(),
-                });
-            }
-        }
-        let mut unread = Unread {
-            cut_off_at: cut,
-            unknown_keys: tables.unknown_keys,
-            unknown_values: tables.unknown_values,
-            implied_frees: 0,
-        };
-        let order = order_of_devices(
-            tables.top.as_ref().and_then(|top| top.traces),
-            tables.top.as_ref().and_then(|top| top.host_traces),
-            &tables.device_lists,
-            tables.devices.len(),
-        );
-        let mut columns: Vec<Columns> = order.iter().map(|_| Columns::default()).collect();
-        let mut all: Vec<Option<Columns>> = tables.devices.into_iter().map(Some).collect();
-        for (device, number) in order.iter().enumerate() {
-            if let Some(taken) = number.and_then(|number| all.get_mut(number as usize)?.take()) {
-                columns[device] = taken;
-            }
-        }
-        let mut segments: Vec<Vec<SegmentRow>> = Vec::new();
-        for row in tables.segments {
-            let device = usize::try_from(row.device).ok().filter(|device| *device < MOST_DEVICES);
-            let device = device.ok_or_else(|| SnapshotError::Impossible {
-                what: format!("a segment of device {}", row.device),
-            })?;
-            segments.resize_with(segments.len().max(device + 1), Vec::new);
-            segments[device].push(row);
-        }
+        let mut columns = columns_by_device(&mut tables);
+        let segments = segments_by_device(&mut tables)?;
         columns.resize_with(columns.len().max(segments.len()), Columns::default);
-        segments.resize_with(columns.len(), Vec::new);
-        let mut devices = Vec::new();
-        for (index, (mut columns, rows)) in columns.into_iter().zip(segments).enumerate() {
-            unread.implied_frees += columns.implied_frees;
-            let mut recording = layout(&mut columns, rows, &tables.blocks)
-                .map_err(|what| SnapshotError::Impossible { what })?;
-            let own = tables.annotations.iter().filter(|row| row.device == index as u64);
-            let events = recording.events_at(own.clone().map(|row| row.time));
-            recording.annotations = own
-                .zip(events)
-                .map(|(row, event)| Annotation { name: row.name.clone(), begins: row.begins, event })
-                .collect();
-            recording.conf =
-                tables.settings.as_ref().map(|settings| settings.conf.clone()).unwrap_or_default();
-            columns.trace.recording = Some(recording);
-            devices.push(Device { index, trace: columns.trace });
-        }
-        Ok(Snapshot {
-            devices,
-            settings: tables.settings,
-            container,
-            written_by,
-            unread,
-            contexts: tables.contexts,
-        })
+        let unread = Unread {
+            cut_off_at,
+            unknown_keys: std::mem::take(&mut tables.unknown_keys),
+            unknown_values: tables.unknown_values,
+            implied_frees: columns.iter().map(|columns| columns.implied_frees).sum(),
+        };
+        let mut segments = segments.into_iter();
+        let devices = columns.into_iter().enumerate().map(|(index, columns)| {
+            device(index, columns, segments.next().unwrap_or_default(), &tables)
+                .map_err(|what| SnapshotError::Impossible { what })
+        });
+        let devices = devices.collect::<Result<_, _>>()?;
+        let Tables { settings, contexts, .. } = tables;
+        Ok(Snapshot { devices, settings, container, written_by, unread, contexts })
     }
+}
+
+/// Whether this is a snapshot at all, and something of it was read.
+fn check_content(tables: &Tables<'_>, root: Value, cut: Option<u64>) -> Result<(), SnapshotError> {
+    let nothing = tables.segments.is_empty() && tables.devices.is_empty();
+    match (&tables.top, root, cut) {
+        (_, _, Some(at)) if nothing => Err(SnapshotError::CutOff { at }),
+        // A list of segments alone is `torch.cuda.memory_snapshot()`; an empty one is an unused device.
+        (Some(_), ..) | (_, Value::Segments { .. } | Value::List { .. }, _) | (_, _, Some(_)) => Ok(()),
+        _ => Err(SnapshotError::OtherContent { keys: tables.unknown_keys.keys().take(8).cloned().collect() }),
+    }
+}
+
+fn columns_by_device(tables: &mut Tables<'_>) -> Vec<Columns> {
+    let mut all: Vec<Option<Columns>> = std::mem::take(&mut tables.devices).into_iter().map(Some).collect();
+    let top = tables.top.as_ref();
+    let (traces, host) = (top.and_then(|top| top.traces), top.and_then(|top| top.host_traces));
+    let order = order_of_devices(traces, host, &tables.device_lists, all.len());
+    let mut take = |number: u32| all.get_mut(number as usize)?.take();
+    order.into_iter().map(|number| number.and_then(&mut take).unwrap_or_default()).collect()
+}
+
+fn segments_by_device(tables: &mut Tables<'_>) -> Result<Vec<Vec<SegmentRow>>, SnapshotError> {
+    let mut segments: Vec<Vec<SegmentRow>> = Vec::new();
+    for row in std::mem::take(&mut tables.segments) {
+        let device = usize::try_from(row.device).ok().filter(|device| *device < MOST_DEVICES);
+        let what = || format!("a segment of device {}", row.device);
+        let device = device.ok_or_else(|| SnapshotError::Impossible { what: what() })?;
+        segments.resize_with(segments.len().max(device + 1), Vec::new);
+        segments[device].push(row);
+    }
+    Ok(segments)
+}
+
+fn device(
+    index: usize,
+    mut columns: Columns,
+    rows: Vec<SegmentRow>,
+    tables: &Tables<'_>,
+) -> Result<Device, String> {
+    let mut recording = layout(&mut columns, rows, &tables.blocks)?;
+    let own = tables.annotations.iter().filter(|row| row.device == index as u64);
+    let events = recording.events_at(own.clone().map(|row| row.time));
+    recording.annotations = own
+        .zip(events)
+        .map(|(row, event)| Annotation { name: row.name.clone(), begins: row.begins, event })
+        .collect();
+    recording.conf = tables.settings.as_ref().map(|settings| settings.conf.clone()).unwrap_or_default();
+    columns.trace.recording = Some(recording);
+    Ok(Device { index, trace: columns.trace })
 }
 
 /// Which list of entries belongs to which device. In a file that is cut off nothing says so: the

@@ -88,6 +88,21 @@ impl Value {
         }
     }
 
+    /// Whether it is a row of a table, which only a list wants.
+    pub fn is_row(self) -> bool {
+        use Value::{Annotation, Block, Entry, History, Segment};
+        matches!(self, Entry(_) | Block(_) | Segment(_) | Annotation | History(_))
+    }
+
+    /// Whether it is a list that rows go into.
+    pub fn takes_rows(self) -> bool {
+        use Value::{Annotations, Blocks, Device, History, List, Segments};
+        matches!(
+            self,
+            List { .. } | Device { .. } | Blocks { .. } | Segments { .. } | Annotations | History(_)
+        )
+    }
+
     /// Where the memo hears what became of the container.
     pub fn slot(self) -> u32 {
         match self {
