@@ -2,7 +2,10 @@
 
 use anyhow::{Result, bail};
 use brimful_explain::snapshot::explain_recording;
-use brimful_report::{RecordingAnswer, recording_json, recording_text};
+use brimful_report::{
+    RecordingAnswer, StatisticsAnswer, recording_json, recording_text, statistics_json, statistics_text,
+};
+use brimful_snapshot::Statistics;
 use brimful_trace::Origin;
 
 use crate::args::ExplainArguments;
@@ -36,7 +39,23 @@ pub fn run(arguments: &ExplainArguments) -> Result<Outcome> {
 
 fn answer(input: &str, arguments: &ExplainArguments) -> Result<(String, Outcome)> {
     let content = content(input)?;
+    if !brimful_snapshot::looks_like_one(&content)
+        && let Some(statistics) = brimful_snapshot::read_statistics(&content)
+    {
+        return Ok(explain_statistics(input, &statistics, arguments));
+    }
     recording(input, &content, arguments)
+}
+
+/// PyTorch's statistics. It is a finding where a request failed.
+fn explain_statistics(
+    input: &str,
+    statistics: &Statistics,
+    arguments: &ExplainArguments,
+) -> (String, Outcome) {
+    let answer = StatisticsAnswer { input, statistics };
+    let text = if arguments.json { statistics_json(&answer) + "\n" } else { statistics_text(&answer) };
+    (text, if statistics.ooms.unwrap_or(0) > 0 { Outcome::Found } else { Outcome::Well })
 }
 
 /// A snapshot's explanation. It is a finding where a request failed, or where memory leaks.

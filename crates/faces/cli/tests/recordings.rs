@@ -48,6 +48,15 @@ fn the_explanation_as_json() {
 }
 
 #[test]
+fn statistics_are_a_lesser_source() {
+    let calls: [&[&str]; 2] = [
+        &["explain", "fixtures/snapshots/statistics/memory_summary.txt"],
+        &["explain", "fixtures/snapshots/statistics/memory_stats.json", "--json"],
+    ];
+    insta::assert_snapshot!(calls.map(seen).join("\n"));
+}
+
+#[test]
 fn other_settings_and_other_gpus() {
     let calls: [&[&str]; 6] = [
         &["replay", OOM],

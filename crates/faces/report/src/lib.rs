@@ -7,6 +7,7 @@ mod fit_text;
 mod recipe;
 mod replay_json;
 mod replay_text;
+mod statistics;
 mod style;
 mod table;
 
@@ -16,4 +17,5 @@ pub use fit_json::fit_json;
 pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text};
 pub use replay_json::{ReplayAnswer, replay_json};
 pub use replay_text::replay_text;
+pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};
 pub use style::Style;

@@ -23,6 +23,7 @@ mod machine;
 mod refused;
 mod settings;
 mod snapshot;
+mod statistics;
 mod tables;
 mod value;
 mod version;
@@ -31,6 +32,7 @@ mod words;
 pub use error::SnapshotError;
 pub use settings::Settings;
 pub use snapshot::{Container, Device, Snapshot, Unread};
+pub use statistics::{Amount, Statistics, StatisticsForm, read_statistics};
 
 /// Reads a snapshot from the bytes of its file. Sizes are bytes.
 ///
