@@ -2,9 +2,12 @@
 
 mod args;
 mod disk;
+mod explain;
 mod fit;
 mod job_flags;
 mod out;
+mod recordings;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -15,6 +18,8 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fit(arguments) => fit::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     out::exit_code(outcome)
 }
