@@ -99,7 +99,11 @@ pub fn at_event(trace: &Trace, event: usize, top: usize) -> Peak {
             node: String::new(),
         },
     };
-    Peak { place: here, composition: Composition(by_category), top: largest.iter().take(top).map(block).collect() }
+    Peak {
+        place: here,
+        composition: Composition(by_category),
+        top: largest.iter().take(top).map(block).collect(),
+    }
 }
 
 /// The blocks alive after an event, and by block the number of phases begun at its birth.
@@ -143,11 +147,8 @@ mod tests {
     #[test]
     fn the_peak_names_what_is_alive() {
         let mut trace = Trace::new(Origin::Predicted);
-        let weight = Allocation {
-            bytes: Bytes::mib(8),
-            category: Category::Parameter,
-            ..Allocation::default()
-        };
+        let weight =
+            Allocation { bytes: Bytes::mib(8), category: Category::Parameter, ..Allocation::default() };
         trace.alloc(weight);
         let gone = trace.alloc(Allocation { bytes: Bytes::mib(4), ..Allocation::default() });
         trace.free(gone);

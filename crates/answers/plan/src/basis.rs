@@ -35,7 +35,8 @@ pub fn grounds(job: &Job) -> Vec<Grounds> {
             what: "scan and sort buffers".to_owned(),
             basis: Basis {
                 kind: BasisKind::Calibrated,
-                source: "tile sizes read off torch 2.15.0 (CUDA 13.2) on compute capabilities 8.0 and 9.0".to_owned(),
+                source: "tile sizes read off torch 2.15.0 (CUDA 13.2) on compute capabilities 8.0 and 9.0"
+                    .to_owned(),
                 margin: None,
             },
         },

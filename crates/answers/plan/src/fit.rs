@@ -1,8 +1,10 @@
 use brimful_explain::{Peak, Place, at_event, peak};
 use brimful_jobs::Job;
-use brimful_replay::{AllocatorConfig, Capacity, ConfigError, Ledger, Oom, Timeline, out_of_memory_text, replay};
+use brimful_replay::{
+    AllocatorConfig, Capacity, ConfigError, Ledger, Oom, Timeline, out_of_memory_text, replay,
+};
 use brimful_step::{StepError, simulate};
-use brimful_trace::{Category, PhaseKind, Trace};
+use brimful_trace::{PhaseKind, Trace};
 use brimful_units::Bytes;
 
 use crate::basis::{Grounds, grounds};
@@ -97,11 +99,12 @@ const TOP: usize = 10;
 pub fn fit(job: &Job) -> Result<Fit, FitError> {
     let (trace, timeline) = simulate_and_replay(job)?;
     let config: AllocatorConfig = job.allocator_conf.parse()?;
+    let parameters = job.model.parameter_count();
     let overhead = job.gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
     let device_peak = timeline.peak.reserved.checked_add(overhead).unwrap_or(timeline.peak.reserved);
     let mut fit = Fit {
         verdict: Verdict::NoDevice,
-        params: params(&trace),
+        params: Params { total: parameters, trainable: parameters },
         ledger: timeline.peak,
         device_peak,
         peak: peak(&trace, &timeline, TOP),
@@ -138,7 +141,9 @@ pub fn simulate_and_replay(job: &Job) -> Result<(Trace, Timeline), FitError> {
 /// Replays within the GPU's capacity; where the unlimited peak is below it nothing can fail.
 fn judge(fit: &mut Fit, trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) {
     fit.verdict = Verdict::Fits;
-    if capacity.total.is_some_and(|total| fit.device_peak <= total) && config.per_process_memory_fraction.is_none() {
+    if capacity.total.is_some_and(|total| fit.device_peak <= total)
+        && config.per_process_memory_fraction.is_none()
+    {
         return;
     }
     let timeline = replay(trace, config, capacity);
@@ -156,19 +161,6 @@ fn judge(fit: &mut Fit, trace: &Trace, config: &AllocatorConfig, capacity: &Capa
 fn signed_difference(a: Bytes, b: Bytes) -> i64 {
     let difference = i128::from(a.get()) - i128::from(b.get());
     difference.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
-}
-
-/// Counts the parameters that the load made; each was a tensor of its own.
-fn params(trace: &Trace) -> Params {
-    let mut total = 0u64;
-    for id in trace.allocations.ids() {
-        if trace.allocations.category(id) == Category::Parameter
-            && let Some(Ok(elements)) = trace.tensor(id).map(|tensor| tensor.shape.numel())
-        {
-            total = total.saturating_add(elements);
-        }
-    }
-    Params { total, trainable: total }
 }
 
 /// Peaks of each part of the run over all its repetitions.

@@ -55,7 +55,8 @@ struct Technique {
     apply: fn(&mut Job) -> Vec<(&'static str, String, String)>,
 }
 
-const CHECKPOINTING_COST: &str = "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198";
+const CHECKPOINTING_COST: &str =
+    "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198";
 
 const TECHNIQUES: [Technique; 9] = [
     Technique {
@@ -123,7 +124,8 @@ const TECHNIQUES: [Technique; 9] = [
 
 /// Every technique that applies to the job, with the peak it would give; most saved first.
 pub fn techniques(job: &Job, today: &Fit) -> Vec<Row> {
-    let mut rows: Vec<Row> = TECHNIQUES.par_iter().filter_map(|technique| row(technique, job, today)).collect();
+    let mut rows: Vec<Row> =
+        TECHNIQUES.par_iter().filter_map(|technique| row(technique, job, today)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.saved));
     rows
 }

@@ -68,7 +68,9 @@ impl Trace {
     pub fn write_brim(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        for block in [self.strings(), self.owners(), self.phase_block(), self.rows(), self.shapes(), self.stream()] {
+        for block in
+            [self.strings(), self.owners(), self.phase_block(), self.rows(), self.shapes(), self.stream()]
+        {
             out.write_all(&(block.len() as u64).to_le_bytes())?;
             out.write_all(&block)?;
         }
@@ -294,7 +296,11 @@ impl<'a> Reader<'a> {
 
     fn one_of<T: Copy>(&mut self, what: &'static str, table: &[T]) -> Result<T, BrimError> {
         let (at, value) = (self.at, self.u8()?);
-        table.get(usize::from(value)).copied().ok_or(BrimError::Reference { at, what, value: u64::from(value) })
+        table.get(usize::from(value)).copied().ok_or(BrimError::Reference {
+            at,
+            what,
+            value: u64::from(value),
+        })
     }
 }
 

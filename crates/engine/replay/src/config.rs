@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn settings_are_read_as_pytorch_reads_them() {
-        let config: AllocatorConfig = "max_split_size_mb:64, garbage_collection_threshold:0.8".parse().unwrap();
+        let config: AllocatorConfig =
+            "max_split_size_mb:64, garbage_collection_threshold:0.8".parse().unwrap();
         assert_eq!(config.max_split_size, 64 << 20);
         assert_eq!(config.garbage_collection_threshold, 0.8);
         let config: AllocatorConfig = "roundup_power2_divisions:[256:1,512:2,1024:4,>:8]".parse().unwrap();

@@ -154,8 +154,7 @@ impl Allocator {
         }
         let block_end = block.address + block.size;
         if end < block_end {
-            let sliver =
-                Block { address: end, size: block_end - end, previous: NONE, next: NONE, ..block };
+            let sliver = Block { address: end, size: block_end - end, previous: NONE, next: NONE, ..block };
             let sliver = self.blocks.insert(sliver);
             self.blocks.link_after(sliver, id);
             let key = self.blocks.key(sliver);

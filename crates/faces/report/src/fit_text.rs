@@ -48,7 +48,10 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     lines.extend(answer.fit.peak.as_ref().map(peak_line));
     lines.extend(shortage(answer.fit));
     if answer.fit.retries > 0 && answer.fit.verdict == Verdict::Fits {
-        lines.push(format!("  it fits only by returning cached memory {} times: slower steps", answer.fit.retries));
+        lines.push(format!(
+            "  it fits only by returning cached memory {} times: slower steps",
+            answer.fit.retries
+        ));
     }
     lines.push(String::new());
     lines.push(format!("  assumed: {}", answer.recipe.join(" · ")));
@@ -103,13 +106,18 @@ fn parts(fit: &Fit) -> Vec<(&'static str, char, Bytes)> {
 fn bar(fit: &Fit) -> Vec<String> {
     let full = fit.device.as_ref().map_or(fit.device_peak, |device| device.usable.max(fit.device_peak));
     let cells = |bytes: Bytes| (bytes.get() as f64 / full.get().max(1) as f64 * BAR as f64).round() as usize;
-    let mut bar: String = parts(fit).iter().map(|(_, sign, bytes)| sign.to_string().repeat(cells(*bytes))).collect();
+    let mut bar: String =
+        parts(fit).iter().map(|(_, sign, bytes)| sign.to_string().repeat(cells(*bytes))).collect();
     let used = bar.chars().count();
     let end = fit.device.as_ref().map_or(BAR, |device| cells(device.usable));
     bar.push_str(&" ".repeat(BAR.saturating_sub(used)));
     let mut cut: String = bar.chars().take(BAR.max(used)).collect();
     if end < cut.chars().count() {
-        cut = cut.chars().enumerate().flat_map(|(at, c)| if at == end { vec!['┃', c] } else { vec![c] }).collect();
+        cut = cut
+            .chars()
+            .enumerate()
+            .flat_map(|(at, c)| if at == end { vec!['┃', c] } else { vec![c] })
+            .collect();
     }
     let legend = if end < BAR.max(used) { "  ┃ is the end of the GPU" } else { "" };
     vec![format!("  [{cut}]{legend}")]
@@ -117,9 +125,8 @@ fn bar(fit: &Fit) -> Vec<String> {
 
 fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
     let fit = answer.fit;
-    let share = |bytes: Bytes| {
-        format!("{:.0} %", bytes.get() as f64 / fit.device_peak.get().max(1) as f64 * 100.0)
-    };
+    let share =
+        |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / fit.device_peak.get().max(1) as f64 * 100.0);
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (name, sign, bytes) in parts(fit) {
         if bytes > Bytes::ZERO {
@@ -180,9 +187,8 @@ pub fn techniques_text(rows: &[Row]) -> String {
 }
 
 fn technique_lines<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
-    let mut cells = vec![
-        ["  technique", "peak", "saved", "fits", "results", "cost"].map(str::to_owned).to_vec(),
-    ];
+    let mut cells =
+        vec![["  technique", "peak", "saved", "fits", "results", "cost"].map(str::to_owned).to_vec()];
     for row in rows {
         let fits = match row.verdict {
             Verdict::Fits => "yes",
@@ -212,7 +218,9 @@ pub fn largest_text(job: &str, largest: &Largest) -> String {
     match (largest.value, largest.bounded) {
         (None, _) => format!("{job}: not even {key} = 1 fits\n"),
         (Some(value), false) => format!("{job}: the largest {key} that fits is {value}\n"),
-        (Some(value), true) => format!("{job}: {key} = {value} fits, and perhaps more: the search ends there\n"),
+        (Some(value), true) => {
+            format!("{job}: {key} = {value} fits, and perhaps more: the search ends there\n")
+        }
     }
 }
 

@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".into(), "1".into(), "x".into()], vec!["long".into(), "100".into(), "y z".into()]];
+        let rows =
+            [vec!["a".into(), "1".into(), "x".into()], vec!["long".into(), "100".into(), "y z".into()]];
         assert_eq!(table(&rows), ["a       1  x", "long  100  y z"]);
     }
 }

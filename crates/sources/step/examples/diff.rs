@@ -161,7 +161,20 @@ pub fn job(c: &Value) -> Job {
     };
     Job {
         model,
-        gpu: if std::env::var("SM90").is_ok() { Some(brimful_devices::Gpu { id: "x".into(), name: "x".into(), total: brimful_units::Bytes::gib(80), compute_capability: (9, 0), multiprocessors: 132, context: brimful_units::Bytes::ZERO, total_source: String::new(), context_source: String::new() }) } else { None },
+        gpu: if std::env::var("SM90").is_ok() {
+            Some(brimful_devices::Gpu {
+                id: "x".into(),
+                name: "x".into(),
+                total: brimful_units::Bytes::gib(80),
+                compute_capability: (9, 0),
+                multiprocessors: 132,
+                context: brimful_units::Bytes::ZERO,
+                total_source: String::new(),
+                context_source: String::new(),
+            })
+        } else {
+            None
+        },
         run,
         allocator_conf: String::new(),
         versions: Versions { torch: String::new(), transformers: String::new(), cudnn: String::new() },

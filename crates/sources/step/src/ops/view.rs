@@ -269,9 +269,13 @@ pub(crate) fn pad_last_by_one(x: &Tensor) -> Tensor {
 pub(crate) fn pad_last(x: &Tensor, width: u64) -> Tensor {
     let out = with_last(x, width);
     let before = x.last(0);
-    record(&out, "ConstantPadNdBackward0", &[x], || saved![], move |call| {
-        grads![Some(with_last(call.grad(), before))]
-    });
+    record(
+        &out,
+        "ConstantPadNdBackward0",
+        &[x],
+        || saved![],
+        move |call| grads![Some(with_last(call.grad(), before))],
+    );
     out
 }
 
