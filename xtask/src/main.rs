@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod tidy;
+mod truth;
 
 use std::path::{Path, PathBuf};
 

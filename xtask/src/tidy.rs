@@ -93,7 +93,8 @@ fn check_dependencies(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
             breaches.push(format!("{}: not in the table of crates in xtask/src/tidy.rs", package.name));
             continue;
         };
-        let ours = package.dependencies.iter().filter(|d| d.path.is_some() && d.kind.as_deref() != Some("dev"));
+        let ours =
+            package.dependencies.iter().filter(|d| d.path.is_some() && d.kind.as_deref() != Some("dev"));
         for dependency in ours {
             let short = dependency.name.trim_start_matches("brimful-");
             if !allowed.contains(&short) {

@@ -49,7 +49,7 @@ pub struct DeviceUse {
     pub usable: Bytes,
     /// CUDA context and loaded kernels, in bytes.
     pub overhead: Bytes,
-    /// `usable` less the peak on the device; negative where it does not fit.
+    /// `usable` less the peak on this GPU; negative where it does not fit.
     pub headroom: i64,
 }
 
@@ -81,7 +81,9 @@ pub struct Fit {
     pub phases: Vec<(PhaseKind, Ledger)>,
     /// The GPU; `None` where the job names none.
     pub device: Option<DeviceUse>,
-    /// How often cached memory had to be returned to fit.
+    /// Peaks on this GPU, where the job fits only because the allocator returns cached memory there.
+    pub squeezed: Option<Ledger>,
+    /// How often a failed request made the allocator return all its cached memory.
     pub retries: u64,
     /// The failure, where it does not fit.
     pub shortage: Option<Shortage>,
@@ -110,6 +112,7 @@ pub fn fit(job: &Job) -> Result<Fit, FitError> {
         peak: peak(&trace, &timeline, TOP),
         phases: phases(&trace, &timeline),
         device: None,
+        squeezed: None,
         retries: 0,
         shortage: None,
         grounds: grounds(job),
@@ -155,6 +158,12 @@ fn judge(fit: &mut Fit, trace: &Trace, config: &AllocatorConfig, capacity: &Capa
             message: out_of_memory_text(&oom, config.expandable_segments),
             oom,
         });
+    } else if timeline.peak.reserved < fit.ledger.reserved {
+        fit.squeezed = Some(timeline.peak);
+        if let Some(device) = &mut fit.device {
+            let taken = timeline.peak.reserved.checked_add(device.overhead).unwrap_or(device.usable);
+            device.headroom = signed_difference(device.usable, taken);
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 mod basis;
 mod fit;
 mod largest;
+mod rule_of_thumb;
 mod techniques;
 
 pub use basis::{Grounds, grounds};
 pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, largest};
+pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use techniques::{Outcome, Row, techniques};

@@ -55,10 +55,7 @@ struct Technique {
     apply: fn(&mut Job) -> Vec<(&'static str, String, String)>,
 }
 
-const CHECKPOINTING_COST: &str =
-    "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198";
-
-const TECHNIQUES: [Technique; 9] = [
+const TECHNIQUES: [Technique; 8] = [
     Technique {
         name: "half the batch, twice the accumulation",
         cost: "more, smaller kernels; no published figure",
@@ -67,19 +64,19 @@ const TECHNIQUES: [Technique; 9] = [
     },
     Technique {
         name: "gradient checkpointing",
-        cost: CHECKPOINTING_COST,
+        cost: "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198",
         outcome: Outcome::Identical,
         apply: checkpoint,
     },
     Technique {
         name: "pure bf16",
-        cost: "faster; weights and states in 2 bytes each",
+        cost: "faster; rounds weights and states to 8 bits of precision",
         outcome: Outcome::Different,
         apply: |job| precision(job, Precision::Bf16),
     },
     Technique {
         name: "autocast to bf16",
-        cost: "faster than fp32; keeps fp32 weights",
+        cost: "faster than fp32, whose weights it keeps; no published figure",
         outcome: Outcome::Close,
         apply: autocast,
     },
@@ -97,7 +94,7 @@ const TECHNIQUES: [Technique; 9] = [
     },
     Technique {
         name: "flash attention instead of eager",
-        cost: "faster",
+        cost: "faster; no published figure",
         outcome: Outcome::Close,
         apply: flash,
     },
@@ -106,19 +103,6 @@ const TECHNIQUES: [Technique; 9] = [
         cost: "about neutral; no controlled benchmark found",
         outcome: Outcome::Identical,
         apply: expandable,
-    },
-    Technique {
-        name: "checkpointing and fused optimizer",
-        cost: CHECKPOINTING_COST,
-        outcome: Outcome::Close,
-        apply: |job| {
-            let (mut first, second) = (checkpoint(job), fused(job));
-            if first.is_empty() || second.is_empty() {
-                return Vec::new();
-            }
-            first.extend(second);
-            first
-        },
     },
 ];
 

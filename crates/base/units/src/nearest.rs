@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+
 /// The candidate that somebody who typed `word` most likely meant; `None` where none is close.
 ///
 /// Close means: few typing errors for the length of the word, upper and lower case and
@@ -14,8 +16,17 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let most = 1 + word.len() / 4;
-    let scored = candidates.into_iter().map(|candidate| (distance(&word, &plain(candidate)), candidate));
-    scored.filter(|(errors, _)| *errors <= most).min_by_key(|(errors, _)| *errors).map(|(_, found)| found)
+    let scored = candidates.into_iter().map(|candidate| (errors(&word, &plain(candidate)), candidate));
+    scored
+        .filter(|((errors, _), _)| *errors <= most)
+        .min_by_key(|(errors, _)| *errors)
+        .map(|(_, found)| found)
+}
+
+/// The distance; of equals the one whose first error comes later is nearer: people mistype ends.
+fn errors(word: &[char], candidate: &[char]) -> (usize, Reverse<usize>) {
+    let same = word.iter().zip(candidate).take_while(|(a, b)| a == b).count();
+    (distance(word, candidate), Reverse(same))
 }
 
 /// Longer words are not names; comparing them would only cost time.

@@ -24,6 +24,8 @@ pub struct Allocator {
     pub(crate) pools: [Pool; 2],
     /// Bytes the device gives this process; `None` for no end.
     pub(crate) capacity: Option<u64>,
+    /// Bytes of the device as a whole; `None` for no end.
+    pub(crate) device_total: Option<u64>,
     /// Bytes the process may reserve (`set_per_process_memory_fraction`).
     pub(crate) limit: Option<u64>,
     next_address: u64,
@@ -48,6 +50,7 @@ impl Allocator {
             blocks: Blocks::default(),
             pools: [Pool::default(), Pool::default()],
             capacity,
+            device_total,
             limit,
             next_address: DEVICE_GRANULARITY,
             reserved: 0,

@@ -1,7 +1,5 @@
 use std::str::FromStr;
 
-use crate::sizes::MIN_BLOCK;
-
 /// The settings of `PYTORCH_CUDA_ALLOC_CONF` that decide where memory goes.
 ///
 /// ```
@@ -173,23 +171,22 @@ fn divisions(value: &str) -> Option<[u64; 16]> {
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|n| *n == 0 || n.is_power_of_two());
     let Some(list) = value.strip_prefix('[') else { return Some([number(value)?; 16]) };
     let mut all = [0; 16];
-    let (mut last_index, mut last_value, mut first) = (0, 0, true);
+    let (mut last_index, mut first) = (0, true);
     for pair in list.strip_suffix(']')?.split(',') {
         let (key, value) = pair.split_once(':')?;
-        last_value = number(value)?;
+        let value = number(value)?;
         if key.trim() == ">" {
-            all[last_index..].fill(last_value);
+            all[last_index..].fill(value);
             return Some(all);
         }
         let size = key.trim().parse::<u64>().ok().filter(|n| n.is_power_of_two())?;
         last_index = (size.ilog2() as usize).min(15);
         if first {
-            all[..last_index].fill(last_value);
+            all[..last_index].fill(value);
         }
-        all[last_index] = last_value;
+        all[last_index] = value;
         first = false;
     }
-    let _ = (last_value, MIN_BLOCK);
     Some(all)
 }
 

@@ -6,7 +6,7 @@ use crate::blocks::{Block, BlockId, NONE};
 use crate::sizes::SMALL_SEGMENT;
 
 /// Address space of a segment on a device without an end.
-const UNLIMITED_SPACE: u64 = 1 << 46;
+const UNLIMITED_SPACE: u64 = 1 << 56;
 
 impl Allocator {
     fn page(&self, small: bool) -> u64 {
@@ -23,6 +23,10 @@ impl Allocator {
         }
         while self.blocks.get(candidate).size < rounded {
             let next = self.blocks.get(candidate).next;
+            // More than the segment's address space, and so more than the device.
+            if next == NONE {
+                return None;
+            }
             let wanted = (rounded - self.blocks.get(candidate).size).min(self.blocks.get(next).size);
             candidate = self.map(next, wanted)?;
         }
@@ -52,7 +56,7 @@ impl Allocator {
 
     fn new_space(&mut self, small: bool, stream: u16) -> BlockId {
         let page = self.page(small);
-        let total = self.capacity.unwrap_or(UNLIMITED_SPACE);
+        let total = self.device_total.unwrap_or(UNLIMITED_SPACE);
         let size = total.saturating_add(total / 8).next_multiple_of(page);
         // Pages are counted from the segment's start: aligning it lets addresses tell them.
         let address = self.reserve_addresses(size, page);

@@ -1,1 +1,20 @@
-fn main() {}
+//! `brimful`: fill the GPU to the brim, never over.
+
+mod args;
+mod disk;
+mod fit;
+mod job_flags;
+mod out;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Fit(arguments) => fit::run(&arguments),
+    };
+    out::exit_code(outcome)
+}

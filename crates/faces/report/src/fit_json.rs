@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::{Block, Peak};
+use brimful_jobs::Assumption;
 use brimful_plan::{DeviceUse, Fit, Grounds, Largest, Row, Shortage, Verdict};
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::recipe::recipe;
 
 /// The schema `brimful.fit/1` (DESIGN.md): one object per job.
 #[derive(Serialize)]
@@ -21,11 +24,14 @@ struct FitJson<'a> {
     top: Vec<BlockJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<DeviceJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    squeezed: Option<LedgerJson>,
     retries: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oom: Option<OomJson<'a>>,
     basis: Vec<BasisJson<'a>>,
-    recipe: &'a [String],
+    recipe: Vec<String>,
+    assumed: Vec<AssumedJson<'a>>,
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     largest: Option<LargestJson>,
@@ -100,6 +106,13 @@ struct BasisJson<'a> {
 }
 
 #[derive(Serialize)]
+struct AssumedJson<'a> {
+    key: &'a str,
+    value: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
 struct LargestJson {
     key: &'static str,
     value: Option<u64>,
@@ -110,7 +123,7 @@ struct LargestJson {
 struct TechniqueJson<'a> {
     technique: &'static str,
     changes: Vec<Value>,
-    peak: PhaselessPeak,
+    peak: LedgerJson,
     saved: i64,
     verdict: &'static str,
     cost: &'static str,
@@ -118,7 +131,7 @@ struct TechniqueJson<'a> {
 }
 
 #[derive(Serialize)]
-struct PhaselessPeak {
+struct LedgerJson {
     requested: u64,
     allocated: u64,
     reserved: u64,
@@ -146,11 +159,13 @@ pub fn fit_json(answer: &crate::FitAnswer<'_>) -> String {
         phases: fit.phases.iter().map(|(kind, ledger)| phase_json(kind.name(), ledger)).collect(),
         top: fit.peak.iter().flat_map(|peak| &peak.top).map(block_json).collect(),
         device: fit.device.as_ref().map(device_json),
+        squeezed: fit.squeezed.as_ref().map(ledger_json),
         retries: fit.retries,
         oom: fit.shortage.as_ref().map(oom_json),
         basis: fit.grounds.iter().map(basis_json).collect(),
-        recipe: answer.recipe,
-        notes: answer.notes,
+        recipe: recipe(&answer.loaded.job),
+        assumed: answer.loaded.recipe.assumed.iter().map(assumed_json).collect(),
+        notes: &answer.loaded.recipe.notes,
         largest: answer.largest.map(largest_json),
         techniques: answer.techniques.iter().map(technique_json).collect(),
     };
@@ -163,6 +178,14 @@ fn peak_json(fit: &Fit) -> PeakJson {
         allocated: fit.ledger.allocated.get(),
         reserved: fit.ledger.reserved.get(),
         device: fit.device_peak.get(),
+    }
+}
+
+fn ledger_json(ledger: &Ledger) -> LedgerJson {
+    LedgerJson {
+        requested: ledger.requested.get(),
+        allocated: ledger.allocated.get(),
+        reserved: ledger.reserved.get(),
     }
 }
 
@@ -230,6 +253,10 @@ fn basis_json(grounds: &Grounds) -> BasisJson<'_> {
     }
 }
 
+fn assumed_json(one: &Assumption) -> AssumedJson<'_> {
+    AssumedJson { key: &one.key, value: &one.value, why: one.why }
+}
+
 fn largest_json(largest: &Largest) -> LargestJson {
     LargestJson { key: largest.dimension.key(), value: largest.value, bounded: largest.bounded }
 }
@@ -240,11 +267,7 @@ fn technique_json(row: &Row) -> TechniqueJson<'_> {
     TechniqueJson {
         technique: row.technique,
         changes: row.changes.iter().map(change).collect(),
-        peak: PhaselessPeak {
-            requested: row.peak.requested.get(),
-            allocated: row.peak.allocated.get(),
-            reserved: row.peak.reserved.get(),
-        },
+        peak: ledger_json(&row.peak),
         saved: row.saved,
         verdict: verdict_word(row.verdict),
         cost: row.cost,

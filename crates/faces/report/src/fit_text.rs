@@ -1,41 +1,46 @@
+use std::borrow::Cow;
+
 use brimful_explain::{Block, Peak, Place};
-use brimful_plan::{Fit, Grounds, Largest, Row, Verdict};
+use brimful_jobs::{Assumption, Job, LoadedJob};
+use brimful_plan::{Fit, Grounds, Largest, Row, Verdict, rule_of_thumb};
+use brimful_replay::Ledger;
 use brimful_units::Bytes;
 
 use crate::Style;
+use crate::recipe::{recipe, title};
 use crate::table::table;
 
 /// An answer about a job with what stands around it.
 pub struct FitAnswer<'a> {
     /// The job as it was named in the call.
     pub job: &'a str,
-    /// What the job does, in a line: model, task, precision.
-    pub title: &'a str,
+    /// The call's arguments that ask for this job again: its name and the keys that flags changed.
+    pub call: &'a str,
+    /// The job, with what was assumed because it did not say.
+    pub loaded: &'a LoadedJob,
     /// The answer.
     pub fit: &'a Fit,
-    /// What was assumed because the job did not say.
-    pub recipe: &'a [String],
-    /// What the user should know about this job's answer.
-    pub notes: &'a [String],
-    /// The popular estimate of the same job, by part, in bytes; empty where there is none.
-    pub rule_of_thumb: &'a [(&'static str, String)],
     /// The largest batch or sequence that fits, where it was asked for.
     pub largest: Option<&'a Largest>,
     /// Techniques, most saved first.
     pub techniques: &'a [Row],
 }
 
+/// Width of lines of prose in characters.
+const WIDTH: usize = 100;
+
 /// Width of the bar in characters.
 const BAR: usize = 60;
 
 /// The parts of the bar: name, sign, and the keys of the composition that it sums.
-const PARTS: [(&str, char, &[&str]); 6] = [
+const PARTS: [(&str, char, &[&str]); 7] = [
     ("parameters and buffers", '█', &["parameter", "buffer"]),
     ("gradients", '▓', &["gradient"]),
     ("optimizer state", '▒', &["optimizer"]),
     ("activations and inputs", '░', &["activation", "input"]),
     ("logits and loss", '=', &["logits"]),
-    ("temporaries and kernels", '-', &["temporary", "kv_cache"]),
+    ("KV cache", '#', &["kv_cache"]),
+    ("temporaries and kernels", '-', &["temporary"]),
 ];
 
 /// The answer for people: verdict first, what fills the GPU, where the peak is, what was assumed,
@@ -47,15 +52,9 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     lines.push(String::new());
     lines.extend(answer.fit.peak.as_ref().map(peak_line));
     lines.extend(shortage(answer.fit));
-    if answer.fit.retries > 0 && answer.fit.verdict == Verdict::Fits {
-        lines.push(format!(
-            "  it fits only by returning cached memory {} times: slower steps",
-            answer.fit.retries
-        ));
-    }
+    lines.extend(answer.fit.squeezed.as_ref().map(|squeezed| squeezed_line(answer.fit, squeezed)));
     lines.push(String::new());
-    lines.push(format!("  assumed: {}", answer.recipe.join(" · ")));
-    lines.extend(answer.notes.iter().map(|note| format!("  note: {note}")));
+    lines.extend(recipe_lines(answer.loaded));
     if answer.fit.verdict == Verdict::DoesNotFit && !answer.techniques.is_empty() {
         lines.push(String::new());
         lines.push(Style::STRONG.paint("  what would help most"));
@@ -73,25 +72,28 @@ fn verdict_line(answer: &FitAnswer<'_>) -> String {
     let needs = fit.device_peak;
     match fit.verdict {
         Verdict::Fits => {
-            let spare = device.map_or(Bytes::ZERO, |device| device.usable.saturating_sub(needs));
+            let spare = Bytes::new(device.map_or(0, |device| device.headroom.max(0).unsigned_abs()));
             let usable = device.map_or(Bytes::ZERO, |device| device.usable);
             format!(
-                "{} {}{on}\n  needs {needs} of {usable}, {spare} to spare",
+                "{}: {}{on}\n  needs {needs} of {usable}, {spare} to spare",
                 Style::GOOD.paint("✓ fits"),
-                answer.title
+                title(answer.loaded)
             )
         }
         Verdict::DoesNotFit => {
             let usable = device.map_or(Bytes::ZERO, |device| device.usable);
             format!(
-                "{} {}{on}\n  needs {needs} of {usable}: {} too much",
+                "{}: {}{on}\n  needs {needs} of {usable}: {} too much",
                 Style::BAD.paint("✗ does not fit"),
-                answer.title,
+                title(answer.loaded),
                 needs.saturating_sub(usable)
             )
         }
         Verdict::NoDevice => {
-            format!("{} {}\n  needs {needs} and the CUDA context", Style::STRONG.paint("?"), answer.title)
+            format!(
+                "{}\n  needs {needs} and the CUDA context; no GPU was named",
+                Style::STRONG.paint(&title(answer.loaded))
+            )
         }
     }
 }
@@ -125,12 +127,15 @@ fn bar(fit: &Fit) -> Vec<String> {
 
 fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
     let fit = answer.fit;
+    let guesses = guesses(&answer.loaded.job);
     let share =
         |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / fit.device_peak.get().max(1) as f64 * 100.0);
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (name, sign, bytes) in parts(fit) {
-        if bytes > Bytes::ZERO {
-            rows.push(vec![format!("  {sign} {name}"), bytes.to_string(), share(bytes), String::new()]);
+        let guess = guesses.iter().find(|guess| guess.0 == name);
+        if bytes > Bytes::ZERO || guess.is_some() {
+            let beside = guess.map(|guess| format!("rule of thumb: {}", guess.1)).unwrap_or_default();
+            rows.push(vec![format!("  {sign} {name}"), bytes.to_string(), share(bytes), beside]);
         }
     }
     let idle = fit.ledger.reserved.saturating_sub(fit.ledger.requested);
@@ -143,15 +148,60 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
             String::new(),
         ]);
     }
-    for row in &mut rows {
-        let thumb = answer.rule_of_thumb.iter().find(|thumb| row[0].contains(thumb.0));
-        row[3] = thumb.map(|thumb| format!("rule of thumb: {}", thumb.1)).unwrap_or_default();
-    }
+    let guess = guesses.iter().find(|guess| guess.0 == TOGETHER);
+    let beside = guess.map(|guess| format!("rule of thumb: {}", guess.1)).unwrap_or_default();
+    rows.push(vec![format!("    {TOGETHER}"), fit.device_peak.to_string(), share(fit.device_peak), beside]);
     table(&rows)
+}
+
+/// The row of the sum.
+const TOGETHER: &str = "together";
+
+/// The popular guess at each part, in GB of 10^9 bytes.
+fn guesses(job: &Job) -> Vec<(&'static str, String)> {
+    let Some(thumb) = rule_of_thumb(job) else { return Vec::new() };
+    let gb = |amount: f64| if amount < 9.95 { format!("{amount:.1}") } else { format!("{amount:.0}") };
+    let known = thumb.weights + thumb.gradients + thumb.optimizer;
+    vec![
+        ("parameters and buffers", format!("{} GB", gb(thumb.weights))),
+        ("gradients", format!("{} GB", gb(thumb.gradients))),
+        ("optimizer state", format!("{} GB", gb(thumb.optimizer))),
+        ("activations and inputs", format!("{}–{} GB", gb(thumb.activations.0), gb(thumb.activations.1))),
+        (TOGETHER, format!("{}–{} GB", gb(known + thumb.activations.0), gb(known + thumb.activations.1))),
+    ]
+}
+
+/// What was simulated, which of it was not said by the job, and what else to know.
+fn recipe_lines(loaded: &LoadedJob) -> Vec<String> {
+    let mut lines = wrapped("  recipe: ", &recipe(&loaded.job).join(" · "));
+    let assumed: Vec<String> = loaded.recipe.assumed.iter().map(assumption).collect();
+    if !assumed.is_empty() {
+        lines.extend(wrapped("  assumed: ", &assumed.join(", ")));
+    }
+    lines.extend(loaded.recipe.notes.iter().flat_map(|note| wrapped("  note: ", note)));
+    lines
+}
+
+fn assumption(one: &Assumption) -> String {
+    let why = if one.why == "the default" { String::new() } else { format!(" ({})", one.why) };
+    format!("{}={}{why}", one.key, one.value)
+}
+
+/// The text after its heading, in lines that a terminal shows whole.
+fn wrapped(heading: &str, text: &str) -> Vec<String> {
+    let options = textwrap::Options::new(WIDTH).initial_indent(heading).subsequent_indent("    ");
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
 
 fn peak_line(peak: &Peak) -> String {
     format!("  the peak is in {}", place_text(&peak.place))
+}
+
+fn squeezed_line(fit: &Fit, squeezed: &Ledger) -> String {
+    format!(
+        "  it fits only because the allocator returns cached memory ({} reserved at most, {} full retries): slower steps",
+        squeezed.reserved, fit.retries
+    )
 }
 
 fn place_text(place: &Place) -> String {
@@ -169,11 +219,11 @@ fn shortage(fit: &Fit) -> Vec<String> {
 }
 
 fn next_command(answer: &FitAnswer<'_>) -> String {
-    let job = answer.job;
+    let call = answer.call;
     let next = match answer.fit.verdict {
-        Verdict::DoesNotFit => format!("brimful fit {job} --techniques"),
-        Verdict::Fits => format!("brimful fit {job} --max batch"),
-        Verdict::NoDevice => format!("brimful fit {job} --gpu h100-sxm-80gb"),
+        Verdict::DoesNotFit => format!("brimful fit {call} --techniques"),
+        Verdict::Fits => format!("brimful fit {call} --max batch"),
+        Verdict::NoDevice => format!("brimful fit {call} --gpu h100-sxm-80gb"),
     };
     format!("  next: {}", Style::STRONG.paint(&next))
 }
@@ -233,7 +283,7 @@ pub fn why_text(fit: &Fit) -> String {
             Some(margin) => format!(" (± {margin})"),
             None => " (margin unknown)".to_owned(),
         };
-        lines.push(format!("  {what} — {}{margin}: {}", basis.kind.name(), basis.source));
+        lines.extend(wrapped("  ", &format!("{what} — {}{margin}: {}", basis.kind.name(), basis.source)));
     }
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  ledgers at the peak"));

@@ -2,6 +2,7 @@
 
 mod fit_json;
 mod fit_text;
+mod recipe;
 mod style;
 mod table;
 

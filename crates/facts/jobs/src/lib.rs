@@ -3,8 +3,6 @@
 //! [`load`] reads a job file (TOML, YAML or JSON) with the changes that flags make to it, looks up the model and the
 //! GPU, checks every key and says what it assumed for the absent ones.
 
-#[cfg(feature = "disk")]
-mod disk;
 mod error;
 mod format;
 mod job;
@@ -18,8 +16,6 @@ mod run;
 mod section;
 mod versions;
 
-#[cfg(feature = "disk")]
-pub use disk::DiskFiles;
 pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{

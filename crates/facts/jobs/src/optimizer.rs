@@ -150,8 +150,10 @@ fn which(table: &Value, train: &Section) -> Result<&'static Known, JobFault> {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(other) => Err(train.wrong_type(&format!("optimizer.{key}"), other, "a text")),
     };
-    let (name, library) = (text("name", "")?, text("library", "")?);
-    if name.is_empty() {
+    let (mut name, library) = (text("name", "")?, text("library", "")?);
+    if name.is_empty() && library.is_empty() {
+        name = train.assume("optimizer.name", "AdamW".to_owned(), "torch.optim.AdamW");
+    } else if name.is_empty() {
         let expected = "write the optimizer's name, such as \"AdamW\"".to_owned();
         return Err(JobFault::Missing { key: format!("{PATH}.name"), expected });
     }

@@ -1,6 +1,7 @@
 //! `torch.autocast`: which ops run in lower precision, and the cache of converted weights
 //! (aten/src/ATen/autocast_mode.cpp).
 
+use brimful_trace::Category;
 use brimful_units::Dtype;
 use rustc_hash::FxHashMap;
 
@@ -65,6 +66,7 @@ fn cached(x: &Tensor, dtype: Dtype, device: &Device) -> Tensor {
     });
     found.unwrap_or_else(|| {
         let converted = ops::to(x, dtype);
+        converted.categorize(Category::WeightCast);
         if let Some(region) = device.autocast().borrow_mut().as_mut() {
             region.cache.insert(x.key(), (x.downgrade(), converted.clone()));
             region.order.push(x.key());

@@ -9,6 +9,7 @@ use brimful_trace::{
 use brimful_units::{Bytes, Dtype, Shape};
 use rustc_hash::FxHashMap;
 
+use crate::StepError;
 use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
 
@@ -19,6 +20,9 @@ pub(crate) struct Properties {
     pub multiprocessors: u64,
 }
 
+/// A run with more allocations would need gigabytes and minutes to simulate.
+const MOST_ALLOCATIONS: usize = 1 << 24;
+
 /// A handle to the imagined GPU and to the state that PyTorch keeps per thread.
 #[derive(Clone)]
 pub(crate) struct Device(Rc<State>);
@@ -26,8 +30,8 @@ pub(crate) struct Device(Rc<State>);
 struct State {
     properties: Properties,
     trace: RefCell<Trace>,
-    /// A size that does not fit 64 bits was asked for; the run's result is void.
-    overflow: Cell<bool>,
+    /// The first thing that makes the run's result void.
+    fault: RefCell<Option<StepError>>,
     scope: Cell<Scope>,
     op_names: RefCell<FxHashMap<*const u8, StrId>>,
     grad_enabled: Cell<bool>,
@@ -80,7 +84,7 @@ impl Device {
         Device(Rc::new(State {
             properties,
             trace: RefCell::new(Trace::new(Origin::Predicted)),
-            overflow: Cell::new(false),
+            fault: RefCell::new(None),
             scope: Cell::new(Scope::default()),
             op_names: RefCell::new(FxHashMap::default()),
             grad_enabled: Cell::new(true),
@@ -96,9 +100,22 @@ impl Device {
         self.0.properties
     }
 
-    /// Takes the trace out; `None` where a size did not fit 64 bits.
-    pub fn finish(&self) -> Option<Trace> {
-        (!self.0.overflow.get()).then(|| self.0.trace.take())
+    /// Takes the trace out, unless the run failed.
+    pub fn finish(&self) -> Result<Trace, StepError> {
+        match self.0.fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(self.0.trace.take()),
+        }
+    }
+
+    /// Voids the run; it goes on without allocating, and loops look at [`Device::failed`].
+    pub fn fail(&self, fault: StepError) {
+        self.0.fault.borrow_mut().get_or_insert(fault);
+        self.0.stopped.set(true);
+    }
+
+    pub fn failed(&self) -> bool {
+        self.0.fault.borrow().is_some()
     }
 
     /// Hands out a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
@@ -124,7 +141,7 @@ impl Device {
 
     fn bytes_of(&self, shape: &Shape, dtype: Dtype) -> Bytes {
         shape.bytes(dtype).unwrap_or_else(|_| {
-            self.0.overflow.set(true);
+            self.fail(StepError::TooLarge);
             Bytes::ZERO
         })
     }
@@ -132,13 +149,17 @@ impl Device {
     /// `a * b`; an overflow voids the run instead of wrapping.
     pub fn mul(&self, a: u64, b: u64) -> u64 {
         a.checked_mul(b).unwrap_or_else(|| {
-            self.0.overflow.set(true);
+            self.fail(StepError::TooLarge);
             0
         })
     }
 
     fn alloc(&self, bytes: Bytes, category: Category) -> Option<AllocationId> {
         if bytes == Bytes::ZERO || self.0.stopped.get() {
+            return None;
+        }
+        if self.0.trace.borrow().allocations.len() >= MOST_ALLOCATIONS {
+            self.fail(StepError::TooLong);
             return None;
         }
         let scope = self.0.scope.get();
@@ -165,6 +186,10 @@ impl Device {
     /// Ends the recording: the model is still alive, as at the end of a script's loop.
     pub fn end(&self) {
         self.0.ended.set(true);
+    }
+
+    pub fn category(&self, id: AllocationId) -> Category {
+        self.0.trace.borrow().allocations.category(id)
     }
 
     pub fn categorize(&self, id: AllocationId, category: Category) {
@@ -241,7 +266,7 @@ impl Device {
     }
 
     pub fn resume(&self) {
-        self.0.stopped.set(false);
+        self.0.stopped.set(self.failed());
     }
 
     pub fn grad_enabled(&self) -> bool {

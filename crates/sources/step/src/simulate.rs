@@ -13,6 +13,12 @@ pub enum StepError {
         "a tensor of this job exceeds 2^64 bytes; lower train.batch, train.sequence or the model's sizes"
     )]
     TooLarge,
+    /// The job would make more allocations than can be held.
+    #[error(
+        "the run makes more than 16 million allocations; lower train.steps, train.accumulation, infer.decode_steps or \
+         the model's layers: two steps show the steady state"
+    )]
+    TooLong,
     /// The job asks for something that the step does not know.
     #[error("{key} = {value} is not simulated; {cure}")]
     Unsupported {
@@ -52,7 +58,7 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         Run::Train(run) => train(&device, &job.model, run),
         Run::Infer(run) => infer(&device, &job.model, run),
     }
-    let mut trace = device.finish().ok_or(StepError::TooLarge)?;
+    let mut trace = device.finish()?;
     categorize(&mut trace, &job.model);
     Ok(trace)
 }

@@ -252,6 +252,11 @@ impl Tensor {
     }
 
     /// Says what the block is for.
+    /// What the tensor's memory is for, as far as it was said.
+    pub fn category(&self) -> Category {
+        self.0.storage.block.map_or(Category::Unknown, |block| self.device().category(block))
+    }
+
     pub fn categorize(&self, category: Category) {
         if let Some(block) = self.0.storage.block {
             self.device().categorize(block, category);

@@ -38,7 +38,10 @@ impl AccumulateGrad {
         let steal = grad.use_count() == 1 && obeys_layout_contract(&grad, &variable);
         let kept = if steal { grad.detach() } else { ops::clone_like(&grad, &variable) };
         drop(grad);
-        kept.categorize(Category::Gradient);
+        // A checkpointed block's input is a leaf too while the block runs again.
+        if variable.category() == Category::Parameter {
+            kept.categorize(Category::Gradient);
+        }
         variable.set_grad(Some(kept));
     }
 }

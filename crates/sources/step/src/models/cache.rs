@@ -134,6 +134,9 @@ fn joined(old: Option<&Tensor>, new: &Tensor, dtype: Dtype) -> Tensor {
         Some(old) => ops::cat_as(&[old, new], 2, dtype),
         None => ops::cat_as(&[new], 2, dtype),
     };
-    joined.categorize(Category::KvCache);
+    // In training it is kept for the backward as any activation is.
+    if !joined.requires_grad() {
+        joined.categorize(Category::KvCache);
+    }
     joined
 }

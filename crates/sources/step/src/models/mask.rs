@@ -23,7 +23,7 @@ pub(super) enum Mask {
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
 pub(super) fn position_ids(embeds: &Tensor, _cache: Option<&Cache>) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
-    ops::unsqueeze(&ops::add_scalar(range), 0)
+    ops::unsqueeze(ops::add_scalar(range), 0)
 }
 
 /// `hidden[:, -n:, :]`.

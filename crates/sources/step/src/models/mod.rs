@@ -34,6 +34,7 @@ pub(crate) struct Outputs {
     pub loss: Option<Tensor>,
     pub logits: Tensor,
     /// A cache that the model made by itself; it goes after the logits.
+    #[expect(dead_code, reason = "held for its drop")]
     pub cache: Option<Cache>,
 }
 

@@ -4,6 +4,7 @@ use brimful_units::{Dtype, Shape};
 
 use super::iterator::result;
 use super::{grads, new_tensor, saved};
+use crate::StepError;
 use crate::autocast::to_lower;
 use crate::autograd::{Grads, record};
 use crate::device::Device;
@@ -54,7 +55,7 @@ fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
     drop(lowest);
     drop(zero);
     let width = mask.last(0);
-    if width % 16 == 0 {
+    if width.is_multiple_of(16) {
         return bias;
     }
     let padded: Shape =
@@ -234,6 +235,7 @@ fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Opti
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_forward");
     let sizes = Sizes::of(q, k);
+    refuse_unaligned(&device, q);
     let needs_grad = device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
     let seed = (dropout == 0.0).then(|| {
         let seed = Tensor::empty(&device, [], Dtype::I64);
@@ -257,6 +259,26 @@ fn memory_efficient(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64, bias: Opti
 }
 
 /// `_efficient_attention_backward`.
+/// Heads whose width is not aligned go to PyTorch's math path, which is not simulated
+/// (`check_head_dim_size_mem_efficient`, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
+fn refuse_unaligned(device: &Device, q: &Tensor) {
+    let half = q.dtype() != Dtype::F32;
+    let (major, _) = device.properties().compute_capability;
+    let alignment = match (major, half) {
+        (8.., true) | (7, true) => 8,
+        (8.., false) => 4,
+        _ => 1,
+    };
+    if !q.last(0).is_multiple_of(alignment) {
+        device.fail(StepError::Unsupported {
+            key: "model.head_dim",
+            value: q.last(0).to_string(),
+            cure: "PyTorch takes its math path for heads of this width here: a multiple of 8 is simulated, or \
+                   attention = \"eager\"",
+        });
+    }
+}
+
 fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_backward");

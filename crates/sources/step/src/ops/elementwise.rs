@@ -49,11 +49,6 @@ fn scalar_sum(x: impl Borrow<Tensor>, op: &'static str, node: &'static str) -> T
     out
 }
 
-/// `a - b` without gradient.
-pub(crate) fn sub(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
-    plain_binary("sub", a, b)
-}
-
 /// `a / b` without gradient.
 pub(crate) fn div(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
     plain_binary("div", a, b)

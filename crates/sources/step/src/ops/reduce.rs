@@ -169,7 +169,7 @@ const THREADS_PER_SM: u64 = 2048;
 
 /// The widest vector of outputs that one thread can own.
 fn largest_divisor(outputs: u64) -> u64 {
-    [VECTOR, 2].into_iter().find(|n| outputs % n == 0).unwrap_or(1)
+    [VECTOR, 2].into_iter().find(|n| outputs.is_multiple_of(*n)).unwrap_or(1)
 }
 
 /// `set_block_dimension`.

@@ -69,10 +69,8 @@ pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimize
             Box::new(rmsprop::RmsProp::new(parameters, implementation, momentum, centered, weight_decay))
         }
         OptimizerKind::Adafactor => Box::new(adafactor::Adafactor::new(parameters, choice.foreach)),
-        OptimizerKind::TransformersAdafactor { beta1, relative_step, scale_parameter, weight_decay } => {
-            let options =
-                transformers_adafactor::Options { beta1, relative_step, scale_parameter, weight_decay };
-            Box::new(transformers_adafactor::Adafactor::new(parameters, options))
+        OptimizerKind::TransformersAdafactor { beta1, .. } => {
+            Box::new(transformers_adafactor::Adafactor::new(parameters, beta1))
         }
         OptimizerKind::AdamW8bit => Box::new(adamw8bit::AdamW8bit::new(parameters)),
     }

@@ -4,20 +4,12 @@ use super::{Optimizer, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// What decides the memory of transformers' Adafactor.
-#[derive(Clone, Copy)]
-pub(crate) struct Options {
-    pub beta1: bool,
-    pub relative_step: bool,
-    pub scale_parameter: bool,
-    pub weight_decay: bool,
-}
-
 /// transformers' `Adafactor` (transformers/optimization.py): a loop in fp32, one parameter after
 /// the other; Python's local names keep the last one's tensors until they are bound anew.
 pub(crate) struct Adafactor {
     parameters: Vec<Tensor>,
-    options: Options,
+    /// Whether it keeps a first moment (`beta1`).
+    averages: bool,
     states: Vec<State>,
 }
 
@@ -38,17 +30,16 @@ enum Moment {
 struct Locals {
     grad: Option<Tensor>,
     master: Option<Tensor>,
-    lr: Option<Tensor>,
     update: Option<Tensor>,
 }
 
 impl Adafactor {
-    pub fn new(parameters: Vec<Tensor>, options: Options) -> Adafactor {
-        Adafactor { parameters, options, states: Vec::new() }
+    pub fn new(parameters: Vec<Tensor>, averages: bool) -> Adafactor {
+        Adafactor { parameters, averages, states: Vec::new() }
     }
 
     fn init(&self, grad: &Tensor) -> State {
-        let exp_avg = self.options.beta1.then(|| state(ops::zeros_like(grad)));
+        let exp_avg = self.averages.then(|| state(ops::zeros_like(grad)));
         let moment =
             if grad.rank() >= 2 { factored(grad) } else { Moment::Whole(state(ops::zeros_like(grad))) };
         State { exp_avg, moment, rms: None }
@@ -70,7 +61,6 @@ impl Adafactor {
         let rms = root_mean_square(&master);
         rms.categorize(brimful_trace::Category::Optimizer);
         state.rms = Some(rms);
-        locals.lr = None;
         let squared = ops::add_scalar(ops::plain_unary("pow", &grad, Dtype::F32));
         locals.update = Some(squared.clone());
         let update = match &state.moment {
@@ -132,6 +122,5 @@ impl Optimizer for Adafactor {
         for (at, (p, grad)) in parameters.iter().zip(&grads).enumerate() {
             self.update(at, p, grad, &mut locals);
         }
-        let _ = (self.options.relative_step, self.options.scale_parameter, self.options.weight_decay);
     }
 }

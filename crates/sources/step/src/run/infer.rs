@@ -4,6 +4,7 @@ use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
 
 use super::train::autocast_dtype;
+use crate::StepError;
 use crate::autocast::autocast;
 use crate::device::Device;
 use crate::models::{self, Cache, Inputs, Mode};
@@ -13,6 +14,14 @@ use crate::tensor::Tensor;
 
 /// Loads the model, runs the prompt through it, then one token after the other.
 pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
+    if matches!(job.cache, CacheKind::Static { .. }) && autocast_dtype(job.precision).is_some() {
+        return device.fail(StepError::Unsupported {
+            key: "infer.cache",
+            value: "static with autocast".to_owned(),
+            cure: "transformers 5.23 itself fails here (index_copy_ of another dtype): take cache = \"dynamic\" or \
+                   precision = \"bf16\"",
+        });
+    }
     device.begin_phase(PhaseKind::Load, "build");
     let model = models::build(config, &Builder::new(device, job.precision));
     device.empty_cache();
@@ -46,6 +55,9 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         let inputs =
             Inputs { input_ids: ids, attention_mask: None, labels: None, logits_to_keep: job.logits_to_keep };
         let outputs = model.forward(&inputs, &mode, cache.as_mut());
+        if device.failed() {
+            return;
+        }
         if let Some(cache) = &mut cache {
             cache.advance(ids.last(0));
         }

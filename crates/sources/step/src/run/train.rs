@@ -48,6 +48,9 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     for step in 0..job.steps {
         for micro in 0..job.accumulation {
             steps.micro_step(step, micro);
+            if device.failed() {
+                return;
+            }
         }
         steps.update(step);
     }

@@ -1,0 +1,67 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use brimful_plan::Dimension;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::job_flags::JobFlags;
+
+/// GPU memory for machine learning: will it fit, what fills it, what would change it.
+#[derive(Parser)]
+#[command(name = "brimful", version, max_term_width = 110)]
+pub struct Arguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Will it fit? The peak memory of a training step or of generation, to the byte, without a GPU.
+    ///
+    /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
+    Fit(FitArguments),
+}
+
+#[derive(Args)]
+pub struct FitArguments {
+    /// Job files (TOML, YAML, JSON), model folders, config.json files, or models known by name.
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// Print one JSON object per job.
+    #[arg(long)]
+    pub json: bool,
+    /// Print what each number rests on, and the largest blocks at the peak.
+    #[arg(long)]
+    pub why: bool,
+    /// Print what each memory technique alone would change, computed for this job.
+    #[arg(long)]
+    pub techniques: bool,
+    /// Find the largest value that fits the GPU.
+    #[arg(long, value_name = "KEY")]
+    pub max: Option<MaxOf>,
+    /// Write the simulated allocations to a file (.brim).
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Keys of the job that were typed as flags.
+    #[command(flatten)]
+    pub keys: JobFlags,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum MaxOf {
+    /// Samples per device and micro step.
+    Batch,
+    /// Tokens per sample.
+    Sequence,
+}
+
+impl From<MaxOf> for Dimension {
+    fn from(of: MaxOf) -> Dimension {
+        match of {
+            MaxOf::Batch => Dimension::Batch,
+            MaxOf::Sequence => Dimension::Sequence,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a job does, in words.
+
+use brimful_jobs::{
+    AttentionKernel, Cache, Checkpointing, Infer, Job, LoadedJob, Optimizer, OptimizerKind, Precision, Run,
+    Train,
+};
+use brimful_models::Source;
+
+/// The job in a line: "full fine-tuning of Llama-2-7b-hf".
+pub(crate) fn title(loaded: &LoadedJob) -> String {
+    let model = model_name(loaded);
+    match &loaded.job.run {
+        Run::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
+        Run::Train(_) => format!("full training of {model}"),
+        Run::Infer(_) => format!("generation with {model}"),
+    }
+}
+
+fn model_name(loaded: &LoadedJob) -> String {
+    let short = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or(path).to_owned();
+    match &loaded.model.source {
+        Source::Catalogue { hub_id, .. } => short(hub_id),
+        Source::File(path) => short(path.trim_end_matches("/config.json")),
+        Source::Table => format!("a {} of the job's own", loaded.model.file.model_type),
+    }
+}
+
+/// What the job does, one setting an entry: half of all disagreements between estimates are about these.
+pub(crate) fn recipe(job: &Job) -> Vec<String> {
+    let mut all = match &job.run {
+        Run::Train(run) => training(run),
+        Run::Infer(run) => inference(run),
+    };
+    if !job.allocator_conf.is_empty() {
+        all.push(format!("PYTORCH_CUDA_ALLOC_CONF={}", job.allocator_conf));
+    }
+    all.push(format!("torch {}", job.versions.torch));
+    all.push(format!("transformers {}", job.versions.transformers));
+    all
+}
+
+fn training(run: &Train) -> Vec<String> {
+    let mut all = vec![
+        trained(run),
+        format!("batch {} × {} tokens", run.batch, run.sequence),
+        format!("{} attention", attention(run.attention)),
+    ];
+    if run.accumulation > 1 {
+        all.push(format!("gradients of {} micro steps accumulated", run.accumulation));
+    }
+    all.push(match run.checkpointing {
+        Checkpointing::None => "no gradient checkpointing".to_owned(),
+        Checkpointing::Reentrant => "reentrant gradient checkpointing".to_owned(),
+        Checkpointing::NonReentrant => "non-reentrant gradient checkpointing".to_owned(),
+    });
+    all.push(run.optimizer.as_ref().map_or("no optimizer".to_owned(), optimizer));
+    all
+}
+
+fn inference(run: &Infer) -> Vec<String> {
+    let logits = match run.logits_to_keep {
+        Some(1) => "logits of the last position".to_owned(),
+        Some(kept) => format!("logits of the last {kept} positions"),
+        None => "logits of all positions".to_owned(),
+    };
+    vec![
+        precision(run.precision).to_owned(),
+        format!("batch {} × {} tokens, then {} more", run.batch, run.sequence, run.decode_steps),
+        format!("{} attention", attention(run.attention)),
+        match run.cache {
+            Cache::Dynamic => "dynamic KV cache".to_owned(),
+            Cache::Static { max_cache_len } => format!("static KV cache of {max_cache_len} tokens"),
+            Cache::None => "no KV cache".to_owned(),
+        },
+        logits,
+    ]
+}
+
+/// Training in half precision without autocast: what people forget is that the states are halved too.
+fn trained(run: &Train) -> String {
+    match run.precision {
+        Precision::Fp16 | Precision::Bf16 => {
+            format!("{} weights, gradients and states", precision(run.precision))
+        }
+        other => precision(other).to_owned(),
+    }
+}
+
+const fn precision(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp32 => "fp32",
+        Precision::Fp16 => "fp16",
+        Precision::Bf16 => "bf16",
+        Precision::AmpBf16 => "fp32 weights with bf16 autocast",
+        Precision::AmpFp16 => "fp32 weights with fp16 autocast",
+    }
+}
+
+const fn attention(attention: AttentionKernel) -> &'static str {
+    match attention {
+        AttentionKernel::Eager => "eager",
+        AttentionKernel::Sdpa => "sdpa",
+        AttentionKernel::Flash => "flash",
+    }
+}
+
+fn optimizer(optimizer: &Optimizer) -> String {
+    let name = match optimizer.kind {
+        OptimizerKind::Sgd { .. } => "SGD",
+        OptimizerKind::Adam { .. } => "Adam",
+        OptimizerKind::AdamW { .. } => "AdamW",
+        OptimizerKind::Adagrad { .. } => "Adagrad",
+        OptimizerKind::RmsProp { .. } => "RMSprop",
+        OptimizerKind::Adafactor => "Adafactor of torch",
+        OptimizerKind::TransformersAdafactor { .. } => "Adafactor of transformers",
+        OptimizerKind::AdamW8bit => "AdamW8bit of bitsandbytes",
+    };
+    let has_foreach =
+        !matches!(optimizer.kind, OptimizerKind::TransformersAdafactor { .. } | OptimizerKind::AdamW8bit);
+    let how = match (optimizer.fused, optimizer.foreach) {
+        (Some(true), _) => " (fused)",
+        (_, Some(false)) => " (for-loop)",
+        _ if has_foreach => " (foreach)",
+        _ => "",
+    };
+    format!("{name}{how}")
+}
