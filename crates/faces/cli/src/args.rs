@@ -22,6 +22,43 @@ pub enum Command {
     ///
     /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
     Fit(FitArguments),
+    /// Why did it die? The memory failure in a log: what filled the GPU, the cause, and what to change.
+    ///
+    /// Exit status: 0 nothing failed, 1 a failure was found, 2 a file or the call is wrong.
+    Explain(ExplainArguments),
+}
+
+#[derive(Args)]
+pub struct ExplainArguments {
+    /// Logs, folders with logs, or - for the standard input.
+    #[arg(value_name = "FILE")]
+    pub inputs: Vec<String>,
+    /// Print one JSON object per file.
+    #[arg(long)]
+    pub json: bool,
+    /// How to print the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    pub format: ExplainFormat,
+    /// Print every format of messages that is known.
+    #[arg(long, conflicts_with_all = ["inputs", "cause"])]
+    pub list: bool,
+    /// Teach a cause, such as fragmentation.
+    #[arg(long, value_name = "CAUSE", conflicts_with = "inputs")]
+    pub cause: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people.
+    Text,
+    /// One JSON object per file.
+    Json,
+    /// Markdown, for an issue.
+    Github,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit, for test reports.
+    Junit,
 }
 
 #[derive(Args)]

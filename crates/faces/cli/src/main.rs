@@ -2,6 +2,7 @@
 
 mod args;
 mod disk;
+mod explain;
 mod fit;
 mod job_flags;
 mod out;
@@ -15,6 +16,7 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fit(arguments) => fit::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     out::exit_code(outcome)
 }

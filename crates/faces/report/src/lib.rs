@@ -2,10 +2,16 @@
 
 mod fit_json;
 mod fit_text;
+mod incident_forms;
+mod incident_json;
+mod incident_text;
 mod recipe;
 mod style;
 mod table;
 
 pub use fit_json::fit_json;
 pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text};
+pub use incident_forms::{incident_markdown, incidents_junit, incidents_sarif};
+pub use incident_json::{IncidentAnswer, incident_json};
+pub use incident_text::{causes_text, formats_text, incident_text};
 pub use style::Style;

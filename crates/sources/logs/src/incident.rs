@@ -160,7 +160,7 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
         facts,
         processes,
         phase: context.phase(frames),
-        message: string(text[main.start..extent.1].lines_up_to(12)),
+        message: string(text[extent.0..extent.1].lines_up_to(12)),
         frames: string(frames),
         line,
         rank: rank.map(|rank| string(&rank)),

@@ -101,7 +101,8 @@ fn filled(evidence: &[String], figures: &Figures<'_>) -> Vec<String> {
     if known.is_empty() { vec![figures.incident.title.clone()] } else { known }
 }
 
-/// The classes of later rules, each once, without the first's and without `unknown`.
+/// The classes of later rules, each once, without the first's and without `unknown`; they share what the first
+/// leaves open.
 fn others<'a>(first: Option<&Rule>, rules: impl Iterator<Item = &'a Rule>) -> Vec<(String, f64)> {
     let mut others: Vec<(usize, f64)> = Vec::new();
     for rule in rules {
@@ -111,8 +112,12 @@ fn others<'a>(first: Option<&Rule>, rules: impl Iterator<Item = &'a Rule>) -> Ve
             others.push((rule.cause, rule.confidence));
         }
     }
-    let named = others.into_iter().map(|(at, sure)| (Causes::get().causes[at].page.id.clone(), sure));
-    named.filter(|(class, _)| class != "unknown").collect()
+    let left = 1.0 - first.map_or(0.0, |first| first.confidence);
+    let share = |sure: f64| (sure * left * 100.0).round() / 100.0;
+    let named = others.into_iter().map(|(at, sure)| (Causes::get().causes[at].page.id.clone(), share(sure)));
+    let mut named: Vec<(String, f64)> = named.filter(|(class, _)| class != "unknown").collect();
+    named.sort_by(|a, b| b.1.total_cmp(&a.1));
+    named
 }
 
 /// Contradictions and collateral.
