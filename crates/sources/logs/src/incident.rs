@@ -135,9 +135,9 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
     let split = line_start(raw, hit);
     let rank = rank_of(&raw[split..line_end(raw, hit)]);
     let mut text = clean(&raw[..split], rank.as_deref());
-    let near = text.len().saturating_sub(300);
+    let here = text.len();
     text.extend(clean(&raw[split..], rank.as_deref()));
-    let found = matches(&text, near);
+    let found = matches(&text, here.saturating_sub(300));
     let main = chosen(&found)?;
     let format = &Catalog::get().formats[main.format];
     let extent = extent(&text, main);
@@ -162,9 +162,15 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
         phase: context.phase(frames),
         message: string(text[extent.0..extent.1].lines_up_to(12)),
         frames: string(frames),
-        line,
+        line: shifted(line, &text, here, main.start),
         rank: rank.map(|rank| string(&rank)),
     })
+}
+
+/// The number of the line of `to`, where that of `from` is `line`.
+fn shifted(line: u64, text: &[u8], from: usize, to: usize) -> u64 {
+    let lines = |piece: &[u8]| memchr::memchr_iter(b'\n', piece).count() as u64;
+    if to < from { line.saturating_sub(lines(&text[to..from])) } else { line + lines(&text[from..to]) }
 }
 
 /// Frameworks whose errors others pass on.

@@ -147,9 +147,13 @@ impl Scanner {
             }
         }
         let rank = self.rank(at);
-        let text = clean(glance(&self.buffer, at), rank.as_deref());
+        let (before, after) = glance(&self.buffer, at);
+        let mut text = clean(before, rank.as_deref());
+        let near = text.len() + STEP;
+        text.extend(clean(after, rank.as_deref()));
         self.settings(&text, needle);
-        let found = matches(&text, 0);
+        let mut found = matches(&text, 0);
+        found.retain(|found| found.start <= near);
         let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
         let step = match gravity {
             None => STEP.min(self.line_left(at)),
@@ -229,12 +233,13 @@ fn line_start(bytes: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1)
 }
 
-/// A place with some lines around it.
-fn glance(bytes: &[u8], at: usize) -> &[u8] {
+/// Some lines before the line of a place, and what follows from that line on.
+fn glance(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     let from = at.saturating_sub(GLANCE_BEFORE);
     let cut = memchr::memchr(b'\n', &bytes[from..at]).filter(|_| from > 0);
     let from = cut.map_or(from, |newline| from + newline + 1);
-    &bytes[from..(at + GLANCE_AFTER).min(bytes.len())]
+    let split = line_start(&bytes[..at], at).max(from);
+    (&bytes[from..split], &bytes[split..(at + GLANCE_AFTER).min(bytes.len())])
 }
 
 /// Text of two bytes a character, as PowerShell's `>` writes it, made narrow.
