@@ -182,13 +182,8 @@ impl Catalog {
         })
     }
 
-    /// Whether a needle belongs to ledgers and settings only.
-    pub fn tells_no_failure(&self, needle: usize) -> bool {
-        self.formats_of(needle).all(|at| self.formats[at].info.kind == Kind::Ledger)
-    }
-
     fn build() -> Catalog {
-        let mut formats = Vec::new();
+        let mut formats: Vec<Format> = Vec::new();
         let mut by_needle: BTreeMap<String, Vec<Owner>> = BTreeMap::new();
         for (at, needles) in Context::get().needles.iter().enumerate() {
             for needle in needles {
@@ -205,8 +200,13 @@ impl Catalog {
                 formats.push(compile(raw, &shared));
             }
         }
-        let (needles, owners): (Vec<_>, Vec<_>) = by_needle.into_iter().unzip();
-        Catalog { formats, owners, needles: Needles::new(needles) }
+        let (needles, owners): (Vec<_>, Vec<Vec<Owner>>) = by_needle.into_iter().unzip();
+        let quiet = |owner: &Owner| match owner {
+            Owner::Format(at) => formats[*at].info.kind == Kind::Ledger,
+            Owner::Setting(_) => true,
+        };
+        let needles = Needles::new(needles, |at| owners[at].iter().all(quiet));
+        Catalog { formats, owners, needles }
     }
 }
 

@@ -81,6 +81,8 @@ pub(crate) struct Found {
 const CLUSTER: usize = 3000;
 /// A message and its tables are no longer than this.
 const LONGEST_MESSAGE: usize = 8000;
+/// What stands in a message's line before it is shown with it, unless it is longer.
+const SAME_LINE: usize = 400;
 /// Two messages of a format begin with the same words if they agree so far.
 const SAME_WORDS: usize = 12;
 /// A request above this many bytes (1 PiB) is no request: no machine has so much.
@@ -191,7 +193,7 @@ fn chosen(found: &[Found]) -> Option<Found> {
 
 /// From the message's line to the next message that begins with the same words.
 fn extent(text: &[u8], main: Found) -> (usize, usize) {
-    let start = line_start(text, main.start);
+    let start = line_start(text, main.start).max(main.start.saturating_sub(SAME_LINE));
     let format = &Catalog::get().formats[main.format];
     let limit = (main.start + LONGEST_MESSAGE).min(text.len());
     if format.repeats {
@@ -204,7 +206,7 @@ fn extent(text: &[u8], main: Found) -> (usize, usize) {
 }
 
 fn frames(text: &[u8], start: usize, end: usize) -> &[u8] {
-    let from = line_start(text, start.saturating_sub(FRAMES_BEFORE));
+    let from = start.saturating_sub(FRAMES_BEFORE);
     let before = &text[from..start];
     let traceback = memchr::memmem::rfind(before, b"Traceback (most recent").unwrap_or(0);
     &text[from + traceback..end.min(start + FRAMES_AFTER).max(start)]

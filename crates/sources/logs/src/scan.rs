@@ -24,6 +24,8 @@ const STEP: usize = 512;
 const NEXT_FAILURE: usize = 1500;
 /// A ledger is read at most so often.
 const MOST_LEDGERS: u32 = 64;
+/// Ledgers and settings are looked for in the beginning of a log and around a failure: programs print them once.
+const STARTING: u64 = 32 << 20;
 /// Most ranks of later failures that are named.
 const MOST_RANKS: usize = 1024;
 
@@ -58,8 +60,8 @@ pub struct Scanner {
     lines: u64,
     /// Places before this one were looked at.
     looked: u64,
-    /// How often each needle was followed by a ledger.
-    ledgers: Vec<u32>,
+    /// How often each anchor of ledgers and settings may still be looked at; `None` for those of failures.
+    ledgers: Vec<Option<u32>>,
     later_ranks: BTreeSet<Vec<u8>>,
     hits: Vec<(usize, usize)>,
     report: Report,
@@ -82,7 +84,7 @@ impl Scanner {
             base: 0,
             lines: 0,
             looked: 0,
-            ledgers: vec![0; Catalog::get().owners.len()],
+            ledgers: ledgers(),
             later_ranks: BTreeSet::new(),
             hits: Vec::new(),
             report: Report::default(),
@@ -112,17 +114,18 @@ impl Scanner {
         self.report
     }
 
-    /// Looks at every place up to `end` where a needle begins.
+    /// Looks at every place up to `end` where an anchor begins.
     fn search(&mut self, end: usize) {
         let needles = &Catalog::get().needles;
         let until = (end + needles.longest()).min(self.buffer.len());
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
-        needles.find(&self.buffer[self.searched..until], &mut hits);
-        for (at, needle) in &hits {
+        let starting = self.base + (self.searched as u64) < STARTING;
+        needles.find(&self.buffer[self.searched..until], starting, &mut hits);
+        for (at, anchor) in &hits {
             let at = self.searched + at;
             if at < end && self.base + at as u64 >= self.looked {
-                self.look(at, *needle);
+                self.look(at, *anchor);
             }
         }
         self.hits = hits;
@@ -138,20 +141,19 @@ impl Scanner {
         self.buffer.drain(..keep);
     }
 
-    fn look(&mut self, at: usize, needle: usize) {
+    fn look(&mut self, at: usize, anchor: usize) {
         let catalog = Catalog::get();
-        if catalog.tells_no_failure(needle) {
-            self.ledgers[needle] += 1;
-            if self.ledgers[needle] > MOST_LEDGERS {
-                return;
-            }
+        match &mut self.ledgers[anchor] {
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
         }
         let rank = self.rank(at);
         let (before, after) = glance(&self.buffer, at);
         let mut text = clean(before, rank.as_deref());
-        let near = text.len() + STEP;
+        let near = text.len() + GLANCE_BEFORE.min(at - line_start(&self.buffer, at)) + STEP;
         text.extend(clean(after, rank.as_deref()));
-        self.settings(&text, needle);
+        self.settings(&text);
         let mut found = matches(&text, 0);
         found.retain(|found| found.start <= near);
         let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
@@ -166,9 +168,12 @@ impl Scanner {
         self.looked = self.base + (at + step.max(1)) as u64;
     }
 
-    fn settings(&mut self, text: &[u8], needle: usize) {
-        for setting in Catalog::get().settings_of(needle) {
-            Context::get().read(setting, text, &mut self.report.settings);
+    fn settings(&mut self, text: &[u8]) {
+        let catalog = Catalog::get();
+        for needle in catalog.needles.within(text) {
+            for setting in catalog.settings_of(needle) {
+                Context::get().read(setting, text, &mut self.report.settings);
+            }
         }
     }
 
@@ -197,20 +202,12 @@ impl Scanner {
         let line = self.lines + newlines(&self.buffer[..at]) + 1;
         self.ledger(text, found);
         if let Some(incident) = read(&self.buffer[from..to], at - from, line) {
-            self.nearby_settings(from, to);
+            let around = clean(&self.buffer[from..to], None);
+            self.settings(&around);
             self.report.incident = Some(incident);
             return NEXT_FAILURE;
         }
         STEP
-    }
-
-    /// Settings around a failure may stand beside each other's needles.
-    fn nearby_settings(&mut self, from: usize, to: usize) {
-        let text = clean(&self.buffer[from..to], None);
-        let catalog = Catalog::get();
-        for needle in catalog.needles.within(&text) {
-            self.settings(&text, needle);
-        }
     }
 
     /// The rank that the line of a place names.
@@ -223,6 +220,11 @@ impl Scanner {
     fn line_left(&self, at: usize) -> usize {
         memchr::memchr(b'\n', &self.buffer[at..]).unwrap_or(self.buffer.len() - at)
     }
+}
+
+fn ledgers() -> Vec<Option<u32>> {
+    let catalog = Catalog::get();
+    (0..catalog.needles.anchors()).map(|at| catalog.needles.is_quiet(at).then_some(MOST_LEDGERS)).collect()
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

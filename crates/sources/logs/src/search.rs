@@ -6,10 +6,21 @@ use aho_corasick::{AhoCorasick, packed};
 const GROUP: usize = 64;
 
 /// A search for many short texts.
+///
+/// What is searched for in the whole log are *anchors*: for each text the part of it from its rarest four bytes on,
+/// and of anchors that contain each other the shortest. All texts are looked for only near an anchor.
 pub(crate) struct Needles {
-    groups: Vec<(usize, Search)>,
+    groups: Vec<Group>,
+    anchors: Vec<String>,
+    /// The anchors from this one on are quiet.
+    quiet_from: usize,
     every: AhoCorasick,
-    longest: usize,
+}
+
+struct Group {
+    first: usize,
+    quiet: bool,
+    search: Search,
 }
 
 enum Search {
@@ -19,19 +30,33 @@ enum Search {
 }
 
 impl Needles {
-    /// A search for these texts, each of four bytes or more.
-    pub fn new(texts: Vec<String>) -> Self {
-        let groups = texts.chunks(GROUP).enumerate().map(|(at, texts)| (at * GROUP, Search::new(texts)));
-        Needles {
-            groups: groups.collect(),
-            every: AhoCorasick::new(&texts).expect("the needles of formats/*.toml"),
-            longest: texts.iter().map(String::len).max().unwrap_or(0),
-        }
+    /// A search for these texts, each of four bytes or more. A text is quiet where no failure begins with it.
+    pub fn new(texts: Vec<String>, is_quiet: impl Fn(usize) -> bool) -> Self {
+        let quiet = |anchor: &String| {
+            texts.iter().enumerate().all(|(at, text)| !text.contains(anchor.as_str()) || is_quiet(at))
+        };
+        let (quiet, mut anchors): (Vec<String>, Vec<String>) = shortest(&texts).into_iter().partition(quiet);
+        let quiet_from = anchors.len();
+        let mut groups = grouped(&anchors, 0, false);
+        groups.extend(grouped(&quiet, quiet_from, true));
+        anchors.extend(quiet);
+        let every = AhoCorasick::new(&texts).expect("the needles of formats/*.toml");
+        Needles { groups, anchors, quiet_from, every }
     }
 
-    /// The length of the longest text.
+    /// Whether no failure begins with an anchor.
+    pub fn is_quiet(&self, anchor: usize) -> bool {
+        anchor >= self.quiet_from
+    }
+
+    /// The number of anchors.
+    pub fn anchors(&self) -> usize {
+        self.anchors.len()
+    }
+
+    /// The length of the longest anchor.
     pub fn longest(&self) -> usize {
-        self.longest
+        self.anchors.iter().map(String::len).max().unwrap_or(0)
     }
 
     /// The numbers of all texts that occur in a short piece, also of those inside others; sorted.
@@ -43,14 +68,58 @@ impl Needles {
         found
     }
 
-    /// Appends the places in `hay` where texts begin, with the text's number, in order of place. Of texts
-    /// that overlap, one is told.
-    pub fn find(&self, hay: &[u8], found: &mut Vec<(usize, usize)>) {
+    /// Appends the places in `hay` where anchors begin, with the anchor's number, in order of place. Of anchors
+    /// that overlap, one is told. The quiet ones are left out unless they are asked for.
+    pub fn find(&self, hay: &[u8], quiet: bool, found: &mut Vec<(usize, usize)>) {
         let from = found.len();
-        for (first, search) in &self.groups {
-            search.each(hay, |at, text| found.push((at, first + text)));
+        for group in self.groups.iter().filter(|group| quiet || !group.quiet) {
+            group.search.each(hay, |at, text| found.push((at, group.first + text)));
         }
         found[from..].sort_unstable();
+    }
+}
+
+/// The anchors of texts, without those that contain another; sorted.
+fn shortest(texts: &[String]) -> Vec<String> {
+    let mut anchors: Vec<&str> = texts.iter().map(|text| anchor(text)).collect();
+    anchors.sort_unstable_by_key(|anchor| (anchor.len(), *anchor));
+    let mut shortest: Vec<String> = Vec::new();
+    for anchor in anchors {
+        if !shortest.iter().any(|kept| anchor.contains(kept.as_str())) {
+            shortest.push(anchor.to_owned());
+        }
+    }
+    shortest.sort_unstable();
+    shortest
+}
+
+fn grouped(anchors: &[String], from: usize, quiet: bool) -> Vec<Group> {
+    let groups = anchors.chunks(GROUP).enumerate();
+    groups.map(|(at, texts)| Group { first: from + at * GROUP, quiet, search: Search::new(texts) }).collect()
+}
+
+/// The vectorised search compares this many bytes before it looks closer.
+const COMPARED: usize = 4;
+
+/// Anchors are no shorter than this, where the text is not: short ones would be everywhere.
+const SHORTEST: usize = 10;
+
+/// The text from its rarest bytes on.
+fn anchor(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let rare = |at: &usize| bytes[*at..at + COMPARED].iter().map(|byte| rarity(*byte)).sum::<u32>();
+    let starts = (0..=bytes.len().saturating_sub(SHORTEST)).filter(|at| text.is_char_boundary(*at));
+    let best = starts.filter(|at| at + COMPARED <= bytes.len()).min_by_key(|at| (u32::MAX - rare(at), *at));
+    &text[best.unwrap_or(0)..]
+}
+
+/// How seldom a byte is in logs of training and serving, roughly.
+fn rarity(byte: u8) -> u32 {
+    match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' | b'0'..=b'9' | b'.' | b':' | b'=' => 0,
+        b'l' | b'd' | b'c' | b'm' | b'p' | b'g' | b'u' | b'_' | b'-' | b',' | b'/' | b'[' | b']' => 1,
+        b'h' | b'f' | b'w' | b'b' | b'v' | b'y' | b'k' | b'"' | b'(' | b')' => 2,
+        _ => 3,
     }
 }
 
@@ -80,9 +149,18 @@ mod tests {
 
     #[test]
     fn finds_texts_of_every_group() {
-        let needles = Needles::new((0..150).map(|n| format!("needle-{n:03}")).collect());
-        let mut found = Vec::new();
-        needles.find(b"x needle-149 needle-003 needle-070", &mut found);
-        assert_eq!(found, [(2, 149), (13, 3), (24, 70)]);
+        let needles = Needles::new((0..150).map(|n| format!("needle-{n:03}")).collect(), |at| at % 2 == 1);
+        let found = |quiet| {
+            let mut found = Vec::new();
+            needles.find(b"x needle-149 needle-004 needle-070", quiet, &mut found);
+            found.iter().map(|hit| needles.anchors[hit.1].as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(true), ["needle-149", "needle-004", "needle-070"].map(anchor));
+        assert_eq!(found(false), ["needle-004", "needle-070"].map(anchor));
+    }
+
+    #[test]
+    fn anchors_begin_with_what_is_rare() {
+        assert_eq!(anchor("one GPU BLOCK more"), "BLOCK more");
     }
 }

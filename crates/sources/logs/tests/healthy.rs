@@ -15,7 +15,8 @@ fn healthy_texts_raise_no_alarm() {
     for (name, text) in texts() {
         let large: String = (0..200).map(|n| text.replace("{n}", &n.to_string())).collect();
         if let Some(incident) = scan(large.as_bytes()).unwrap().incident {
-            alarms.push(format!("{name}: {} at line {}: {}", incident.format, incident.line, incident.message));
+            alarms
+                .push(format!("{name}: {} at line {}: {}", incident.format, incident.line, incident.message));
         }
     }
     assert!(alarms.is_empty(), "{}", alarms.join("\n"));
