@@ -11,6 +11,7 @@ use brimful_report::{
     IncidentAnswer, causes_text, formats_text, incident_json, incident_markdown, incident_text,
     incidents_junit, incidents_sarif,
 };
+use brimful_units::nearest;
 
 use crate::args::{ExplainArguments, ExplainFormat};
 use crate::out::{Outcome, complain, print};
@@ -152,5 +153,7 @@ fn teach(cause: &str) -> Result<Outcome> {
         print(&format!("{}\n", page.page))?;
         return Ok(Outcome::Well);
     }
-    bail!("--cause {cause}: no such cause; expected one of\n{}", causes_text(cause_pages()).trim_end())
+    let near = nearest(cause, cause_pages().map(|page| page.id.as_str()));
+    let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+    bail!("--cause {cause}: no such cause{hint}\nexpected one of\n{}", causes_text(cause_pages()).trim_end())
 }

@@ -1,5 +1,5 @@
 use brimful_explain::{CardLedger, CausePage, Diagnosis, Fix, Keeps, Part};
-use brimful_logs::{FormatInfo, Incident, Kind};
+use brimful_logs::{FormatInfo, Incident, Kind, Value};
 use brimful_units::Bytes;
 
 use crate::incident_json::keeps;
@@ -28,7 +28,22 @@ pub fn incident_text(answer: &IncidentAnswer<'_>) -> String {
 fn healthy(answer: &IncidentAnswer<'_>) -> Vec<String> {
     let verdict = Style::GOOD.paint("✓ no memory failure");
     let read = format!("{} lines, {}", answer.report.lines, answer.report.bytes());
-    vec![format!("{verdict} in {} ({read})", answer.input)]
+    let mut lines = vec![format!("{verdict} in {} ({read})", answer.input)];
+    lines.extend(figures(answer));
+    lines
+}
+
+/// What the program told about its memory, though nothing failed.
+fn figures(answer: &IncidentAnswer<'_>) -> Vec<String> {
+    let rows = answer.report.facts.iter().filter_map(|(name, value)| {
+        let Value::Int(n) = value else { return None };
+        let amount = match name.strip_suffix("_bytes") {
+            Some(_) => Bytes::new(u64::try_from(*n).ok()?).to_string(),
+            None => n.to_string(),
+        };
+        Some(vec![format!("  {}", name.trim_end_matches("_bytes").replace('_', " ")), amount, String::new()])
+    });
+    table(&rows.collect::<Vec<_>>())
 }
 
 trait Size {

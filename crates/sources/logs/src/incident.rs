@@ -85,6 +85,9 @@ const LONGEST_MESSAGE: usize = 8000;
 const SAME_LINE: usize = 400;
 /// Two messages of a format begin with the same words if they agree so far.
 const SAME_WORDS: usize = 12;
+/// So much of a message is shown.
+const MESSAGE_LINES: usize = 12;
+const MESSAGE_BYTES: usize = 4000;
 /// A request above this many bytes (1 PiB) is no request: no machine has so much.
 const ABSURD: i64 = 1 << 50;
 /// Of the text before a message, so much may be its traceback.
@@ -162,7 +165,7 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
         facts,
         processes,
         phase: context.phase(frames),
-        message: string(text[extent.0..extent.1].lines_up_to(12)),
+        message: string(message(&text[extent.0..extent.1])),
         frames: string(frames),
         line: shifted(line, &text, here, main.start),
         rank: rank.map(|rank| string(&rank)),
@@ -311,14 +314,9 @@ fn derive(facts: &mut Facts) {
     }
 }
 
-/// The first lines of a text.
-trait Lines {
-    fn lines_up_to(&self, lines: usize) -> &[u8];
-}
-
-impl Lines for [u8] {
-    fn lines_up_to(&self, lines: usize) -> &[u8] {
-        let end = memchr::memchr_iter(b'\n', self).nth(lines - 1).unwrap_or(self.len());
-        self[..end.min(4000)].trim_ascii_end()
-    }
+/// The first lines of a message, up to the next traceback.
+fn message(text: &[u8]) -> &[u8] {
+    let traceback = memchr::memmem::find(text, b"\nTraceback (most recent").unwrap_or(text.len());
+    let lines = memchr::memchr_iter(b'\n', text).nth(MESSAGE_LINES - 1).unwrap_or(text.len());
+    text[..traceback.min(lines).min(MESSAGE_BYTES)].trim_ascii()
 }

@@ -151,11 +151,13 @@ impl Scanner {
         let rank = self.rank(at);
         let (before, after) = glance(&self.buffer, at);
         let mut text = clean(before, rank.as_deref());
-        let near = text.len() + GLANCE_BEFORE.min(at - line_start(&self.buffer, at)) + STEP;
+        // A message that begins after the anchor's line has an anchor of its own.
+        let before_line = text.len() + GLANCE_BEFORE.min(at - line_start(&self.buffer, at));
+        let here = before_line + self.line_left(at).min(STEP);
         text.extend(clean(after, rank.as_deref()));
         self.settings(&text);
         let mut found = matches(&text, 0);
-        found.retain(|found| found.start <= near);
+        found.retain(|found| found.start <= here);
         let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
         let step = match gravity {
             None => STEP.min(self.line_left(at)),
