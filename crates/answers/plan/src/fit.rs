@@ -101,12 +101,12 @@ const TOP: usize = 10;
 pub fn fit(job: &Job) -> Result<Fit, FitError> {
     let (trace, timeline) = simulate_and_replay(job)?;
     let config: AllocatorConfig = job.allocator_conf.parse()?;
-    let parameters = job.model.parameter_count();
+    let (total, trainable) = job.parameter_counts();
     let overhead = job.gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
     let device_peak = timeline.peak.reserved.checked_add(overhead).unwrap_or(timeline.peak.reserved);
     let mut fit = Fit {
         verdict: Verdict::NoDevice,
-        params: Params { total: parameters, trainable: parameters },
+        params: Params { total, trainable },
         ledger: timeline.peak,
         device_peak,
         peak: peak(&trace, &timeline, TOP),

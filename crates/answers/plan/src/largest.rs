@@ -1,4 +1,5 @@
 use brimful_jobs::{Job, Run};
+use brimful_models::Config;
 
 use crate::fit::{FitError, Verdict, fit};
 
@@ -21,6 +22,28 @@ impl Dimension {
     }
 }
 
+/// What ends the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// One more does not fit the GPU.
+    Memory,
+    /// The model has no more positions.
+    Positions,
+    /// Nobody asks for more: the search ends at 4 194 304.
+    Search,
+}
+
+impl Limit {
+    /// The word in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::Memory => "memory",
+            Limit::Positions => "positions",
+            Limit::Search => "search",
+        }
+    }
+}
+
 /// The largest value of a dimension that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Largest {
@@ -28,8 +51,8 @@ pub struct Largest {
     pub dimension: Dimension,
     /// The largest value that fits; `None` where not even 1 does.
     pub value: Option<u64>,
-    /// Whether the search ended at its own bound, with more possibly fitting.
-    pub bounded: bool,
+    /// Why no more.
+    pub limit: Limit,
 }
 
 /// Beyond this nobody asks, and indices of 32 bits end.
@@ -47,21 +70,39 @@ pub fn largest(job: &Job, dimension: Dimension) -> Result<Largest, FitError> {
         Ok(fit(&with(job, dimension, value))?.verdict != Verdict::DoesNotFit)
     };
     if !fits(1)? {
-        return Ok(Largest { dimension, value: None, bounded: false });
+        return Ok(Largest { dimension, value: None, limit: Limit::Memory });
     }
-    let (mut good, mut bad) = (1, 2);
-    while fits(bad)? {
-        good = bad;
-        bad *= 2;
-        if bad > BOUND {
-            return Ok(Largest { dimension, value: Some(good), bounded: true });
+    let (bound, limit) = bound(job, dimension);
+    let (mut good, mut bad) = (1, bound + 1);
+    while good < bound {
+        let next = (good * 2).min(bound);
+        if !fits(next)? {
+            bad = next;
+            break;
         }
+        good = next;
     }
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         if fits(middle)? { good = middle } else { bad = middle }
     }
-    Ok(Largest { dimension, value: Some(good), bounded: false })
+    let limit = if good == bound { limit } else { Limit::Memory };
+    Ok(Largest { dimension, value: Some(good), limit })
+}
+
+/// The most that is asked for, and why.
+fn bound(job: &Job, dimension: Dimension) -> (u64, Limit) {
+    let generated = match &job.run {
+        Run::Train(_) => 0,
+        Run::Infer(run) => run.decode_steps,
+    };
+    match (dimension, &job.model) {
+        // A learned position embedding ends; a rotary one goes on.
+        (Dimension::Sequence, Config::Gpt2(gpt2)) => {
+            (gpt2.n_positions.saturating_sub(generated).clamp(1, BOUND), Limit::Positions)
+        }
+        _ => (BOUND, Limit::Search),
+    }
 }
 
 /// The job with one dimension changed.

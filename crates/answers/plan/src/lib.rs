@@ -9,6 +9,6 @@ mod techniques;
 
 pub use basis::{Grounds, grounds};
 pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
-pub use largest::{Dimension, Largest, largest};
+pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use techniques::{Outcome, Row, techniques};

@@ -16,11 +16,11 @@ pub struct RuleOfThumb {
     pub activations: (f64, f64),
 }
 
-/// The guess about training with Adam; `None` for anything else.
+/// The guess about full training with Adam; `None` for anything else.
 pub fn rule_of_thumb(job: &Job) -> Option<RuleOfThumb> {
     let Run::Train(run) = &job.run else { return None };
     let kind = run.optimizer.as_ref()?.kind;
-    if !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. }) {
+    if run.lora.is_some() || !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. }) {
         return None;
     }
     let billions = nominal(job.model.parameter_count());

@@ -2,7 +2,7 @@
 
 use brimful_jobs::{Format, Overrides, load};
 use brimful_models::NoFiles;
-use brimful_plan::{Dimension, Fit, Verdict, fit, largest, techniques};
+use brimful_plan::{Dimension, Fit, Limit, Verdict, fit, largest, techniques};
 use brimful_units::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -130,4 +130,13 @@ proptest! {
             None => prop_assert!(!fits(1)),
         }
     }
+}
+
+#[test]
+fn the_largest_sequence_ends_with_the_positions() {
+    let changes = Overrides::default().set("gpu", "80 GiB").set("model.n_positions", "300");
+    let text = r#"{"model": {"model_type": "gpt2", "n_layer": 1, "n_embd": 64, "n_head": 2}}"#;
+    let job = load("job.json", text, Format::Json, &NoFiles, &changes).unwrap().job;
+    let found = largest(&job, Dimension::Sequence).unwrap();
+    assert_eq!((found.value, found.limit), (Some(300), Limit::Positions));
 }

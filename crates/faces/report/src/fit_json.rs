@@ -116,7 +116,7 @@ struct AssumedJson<'a> {
 struct LargestJson {
     key: &'static str,
     value: Option<u64>,
-    bounded: bool,
+    limit: &'static str,
 }
 
 #[derive(Serialize)]
@@ -258,7 +258,7 @@ fn assumed_json(one: &Assumption) -> AssumedJson<'_> {
 }
 
 fn largest_json(largest: &Largest) -> LargestJson {
-    LargestJson { key: largest.dimension.key(), value: largest.value, bounded: largest.bounded }
+    LargestJson { key: largest.dimension.key(), value: largest.value, limit: largest.limit.name() }
 }
 
 fn technique_json(row: &Row) -> TechniqueJson<'_> {

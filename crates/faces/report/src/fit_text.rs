@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use brimful_explain::{Block, Peak, Place};
 use brimful_jobs::{Assumption, Job, LoadedJob};
-use brimful_plan::{Fit, Grounds, Largest, Row, Verdict, rule_of_thumb};
+use brimful_plan::{Fit, Grounds, Largest, Limit, Row, Verdict, rule_of_thumb};
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
 
@@ -265,13 +265,13 @@ fn signed(bytes: i64) -> String {
 /// The largest batch or sequence that fits.
 pub fn largest_text(job: &str, largest: &Largest) -> String {
     let key = largest.dimension.key();
-    match (largest.value, largest.bounded) {
-        (None, _) => format!("{job}: not even {key} = 1 fits\n"),
-        (Some(value), false) => format!("{job}: the largest {key} that fits is {value}\n"),
-        (Some(value), true) => {
-            format!("{job}: {key} = {value} fits, and perhaps more: the search ends there\n")
-        }
-    }
+    let Some(value) = largest.value else { return format!("{job}: not even {key} = 1 fits\n") };
+    let why = match largest.limit {
+        Limit::Memory => "",
+        Limit::Positions => ": the model has no more positions",
+        Limit::Search => ", and perhaps more: the search ends there",
+    };
+    format!("{job}: the largest {key} that fits is {value}{why}\n")
 }
 
 /// What each number rests on, and the largest blocks at the peak.

@@ -16,6 +16,20 @@ pub struct Job {
     pub versions: Versions,
 }
 
+impl Job {
+    /// The parameters in all, adapters included, and those that are trained; in elements.
+    pub fn parameter_counts(&self) -> (u64, u64) {
+        let base = self.model.parameter_count();
+        match &self.run {
+            Run::Train(Train { lora: Some(lora), .. }) => {
+                let adapters = lora.parameter_count(&self.model);
+                (base.saturating_add(adapters), adapters)
+            }
+            Run::Train(_) | Run::Infer(_) => (base, base),
+        }
+    }
+}
+
 /// What is done with the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Run {
@@ -182,7 +196,7 @@ pub struct Lora {
     pub target_modules: LoraTargets,
     /// Whether adapters are kept in fp32 beside a half-precision base (PEFT's default).
     pub autocast_adapter_dtype: bool,
-    /// Whether the embedding's output is made to require a gradient (needed for checkpointing).
+    /// Whether the embedding's output is made to require a gradient; with checkpointing PEFT does so by itself.
     pub enable_input_require_grads: bool,
 }
 

@@ -177,8 +177,10 @@ fn check(
         (Some(_), Some(_)) => {
             return Err(root.bad("infer", "there beside `train`", "a job has one of the two"));
         }
-        (None, Some(infer)) => context.infer(infer)?,
-        (train, None) => context.train(train.filter(|train| !train.is_null()).unwrap_or(&empty))?,
+        (None, Some(infer)) => context.infer(infer).map_err(into_its_section)?,
+        (train, None) => context
+            .train(train.filter(|train| !train.is_null()).unwrap_or(&empty))
+            .map_err(into_its_section)?,
     };
     let allocator_conf = allocator(&root, &recipe)?;
     let versions = versions(&root, &recipe)?;
@@ -186,13 +188,14 @@ fn check(
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
 }
 
-/// A key of `[train]` or `[infer]` that stands at the top: the hint says where it belongs.
+/// A key that stands in another section than its own: the hint says where it belongs.
 fn into_its_section(fault: JobFault) -> JobFault {
     match fault {
         JobFault::UnknownKey { key, nearest: None, expected } => {
+            let name = key.rsplit('.').next().unwrap_or(&key);
             let section = [("train", TRAIN_KEYS.as_slice()), ("infer", INFER_KEYS.as_slice())];
-            let found = section.iter().find(|(_, keys)| keys.contains(&key.as_str()));
-            let nearest = found.map(|(section, _)| format!("{section}.{key}"));
+            let found = section.iter().find(|(_, keys)| keys.contains(&name));
+            let nearest = found.map(|(section, _)| format!("{section}.{name}"));
             JobFault::UnknownKey { key, nearest, expected }
         }
         other => other,

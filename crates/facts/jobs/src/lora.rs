@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use brimful_models::Config;
+use brimful_units::Shape;
 use serde_json::Value;
 
 use crate::section::Section;
@@ -106,4 +107,38 @@ fn modules(config: &Config) -> &'static [&'static str] {
 fn section_default(section: &Section) -> LoraTargets {
     section.assume("target_modules", "all-linear", "every Linear but the output layer");
     LoraTargets::AllLinear
+}
+
+impl LoraTargets {
+    /// Whether the Linear at a path gets an adapter (`check_target_module_exists` and
+    /// `_maybe_include_all_linear_layers` in peft/tuners/tuners_utils.py).
+    pub fn include(&self, path: &str) -> bool {
+        let ends_in = |name: &str| path == name || path.ends_with(&format!(".{name}"));
+        match self {
+            LoraTargets::AllLinear => !ends_in("lm_head"),
+            LoraTargets::Named(names) => names.iter().any(|name| ends_in(name)),
+        }
+    }
+}
+
+impl Lora {
+    /// Elements of the adapters: for each adapted Linear `[r, in]` and `[out, r]`.
+    pub(crate) fn parameter_count(&self, model: &Config) -> u64 {
+        let mut linears: Vec<(String, Shape)> = model.parameter_tensors();
+        // A tied output layer is a Linear without a tensor of its own.
+        if !linears.iter().any(|(name, _)| name == "lm_head.weight") {
+            let table = linears.iter().find(|(name, _)| is_table(name)).map(|(_, shape)| shape.clone());
+            linears.extend(table.map(|shape| ("lm_head.weight".to_owned(), shape)));
+        }
+        let adapted = linears.iter().filter_map(|(name, shape)| {
+            let path = name.strip_suffix(".weight").filter(|_| shape.rank() == 2 && !is_table(name))?;
+            self.target_modules.include(path).then(|| shape.dims().iter().sum::<u64>())
+        });
+        adapted.fold(0u64, |sum, widths| sum.saturating_add(self.r.saturating_mul(widths)))
+    }
+}
+
+/// Embeddings are no Linears.
+fn is_table(name: &str) -> bool {
+    ["embed_tokens.weight", "wte.weight", "wpe.weight"].iter().any(|table| name.ends_with(table))
 }

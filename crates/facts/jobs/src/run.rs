@@ -152,7 +152,6 @@ impl Context<'_> {
             logits_to_keep: section.count("logits_to_keep", 0, MOST)?.filter(|kept| *kept > 0),
             hold_outputs: section.flag("hold_outputs")?,
         };
-        self.check_positions(&section, sequence + decode_steps)?;
         self.check_scale("infer", infer.batch, sequence + decode_steps, decode_steps + 1)?;
         Ok(Run::Infer(infer))
     }
@@ -178,25 +177,36 @@ impl Context<'_> {
         let why = "2048, or fewer where the model has fewer positions";
         let sequence = given.unwrap_or_else(|| section.assume("sequence", room, why));
         self.check_positions(section, sequence)?;
+        self.note_positions(sequence, generated);
         Ok(sequence)
     }
 
     /// A learned position embedding ends: beyond it the real model fails. A rotary one goes on.
     fn check_positions(&self, section: &Section, length: u64) -> Result<(), JobFault> {
         let positions = self.model.file.config.max_positions();
-        if length <= positions {
-            return Ok(());
-        }
-        if matches!(self.model.file.config, Config::Gpt2(_)) {
+        if length > positions && matches!(self.model.file.config, Config::Gpt2(_)) {
             let expected = format!("the model has {positions} positions (`n_positions`), and fails beyond");
             return Err(section.bad("sequence", length, expected));
         }
-        let note = format!("{length} tokens are more than the model's max_position_embeddings ({positions})");
-        let mut recipe = self.recipe.borrow_mut();
-        if !recipe.notes.contains(&note) {
-            recipe.notes.push(note);
-        }
         Ok(())
+    }
+
+    /// Says where the run goes beyond the positions that the model was made for.
+    fn note_positions(&self, prompt: u64, generated: u64) {
+        let (length, positions) = (prompt + generated, self.model.file.config.max_positions());
+        if length <= positions {
+            return;
+        }
+        let note = match self.model.file.config {
+            Config::Gpt2(_) => format!(
+                "a prompt of {prompt} and {generated} generated tokens exceed the model's {positions} positions \
+                 (`n_positions`): the real model fails on the GPU beyond them"
+            ),
+            Config::Decoder(_) => {
+                format!("{length} tokens are more than the model's max_position_embeddings ({positions})")
+            }
+        };
+        self.recipe.borrow_mut().notes.push(note);
     }
 
     /// The dtypes: what the job says, else those of the weights, else bf16.

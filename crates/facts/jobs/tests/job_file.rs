@@ -117,7 +117,9 @@ fn inference_has_its_own_keys() {
     let infer = infer(&loaded.job);
     assert_eq!((infer.decode_steps, infer.cache), (4, Cache::Static { max_cache_len: 1004 }));
     assert_eq!(infer.logits_to_keep, Some(1));
-    assert!(refusal("model = 'gpt2'\n[infer]\nsequence = 1024").contains("1024 positions"));
+    assert!(refusal("model = 'gpt2'\n[infer]\nsequence = 1025").contains("1024 positions"));
+    let beyond = toml("model = 'gpt2'\n[infer]\nsequence = 1024");
+    assert!(beyond.recipe.notes[0].contains("1024 and 4 generated tokens exceed the model's 1024 positions"));
     assert!(
         refusal("model = 'gpt2'\n[infer]\ncache = 'static'\nmax_cache_len = 8\nsequence = 9")
             .contains("max_cache_len")

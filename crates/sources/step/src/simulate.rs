@@ -1,4 +1,4 @@
-use brimful_jobs::{Job, Run, Train};
+use brimful_jobs::{Job, Run};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
@@ -46,13 +46,6 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
     });
-    if let Run::Train(Train { lora: Some(_), .. }) = &job.run {
-        return Err(StepError::Unsupported {
-            key: "train.lora",
-            value: "{ … }".to_owned(),
-            cure: "remove the table to simulate full fine-tuning",
-        });
-    }
     let device = Device::new(properties);
     match &job.run {
         Run::Train(run) => train(&device, &job.model, run),

@@ -1,7 +1,7 @@
 //! Tensors with a shape, strides, a dtype and a reference count, but no data.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use brimful_trace::{AllocationId, Category};
 use brimful_units::{Dtype, Shape};
@@ -47,7 +47,7 @@ enum GradientEdge {
     /// The output of a recorded op.
     Interior(Edge),
     /// A parameter, or another tensor that collects its gradient in `.grad`.
-    Leaf(Option<Rc<AccumulateGrad>>),
+    Leaf(Weak<AccumulateGrad>),
 }
 
 pub(crate) type Dims = SmallVec<[u64; 5]>;
@@ -210,7 +210,7 @@ impl Tensor {
     pub fn require_grad(&self) {
         let mut edge = self.0.gradient_edge.borrow_mut();
         if matches!(*edge, GradientEdge::None) {
-            *edge = GradientEdge::Leaf(None);
+            *edge = GradientEdge::Leaf(Weak::new());
         }
     }
 
@@ -227,8 +227,11 @@ impl Tensor {
             GradientEdge::None => None,
             GradientEdge::Interior(edge) => Some(edge.clone()),
             GradientEdge::Leaf(accumulate) => {
-                let node = accumulate.get_or_insert_with(|| Rc::new(AccumulateGrad::default())).clone();
-                node.attach(self);
+                let node = accumulate.upgrade().unwrap_or_else(|| {
+                    let node = Rc::new(AccumulateGrad::new(self));
+                    *accumulate = Rc::downgrade(&node);
+                    node
+                });
                 Some(Edge { target: Target::Leaf(node), slot: 0 })
             }
         }
@@ -251,12 +254,12 @@ impl Tensor {
         drop(before);
     }
 
-    /// Says what the block is for.
     /// What the tensor's memory is for, as far as it was said.
     pub fn category(&self) -> Category {
         self.0.storage.block.map_or(Category::Unknown, |block| self.device().category(block))
     }
 
+    /// Says what the block is for.
     pub fn categorize(&self, category: Category) {
         if let Some(block) = self.0.storage.block {
             self.device().categorize(block, category);

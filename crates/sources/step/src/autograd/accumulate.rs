@@ -3,12 +3,12 @@ use std::cell::RefCell;
 use brimful_trace::Category;
 
 use crate::ops;
-use crate::tensor::{Tensor, WeakTensor, contiguous_strides};
+use crate::tensor::{Tensor, contiguous_strides};
 
-/// Collects a leaf's gradient in its `.grad` (torch/csrc/autograd/functions/accumulate_grad.h).
-#[derive(Default)]
+/// Collects a leaf's gradient in its `.grad` (torch/csrc/autograd/functions/accumulate_grad.h). The graph holds the
+/// leaf through it; the leaf knows it weakly.
 pub(crate) struct AccumulateGrad {
-    variable: RefCell<Option<WeakTensor>>,
+    pub variable: Tensor,
     pub state: RefCell<LeafState>,
 }
 
@@ -20,23 +20,19 @@ pub(crate) struct LeafState {
 }
 
 impl AccumulateGrad {
-    pub fn attach(&self, variable: &Tensor) {
-        self.variable.borrow_mut().get_or_insert_with(|| variable.downgrade());
-    }
-
-    pub fn variable(&self) -> Option<Tensor> {
-        self.variable.borrow().as_ref()?.upgrade()
+    pub fn new(variable: &Tensor) -> AccumulateGrad {
+        AccumulateGrad { variable: variable.clone(), state: RefCell::default() }
     }
 
     /// Steals the first gradient where nobody else holds it and its memory order is the
     /// variable's; adds later ones in place.
     pub fn accumulate(&self, grad: Tensor) {
-        let Some(variable) = self.variable() else { return };
+        let variable = &self.variable;
         if variable.has_grad() {
             return;
         }
-        let steal = grad.use_count() == 1 && obeys_layout_contract(&grad, &variable);
-        let kept = if steal { grad.detach() } else { ops::clone_like(&grad, &variable) };
+        let steal = grad.use_count() == 1 && obeys_layout_contract(&grad, variable);
+        let kept = if steal { grad.detach() } else { ops::clone_like(&grad, variable) };
         drop(grad);
         // A checkpointed block's input is a leaf too while the block runs again.
         if variable.category() == Category::Parameter {

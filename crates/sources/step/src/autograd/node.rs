@@ -23,11 +23,11 @@ pub(crate) enum Target {
 }
 
 impl Edge {
-    /// Shape and dtype that the gradient must have; `None` where the leaf is gone.
+    /// Shape and dtype that the gradient must have.
     pub fn metadata(&self) -> Option<(Shape, Dtype)> {
         match &self.target {
             Target::Node(node) => node.inputs.borrow().get(self.slot).cloned(),
-            Target::Leaf(leaf) => leaf.variable().map(|v| (v.shape().clone(), v.dtype())),
+            Target::Leaf(leaf) => Some((leaf.variable.shape().clone(), leaf.variable.dtype())),
         }
     }
 }

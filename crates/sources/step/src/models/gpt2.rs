@@ -195,7 +195,7 @@ struct Layer<'a> {
 
 impl Block {
     fn new(config: &Gpt2Config, builder: &Builder, index: u64) -> Block {
-        let path = format!("transformer.h.{index}");
+        let path = builder.root(&format!("transformer.h.{index}"));
         Block {
             ln_1: builder.layer_norm(format!("{path}.ln_1"), config.n_embd),
             attn: Attention::new(config, builder, format!("{path}.attn")),
@@ -243,18 +243,19 @@ pub(super) struct Gpt2LmHeadModel {
 
 impl Gpt2LmHeadModel {
     pub fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2LmHeadModel {
-        let wte = builder.embedding("transformer.wte".into(), config.vocab_size, config.n_embd);
-        let wpe = builder.embedding("transformer.wpe".into(), config.n_positions, config.n_embd);
+        let wte = builder.embedding(builder.root("transformer.wte"), config.vocab_size, config.n_embd);
+        let wpe =
+            builder.position_embedding(builder.root("transformer.wpe"), config.n_positions, config.n_embd);
         let h = (0..config.n_layer).map(|index| Rc::new(Block::new(config, builder, index))).collect();
-        let ln_f = builder.layer_norm("transformer.ln_f".into(), config.n_embd);
-        let mut lm_head = builder.linear("lm_head".into(), config.n_embd, config.vocab_size, false);
+        let ln_f = builder.layer_norm(builder.root("transformer.ln_f"), config.n_embd);
+        let mut lm_head = builder.linear(builder.root("lm_head"), config.n_embd, config.vocab_size, false);
         if config.tie_word_embeddings {
             lm_head.weight = wte.weight.clone();
         }
         Gpt2LmHeadModel {
-            transformer_path: "transformer".into(),
-            drop_path: "transformer.drop".into(),
-            root_path: "".into(),
+            transformer_path: builder.root("transformer").into(),
+            drop_path: builder.root("transformer.drop").into(),
+            root_path: builder.root("").into(),
             wte,
             wpe,
             h,
@@ -295,9 +296,12 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
     if !layer.mode.training || layer.mode.checkpointing == Checkpointing::None {
         return block.forward(&hidden, layer, cache);
     }
-    let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
+    let (block, mode, index) = (block.clone(), layer.mode.clone(), layer.index);
     let position_ids = layer.position_ids.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    // The mask is passed by position, and so it is the checkpoint's to keep.
+    let (mask, masks) = layer.mask.clone().into_parts();
+    checkpoint(layer.mode.checkpointing, hidden, mask, move |hidden, mask| {
+        let mask = masks(mask.cloned());
         block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
     })
 }

@@ -196,7 +196,7 @@ struct Layer<'a> {
 
 impl DecoderLayer {
     fn new(config: &DecoderConfig, builder: &Builder, variation: &Variation, index: usize) -> DecoderLayer {
-        let path = format!("model.layers.{index}");
+        let path = builder.root(&format!("model.layers.{index}"));
         DecoderLayer {
             self_attn: Attention::new(config, builder, variation, &format!("{path}.self_attn")),
             mlp: Mlp::new(config, builder, &format!("{path}.mlp")),
@@ -248,19 +248,20 @@ pub(crate) struct ForCausalLm {
 impl ForCausalLm {
     pub(super) fn new(config: &DecoderConfig, builder: &Builder, variation: Variation) -> ForCausalLm {
         let embed_tokens =
-            builder.embedding("model.embed_tokens".into(), config.vocab_size, config.hidden_size);
+            builder.embedding(builder.root("model.embed_tokens"), config.vocab_size, config.hidden_size);
         let layers = (0..config.num_hidden_layers as usize)
             .map(|index| Rc::new(DecoderLayer::new(config, builder, &variation, index)))
             .collect();
-        let norm = builder.rms_norm("model.norm".into(), config.hidden_size);
+        let norm = builder.rms_norm(builder.root("model.norm"), config.hidden_size);
         let rotary_emb = RotaryEmbedding::new(config, builder);
-        let mut lm_head = builder.linear("lm_head".into(), config.hidden_size, config.vocab_size, false);
+        let mut lm_head =
+            builder.linear(builder.root("lm_head"), config.hidden_size, config.vocab_size, false);
         if config.tie_word_embeddings {
             lm_head.weight = embed_tokens.weight.clone();
         }
         ForCausalLm {
-            model_path: "model".into(),
-            root_path: "".into(),
+            model_path: builder.root("model").into(),
+            root_path: builder.root("").into(),
             embed_tokens,
             layers,
             norm,
@@ -342,7 +343,7 @@ fn run_block(
     }
     let arguments = Arguments::of(layer, block.position_ids_first);
     let block = block.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    checkpoint(layer.mode.checkpointing, hidden, None, move |hidden, _| {
         block.forward(hidden, &arguments.layer(), None)
     })
 }

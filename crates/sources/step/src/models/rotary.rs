@@ -30,7 +30,11 @@ impl RotaryEmbedding {
         inv_freq.categorize(Category::Buffer);
         original.categorize(Category::Buffer);
         drop(inverse_frequencies(device, config.rope_type, frequencies));
-        RotaryEmbedding { path: "model.rotary_emb".into(), inv_freq, _original_inv_freq: original }
+        RotaryEmbedding {
+            path: builder.root("model.rotary_emb").into(),
+            inv_freq,
+            _original_inv_freq: original,
+        }
     }
 
     /// `cos` and `sin`, `[1, S, D]` in the dtype of the hidden states.

@@ -1,12 +1,16 @@
 //! Layers: parameters and the modules that hold them.
 
+mod lora;
+
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use brimful_jobs::Precision;
+use brimful_jobs::{Lora, Precision};
 use brimful_models::Activation;
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
 
+use self::lora::{Slot, Target};
 use crate::device::Device;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -15,27 +19,42 @@ use crate::tensor::Tensor;
 pub(crate) struct Builder {
     pub device: Device,
     pub dtype: Dtype,
+    /// Adapters to come: the model itself is frozen.
+    lora: Option<Lora>,
+    targets: RefCell<Vec<Target>>,
 }
 
 impl Builder {
-    pub fn new(device: &Device, precision: Precision) -> Builder {
+    pub fn new(device: &Device, precision: Precision, lora: Option<&Lora>) -> Builder {
         let dtype = match precision {
             Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => Dtype::F32,
             Precision::Fp16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
         };
-        Builder { device: device.clone(), dtype }
+        Builder { device: device.clone(), dtype, lora: lora.cloned(), targets: RefCell::default() }
+    }
+
+    /// The path of a module of the model: PEFT wraps the model in two more.
+    pub fn root(&self, path: &str) -> String {
+        match (&self.lora, path) {
+            (None, path) => path.to_owned(),
+            (Some(_), "") => "base_model.model".to_owned(),
+            (Some(_), path) => format!("base_model.model.{path}"),
+        }
     }
 
     pub fn parameter(&self, shape: impl Into<Shape>) -> Tensor {
         let parameter = ops::new_tensor(&self.device, "empty", shape, self.dtype);
-        parameter.require_grad();
+        if self.lora.is_none() {
+            parameter.require_grad();
+        }
         parameter.categorize(Category::Parameter);
         parameter
     }
 
     pub fn linear(&self, path: String, inputs: u64, outputs: u64, bias: bool) -> Linear {
         Linear {
+            adapter: self.slot(&path, inputs, outputs),
             path: path.into(),
             weight: self.parameter([outputs, inputs]),
             bias: bias.then(|| self.parameter([outputs])),
@@ -44,14 +63,31 @@ impl Builder {
 
     pub fn conv1d(&self, path: String, inputs: u64, outputs: u64) -> Conv1d {
         Conv1d {
+            adapter: self.slot(&path, inputs, outputs),
             path: path.into(),
             weight: self.parameter([inputs, outputs]),
             bias: self.parameter([outputs]),
         }
     }
 
+    /// The place of a Linear's adapter, to be filled where LoRA's `target_modules` name it.
+    fn slot(&self, path: &str, inputs: u64, outputs: u64) -> Slot {
+        let slot = Rc::new(OnceCell::new());
+        if self.lora.as_ref().is_some_and(|lora| lora.target_modules.include(path)) {
+            let target = Target { slot: slot.clone(), path: path.to_owned(), inputs, outputs };
+            self.targets.borrow_mut().push(target);
+        }
+        slot
+    }
+
+    /// The table of the input tokens. `enable_input_require_grads` is a hook on it.
     pub fn embedding(&self, path: String, rows: u64, width: u64) -> Embedding {
-        Embedding { path: path.into(), weight: self.parameter([rows, width]) }
+        let requires = self.lora.as_ref().is_some_and(|lora| lora.enable_input_require_grads);
+        Embedding { output_requires_grad: requires, ..self.position_embedding(path, rows, width) }
+    }
+
+    pub fn position_embedding(&self, path: String, rows: u64, width: u64) -> Embedding {
+        Embedding { path: path.into(), weight: self.parameter([rows, width]), output_requires_grad: false }
     }
 
     pub fn rms_norm(&self, path: String, width: u64) -> RmsNorm {
@@ -66,6 +102,7 @@ impl Builder {
 /// `nn.Linear`.
 pub(crate) struct Linear {
     pub path: Rc<str>,
+    adapter: Slot,
     pub weight: Tensor,
     pub bias: Option<Tensor>,
 }
@@ -73,7 +110,11 @@ pub(crate) struct Linear {
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let _module = x.device().module(&self.path);
-        ops::linear(x, &self.weight, self.bias.as_ref())
+        let base = || ops::linear(x, &self.weight, self.bias.as_ref());
+        match self.adapter.get() {
+            Some(adapter) => adapter.forward(x, base),
+            None => base(),
+        }
     }
 
     pub fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
@@ -84,6 +125,7 @@ impl Linear {
 /// transformers' `Conv1D`: a Linear whose weight is `[in, out]`.
 pub(crate) struct Conv1d {
     pub path: Rc<str>,
+    adapter: Slot,
     pub weight: Tensor,
     pub bias: Tensor,
 }
@@ -91,7 +133,11 @@ pub(crate) struct Conv1d {
 impl Conv1d {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let _module = x.device().module(&self.path);
-        ops::conv1d(x, &self.weight, &self.bias)
+        let base = || ops::conv1d(x, &self.weight, &self.bias);
+        match self.adapter.get() {
+            Some(adapter) => adapter.forward(x, base),
+            None => base(),
+        }
     }
 
     pub fn parameters(&self) -> [Tensor; 2] {
@@ -103,12 +149,17 @@ impl Conv1d {
 pub(crate) struct Embedding {
     pub path: Rc<str>,
     pub weight: Tensor,
+    output_requires_grad: bool,
 }
 
 impl Embedding {
     pub fn forward(&self, indices: &Tensor) -> Tensor {
         let _module = indices.device().module(&self.path);
-        ops::embedding(&self.weight, indices)
+        let out = ops::embedding(&self.weight, indices);
+        if self.output_requires_grad {
+            out.require_grad();
+        }
+        out
     }
 }
 

@@ -55,11 +55,11 @@ fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
     drop(lowest);
     drop(zero);
     let width = mask.last(0);
-    if width.is_multiple_of(16) {
+    if width.is_multiple_of(8) {
         return bias;
     }
     let padded: Shape =
-        mask.shape().dims()[..mask.rank() - 1].iter().copied().chain([width.next_multiple_of(16)]).collect();
+        mask.shape().dims()[..mask.rank() - 1].iter().copied().chain([width.next_multiple_of(8)]).collect();
     new_tensor(device, "constant_pad_nd", padded, dtype)
 }
 

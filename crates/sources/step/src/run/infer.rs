@@ -23,7 +23,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         });
     }
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision));
+    let model = models::build(config, &Builder::new(device, job.precision, None));
     device.empty_cache();
     let mode = Mode {
         attention: job.attention,

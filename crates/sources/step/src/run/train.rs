@@ -1,4 +1,4 @@
-use brimful_jobs::{AttentionMask, Precision, Train};
+use brimful_jobs::{AttentionMask, Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
@@ -26,7 +26,13 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision));
+    let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
+    let builder = Builder::new(device, job.precision, lora.as_ref());
+    let model = models::build(config, &builder);
+    let parameters = match &lora {
+        Some(lora) => builder.get_peft_model(lora),
+        None => model.parameters(),
+    };
     device.empty_cache();
     let mut steps = Loop {
         device,
@@ -38,9 +44,9 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             checkpointing: job.checkpointing,
             use_cache: job.use_cache,
         },
-        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, model.parameters())),
+        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
         scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
-        parameters: model.parameters(),
+        parameters,
         model,
         loss: None,
         outputs: None,
@@ -55,6 +61,13 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
         steps.update(step);
     }
     device.end();
+}
+
+/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py): a checkpointed model's embeddings are made to
+/// require a gradient, whatever the user asked for.
+fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
+    let required = checkpointing != Checkpointing::None || lora.enable_input_require_grads;
+    Lora { enable_input_require_grads: required, ..lora }
 }
 
 struct Loop<'a> {
