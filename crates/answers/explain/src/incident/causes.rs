@@ -47,6 +47,8 @@ pub struct CausePage {
     pub title: String,
     /// What it is, in a line.
     pub meaning: String,
+    /// A text with this cause.
+    pub example: String,
     /// The page, in Markdown.
     pub page: String,
 }
@@ -57,6 +59,7 @@ struct Head {
     id: String,
     title: String,
     meaning: String,
+    example: String,
     fixes: Vec<String>,
     tell: Option<String>,
     #[serde(default)]
@@ -162,8 +165,13 @@ fn read(file: &str) -> (Cause, Vec<RawRule>) {
         .and_then(|rest| rest.split_once("\n+++\n"))
         .expect("causes/*.md: a head between +++");
     let head: Head = toml::from_str(head).unwrap_or_else(|error| panic!("causes/*.md: {error}"));
-    let page =
-        CausePage { id: head.id, title: head.title, meaning: head.meaning, page: page.trim().to_owned() };
+    let page = CausePage {
+        id: head.id,
+        title: head.title,
+        meaning: head.meaning,
+        example: head.example,
+        page: page.trim().to_owned(),
+    };
     (Cause { page, fixes: head.fixes, tell: head.tell }, head.rule)
 }
 

@@ -175,6 +175,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_cause_is_concluded_from_its_example() {
+        for page in super::super::cause_pages() {
+            assert_eq!(explain(&page.example).cause.class, page.id);
+        }
+    }
+
     fn explain(text: &str) -> Diagnosis {
         diagnose(&brimful_logs::scan(text.as_bytes()).unwrap()).unwrap()
     }
