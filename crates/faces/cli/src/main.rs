@@ -2,7 +2,7 @@
 
 mod args;
 mod disk;
-mod explain;
+mod explain_text;
 mod fit;
 mod job_flags;
 mod out;
@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fit(arguments) => fit::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Explain(arguments) => explain_text::run(&arguments),
     };
     out::exit_code(outcome)
 }

@@ -61,6 +61,8 @@ struct FixJson<'a> {
     keeps_result: bool,
     result: &'static str,
     cost: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saves: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -120,6 +122,7 @@ fn fix(fix: &Fix) -> FixJson<'_> {
         keeps_result: fix.keeps != Keeps::Different,
         result: keeps(fix.keeps),
         cost: &fix.cost,
+        saves: fix.saves.as_deref(),
     }
 }
 

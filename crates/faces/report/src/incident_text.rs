@@ -108,7 +108,9 @@ fn fix_lines(number: usize, fix: &Fix) -> Vec<String> {
         Keeps::Identical => "same result".to_owned(),
         other => format!("result: {}", keeps(other)),
     };
-    let mut lines = wrapped(&format!("  {number}. "), &format!("{} ({result}; {})", fix.title, fix.cost));
+    let saves = fix.saves.as_ref().map_or(String::new(), |saves| format!("{saves}; "));
+    let mut lines =
+        wrapped(&format!("  {number}. "), &format!("{} ({saves}{result}; {})", fix.title, fix.cost));
     lines.extend(wrapped("     ", &fix.apply));
     lines
 }

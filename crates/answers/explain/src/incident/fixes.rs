@@ -38,6 +38,8 @@ pub struct Fix {
     pub apply: String,
     /// What it costs.
     pub cost: String,
+    /// What it frees or gives, where the figures tell.
+    pub saves: Option<String>,
     /// What it does to the result.
     pub keeps: Keeps,
 }
@@ -54,6 +56,7 @@ struct Raw {
     title: String,
     keeps: Keeps,
     cost: String,
+    saves: Option<String>,
     #[serde(default)]
     training: bool,
     #[serde(default)]
@@ -140,6 +143,7 @@ impl Entry {
             title: raw.title.clone(),
             apply: figures.fill(apply).unwrap_or_else(|| plain(apply)),
             cost: raw.cost.clone(),
+            saves: raw.saves.as_ref().and_then(|saves| figures.fill(saves)),
             keeps: raw.keeps,
         })
     }

@@ -1,4 +1,4 @@
-//! `brimful explain`: why did it die?
+//! `brimful explain` of what a framework printed: why did it die?
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
