@@ -5,9 +5,11 @@ mod diff;
 mod holders;
 mod incident;
 mod peak;
+mod ranks;
 pub mod snapshot;
 
 pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
 pub use holders::{Holder, Run, holders};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};
+pub use ranks::{Rank, outliers, rank};

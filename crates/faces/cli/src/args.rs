@@ -37,8 +37,25 @@ pub enum Command {
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
     Diff(DiffArguments),
+    /// Many ranks of one job: a table of their peaks, the fullest first, and those that are unlike the others.
+    ///
+    /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
+    Ranks(RanksArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto.
     Export(ExportArguments),
+}
+
+#[derive(Args)]
+pub struct RanksArguments {
+    /// PyTorch memory snapshots, or folders with them.
+    #[arg(required = true, value_name = "FOLDER|SNAPSHOT")]
+    pub inputs: Vec<String>,
+    /// The GPU of each snapshot, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

@@ -10,6 +10,7 @@ mod export;
 mod fit;
 mod job_flags;
 mod out;
+mod ranks;
 mod recordings;
 mod replay;
 mod runs;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Ranks(arguments) => ranks::run(&arguments),
     };
     out::exit_code(outcome)
 }
