@@ -240,7 +240,7 @@ fn line_start(bytes: &[u8], at: usize) -> usize {
 /// Some lines before the line of a place, and what follows from that line on.
 fn glance(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     let from = at.saturating_sub(GLANCE_BEFORE);
-    let cut = memchr::memchr(b'\n', &bytes[from..at]).filter(|_| from > 0);
+    let cut = memchr::memchr2(b'\n', b'\r', &bytes[from..at]).filter(|_| from > 0);
     let from = cut.map_or(from, |newline| from + newline + 1);
     let split = line_start(&bytes[..at], at).max(from);
     (&bytes[from..split], &bytes[split..(at + GLANCE_AFTER).min(bytes.len())])
