@@ -3,6 +3,7 @@
 
 mod incident;
 mod peak;
+pub mod snapshot;
 
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};

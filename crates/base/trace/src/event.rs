@@ -39,6 +39,8 @@ pub enum Event {
     EmptyCache,
     /// A phase began.
     Phase(PhaseId),
+    /// Something was recorded that does not touch memory, such as the taking of a snapshot.
+    Remark,
 }
 
 impl Event {
@@ -56,6 +58,7 @@ impl Event {
             Event::Oom(id) => (8, id.0),
             Event::EmptyCache => (9, 0),
             Event::Phase(id) => (10, id.0),
+            Event::Remark => (11, 0),
         }
     }
 
@@ -73,6 +76,7 @@ impl Event {
             8 => Event::Oom(OomId(subject)),
             9 => Event::EmptyCache,
             10 => Event::Phase(PhaseId(subject)),
+            11 => Event::Remark,
             _ => return None,
         })
     }

@@ -8,6 +8,7 @@ mod brim;
 mod category;
 mod context;
 mod event;
+mod recording;
 mod tables;
 mod trace;
 
@@ -15,5 +16,6 @@ pub use brim::BrimError;
 pub use category::Category;
 pub use context::{Context, ContextId, ContextTable, Frame, FrameId, StackId, StrId};
 pub use event::{AllocationId, Event, OomId, PhaseId, SegmentId};
+pub use recording::{Annotation, BlockState, FinalBlock, FinalSegment, Lane, Recording};
 pub use tables::{Allocation, Allocations, OomEvent, Phase, PhaseKind, Segment, Segments, TensorInfo};
 pub use trace::{Origin, Trace};

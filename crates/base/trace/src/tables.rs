@@ -29,6 +29,15 @@ pub struct Allocations {
 }
 
 impl Allocations {
+    /// Makes room for so many more rows with an address.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.bytes.reserve(rows);
+        self.category.reserve(rows);
+        self.context.reserve(rows);
+        self.stream.reserve(rows);
+        self.address.reserve(rows);
+    }
+
     /// Adds a row.
     ///
     /// # Panics
@@ -78,6 +87,11 @@ impl Allocations {
     /// Says what the block is for.
     pub fn set_category(&mut self, id: AllocationId, category: Category) {
         self.category[id.0 as usize] = category;
+    }
+
+    /// Says who asked for the block.
+    pub fn set_context(&mut self, id: AllocationId, context: ContextId) {
+        self.context[id.0 as usize] = context;
     }
 
     /// The number of rows.
@@ -148,6 +162,8 @@ pub struct OomEvent {
     pub free: Option<Bytes>,
     /// Who asked.
     pub context: ContextId,
+    /// The stream (and pool) it was for, numbered as in [`Allocation::stream`].
+    pub stream: u16,
 }
 
 /// The part of a run that a phase is.

@@ -1,6 +1,6 @@
 use crate::{
     Allocation, AllocationId, Allocations, Category, ContextTable, Event, OomEvent, OomId, Phase, PhaseId,
-    PhaseKind, Segment, SegmentId, Segments, TensorInfo,
+    PhaseKind, Recording, Segment, SegmentId, Segments, TensorInfo,
 };
 
 /// Where a trace comes from.
@@ -37,6 +37,8 @@ pub struct Trace {
     pub allocations: Allocations,
     /// Every segment that was recorded; none in a predicted trace.
     pub segments: Segments,
+    /// What a recording knows beyond its events; `None` for a predicted trace.
+    pub recording: Option<Recording>,
     kinds: Vec<u8>,
     subjects: Vec<u32>,
     phases: Vec<Phase>,
@@ -49,6 +51,13 @@ impl Trace {
     /// A trace without events.
     pub fn new(origin: Origin) -> Self {
         Trace { origin, ..Trace::default() }
+    }
+
+    /// Makes room for so many more events and allocations.
+    pub fn reserve(&mut self, events: usize, allocations: usize) {
+        self.kinds.reserve(events);
+        self.subjects.reserve(events);
+        self.allocations.reserve(allocations);
     }
 
     /// Appends an event.

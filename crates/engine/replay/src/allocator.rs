@@ -1,10 +1,14 @@
 use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
 use crate::config::AllocatorConfig;
+use crate::shadow::Shadow;
 use crate::sizes::SMALL_SIZE;
 
 /// A block that was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handle(BlockId);
+pub struct Handle {
+    block: BlockId,
+    serial: u32,
+}
 
 /// The request could not be served, after every retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub struct Allocator {
     retries: u64,
     device_allocs: u64,
     pub(crate) segments: u64,
+    /// Blocks that wait for other streams; those that came free meanwhile stay listed.
+    pending: Vec<Handle>,
+    private: Vec<bool>,
 }
 
 impl Allocator {
@@ -59,6 +66,8 @@ impl Allocator {
             retries: 0,
             device_allocs: 0,
             segments: 0,
+            pending: Vec::new(),
+            private: Vec::new(),
         }
     }
 
@@ -94,7 +103,7 @@ impl Allocator {
 
     /// Address and size of a block that was handed out, in bytes.
     pub fn block(&self, handle: Handle) -> (u64, u64) {
-        let block = self.blocks.get(handle.0);
+        let block = self.blocks.get(handle.block);
         (block.address, block.size)
     }
 
@@ -110,7 +119,8 @@ impl Allocator {
             .take_free(small, stream, rounded)
             .or_else(|| self.block_from_device(small, stream, rounded, segment))
             .ok_or(Exhausted { tried: segment })?;
-        Ok(Handle(self.hand_out(block, rounded, requested)))
+        let block = self.hand_out(block, rounded, requested);
+        Ok(self.handle(block))
     }
 
     fn block_from_device(&mut self, small: bool, stream: u16, rounded: u64, segment: u64) -> Option<BlockId> {
@@ -130,15 +140,43 @@ impl Allocator {
         self.new_block(small, stream, rounded, segment)
     }
 
+    pub(crate) fn handle(&self, block: BlockId) -> Handle {
+        Handle { block, serial: self.blocks.get(block).serial }
+    }
+
+    /// Whether the handle's block is still handed out: a retry frees what waits for other streams.
+    fn is_current(&self, handle: Handle) -> bool {
+        let block = self.blocks.get(handle.block);
+        block.serial == handle.serial && block.allocated
+    }
+
+    /// Gives a block back that another stream may still use; it is reusable after [`Self::free`].
+    pub fn request_free(&mut self, handle: Handle) {
+        if !self.is_current(handle) {
+            return;
+        }
+        let block = self.blocks.get_mut(handle.block);
+        if !block.pending {
+            block.pending = true;
+            self.allocated -= block.size;
+            self.pending.push(handle);
+        }
+    }
+
     /// Gives a block back (`free`), reusable at once.
     pub fn free(&mut self, handle: Handle) {
-        let id = handle.0;
-        let block = self.blocks.get_mut(id);
-        block.allocated = false;
-        self.allocated -= block.size;
+        if !self.is_current(handle) {
+            return;
+        }
+        let block = self.blocks.get_mut(handle.block);
+        self.allocated -= if block.pending { 0 } else { block.size };
         self.requested -= block.requested;
+        block.allocated = false;
         block.requested = 0;
-        self.return_to_pool(id);
+        if std::mem::take(&mut block.pending) && self.pending.last() == Some(&handle) {
+            self.pending.pop();
+        }
+        self.return_to_pool(handle.block);
     }
 
     /// `torch.cuda.empty_cache()`: every free segment goes back to the device.
@@ -179,11 +217,7 @@ impl Allocator {
                 best = *next;
             }
         }
-        let limit = self.config.max_split_size;
-        let oversized = rounded < limit && best.1 >= limit;
-        let wasteful =
-            rounded >= limit && best.1 >= rounded.saturating_add(self.config.max_non_split_rounding);
-        if oversized || wasteful {
+        if !self.config.may_take(best.1, rounded) {
             return None;
         }
         pool.free.remove(&best);
@@ -212,11 +246,13 @@ impl Allocator {
             stream,
             small,
             allocated: false,
+            pending: false,
             mapped: true,
             expandable: false,
             previous: NONE,
             next: NONE,
             freed_at: 0,
+            serial: 0,
         }))
     }
 
@@ -230,6 +266,21 @@ impl Allocator {
         let address = self.next_address.next_multiple_of(alignment);
         self.next_address = address.saturating_add(bytes.next_multiple_of(DEVICE_GRANULARITY));
         address
+    }
+
+    /// Counts memory that was there before.
+    pub(crate) fn take_over(&mut self, size: u64, requested: Option<u64>) {
+        self.reserved += size;
+        if let Some(requested) = requested {
+            self.allocated += size;
+            self.requested += requested;
+        }
+    }
+
+    /// New segments come behind everything that is there.
+    pub(crate) fn begin_addresses_after(&mut self, start: &Shadow) {
+        let end = start.stretches.last_key_value().map_or(0, |(address, stretch)| address + stretch.size);
+        self.next_address = self.next_address.max(end.next_multiple_of(DEVICE_GRANULARITY));
     }
 
     pub(crate) fn count_device_alloc(&mut self) {
@@ -293,21 +344,36 @@ impl Allocator {
         released >= wanted
     }
 
-    /// `release_cached_blocks`: the large pool first, then the small one.
+    /// `release_cached_blocks`: waits for the other streams; the large pool first, then the small one.
     fn release_all(&mut self) {
+        for handle in std::mem::take(&mut self.pending) {
+            if self.blocks.get(handle.block).pending {
+                self.free(handle);
+            }
+        }
         for pool in [1, 0] {
             let free: Vec<BlockId> = self.pools[pool].free.iter().map(|key| key.3).collect();
             let (expandable, plain): (Vec<_>, Vec<_>) =
                 free.into_iter().partition(|id| self.blocks.get(*id).expandable);
             for id in plain {
-                if self.blocks.is_whole_segment(id) {
+                if self.blocks.is_whole_segment(id) && !self.is_private(id) {
                     self.release_segment(id);
                 }
             }
-            for id in expandable {
+            for id in expandable.into_iter().filter(|id| !self.is_private(*id)).collect::<Vec<_>>() {
                 self.unmap(id);
             }
         }
+    }
+
+    /// Memory of CUDA graphs and `MemPool`s stays with them.
+    fn is_private(&self, id: BlockId) -> bool {
+        self.private.get(usize::from(self.blocks.get(id).stream)).copied().unwrap_or(false)
+    }
+
+    /// Says which streams stand for private pools.
+    pub fn set_private(&mut self, private: Vec<bool>) {
+        self.private = private;
     }
 
     /// `garbage_collect_cached_blocks`: older than average, until enough is returned.
@@ -322,8 +388,12 @@ impl Allocator {
             whole.retain(|id| self.blocks.is_whole_segment(*id) && !self.blocks.get(*id).expandable);
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
-            let Some(average) = total.checked_div(whole.len() as u64) else { return };
-            let old: Vec<BlockId> = whole.iter().copied().filter(|id| age(id) >= average).collect();
+            let count = whole.len() as u64;
+            // At least the average age, which is a fraction.
+            let old: Vec<BlockId> = whole.iter().copied().filter(|id| age(id) * count >= total).collect();
+            if old.is_empty() {
+                return;
+            }
             for id in old {
                 reclaimed += self.blocks.get(id).size;
                 self.release_segment(id);

@@ -16,7 +16,10 @@ pub(crate) struct Block {
     pub requested: u64,
     pub stream: u16,
     pub small: bool,
+    /// Handed out, or waiting for another stream.
     pub allocated: bool,
+    /// Given back, but another stream may still use it.
+    pub pending: bool,
     /// False for a stretch of an expandable segment without memory behind it.
     pub mapped: bool,
     pub expandable: bool,
@@ -24,6 +27,8 @@ pub(crate) struct Block {
     pub next: BlockId,
     /// The pool's number of requests when it became free, for garbage collection.
     pub freed_at: u64,
+    /// Tells this use of the id from earlier ones.
+    pub serial: u32,
 }
 
 /// Blocks by id; ids are used again.
@@ -31,10 +36,13 @@ pub(crate) struct Block {
 pub(crate) struct Blocks {
     all: Vec<Block>,
     unused: Vec<BlockId>,
+    serial: u32,
 }
 
 impl Blocks {
     pub fn insert(&mut self, block: Block) -> BlockId {
+        self.serial = self.serial.wrapping_add(1);
+        let block = Block { serial: self.serial, ..block };
         if let Some(id) = self.unused.pop() {
             self.all[id as usize] = block;
             return id;

@@ -174,17 +174,18 @@ fn divisions(value: &str) -> Option<[u64; 16]> {
     let (mut last_index, mut first) = (0, true);
     for pair in list.strip_suffix(']')?.split(',') {
         let (key, value) = pair.split_once(':')?;
-        let value = number(value)?;
+        let divisions = number(value)?;
         if key.trim() == ">" {
-            all[last_index..].fill(value);
-            return Some(all);
+            // Also without a key before it: `[>:4]` leaves the first interval at 0 (seen in torch 2.15).
+            all[last_index + 1..].fill(divisions);
+            continue;
         }
         let size = key.trim().parse::<u64>().ok().filter(|n| n.is_power_of_two())?;
         last_index = (size.ilog2() as usize).min(15);
         if first {
-            all[..last_index].fill(value);
+            all[..last_index].fill(divisions);
         }
-        all[last_index] = value;
+        all[last_index] = divisions;
         first = false;
     }
     Some(all)
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(config.max_split_size, 64 << 20);
         assert_eq!(config.garbage_collection_threshold, 0.8);
         let config: AllocatorConfig = "roundup_power2_divisions:[256:1,512:2,1024:4,>:8]".parse().unwrap();
-        assert_eq!(config.roundup_power2_divisions, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 8, 8, 8, 8, 8, 8]);
+        assert_eq!(config.roundup_power2_divisions, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 8, 8, 8, 8]);
     }
 
     #[test]

@@ -68,11 +68,13 @@ impl Allocator {
             stream,
             small,
             allocated: false,
+            pending: false,
             mapped: false,
             expandable: true,
             previous: NONE,
             next: NONE,
             freed_at: 0,
+            serial: 0,
         });
         self.pools[usize::from(!small)].unmapped.insert((stream, address, id));
         id

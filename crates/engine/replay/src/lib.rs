@@ -17,15 +17,21 @@
 //! assert_eq!(timeline.peak.reserved, Bytes::mib(2));
 //! ```
 
+mod adopt;
 mod allocator;
 mod blocks;
 mod config;
 mod expandable;
+mod layout;
 mod message;
+mod shadow;
 mod sizes;
+mod start;
 mod timeline;
 
+pub use adopt::recorded_config;
 pub use allocator::{Allocator, Exhausted, Handle};
 pub use config::{AllocatorConfig, ConfigError};
+pub use layout::{Followed, Laid, Layouts, Mismatch, MismatchKind, Unverified, follow, follow_with_layouts};
 pub use message::out_of_memory_text;
 pub use timeline::{Capacity, Ledger, Oom, PhaseLedger, Timeline, replay};

@@ -1,5 +1,7 @@
 //! The pure size rules of the native allocator.
 
+use brimful_units::Bytes;
+
 use crate::config::AllocatorConfig;
 
 pub(crate) const MIN_BLOCK: u64 = 512;
@@ -30,6 +32,19 @@ impl AllocatorConfig {
         } else {
             rounded.checked_next_multiple_of(ROUND_LARGE).unwrap_or(u64::MAX)
         }
+    }
+
+    /// What the device is asked for where no block serves a request of this size.
+    pub fn device_request(&self, requested: Bytes) -> Bytes {
+        Bytes::new(self.segment_size(self.round_size(requested.get())))
+    }
+
+    /// Whether a free block may serve a request: oversize blocks are not broken up, and not wasted.
+    pub(crate) fn may_take(&self, block: u64, rounded: u64) -> bool {
+        let limit = self.max_split_size;
+        let oversized = rounded < limit && block >= limit;
+        let wasteful = rounded >= limit && block >= rounded.saturating_add(self.max_non_split_rounding);
+        !oversized && !wasteful
     }
 
     /// Whether what is left of a block is worth a block of its own.

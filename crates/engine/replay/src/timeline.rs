@@ -1,4 +1,4 @@
-use brimful_trace::{Event, PhaseId, Trace};
+use brimful_trace::{AllocationId, Event, PhaseId, Trace};
 use brimful_units::Bytes;
 
 use crate::allocator::{Allocator, Exhausted, Handle};
@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    fn raise_to(&mut self, other: &Ledger) {
+    pub(crate) fn raise_to(&mut self, other: &Ledger) {
         self.requested = self.requested.max(other.requested);
         self.allocated = self.allocated.max(other.allocated);
         self.reserved = self.reserved.max(other.reserved);
@@ -103,7 +103,10 @@ pub struct Timeline {
 /// Feeds a trace's requests to the allocator, until the end or the first failure.
 ///
 /// Segment events and addresses of a recorded trace are not followed: this is what the allocator
-/// would do under these settings. Bytes throughout.
+/// would do under these settings. What was there before a recording's first event comes first. A
+/// request that failed in the recording is made, too: where it succeeds now, the run would have gone
+/// on, and its block is given back at once, since the recording does not show for how long it would
+/// have lived. Bytes throughout.
 pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> Timeline {
     let total = capacity.total.map(Bytes::get);
     let mut run = Run {
@@ -113,12 +116,10 @@ pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> T
         handles: vec![None; trace.allocations.len()],
         timeline: Timeline::default(),
         counting: trace.phases().is_empty(),
+        cache_emptied: 0,
     };
-    for (at, event) in trace.events().enumerate() {
-        if let Err(exhausted) = run.step(at, event) {
-            run.fail(at, event, exhausted);
-            break;
-        }
+    if run.begin(config) {
+        run.run();
     }
     run.finish()
 }
@@ -131,27 +132,94 @@ struct Run<'a> {
     timeline: Timeline,
     /// Whether the phase counts towards the peak: loading does not.
     counting: bool,
+    /// The segments given back up to here belong to one `empty_cache()` or retry.
+    cache_emptied: usize,
 }
 
 impl Run<'_> {
-    fn step(&mut self, at: usize, event: Event) -> Result<(), Exhausted> {
+    /// What a recording found in memory when it began; false where even that does not fit.
+    fn begin(&mut self, config: &AllocatorConfig) -> bool {
+        let Some(recording) = &self.trace.recording else { return true };
+        self.allocator.set_private(recording.lanes.iter().map(brimful_trace::Lane::is_private).collect());
+        if !recording.begins_late {
+            return true;
+        }
+        for (id, handle) in self.allocator.adopt(self.trace, config) {
+            self.handles[id.0 as usize] = Some(handle);
+        }
+        self.count(0);
+        let fits = self.allocator.capacity.is_none_or(|capacity| self.allocator.reserved() <= capacity);
+        if !fits {
+            self.fail(0, Bytes::ZERO, Exhausted { tried: 0 });
+        }
+        fits
+    }
+
+    fn run(&mut self) {
+        for (at, event) in self.trace.events().enumerate() {
+            if let Err((requested, exhausted)) = self.step(at, event) {
+                return self.fail(at, requested, exhausted);
+            }
+        }
+    }
+
+    fn step(&mut self, at: usize, event: Event) -> Result<(), (Bytes, Exhausted)> {
         match event {
-            Event::Alloc(id) => {
-                let row = self.trace.allocations.get(id);
-                let handle = self.allocator.malloc(row.bytes.get(), row.stream)?;
-                self.handles[id.0 as usize] = Some(handle);
-                self.count(at);
+            Event::Alloc(id) => self.alloc(at, id)?,
+            Event::FreeRequested(id) => {
+                if let Some(handle) = self.handles[id.0 as usize] {
+                    self.allocator.request_free(handle);
+                }
             }
             Event::Free(id) | Event::FreeCompleted(id) => {
                 if let Some(handle) = self.handles[id.0 as usize].take() {
                     self.allocator.free(handle);
                 }
             }
+            Event::SegmentFree(_) | Event::SegmentUnmap(_) if at >= self.cache_emptied => {
+                self.segment_freed(at)
+            }
+            Event::Oom(id) => {
+                let row = self.trace.oom_row(id);
+                let handle = self.request(at, row.tried, row.stream)?;
+                self.allocator.free(handle);
+            }
             Event::EmptyCache => self.allocator.empty_cache(),
             Event::Phase(id) => self.begin_phase(id),
             _ => {}
         }
         Ok(())
+    }
+
+    fn alloc(&mut self, at: usize, id: AllocationId) -> Result<(), (Bytes, Exhausted)> {
+        let row = self.trace.allocations.get(id);
+        let handle = self.request(at, row.bytes, row.stream)?;
+        self.handles[id.0 as usize] = Some(handle);
+        Ok(())
+    }
+
+    fn request(&mut self, at: usize, bytes: Bytes, stream: u16) -> Result<Handle, (Bytes, Exhausted)> {
+        let handle = self.allocator.malloc(bytes.get(), stream).map_err(|exhausted| (bytes, exhausted))?;
+        self.count(at);
+        Ok(handle)
+    }
+
+    /// Segments were given back in the recording: by the allocator itself to make room, which it
+    /// decides anew here, or by the program's `empty_cache()`, which is repeated.
+    fn segment_freed(&mut self, at: usize) {
+        let trace = self.trace;
+        let given_back = |event: &Event| {
+            matches!(event, Event::SegmentFree(_) | Event::SegmentUnmap(_) | Event::FreeCompleted(_))
+        };
+        let next = (at..trace.len()).find(|at| !given_back(&trace.event(*at))).unwrap_or(trace.len());
+        self.cache_emptied = next;
+        let site =
+            |at: usize| trace.recording.as_ref().and_then(|recording| recording.sites.get(at).copied());
+        let asks = next < trace.len()
+            && matches!(trace.event(next), Event::SegmentAlloc(_) | Event::SegmentMap(_) | Event::Oom(_));
+        if !asks || site(at) != site(next) {
+            self.allocator.empty_cache();
+        }
     }
 
     fn count(&mut self, at: usize) {
@@ -179,11 +247,8 @@ impl Run<'_> {
         }
     }
 
-    fn fail(&mut self, at: usize, event: Event, exhausted: Exhausted) {
-        let requested = match event {
-            Event::Alloc(id) => self.trace.allocations.bytes(id),
-            _ => Bytes::ZERO,
-        };
+    fn fail(&mut self, at: usize, requested: Bytes, exhausted: Exhausted) {
+        self.count(at);
         let now = Ledger::now(&self.allocator);
         let total = self.capacity.total.unwrap_or_default();
         let used = self.capacity.taken.checked_add(now.reserved).unwrap_or(total);

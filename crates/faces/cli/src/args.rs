@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use brimful_plan::Dimension;
+use brimful_units::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::job_flags::JobFlags;
@@ -22,17 +23,48 @@ pub enum Command {
     ///
     /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
     Fit(FitArguments),
-    /// Why did it die? The memory failure in a log: what filled the GPU, the cause, and what to change.
+    /// Would another allocator setting or GPU have held it? The requests of a snapshot or of a predicted trace under other
+    /// conditions.
     ///
-    /// Exit status: 0 nothing failed, 1 a failure was found, 2 a file or the call is wrong.
+    /// Exit status: 0 every request is served, 1 a request fails, 2 an input or the call is wrong.
+    Replay(ReplayArguments),
+    /// Why did it die, and what filled memory? Of a log: the memory failure in it, its cause, and what to change. Of a
+    /// PyTorch memory snapshot: what filled memory, what is stranded, what leaks, and why a request failed.
+    ///
+    /// Exit status: 0 nothing was found, 1 a failure or a leak was found, 2 an input or the call is wrong.
     Explain(ExplainArguments),
 }
 
 #[derive(Args)]
+pub struct ReplayArguments {
+    /// PyTorch memory snapshots (pickle or JSON, also gzipped), or traces of `brimful fit --trace`.
+    #[arg(required = true, value_name = "SNAPSHOT|TRACE")]
+    pub inputs: Vec<String>,
+    /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True; the recorded one where none is given.
+    #[arg(long, value_name = "CONF")]
+    pub conf: Option<String>,
+    /// What the device gives PyTorch, such as "12 GiB"; without an end where none is given.
+    #[arg(long, value_name = "SIZE", conflicts_with = "gpu")]
+    pub capacity: Option<Bytes>,
+    /// A GPU by name (h100-sxm-80gb); its CUDA context is set aside.
+    #[arg(long, value_name = "GPU")]
+    pub gpu: Option<String>,
+    /// The GPU of the snapshot, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
+    /// Print one JSON object per input.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone)]
 pub struct ExplainArguments {
-    /// Logs, folders with logs, or - for the standard input.
+    /// Logs, PyTorch memory snapshots (pickle or JSON, also gzipped), folders of either, or - for the standard input.
     #[arg(value_name = "FILE")]
     pub inputs: Vec<String>,
+    /// The GPU of a snapshot, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
     /// Print one JSON object per file.
     #[arg(long)]
     pub json: bool,

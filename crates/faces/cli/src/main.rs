@@ -2,10 +2,14 @@
 
 mod args;
 mod disk;
+mod explain;
+mod explain_recording;
 mod explain_text;
 mod fit;
 mod job_flags;
 mod out;
+mod recordings;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -16,7 +20,8 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fit(arguments) => fit::run(&arguments),
-        Command::Explain(arguments) => explain_text::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     out::exit_code(outcome)
 }

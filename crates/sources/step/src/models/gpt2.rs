@@ -309,8 +309,7 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
 impl CausalLm for Gpt2LmHeadModel {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit = (mode.training && mode.use_cache && cache.is_none())
-            .then(|| Cache::dynamic(&self.cache_layers()));
+        let mut implicit = (mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.cache_layers()));
         let hidden = self.transformer(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

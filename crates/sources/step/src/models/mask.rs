@@ -20,9 +20,12 @@ pub(super) enum Mask {
     Bias(Tensor),
 }
 
+/// Makes a mask of a tensor.
+type FromTensor = fn(Option<Tensor>) -> Mask;
+
 impl Mask {
     /// The tensor, and what makes a mask of this kind of it.
-    pub(super) fn into_parts(self) -> (Option<Tensor>, fn(Option<Tensor>) -> Mask) {
+    pub(super) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
         match self {
             Mask::None => (None, |_| Mask::None),
             Mask::Keep(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Keep)),
@@ -100,7 +103,8 @@ fn can_skip(
     cache: Option<&Cache>,
     window: Option<u64>,
 ) -> bool {
-    if window.is_some_and(|window| keys >= window) {
+    let static_decode = queries == 1 && !cache.is_none_or(Cache::knows_its_length);
+    if static_decode || window.is_some_and(|window| keys >= window) {
         return false;
     }
     let aligned = queries == 1 || keys == queries;

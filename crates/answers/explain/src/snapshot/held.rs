@@ -1,0 +1,141 @@
+//! What was in memory at an instant: by purpose, by place in the program, by block.
+
+use brimful_replay::Laid;
+use brimful_trace::{AllocationId, BlockState, Category, ContextId, Trace};
+use brimful_units::Bytes;
+use rustc_hash::FxHashMap;
+
+use super::purpose::Purpose;
+use super::sites::{owner, stack_text};
+
+/// Memory of one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// What it is for.
+    pub category: Category,
+    /// How much (ledger: requested).
+    pub bytes: Bytes,
+    /// How much of it could be for something else.
+    pub uncertain: Bytes,
+}
+
+/// Memory that one place in the program holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// How much (ledger: requested).
+    pub bytes: Bytes,
+    /// In how many blocks.
+    pub blocks: u64,
+    /// What it is for.
+    pub category: Category,
+    /// The innermost line outside of PyTorch.
+    pub owner: String,
+    /// The stack, innermost first.
+    pub stack: Vec<String>,
+}
+
+/// Memory of one purpose that one line of the program holds, whatever called it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// How much (ledger: requested).
+    pub bytes: Bytes,
+    /// In how many blocks.
+    pub blocks: u64,
+    /// What it is for.
+    pub category: Category,
+    /// The innermost line outside of PyTorch.
+    pub owner: String,
+}
+
+/// One block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its size (ledger: requested).
+    pub bytes: Bytes,
+    /// Its address.
+    pub address: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The innermost line outside of PyTorch.
+    pub owner: String,
+    /// The stack, innermost first.
+    pub stack: Vec<String>,
+}
+
+/// What was in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// By purpose, largest first.
+    pub shares: Vec<Share>,
+    /// By line and purpose, largest first.
+    pub owners: Vec<Owner>,
+    /// By stack, largest first.
+    pub sites: Vec<Site>,
+    /// The largest blocks.
+    pub blocks: Vec<Held>,
+}
+
+/// The memory of an instant, the `most` largest sites and blocks by name.
+pub fn contents(trace: &Trace, laid: &[Laid], purposes: &[Purpose], most: usize) -> Contents {
+    let active = laid.iter().filter(|laid| laid.state != BlockState::Inactive);
+    let mut ids: Vec<AllocationId> = active.filter_map(|laid| laid.allocation).collect();
+    let mut shares: Vec<Share> = Category::ALL
+        .iter()
+        .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
+        .collect();
+    let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
+    for id in &ids {
+        let (row, purpose) = (trace.allocations.get(*id), purposes[id.0 as usize]);
+        let share = &mut shares[purpose.category as usize];
+        share.bytes += row.bytes;
+        share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
+        let site = sites.entry((row.context, purpose.category)).or_default();
+        site.0 += row.bytes;
+        site.1 += 1;
+    }
+    shares.retain(|share| share.bytes > Bytes::ZERO);
+    shares.sort_by_key(|share| (std::cmp::Reverse(share.bytes), share.category));
+    let mut by_size: Vec<_> = sites.into_iter().collect();
+    by_size.sort_by_key(|(key, site)| (std::cmp::Reverse(site.0), *key));
+    ids.sort_by_key(|id| (std::cmp::Reverse(trace.allocations.bytes(*id)), id.0));
+    Contents {
+        shares,
+        owners: owners(trace, &by_size, most),
+        sites: by_size.into_iter().take(most).map(|(key, site)| named(trace, key, site)).collect(),
+        blocks: ids.into_iter().take(most).map(|id| held(trace, id, purposes)).collect(),
+    }
+}
+
+type Summed = ((ContextId, Category), (Bytes, u64));
+
+fn owners(trace: &Trace, sites: &[Summed], most: usize) -> Vec<Owner> {
+    let mut sums: FxHashMap<(String, Category), (Bytes, u64)> = FxHashMap::default();
+    for ((context, category), (bytes, blocks)) in sites {
+        let sum = sums.entry((owner(trace, *context), *category)).or_default();
+        sum.0 += *bytes;
+        sum.1 += blocks;
+    }
+    let row = |((owner, category), (bytes, blocks))| Owner { bytes, blocks, category, owner };
+    let mut owners: Vec<Owner> = sums.into_iter().map(row).collect();
+    owners.sort_by(|a, b| {
+        b.bytes.cmp(&a.bytes).then_with(|| (a.category, &a.owner).cmp(&(b.category, &b.owner)))
+    });
+    owners.truncate(most);
+    owners
+}
+
+fn named(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
+    Site { bytes, blocks, category, owner: owner(trace, context), stack: stack_text(trace, context) }
+}
+
+/// A block with its names.
+pub fn held(trace: &Trace, id: AllocationId, purposes: &[Purpose]) -> Held {
+    let row = trace.allocations.get(id);
+    Held {
+        bytes: row.bytes,
+        address: row.address.unwrap_or(0),
+        purpose: purposes[id.0 as usize],
+        owner: owner(trace, row.context),
+        stack: stack_text(trace, row.context),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a recorded snapshot shows: what filled memory at the peak, what is stranded, what leaks, why a
+//! request failed, and what other settings would have done, each checked by replay.
+
+mod activity;
+mod cause;
+mod fixes;
+mod fragments;
+mod held;
+mod leaks;
+mod purpose;
+mod sites;
+mod whatif;
+
+use brimful_replay::{Followed, follow_with_layouts, recorded_config};
+use brimful_trace::{Event, Recording, Trace};
+use brimful_units::Bytes;
+
+pub use cause::{OutOfMemory, ledger};
+pub use fixes::{Fix, fixes};
+pub use fragments::{Fragmentation, Pinned};
+pub use held::{Contents, Held, Owner, Share, Site};
+pub use leaks::Leak;
+pub use purpose::Purpose;
+pub use sites::{Doing, owner, stack_text};
+
+use sites::Sites;
+pub use whatif::{WhatIf, what_if};
+
+/// How much there is of one kind of segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentSum {
+    /// How many.
+    pub segments: u64,
+    /// Their size together.
+    pub bytes: Bytes,
+}
+
+/// The segments at the end of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentSums {
+    /// All of them.
+    pub all: SegmentSum,
+    /// For requests of up to 1 MiB.
+    pub small: SegmentSum,
+    /// For larger ones.
+    pub large: SegmentSum,
+    /// Mapped ranges of expandable segments.
+    pub expandable: SegmentSum,
+    /// Of CUDA graphs and `MemPool`s.
+    pub private: SegmentSum,
+}
+
+/// What a recording shows.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Following it address by address: the peaks, and whether they are as the rules say.
+    pub followed: Followed,
+    /// What the program was doing at the requested peak.
+    pub doing: Doing,
+    /// The innermost line outside of PyTorch at the requested peak.
+    pub owner: String,
+    /// The stack there, innermost first.
+    pub stack: Vec<String>,
+    /// What was in memory then.
+    pub contents: Contents,
+    /// Where free memory was when most was reserved.
+    pub fragmentation: Fragmentation,
+    /// Places that grow from step to step.
+    pub leaks: Vec<Leak>,
+    /// The segments at the end.
+    pub segments: SegmentSums,
+    /// The last failure; `None` where nothing failed.
+    pub out_of_memory: Option<OutOfMemory>,
+    /// The same requests under other settings: on the same device where a request failed, and without an end
+    /// to it where none did.
+    pub what_if: Vec<WhatIf>,
+    /// Whether memory was there before the first event: peaks before it are not in the recording.
+    pub begins_late: bool,
+    /// What could not be told.
+    pub notes: Vec<String>,
+}
+
+/// Explains a recorded trace; the `most` largest sites, blocks and segments by name.
+pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
+    let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
+    let capacity = failed.and_then(|event| cause::capacity_at(trace, event));
+    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
+    let try_others = || if trace.is_empty() { Vec::new() } else { what_if(trace, conf, capacity) };
+    let (what_if, mut explanation) = both(try_others, || explain_as_recorded(trace, failed, most));
+    if explanation.followed.unverified.start {
+        return explanation;
+    }
+    if let Some(oom) = &mut explanation.out_of_memory {
+        oom.conclude(&what_if, cause::needed(trace, capacity), &explanation.leaks);
+    }
+    explanation.what_if = what_if;
+    explanation
+}
+
+/// Two answers at once, where there are threads.
+fn both<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+    if cfg!(target_arch = "wasm32") {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
+    })
+}
+
+fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Explanation {
+    let (followed, layouts) = follow_with_layouts(trace, &recorded_config(trace), failed);
+    let sites = Sites::of(trace);
+    let activity = activity::activity(trace, &sites);
+    let purposes = purpose::purposes(trace, &sites, &activity);
+    let leaks = leaks::leaks(trace, &activity);
+    let doing =
+        |event: Option<usize>| event.and_then(|event| activity.get(event).copied()).unwrap_or_default();
+    let known = cause::Known { purposes: &purposes, doing: doing(failed), most };
+    let out_of_memory = failed.and_then(|event| cause::out_of_memory(trace, event, &layouts.after, &known));
+    let at = followed.peak_event.map(|event| activity::site(trace, event));
+    let mut explanation = Explanation {
+        doing: doing(followed.peak_event),
+        owner: at.map_or_else(String::new, |context| owner(trace, context)),
+        stack: at.map_or_else(Vec::new, |context| stack_text(trace, context)),
+        contents: held::contents(trace, &layouts.at_peak, &purposes, most),
+        fragmentation: fragments::fragmentation(
+            trace,
+            &layouts.at_fullest,
+            &purposes,
+            followed.reserved_event,
+            most,
+        ),
+        leaks,
+        segments: trace.recording.as_ref().map(segment_sums).unwrap_or_default(),
+        what_if: Vec::new(),
+        out_of_memory,
+        begins_late: trace.recording.as_ref().is_some_and(|recording| recording.begins_late),
+        notes: notes(trace, &followed),
+        followed,
+    };
+    if let Some(oom) = &mut explanation.out_of_memory {
+        oom.conclude(&[], None, &explanation.leaks);
+    }
+    explanation
+}
+
+fn segment_sums(recording: &Recording) -> SegmentSums {
+    let mut sums = SegmentSums::default();
+    for segment in &recording.segments {
+        let private =
+            recording.lanes.get(usize::from(segment.lane)).is_some_and(brimful_trace::Lane::is_private);
+        let kind = if segment.small { &mut sums.small } else { &mut sums.large };
+        add(kind, segment.bytes);
+        add(&mut sums.all, segment.bytes);
+        if segment.expandable {
+            add(&mut sums.expandable, segment.bytes);
+        }
+        if private {
+            add(&mut sums.private, segment.bytes);
+        }
+    }
+    sums
+}
+
+fn add(sum: &mut SegmentSum, bytes: Bytes) {
+    sum.segments += 1;
+    sum.bytes += bytes;
+}
+
+fn notes(trace: &Trace, followed: &Followed) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !trace.is_empty() && trace.recording.as_ref().is_some_and(|recording| recording.begins_late) {
+        notes.push(format!(
+            "memory was there before the first event ({} requested, {} reserved): the ring wrapped, or the recording \
+             began late. What happened before is lost; the true peak may be higher, up to what was reserved",
+            followed.start.requested, followed.start.reserved
+        ));
+    }
+    let unverified = &followed.unverified;
+    if unverified.cross_stream_frees > 0 {
+        notes.push(format!(
+            "{} frees waited for another stream; when they completed is taken as recorded",
+            unverified.cross_stream_frees
+        ));
+    }
+    if unverified.after_late_frees > 0 {
+        notes.push(format!(
+            "{} placements came after such frees completed in the middle of a request and could not be checked",
+            unverified.after_late_frees
+        ));
+    }
+    if unverified.rounding_at_start > 0 {
+        notes.push(format!(
+            "the rounding of {} blocks of the start was inferred",
+            unverified.rounding_at_start
+        ));
+    }
+    if unverified.start {
+        notes.push(
+            "the memory at the start could not be rebuilt: some events do not fit the recorded end"
+                .to_owned(),
+        );
+    }
+    if unverified.end {
+        notes.push("the recorded end is missing, so it could not be compared".to_owned());
+    }
+    notes
+}

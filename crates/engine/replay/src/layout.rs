@@ -1,0 +1,554 @@
+//! Layout mode: follows a recording address by address, and checks that every block was placed where
+//! the rules of the allocator say and that the memory at the end is the recorded one.
+
+use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace};
+use brimful_units::Bytes;
+
+use crate::config::AllocatorConfig;
+use crate::shadow::{Shadow, Stretch};
+use crate::sizes::{MIN_BLOCK, SMALL_SEGMENT, SMALL_SIZE};
+use crate::start::rebuild;
+use crate::timeline::Ledger;
+
+/// Something that is not as the rules say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The position of the event in the trace; its length where the end differs.
+    pub event: usize,
+    /// What differs.
+    pub kind: MismatchKind,
+    /// The address that was recorded.
+    pub found: u64,
+    /// The address that the rules give, where they give one.
+    pub expected: Option<u64>,
+}
+
+/// In what a recording differs from the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MismatchKind {
+    /// A block was placed elsewhere.
+    Placement,
+    /// A block was placed where the replay has no free memory.
+    Occupied,
+    /// The device was asked though a free block fitted.
+    Needless,
+    /// The device was asked for another size.
+    SegmentSize,
+    /// A block, segment or page was given back that the replay does not have.
+    Unknown,
+    /// The memory at the end is not the recorded one.
+    End,
+}
+
+/// What could not be checked, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unverified {
+    /// Requests that went to the device after other streams' blocks came free in the middle of it.
+    pub after_late_frees: u64,
+    /// Frees that waited for another stream: when they complete is the GPU's doing, taken as recorded.
+    pub cross_stream_frees: u64,
+    /// Blocks that were there at the start whose rounding the recording does not show.
+    pub rounding_at_start: u64,
+    /// Whether the end could not be compared, since the file was cut off or holds no segments.
+    pub end: bool,
+    /// Whether the start could not be rebuilt.
+    pub start: bool,
+}
+
+/// What following a recording showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// The largest amounts, each at its own time.
+    pub peak: Ledger,
+    /// The largest amount allocated or waiting for another stream.
+    pub peak_active: Bytes,
+    /// The event at which most was requested; `None` where that was at the start.
+    pub peak_event: Option<usize>,
+    /// The event at which most was reserved.
+    pub reserved_event: Option<usize>,
+    /// What was there before the first event.
+    pub start: Ledger,
+    /// What was there after the last.
+    pub end: Ledger,
+    /// Placements that were checked.
+    pub checked: u64,
+    /// How many differ, and the first of them.
+    pub mismatches: u64,
+    /// The first mismatch.
+    pub first_mismatch: Option<Mismatch>,
+    /// What could not be checked.
+    pub unverified: Unverified,
+}
+
+impl Followed {
+    /// Whether every block is where the rules say, and the end is the recorded one.
+    pub fn is_faithful(&self) -> bool {
+        self.mismatches == 0 && !self.unverified.end && !self.unverified.start
+    }
+}
+
+/// A block or free stretch at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Laid {
+    /// Its address.
+    pub address: u64,
+    /// Its size.
+    pub bytes: Bytes,
+    /// What it is.
+    pub state: BlockState,
+    /// The block's row; `None` for free memory.
+    pub allocation: Option<AllocationId>,
+    /// The lane it belongs to.
+    pub lane: u16,
+    /// Whether it is of the pool for requests of up to 1 MiB.
+    pub small: bool,
+    /// Whether pages are mapped and unmapped here.
+    pub expandable: bool,
+    /// The segment's number: free memory merges only within one.
+    pub segment: u32,
+}
+
+/// Follows a recording under the settings it was made with.
+///
+/// Where memory was there before the first event (the ring wrapped, or the recording began late), the
+/// start is rebuilt by undoing the events from the recorded end. Bytes throughout.
+///
+/// The rules are those of `DeviceCachingAllocator` in `c10/cuda/CUDACachingAllocator.cpp`.
+pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
+    let mut follower = Follower::new(trace, config);
+    follower.advance(trace.len());
+    follower.finish()
+}
+
+/// The memory at the instants that matter, by address.
+#[derive(Clone, Debug, Default)]
+pub struct Layouts {
+    /// When most was requested.
+    pub at_peak: Vec<Laid>,
+    /// When most was reserved.
+    pub at_fullest: Vec<Laid>,
+    /// After the event that was asked for.
+    pub after: Vec<Laid>,
+}
+
+/// Follows a recording as [`follow`] does, and keeps the memory at its peaks and after an event.
+pub fn follow_with_layouts(
+    trace: &Trace,
+    config: &AllocatorConfig,
+    after: Option<usize>,
+) -> (Followed, Layouts) {
+    let mut follower = Follower::new(trace, config);
+    let (peak, fullest) = peaks(trace, &follower.followed.start);
+    let mut layouts = Layouts::default();
+    let mut wanted =
+        [(peak, &mut layouts.at_peak), (fullest, &mut layouts.at_fullest), (after, &mut layouts.after)];
+    wanted.sort_by_key(|wanted| wanted.0);
+    for (event, layout) in wanted {
+        follower.advance(event.map_or(0, |event| event.saturating_add(1).min(trace.len())));
+        *layout = follower.laid();
+    }
+    follower.advance(trace.len());
+    (follower.finish(), layouts)
+}
+
+/// The events at which most is requested and most is reserved, from the sizes alone; `None` for the start.
+fn peaks(trace: &Trace, start: &Ledger) -> (Option<usize>, Option<usize>) {
+    let (mut requested, mut reserved) = (i128::from(start.requested.get()), i128::from(start.reserved.get()));
+    let (mut most_requested, mut most_reserved) = ((requested, None), (reserved, None));
+    for (at, event) in trace.events().enumerate() {
+        match event {
+            Event::Alloc(id) => requested += i128::from(trace.allocations.bytes(id).get()),
+            Event::Free(id) | Event::FreeCompleted(id) => {
+                requested -= i128::from(trace.allocations.bytes(id).get());
+            }
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => {
+                reserved += i128::from(trace.segments.get(id).bytes.get());
+            }
+            Event::SegmentFree(id) | Event::SegmentUnmap(id) => {
+                reserved -= i128::from(trace.segments.get(id).bytes.get());
+            }
+            _ => {}
+        }
+        if requested > most_requested.0 {
+            most_requested = (requested, Some(at));
+        }
+        if reserved > most_reserved.0 {
+            most_reserved = (reserved, Some(at));
+        }
+    }
+    (most_requested.1, most_reserved.1)
+}
+
+/// What the device gave for the request that is being served.
+struct Asking {
+    address: u64,
+    size: u64,
+}
+
+struct Follower<'a> {
+    trace: &'a Trace,
+    config: &'a AllocatorConfig,
+    shadow: Shadow,
+    followed: Followed,
+    asking: Option<Asking>,
+    /// Which blocks were there before the first event.
+    at_start: Vec<bool>,
+    late_frees: bool,
+    at: usize,
+    /// Where the next block or failure is.
+    request_at: Option<usize>,
+    nothing: Recording,
+}
+
+impl<'a> Follower<'a> {
+    fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
+        let (shadow, sure) = rebuild(trace, config);
+        let mut at_start = Vec::new();
+        if !shadow.stretches.is_empty() {
+            at_start.resize(trace.allocations.len(), false);
+            for id in shadow.stretches.values().filter_map(|stretch| stretch.block) {
+                at_start[id.0 as usize] = true;
+            }
+        }
+        let mut follower = Follower {
+            trace,
+            config,
+            shadow,
+            followed: Followed::default(),
+            asking: None,
+            at_start,
+            late_frees: false,
+            at: 0,
+            request_at: None,
+            nothing: Recording::default(),
+        };
+        follower.followed.unverified.start = !sure;
+        follower.followed.start = follower.ledger();
+        follower.followed.peak = follower.followed.start;
+        follower.followed.peak_active = Bytes::new(follower.shadow.active);
+        follower
+    }
+
+    fn advance(&mut self, until: usize) {
+        while self.at < until {
+            self.step(self.trace.event(self.at));
+            self.at += 1;
+        }
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger {
+            requested: Bytes::new(self.shadow.requested),
+            allocated: Bytes::new(self.shadow.allocated),
+            reserved: Bytes::new(self.shadow.reserved),
+        }
+    }
+
+    fn laid(&self) -> Vec<Laid> {
+        let laid = |(address, stretch): (&u64, &Stretch)| Laid {
+            address: *address,
+            bytes: Bytes::new(stretch.size),
+            state: stretch.state,
+            allocation: stretch.block,
+            lane: stretch.lane,
+            small: stretch.small,
+            expandable: stretch.expandable,
+            segment: stretch.segment,
+        };
+        self.shadow.stretches.iter().map(laid).collect()
+    }
+
+    fn finish(mut self) -> Followed {
+        self.followed.end = self.ledger();
+        self.compare_end();
+        self.followed
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Alloc(id) => self.alloc(id),
+            Event::FreeRequested(id) => self.free_requested(id),
+            Event::FreeCompleted(id) | Event::Free(id) => self.free_completed(id),
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.device_gives(id, event),
+            Event::SegmentFree(id) => self.segment_free(id),
+            Event::SegmentUnmap(id) => self.unmap(id),
+            Event::Oom(_) => self.asking = None,
+            Event::EmptyCache | Event::Phase(_) | Event::Remark => {}
+        }
+    }
+
+    fn address(&self, id: AllocationId) -> u64 {
+        self.trace.allocations.get(id).address.unwrap_or(0)
+    }
+
+    fn alloc(&mut self, id: AllocationId) {
+        let row = self.trace.allocations.get(id);
+        let (address, requested) = (self.address(id), row.bytes.get());
+        let rounded = self.config.round_size(requested);
+        let small = rounded <= SMALL_SIZE;
+        self.followed.checked += 1;
+        match self.asking.take() {
+            Some(asking) => self.check_from_device(&asking, address, rounded),
+            None => match self
+                .expected(row.stream, small, rounded, Some(address))
+                .or_else(|| self.grown(row.stream, small, rounded))
+            {
+                Some(expected) if expected == address => {}
+                None if self.late_frees => self.followed.unverified.after_late_frees += 1,
+                expected => self.mismatch(MismatchKind::Placement, address, expected),
+            },
+        }
+        self.late_frees = false;
+        self.place(id, address, requested, rounded, small);
+        self.raise();
+    }
+
+    /// What the rules choose for a request; `found` is where the recording has it, `None` for a new segment.
+    ///
+    /// A block of the start may be larger than its request shows: up to 1 MiB is not split off. Where the
+    /// choice differs for that reason alone, the block is as large as it must be.
+    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<u64> {
+        let mut choice = self.choice(lane, small, rounded);
+        let mut learned = 0;
+        while let Some(address) = choice.filter(|address| Some(*address) != found) {
+            let size = self.shadow.stretches.get(&address).map_or(0, |stretch| stretch.size);
+            if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
+                break;
+            }
+            learned += 1;
+            choice = self.choice(lane, small, rounded);
+        }
+        if let Some(found) = found.filter(|_| choice.is_none())
+            && let Some((start, _)) = self.shadow.holding(found)
+            && found > start
+            && self.round_up_start(start, found - start)
+        {
+            learned += 1;
+            choice = self.choice(lane, small, rounded);
+        }
+        self.followed.unverified.rounding_at_start += learned;
+        choice
+    }
+
+    /// Makes the block of the start before a free stretch larger, at the cost of the stretch.
+    fn round_up_start(&mut self, free: u64, more: u64) -> bool {
+        let before = self.shadow.stretches.range(..free).next_back();
+        let Some((at, block)) = before.map(|(at, block)| (*at, *block)) else { return false };
+        let of_the_start =
+            block.block.is_some_and(|id| self.at_start.get(id.0 as usize).copied().unwrap_or(false));
+        let unsplit =
+            block.size + more - self.config.round_size(block.requested).min(block.size) <= SMALL_SIZE;
+        let adjacent = at + block.size == free && !block.small && !block.expandable;
+        of_the_start && unsplit && adjacent && self.shadow.shift(at, free, more)
+    }
+
+    fn check_from_device(&mut self, asking: &Asking, address: u64, rounded: u64) {
+        let Some((start, stretch)) =
+            self.shadow.holding(asking.address).map(|(start, stretch)| (start, *stretch))
+        else {
+            return;
+        };
+        if start != address {
+            self.mismatch(MismatchKind::Placement, address, Some(start));
+        } else if !stretch.expandable && asking.size != self.config.segment_size(rounded) {
+            self.mismatch(MismatchKind::SegmentSize, address, None);
+        }
+    }
+
+    /// `get_free_block`: the smallest that fits, the lowest address among equals.
+    fn choice(&self, lane: u16, small: bool, rounded: u64) -> Option<u64> {
+        let mut fitting = self.shadow.fitting(lane, small, rounded);
+        let (mut best, mut stretch) = fitting.next()?;
+        if self.config.expandable_segments {
+            for (address, next) in fitting {
+                if !stretch.expandable || self.shadow.reach(address, next) >= self.shadow.reach(best, stretch)
+                {
+                    break;
+                }
+                (best, stretch) = (address, next);
+            }
+        } else {
+            let mut plain = Some((best, stretch)).into_iter().chain(fitting).filter(|(_, s)| !s.expandable);
+            (best, stretch) = plain.next()?;
+        }
+        self.config.may_take(stretch.size, rounded).then_some(best)
+    }
+
+    /// `find_expandable_block` where nothing need be mapped: the first free block before unmapped space that
+    /// is large enough. It is taken even where the cache would not give it, since it is oversize.
+    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<u64> {
+        if !self.config.expandable_segments {
+            return None;
+        }
+        let own = |stretch: &Stretch| stretch.expandable && (stretch.lane, stretch.small) == (lane, small);
+        let mut blocks =
+            self.shadow.stretches.iter().filter(|(_, stretch)| own(stretch) && stretch.is_free());
+        let before_space = |(address, stretch): &(&u64, &Stretch)| {
+            let reach = self.shadow.reach(**address, stretch);
+            reach > stretch.size && reach >= rounded
+        };
+        blocks.find(before_space).filter(|(_, stretch)| stretch.size >= rounded).map(|(address, _)| *address)
+    }
+
+    fn place(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64, small: bool) {
+        let Some(free) = self.shadow.stretches.get(&address).copied().filter(Stretch::is_free) else {
+            return self.place_anyhow(id, address, requested, rounded);
+        };
+        if free.size < rounded {
+            return self.mismatch(MismatchKind::Occupied, address, None);
+        }
+        let expandable = free.expandable && self.config.expandable_segments;
+        let split = self.config.should_split(free.size, rounded, small, expandable);
+        let size = if split { rounded } else { free.size };
+        self.put(id, address, requested, size);
+    }
+
+    /// The recording is right where it differs from the replay: the block goes where it was.
+    fn place_anyhow(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64) {
+        let fits = self.shadow.holding(address).is_some_and(|(start, free)| {
+            free.is_free() && address.saturating_add(rounded) <= start + free.size
+        });
+        if fits {
+            self.put(id, address, requested, rounded);
+        } else {
+            self.mismatch(MismatchKind::Occupied, address, None);
+        }
+    }
+
+    fn put(&mut self, id: AllocationId, address: u64, requested: u64, size: u64) {
+        if let Some(free) = self.shadow.carve(address, size) {
+            let state = BlockState::Allocated;
+            self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });
+        }
+    }
+
+    fn free_requested(&mut self, id: AllocationId) {
+        let address = self.address(id);
+        if self.shadow.stretches.get(&address).is_none_or(|stretch| stretch.block != Some(id)) {
+            return self.mismatch(MismatchKind::Unknown, address, None);
+        }
+        self.shadow.set_pending(address, true);
+        let completed =
+            self.at + 1 < self.trace.len() && self.trace.event(self.at + 1) == Event::FreeCompleted(id);
+        self.followed.unverified.cross_stream_frees += u64::from(!completed);
+    }
+
+    fn free_completed(&mut self, id: AllocationId) {
+        let address = self.address(id);
+        if self.shadow.stretches.get(&address).is_none_or(|stretch| stretch.block != Some(id)) {
+            return self.mismatch(MismatchKind::Unknown, address, None);
+        }
+        self.shadow.release(address);
+        let at_once = self.at > 0 && self.trace.event(self.at - 1) == Event::FreeRequested(id);
+        if !at_once {
+            self.late_frees = true;
+        }
+    }
+
+    /// The rounded size that the device is asked for: of the next block or failure in the trace.
+    fn next_request(&mut self) -> u64 {
+        if self.request_at.is_none_or(|at| at < self.at) {
+            let ends = |at: &usize| matches!(self.trace.event(*at), Event::Alloc(_) | Event::Oom(_));
+            let end = self.trace.len();
+            self.request_at = Some((self.at..end).find(ends).unwrap_or(end));
+        }
+        let at = self.request_at.filter(|at| *at < self.trace.len());
+        match at.map(|at| self.trace.event(at)) {
+            Some(Event::Alloc(id)) => self.config.round_size(self.trace.allocations.bytes(id).get()),
+            Some(Event::Oom(id)) => self.trace.oom_row(id).tried.get(),
+            _ => u64::MAX,
+        }
+    }
+
+    fn device_gives(&mut self, id: SegmentId, event: Event) {
+        let row = self.trace.segments.get(id);
+        let (address, size) = (row.address, row.bytes.get());
+        let rounded = self.next_request();
+        let small = rounded <= SMALL_SIZE;
+        if self.asking.is_none()
+            && let Some(expected) = self.expected(row.stream, small, rounded, None)
+        {
+            if self.late_frees {
+                self.followed.unverified.after_late_frees += 1;
+            } else {
+                self.mismatch(MismatchKind::Needless, address, Some(expected));
+            }
+        }
+        let expandable = matches!(event, Event::SegmentMap(_));
+        let stretch = self.shadow.segment(row.stream, size, small, expandable);
+        if self.overlaps(address, size) {
+            return self.mismatch(MismatchKind::Occupied, address, None);
+        }
+        self.shadow.insert_merged(address, stretch);
+        self.asking = Some(Asking { address, size });
+        self.raise();
+    }
+
+    fn overlaps(&self, address: u64, size: u64) -> bool {
+        self.shadow.holding(address).is_some()
+            || self.shadow.stretches.range(address..address.saturating_add(size)).next().is_some()
+    }
+
+    fn segment_free(&mut self, id: SegmentId) {
+        let row = self.trace.segments.get(id);
+        let whole = self.shadow.stretches.get(&row.address);
+        if whole.is_none_or(|stretch| !stretch.is_free() || stretch.size != row.bytes.get()) {
+            return self.mismatch(MismatchKind::Unknown, row.address, None);
+        }
+        self.shadow.remove(row.address);
+    }
+
+    fn unmap(&mut self, id: SegmentId) {
+        let row = self.trace.segments.get(id);
+        if self.shadow.carve(row.address, row.bytes.get()).is_none() {
+            self.mismatch(MismatchKind::Unknown, row.address, None);
+        }
+    }
+
+    fn raise(&mut self) {
+        let now = self.ledger();
+        if now.requested > self.followed.peak.requested {
+            self.followed.peak_event = Some(self.at);
+        }
+        if now.reserved > self.followed.peak.reserved {
+            self.followed.reserved_event = Some(self.at);
+        }
+        self.followed.peak.raise_to(&now);
+        self.followed.peak_active = self.followed.peak_active.max(Bytes::new(self.shadow.active));
+    }
+
+    fn mismatch(&mut self, kind: MismatchKind, found: u64, expected: Option<u64>) {
+        self.followed.mismatches += 1;
+        let event = self.at;
+        self.followed.first_mismatch.get_or_insert(Mismatch { event, kind, found, expected });
+    }
+
+    /// Every block of the recorded end, and nothing else.
+    fn compare_end(&mut self) {
+        let recording = self.trace.recording.as_ref().unwrap_or(&self.nothing);
+        if recording.segments.is_empty() && self.shadow.reserved > 0 {
+            self.followed.unverified.end = true;
+            return;
+        }
+        let mut recorded = Shadow::at_the_end(recording).stretches;
+        let differs = |mine: &Stretch, theirs: &Stretch| {
+            (mine.size, mine.state, mine.requested) != (theirs.size, theirs.state, theirs.requested)
+        };
+        let mut wrong = Vec::new();
+        for (address, mine) in &self.shadow.stretches {
+            let theirs = recorded.remove(address);
+            if theirs.is_none_or(|theirs| differs(mine, &theirs)) {
+                wrong.push(*address);
+            }
+        }
+        wrong.extend(recorded.keys());
+        for address in wrong {
+            self.mismatch(MismatchKind::End, address, None);
+        }
+    }
+}
+
+/// Pages of the small pool are as large as its segments.
+pub(crate) fn is_small_segment(bytes: u64) -> bool {
+    bytes <= SMALL_SEGMENT
+}

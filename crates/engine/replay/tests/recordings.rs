@@ -1,0 +1,147 @@
+//! Real recordings: followed address by address, and replayed under settings whose truth real PyTorch told.
+
+use std::collections::BTreeMap;
+
+use brimful_replay::{AllocatorConfig, Capacity, Followed, Timeline, follow, recorded_config, replay};
+use brimful_trace::{Event, Trace};
+use brimful_units::Bytes;
+use serde_json::Value;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/snapshots");
+
+fn trace(name: &str) -> Trace {
+    let path = format!("{FIXTURES}/{name}.gz");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let snapshot = brimful_snapshot::read(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+    snapshot.into_trace(0).unwrap()
+}
+
+fn rows(name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(format!("{FIXTURES}/{name}")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn bytes(row: &Value, key: &str) -> Bytes {
+    Bytes::new(row[key].as_u64().unwrap_or_else(|| panic!("{key} of {row}")))
+}
+
+fn followed(name: &str) -> (Trace, Followed) {
+    let trace = trace(name);
+    let followed = follow(&trace, &recorded_config(&trace));
+    (trace, followed)
+}
+
+#[test]
+fn every_block_is_where_the_rules_say() {
+    for row in rows("recorded.jsonl") {
+        let name = row["snapshot"].as_str().unwrap();
+        let (trace, followed) = followed(name);
+        assert_eq!(followed.first_mismatch, None, "{name}");
+        assert!(followed.is_faithful(), "{name}: {followed:?}");
+        let allocations = trace.events().filter(|event| matches!(event, Event::Alloc(_))).count();
+        assert_eq!(followed.checked, allocations as u64, "{name}");
+        assert_eq!(followed.end.reserved, bytes(&row, "reserved_end"), "{name}");
+    }
+}
+
+#[test]
+fn peaks_are_those_of_pytorchs_own_statistics() {
+    for row in rows("recorded.jsonl") {
+        let name = row["snapshot"].as_str().unwrap();
+        let (trace, followed) = followed(name);
+        let told =
+            [bytes(&row, "requested_peak"), bytes(&row, "allocated_peak"), bytes(&row, "reserved_peak")];
+        let found = [followed.peak.requested, followed.peak.allocated, followed.peak.reserved];
+        let late = trace.recording.as_ref().unwrap().begins_late;
+        assert_eq!(late, name.contains("ring"), "{name}");
+        if late {
+            // The peaks were before the window: what was there counts, and nothing is made up.
+            assert!(found[0] < told[0] && found[0] > followed.start.requested, "{name}: {found:?}");
+            assert!(found[2] <= told[2] && found[2] >= followed.start.reserved, "{name}: {found:?}");
+        } else {
+            assert_eq!(found, told, "{name}");
+            assert_eq!(followed.peak_active, bytes(&row, "active_peak"), "{name}");
+        }
+    }
+}
+
+/// Requested bytes before the first of these events and at most during them.
+fn requested(trace: &Trace, from: usize) -> (u64, u64) {
+    let (mut now, mut start, mut most) = (0, 0, 0);
+    for (at, event) in trace.events().enumerate() {
+        if at == from {
+            (start, most) = (now, now);
+        }
+        match event {
+            Event::Alloc(id) => now += trace.allocations.bytes(id).get(),
+            Event::FreeCompleted(id) => now -= trace.allocations.bytes(id).get(),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    (start, most)
+}
+
+/// The wrapped recording is the last part of another one of the same run: what both saw is the same.
+#[test]
+fn the_start_of_a_wrapped_ring_is_rebuilt() {
+    let (ring, found) = followed("varlen-ring.pickle");
+    let whole = trace("varlen.pickle");
+    let (start, most) = requested(&whole, whole.len() - ring.len());
+    assert_eq!(found.start.requested, Bytes::new(start));
+    assert_eq!(found.peak.requested, Bytes::new(most));
+}
+
+fn replayed(trace: &Trace, row: &Value) -> Timeline {
+    let config: AllocatorConfig = row["conf"].as_str().unwrap().parse().unwrap();
+    replay(trace, &config, &Capacity { total: Some(bytes(row, "total")), taken: Bytes::ZERO })
+}
+
+/// All 91 runs, to the byte: peaks by ledger, retries, calls to the device, fits or not, and what the error says.
+#[test]
+fn other_settings_and_devices_do_what_pytorch_did() {
+    let mut traces: BTreeMap<String, Trace> = BTreeMap::new();
+    let rows = rows("truth.jsonl");
+    assert_eq!(rows.len(), 91);
+    for row in rows {
+        let workload = row["workload"].as_str().unwrap().to_owned();
+        let trace = traces.entry(workload.clone()).or_insert_with(|| trace(&format!("{workload}.pickle")));
+        let timeline = replayed(trace, &row);
+        let about = format!("{workload} {} on {}", row["conf"], row["total"]);
+        assert_eq!(timeline.peak.requested, bytes(&row, "requested_peak"), "{about}");
+        assert_eq!(timeline.peak.allocated, bytes(&row, "allocated_peak"), "{about}");
+        assert_eq!(timeline.peak.reserved, bytes(&row, "reserved_peak"), "{about}");
+        assert_eq!(Some(timeline.retries), row["num_alloc_retries"].as_u64(), "{about}");
+        assert_eq!(Some(timeline.device_allocs), row["num_device_alloc"].as_u64(), "{about}");
+        assert_eq!(timeline.oom.is_some(), row["oom"].is_string(), "{about}");
+        if let Some(oom) = timeline.oom {
+            let message = row["oom"].as_str().unwrap();
+            assert!(message.contains(&format!("Tried to allocate {}.", oom.tried)), "{about}: {message}");
+            assert!(message.contains(&format!("of which {} is free", oom.free)), "{about}: {message}");
+        }
+    }
+}
+
+/// The run that failed on 12 GiB would have gone on with expandable segments, and not with the usual advice.
+#[test]
+fn the_failed_request_is_made_again() {
+    let trace = trace("varlen-oom.pickle");
+    let total = Some(Bytes::gib(12));
+    let fits = |conf: &str| {
+        replay(&trace, &conf.parse().unwrap(), &Capacity { total, taken: Bytes::ZERO }).oom.is_none()
+    };
+    assert!(fits("expandable_segments:True"));
+    assert!(!fits(""));
+    assert!(!fits("max_split_size_mb:64"));
+}
+
+/// The wrapped recording takes its start over: nothing that was there is forgotten.
+#[test]
+fn a_wrapped_ring_does_not_under_report() {
+    let trace = trace("varlen-ring.pickle");
+    let (_, found) = followed("varlen-ring.pickle");
+    let same = replay(&trace, &AllocatorConfig::default(), &Capacity::unlimited());
+    assert_eq!(same.peak.reserved, found.peak.reserved);
+    assert_eq!(same.peak.requested, found.peak.requested);
+    assert_eq!(same.peak.allocated, found.peak.allocated);
+}

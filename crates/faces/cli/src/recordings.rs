@@ -1,0 +1,156 @@
+//! Opening snapshots and traces: the files are mapped, since they can be larger than the memory left.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+use brimful_snapshot::{Container, Snapshot};
+use brimful_trace::{Origin, Trace};
+use memmap2::Mmap;
+
+/// How to record what a snapshot lacks.
+const HOW_TO_RECORD: &str = "record one: call torch.cuda.memory._record_memory_history(max_entries=1_000_000) before the \
+     model is built, and torch.cuda.memory._dump_snapshot(\"snapshot.pickle\") at the end or on OOM";
+
+/// The bytes of an input.
+pub enum Content {
+    /// A file, mapped.
+    Mapped(Mmap),
+    /// What came through a pipe, or an empty file, which cannot be mapped.
+    Read(Vec<u8>),
+}
+
+impl std::ops::Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Content::Mapped(map) => map,
+            Content::Read(bytes) => bytes,
+        }
+    }
+}
+
+/// The bytes of a file, or of stdin for `-`.
+///
+/// # Errors
+/// As the system's, with the name.
+pub fn content(input: &str) -> Result<Content> {
+    if input == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).context("stdin")?;
+        return Ok(Content::Read(bytes));
+    }
+    let file = File::open(input).with_context(|| input.to_owned())?;
+    let about = file.metadata().with_context(|| input.to_owned())?;
+    if about.is_dir() {
+        bail!("{input}: is a folder; expected a file, such as {input}/snapshot.pickle");
+    }
+    if !about.is_file() || about.len() == 0 {
+        let mut bytes = Vec::new();
+        (&file).read_to_end(&mut bytes).with_context(|| input.to_owned())?;
+        return Ok(Content::Read(bytes));
+    }
+    // SAFETY: the map is only read, and lives no longer than the answer. Should another program shorten
+    // the file meanwhile, the system ends this one (SIGBUS); nothing is written in any case.
+    let map = unsafe { Mmap::map(&file) }.with_context(|| input.to_owned())?;
+    Ok(Content::Mapped(map))
+}
+
+/// A trace with what the file said about it.
+pub struct Opened {
+    /// The trace.
+    pub trace: Trace,
+    /// The GPU of the snapshot; `None` for a predicted trace.
+    pub device: Option<usize>,
+    /// How it was written, for people.
+    pub format: String,
+    /// What could not be read, for people.
+    pub unread: Vec<String>,
+    /// Whether the file was cut off.
+    pub partial: bool,
+}
+
+/// Reads a snapshot or a `.brim` trace. `device` is the GPU wanted, the fullest where none is.
+///
+/// # Errors
+/// What the file is instead, or what it lacks, with the cure.
+pub fn open(input: &str, content: &[u8], device: Option<usize>) -> Result<Opened> {
+    if content.starts_with(b"BRIM") {
+        let trace = Trace::read_brim(content).with_context(|| input.to_owned())?;
+        let format = "brimful trace".to_owned();
+        return Ok(Opened { trace, device: None, format, unread: Vec::new(), partial: false });
+    }
+    let snapshot = brimful_snapshot::read(content).with_context(|| input.to_owned())?;
+    let device = choose(input, &snapshot, device)?;
+    let (format, unread) = (format_of(&snapshot), unread(&snapshot, device));
+    let partial = snapshot.unread.cut_off_at.is_some();
+    let Some(trace) = snapshot.into_trace(device) else { bail!("{input}: GPU {device} has no memory in it") };
+    Ok(Opened { trace, device: Some(device), format, unread, partial })
+}
+
+fn choose(input: &str, snapshot: &Snapshot, wanted: Option<usize>) -> Result<usize> {
+    let count = snapshot.devices.len();
+    let empty = |at: usize| snapshot.devices[at].events() == 0 && snapshot.devices[at].reserved().get() == 0;
+    match wanted.or(snapshot.fullest()) {
+        Some(device) if device >= count => {
+            bail!("{input}: --device {device} is not in the snapshot; it holds GPU 0 to {}", count.max(1) - 1)
+        }
+        Some(device) if !empty(device) => Ok(device),
+        _ => bail!(
+            "{input}: the snapshot is empty: no GPU held memory when it was taken, and no history was recorded; {HOW_TO_RECORD}"
+        ),
+    }
+}
+
+fn format_of(snapshot: &Snapshot) -> String {
+    let container = match snapshot.container {
+        Container::Pickle => "pickle",
+        Container::Json => "JSON",
+    };
+    format!("PyTorch memory snapshot, {container}, torch {} or later", snapshot.written_by)
+}
+
+fn unread(snapshot: &Snapshot, device: usize) -> Vec<String> {
+    let unread = &snapshot.unread;
+    let mut notes = Vec::new();
+    if let Some(at) = unread.cut_off_at {
+        notes.push(format!("the file is cut off at byte {at}: this is the answer of the part before"));
+    }
+    if !unread.unknown_keys.is_empty() {
+        let keys: Vec<&str> = unread.unknown_keys.keys().map(String::as_str).collect();
+        notes.push(format!("keys that are not known were skipped: {}", keys.join(", ")));
+    }
+    if unread.unknown_values > 0 {
+        notes.push(format!("{} values were not understood", unread.unknown_values));
+    }
+    if unread.implied_frees > 0 {
+        notes.push(format!("{} frees were not recorded but must have happened", unread.implied_frees));
+    }
+    if snapshot.devices.iter().filter(|device| device.reserved().get() > 0).count() > 1 {
+        let others =
+            snapshot.devices.iter().filter(|other| other.index != device && other.reserved().get() > 0);
+        let others: Vec<String> =
+            others.map(|other| format!("GPU {} ({})", other.index, other.reserved())).collect();
+        notes.push(format!("other GPUs are in it, too: {}; name one with --device", others.join(", ")));
+    }
+    notes
+}
+
+/// A recording without events shows the end only.
+///
+/// # Errors
+/// Says how to record the history.
+pub fn need_history(input: &str, trace: &Trace) -> Result<()> {
+    if trace.is_empty() && trace.origin == Origin::Recorded {
+        bail!("{input}: the snapshot holds no history, so there is nothing to replay; {HOW_TO_RECORD}");
+    }
+    Ok(())
+}
+
+/// The note of an explanation without history.
+pub fn no_history_note(trace: &Trace) -> Option<String> {
+    trace
+        .is_empty()
+        .then(|| format!("no history was recorded: this is the memory at the end only; {HOW_TO_RECORD}"))
+}

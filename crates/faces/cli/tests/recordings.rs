@@ -1,0 +1,140 @@
+//! `brimful replay` and `brimful explain` as a user meets them: exit code and both streams.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+const OOM: &str = "fixtures/snapshots/varlen-oom.pickle.gz";
+const LEAK: &str = "fixtures/snapshots/leak-live.pickle.gz";
+const RING: &str = "fixtures/snapshots/varlen-ring.pickle.gz";
+const TINY: &str = "fixtures/snapshots/tiny/torch-2.15.pickle";
+
+fn brimful(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_brimful")).args(arguments).current_dir(ROOT).output().unwrap()
+}
+
+/// Everything that a call answers, as text.
+fn seen(arguments: &[&str]) -> String {
+    let output = brimful(arguments);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let code = output.status.code().map_or("signal".to_owned(), |code| code.to_string());
+    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn an_oom_is_explained() {
+    insta::assert_snapshot!(seen(&["explain", OOM]));
+}
+
+#[test]
+fn a_leak_is_explained() {
+    insta::assert_snapshot!(seen(&["explain", LEAK]));
+}
+
+#[test]
+fn a_wrapped_ring_is_explained() {
+    insta::assert_snapshot!(seen(&["explain", RING]));
+}
+
+#[test]
+fn a_snapshot_without_history_is_explained_as_far_as_it_goes() {
+    insta::assert_snapshot!(seen(&["explain", "fixtures/snapshots/tiny/segments.pickle"]));
+}
+
+#[test]
+fn the_explanation_as_json() {
+    insta::assert_snapshot!(seen(&["explain", TINY, "--json"]));
+}
+
+#[test]
+fn statistics_are_a_lesser_source() {
+    let calls: [&[&str]; 2] = [
+        &["explain", "fixtures/snapshots/statistics/memory_summary.txt"],
+        &["explain", "fixtures/snapshots/statistics/memory_stats.json", "--json"],
+    ];
+    insta::assert_snapshot!(calls.map(seen).join("\n"));
+}
+
+#[test]
+fn other_settings_and_other_gpus() {
+    let calls: [&[&str]; 6] = [
+        &["replay", OOM],
+        &["replay", OOM, "--capacity", "12 GiB"],
+        &["replay", OOM, "--capacity", "12 GiB", "--conf", "expandable_segments:True"],
+        &["replay", RING, "--gpu", "h100-sxm-80gb"],
+        &["replay", OOM, "--capacity", "12 GiB", "--conf", "expandable_segments:True", "--json"],
+        &["replay", OOM, "--capacity", "12 GiB", "--json"],
+    ];
+    let all: Vec<String> = calls.map(|call| format!("$ brimful {}\n{}", call.join(" "), seen(call))).to_vec();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn wrong_calls_and_wrong_files() {
+    let calls: [&[&str]; 9] = [
+        &["replay"],
+        &["replay", TINY, "--conf", "expandable_segment:True"],
+        &["replay", TINY, "--capacity", "12"],
+        &["replay", TINY, "--capacity", "12 GiB", "--gpu", "h100-sxm-80gb"],
+        &["replay", TINY, "--device", "3"],
+        &["replay", "fixtures/snapshots/tiny/segments.pickle"],
+        &["explain", "examples"],
+        &["explain", "no-such-file.pickle"],
+        &["explain", "hostile/snapshots/imports-os-4.pickle", TINY, "--json"],
+    ];
+    let all: Vec<String> = calls.map(|call| format!("$ brimful {}\n{}", call.join(" "), seen(call))).to_vec();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+/// Every file in `hostile/snapshots` is refused with its name, without a panic.
+#[test]
+fn hostile_snapshots_are_refused() {
+    let mut refused = 0;
+    for entry in fs::read_dir(format!("{ROOT}/hostile/snapshots")).unwrap() {
+        let path = format!("hostile/snapshots/{}", entry.unwrap().file_name().into_string().unwrap());
+        for command in ["explain", "replay"] {
+            if path.ends_with(".md") {
+                continue;
+            }
+            let output = brimful(&[command, &path]);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{path}: {told}");
+            assert!(told.contains(&path) && !told.contains("panicked"), "{path}: {told}");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 60, "{refused}");
+}
+
+/// A file that is cut off gives the answer of what is there, marked as such; a pipe is read as a file is.
+#[test]
+fn half_a_file_through_a_pipe() {
+    let whole = fs::read(format!("{ROOT}/{TINY}")).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_brimful"))
+        .args(["explain", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&whole[..whole.len() * 3 / 4]).unwrap();
+    let answer = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(answer.contains("\"input\":\"-\"") && answer.contains("\"partial\":true"), "{answer}");
+    assert!(answer.contains("the file is cut off at byte"), "{answer}");
+}
+
+/// A predicted trace is replayed as a recorded one is.
+#[test]
+fn a_predicted_trace_is_replayed() {
+    let path = std::env::temp_dir().join(format!("brimful-replay-{}.brim", std::process::id()));
+    let path = path.to_str().unwrap();
+    assert_eq!(brimful(&["fit", "examples/gpt2-fp32-8gb.toml", "--trace", path]).status.code(), Some(1));
+    let fits = brimful(&["replay", path, "--json"]);
+    let fails = brimful(&["replay", path, "--json", "--capacity", "1 GiB"]);
+    fs::remove_file(path).unwrap();
+    let answer = String::from_utf8(fits.stdout).unwrap();
+    assert!(fits.status.success() && answer.contains("\"oom\":null"), "{answer}");
+    assert_eq!(fails.status.code(), Some(1));
+    let answer = String::from_utf8(fails.stdout).unwrap();
+    assert!(answer.contains("\"tried_bytes\":") && answer.contains("\"stack\":[\""), "{answer}");
+}

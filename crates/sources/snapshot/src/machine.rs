@@ -1,0 +1,538 @@
+//! The pickle machine: protocols 2 to 5, plain data only.
+//!
+//! It is a stack machine as in CPython's `Modules/_pickle.c`, with three differences: what could import or call
+//! is refused; a dict or list becomes rows of [`Tables`] as soon as its items are known; and items of
+//! long lists are handed over one by one, so that the stack stays short.
+
+use rustc_hash::FxHashMap;
+
+use crate::error::SnapshotError;
+use crate::tables::Tables;
+use crate::value::{Memo, NO_SLOT, Value};
+use crate::words::Word;
+
+/// Values on the stack at most: real pickles have some thousands, hostile ones are cut here.
+const DEEPEST: usize = 1 << 20;
+
+/// How the reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// At STOP.
+    Whole,
+    /// The bytes ran out at this offset.
+    Cut(u64),
+}
+
+pub(crate) struct Machine<'a> {
+    data: &'a [u8],
+    at: usize,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: Memo,
+    /// Stacks by the bytes of their references: the same bytes mean the same frames.
+    runs: FxHashMap<&'a [u8], u32>,
+    tables: Tables<'a>,
+    fault: Option<SnapshotError>,
+}
+
+/// Why a step did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The bytes ran out.
+    Cut,
+    /// The machine keeps what is wrong, so that a step's result stays a byte.
+    Fault,
+}
+
+type Step<T> = Result<T, Halt>;
+
+impl<'a> Machine<'a> {
+    pub fn new(data: &'a [u8]) -> Machine<'a> {
+        Machine {
+            data,
+            at: 0,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::for_bytes(data.len()),
+            runs: FxHashMap::default(),
+            tables: Tables::new(data),
+            fault: None,
+        }
+    }
+
+    /// Runs a pickle to its end, or to where the bytes end.
+    ///
+    /// # Errors
+    /// What is refused or damaged.
+    pub fn run(mut self) -> Result<(Tables<'a>, Value, End), SnapshotError> {
+        let end = match self.steps() {
+            Ok(()) => End::Whole,
+            Err(Halt::Cut) => End::Cut(self.data.len() as u64),
+            Err(Halt::Fault) => return Err(self.take_fault()),
+        };
+        if let End::Cut(_) = end {
+            self.close_everything();
+        }
+        Ok(self.finish(end))
+    }
+
+    /// What is wrong, after a step that says so.
+    pub fn take_fault(&mut self) -> SnapshotError {
+        self.fault.take().unwrap_or(SnapshotError::Empty)
+    }
+
+    /// Hands over what was read.
+    pub fn finish(mut self, end: End) -> (Tables<'a>, Value, End) {
+        let root = self.stack.pop().unwrap_or(Value::None);
+        (self.tables, root, end)
+    }
+
+    fn steps(&mut self) -> Step<()> {
+        loop {
+            let at = self.at;
+            let opcode = self.byte()?;
+            match opcode {
+                b'h' => {
+                    let slot = self.byte()?.into();
+                    self.get(slot)?;
+                }
+                b'j' => {
+                    let slot = self.u32()?;
+                    self.get(slot)?;
+                }
+                b'}' => self.push(Value::Dict { slot: NO_SLOT })?,
+                b']' => self.push(Value::List { slot: NO_SLOT })?,
+                b'(' => self.mark_or_stack()?,
+                b'u' => self.set_items()?,
+                b'e' => self.appends()?,
+                0x94 => self.put(self.memo.next_slot())?,
+                b'q' => {
+                    let slot = self.byte()?.into();
+                    self.put(slot)?;
+                }
+                b'r' => {
+                    let slot = self.u32()?;
+                    self.put(slot)?;
+                }
+                b'K' => {
+                    let value = self.byte()?.into();
+                    self.push(Value::Int(value))?;
+                }
+                b'M' => {
+                    let value = u16::from_le_bytes(self.array()?);
+                    self.push(Value::Int(value.into()))?;
+                }
+                b'J' => {
+                    let value = i32::from_le_bytes(self.array()?);
+                    self.push(Value::Int(value.into()))?;
+                }
+                0x8a => {
+                    let len = self.byte()?.into();
+                    self.long(len)?;
+                }
+                0x8b => {
+                    let len = u64::from(self.u32()?);
+                    self.long(len)?;
+                }
+                0x8c => {
+                    let len = self.byte()?.into();
+                    self.text(len)?;
+                }
+                b'X' => {
+                    let len = u64::from(self.u32()?);
+                    self.text(len)?;
+                }
+                0x8d => {
+                    let len = u64::from_le_bytes(self.array()?);
+                    self.text(len)?;
+                }
+                b'G' => {
+                    let value = f64::from_be_bytes(self.array()?);
+                    self.push(Value::Float(value))?;
+                }
+                b'N' => self.push(Value::None)?,
+                0x88 => self.push(Value::Bool(true))?,
+                0x89 => self.push(Value::Bool(false))?,
+                b')' => self.tuple(0)?,
+                0x85 => self.tuple(1)?,
+                0x86 => self.tuple(2)?,
+                0x87 => self.tuple(3)?,
+                b't' => self.tuple_from_mark()?,
+                b's' => {
+                    self.insert_mark(2)?;
+                    self.set_items()?;
+                }
+                b'a' => {
+                    self.insert_mark(1)?;
+                    self.appends()?;
+                }
+                b'd' => self.container_from_mark(Value::Dict { slot: NO_SLOT })?,
+                b'l' => self.container_from_mark(Value::List { slot: NO_SLOT })?,
+                0x95 => {
+                    self.array::<8>()?;
+                }
+                0x80 => self.protocol()?,
+                b'.' => return self.stop(),
+                _ => {
+                    self.fault = Some(self.refuse(opcode, at));
+                    return Err(Halt::Fault);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Step<u8> {
+        let byte = *self.data.get(self.at).ok_or(Halt::Cut)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let bytes = self.data[self.at..].first_chunk().ok_or(Halt::Cut)?;
+        self.at += N;
+        Ok(*bytes)
+    }
+
+    #[inline]
+    fn u32(&mut self) -> Step<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    fn take(&mut self, len: u64) -> Step<&'a [u8]> {
+        let left = &self.data[self.at..];
+        let len = usize::try_from(len).ok().filter(|len| *len <= left.len()).ok_or(Halt::Cut)?;
+        self.at += len;
+        Ok(&left[..len])
+    }
+
+    #[cold]
+    fn fault<T>(&mut self, what: impl Into<String>) -> Step<T> {
+        self.fault = Some(SnapshotError::damaged(self.at.saturating_sub(1), what));
+        Err(Halt::Fault)
+    }
+
+    #[inline]
+    pub fn push(&mut self, value: Value) -> Step<()> {
+        if self.stack.len() >= DEEPEST {
+            return self.fault(format!("more than {DEEPEST} values on the stack"));
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn get(&mut self, slot: u32) -> Step<()> {
+        match self.memo.get(slot) {
+            Some(Value::Other) if self.memo.is_unfinished(slot) => self.fault("a dict that holds itself"),
+            Some(value) => self.push(value),
+            None => self.fault(format!("a reference to object {slot}, which does not exist")),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, slot: u32) -> Step<()> {
+        let Some(top) = self.stack.last().copied() else {
+            return self.fault("something is to be remembered, but nothing is there");
+        };
+        let (value, replaced) = self.memo.put(slot, top);
+        if replaced {
+            self.runs.clear();
+        }
+        if let Some(top) = self.stack.last_mut() {
+            *top = value;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn long(&mut self, len: u64) -> Step<()> {
+        let bytes = self.take(len)?;
+        match integer(bytes) {
+            Some(value) => self.push(value),
+            None => self.fault(format!("an integer of {len} bytes; none of more than 64 bits occurs")),
+        }
+    }
+
+    fn text(&mut self, len: u64) -> Step<()> {
+        let at = self.at as u64;
+        let bytes = self.take(len)?;
+        let value = match (Word::of(bytes), u32::try_from(len)) {
+            (Some(word), _) => Value::Word(word),
+            (None, Ok(len)) => Value::Text { at, len },
+            (None, Err(_)) => Value::Other,
+        };
+        self.push(value)
+    }
+
+    /// A string that is not part of the input, such as one of JSON's.
+    pub fn push_text(&mut self, text: &str) -> Step<()> {
+        let value = match (Word::of(text.as_bytes()), u32::try_from(text.len())) {
+            (Some(word), _) => Value::Word(word),
+            (None, Ok(len)) => {
+                let at = self.tables.arena.len() as u64 | crate::tables::IN_ARENA;
+                self.tables.arena.extend_from_slice(text.as_bytes());
+                Value::Text { at, len }
+            }
+            (None, Err(_)) => Value::Other,
+        };
+        self.push(value)
+    }
+
+    pub fn mark(&mut self) -> Step<()> {
+        if self.marks.len() >= DEEPEST {
+            return self.fault(format!("more than {DEEPEST} marks"));
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    /// A mark; and where references to frames follow up to the end of a list, the whole stack at once.
+    fn mark_or_stack(&mut self) -> Step<()> {
+        if let Some(Value::List { slot }) = self.stack.last().copied()
+            && let Some((stack, end)) = self.run_of_frames()
+        {
+            self.at = end;
+            return self.settle(Value::Stack { stack, slot });
+        }
+        self.mark()
+    }
+
+    fn run_of_frames(&mut self) -> Option<(u32, usize)> {
+        let data = self.data;
+        let start = self.at;
+        let mut at = start;
+        loop {
+            match data.get(at)? {
+                b'j' => at += 5,
+                b'h' => at += 2,
+                b'e' if at > start => break,
+                _ => return None,
+            }
+        }
+        let run = data.get(start..at)?;
+        if let Some(stack) = self.runs.get(run) {
+            return Some((*stack, at + 1));
+        }
+        let mut frames = Vec::new();
+        let mut rest = run;
+        while let [opcode, tail @ ..] = rest {
+            let (slot, tail) = match opcode {
+                b'j' => (u32::from_le_bytes(*tail.first_chunk()?), &tail[4..]),
+                _ => (u32::from(*tail.first()?), &tail[1..]),
+            };
+            frames.push(self.memo.frame(slot)?);
+            rest = tail;
+        }
+        let stack = self.tables.stack(frames.into_iter());
+        self.runs.insert(run, stack);
+        Some((stack, at + 1))
+    }
+
+    /// Puts a mark below the topmost values, so that single items are handled as many are.
+    fn insert_mark(&mut self, below: usize) -> Step<()> {
+        let Some(at) = self.stack.len().checked_sub(below) else {
+            return self.fault("an item is to be added, but nothing is there");
+        };
+        self.marks.push(at);
+        Ok(())
+    }
+
+    /// Where the items above the last mark begin; the container is below them.
+    fn items(&mut self) -> Step<usize> {
+        match self.marks.pop() {
+            Some(at) if at <= self.stack.len() => Ok(at),
+            _ => self.fault("items without a beginning"),
+        }
+    }
+
+    pub fn set_items(&mut self) -> Step<()> {
+        let from = self.items()?;
+        let Some(Value::Dict { .. } | Value::Other) = from.checked_sub(1).map(|at| self.stack[at]) else {
+            return self.fault("keys and values without a dict");
+        };
+        if (self.stack.len() - from) % 2 == 1 {
+            return self.fault("a key without a value");
+        }
+        let value = match self.tables.dict(&self.stack[from..]) {
+            Ok(value) => value,
+            Err(what) => return self.fault(what),
+        };
+        self.stack.truncate(from);
+        self.settle(value)?;
+        self.hand_over(from - 1)
+    }
+
+    pub fn appends(&mut self) -> Step<()> {
+        let from = self.items()?;
+        let Some(list) = from.checked_sub(1).map(|at| self.stack[at]) else {
+            return self.fault("items without a list");
+        };
+        let value = match self.tables.extend(list, &self.stack[from..]) {
+            Ok(value) => value,
+            Err(what) => return self.fault(what),
+        };
+        self.stack.truncate(from);
+        self.settle(value)
+    }
+
+    /// JSON has no tuples: two integers are a pool's id.
+    pub fn end_of_json_list(&mut self) -> Step<()> {
+        let from = self.marks.last().copied().unwrap_or(0);
+        let integers = self.stack[from..].iter().all(|value| value.as_u64().is_some());
+        if self.stack.len() != from + 2 || from == 0 || !integers {
+            return self.appends();
+        }
+        self.marks.pop();
+        let pair = self.tables.tuple(&self.stack[from..]);
+        self.stack.truncate(from);
+        self.settle(pair)
+    }
+
+    /// The container on top is known now: the memo hears of it.
+    fn settle(&mut self, value: Value) -> Step<()> {
+        let Some(top) = self.stack.last_mut() else { return self.fault("no container") };
+        let slot = top.slot();
+        *top = value;
+        if slot != NO_SLOT {
+            self.memo.put(slot, value);
+        }
+        Ok(())
+    }
+
+    /// Gives a finished row to the list below, where it would go anyway when the list ends.
+    fn hand_over(&mut self, at: usize) -> Step<()> {
+        let row = self.stack[at];
+        if self.marks.last() != Some(&at) || at == 0 || !row.is_row() || !self.stack[at - 1].takes_rows() {
+            return Ok(());
+        }
+        // The C++ pickler remembers a dict only after its items.
+        let slot = match self.data.get(self.at) {
+            Some(b'q') => self.array::<2>().map(|bytes| Some(bytes[1].into()))?,
+            Some(b'r') => self.array::<5>().map(|[_, slot @ ..]| Some(u32::from_le_bytes(slot)))?,
+            _ => None,
+        };
+        if let Some(slot) = slot {
+            self.memo.put(slot, Value::Other);
+        }
+        match self.tables.extend(self.stack[at - 1], &[row]) {
+            Ok(list) => self.stack[at - 1] = list,
+            Err(what) => return self.fault(what),
+        }
+        self.stack.truncate(at);
+        Ok(())
+    }
+
+    fn tuple(&mut self, len: usize) -> Step<()> {
+        let Some(from) = self.stack.len().checked_sub(len) else {
+            return self.fault(format!("a tuple of {len}, but fewer values are there"));
+        };
+        let value = self.tables.tuple(&self.stack[from..]);
+        self.stack.truncate(from);
+        self.push(value)
+    }
+
+    fn tuple_from_mark(&mut self) -> Step<()> {
+        let from = self.items()?;
+        self.tuple(self.stack.len() - from)
+    }
+
+    /// DICT and LIST: the container is made after its items.
+    fn container_from_mark(&mut self, container: Value) -> Step<()> {
+        let from = self.items()?;
+        if self.stack.len() >= DEEPEST {
+            return self.fault(format!("more than {DEEPEST} values on the stack"));
+        }
+        self.stack.insert(from, container);
+        self.marks.push(from + 1);
+        if matches!(container, Value::Dict { .. }) { self.set_items() } else { self.appends() }
+    }
+
+    fn protocol(&mut self) -> Step<()> {
+        match self.byte()? {
+            2..=5 => Ok(()),
+            found => {
+                self.fault = Some(SnapshotError::Protocol { found });
+                Err(Halt::Fault)
+            }
+        }
+    }
+
+    fn stop(&mut self) -> Step<()> {
+        if self.stack.len() == 1 && self.marks.is_empty() {
+            return Ok(());
+        }
+        self.fault("the end, but something is still open")
+    }
+
+    /// Ends what is open as if the bytes had ended there by intent.
+    pub fn close_everything(&mut self) {
+        while let Some(from) = self.marks.last().copied() {
+            let container = from.checked_sub(1).and_then(|at| self.stack.get(at)).copied();
+            let closed = match container {
+                Some(Value::Dict { .. }) => {
+                    self.stack.truncate(self.stack.len() - self.stack.len().saturating_sub(from) % 2);
+                    self.set_items()
+                }
+                Some(_) => self.appends(),
+                None => self.items().map(|from| self.stack.truncate(from)),
+            };
+            if closed.is_err() {
+                self.stack.truncate(from.saturating_sub(1));
+            }
+        }
+        self.stack.truncate(1);
+    }
+
+    fn refuse(&self, opcode: u8, at: usize) -> SnapshotError {
+        let Some((name, wants)) = crate::refused::refused(opcode) else {
+            return SnapshotError::damaged(at, format!("{opcode:#04x} is no opcode of a pickle"));
+        };
+        let named = crate::refused::named(opcode, self.data.get(at + 1..).unwrap_or(&[]));
+        let below: Vec<String> =
+            self.stack.iter().rev().take(2).rev().filter_map(|v| self.tables.text(*v)).collect();
+        let wants = match (named, opcode) {
+            (Some(name), _) => format!("{wants} {name}"),
+            (None, 0x93) => format!("{wants} {}", below.join(".")),
+            _ => wants.to_owned(),
+        };
+        SnapshotError::Refused { at: at as u64, opcode: name, wants }
+    }
+}
+
+/// A little-endian two's complement integer; `None` where it exceeds 64 bits.
+fn integer(bytes: &[u8]) -> Option<Value> {
+    let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
+    let fill = if negative { 0xff } else { 0 };
+    let used = bytes.iter().rposition(|byte| *byte != fill).map_or(0, |at| at + 1);
+    if used > 8 {
+        return None;
+    }
+    let mut word = [fill; 8];
+    word[..used].copy_from_slice(&bytes[..used]);
+    let signed = i64::from_le_bytes(word);
+    match (negative, signed < 0) {
+        (false, true) => Some(Value::UInt(u64::from_le_bytes(word))),
+        (true, false) => None,
+        _ => Some(Value::Int(signed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_keep_every_bit() {
+        assert_eq!(integer(&[]), Some(Value::Int(0)));
+        assert_eq!(integer(&[0xff]), Some(Value::Int(-1)));
+        assert_eq!(integer(&[0, 0x80]), Some(Value::Int(-32768)));
+        assert_eq!(integer(&[0xff; 9]), Some(Value::Int(-1)));
+        assert_eq!(integer(&[0, 0, 0, 0, 0, 0, 0, 0x80]), Some(Value::Int(i64::MIN)));
+        assert_eq!(integer(&[0, 0, 0, 0, 0, 0, 0, 0x80, 0]), Some(Value::UInt(1 << 63)));
+        assert_eq!(integer(&[0, 0, 0, 0, 0, 0, 0, 0, 1]), None);
+        assert_eq!(integer(&[0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff]), None);
+    }
+}

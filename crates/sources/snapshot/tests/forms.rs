@@ -1,0 +1,152 @@
+//! One small snapshot in every form that PyTorch has written: all say the same.
+
+use brimful_snapshot::{Container, Snapshot, read};
+use brimful_trace::{BlockState, Event, Trace};
+
+fn bytes(name: &str) -> Vec<u8> {
+    let path = format!("{}/../../../fixtures/snapshots/tiny/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn snapshot(name: &str) -> Snapshot {
+    read(&bytes(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn trace(name: &str) -> Trace {
+    snapshot(name).into_trace(0).unwrap()
+}
+
+/// An event as text: what happened, to how many bytes, where, and the stack of it.
+fn told(trace: &Trace) -> Vec<String> {
+    let recording = trace.recording.as_ref().unwrap();
+    let stack = |at: usize| {
+        let frames = trace.contexts.frames_of(trace.contexts.get(recording.sites[at]).stack);
+        let text = |frame: &brimful_trace::FrameId| {
+            let frame = trace.contexts.frame_of(*frame);
+            format!(
+                "{}:{} {}",
+                trace.contexts.str(frame.file),
+                frame.line,
+                trace.contexts.str(frame.function)
+            )
+        };
+        frames.iter().map(text).collect::<Vec<_>>().join(" < ")
+    };
+    let event = |(at, event): (usize, Event)| {
+        let what = match event {
+            Event::Alloc(id) | Event::FreeRequested(id) | Event::FreeCompleted(id) => {
+                format!("{:?}", trace.allocations.get(id))
+            }
+            Event::SegmentAlloc(id) | Event::SegmentFree(id) => format!("{:?}", trace.segments.get(id)),
+            other => panic!("{other:?} is not in the tiny snapshot"),
+        };
+        // Ids of contexts depend on the order of the file; the stack is compared as text.
+        let (what, _) = what.split_once("context").unwrap_or((&what, ""));
+        format!("{event:?} {what} {}", stack(at))
+    };
+    trace.events().enumerate().map(event).collect()
+}
+
+#[test]
+fn every_form_has_the_same_events() {
+    let expected = told(&trace("torch-2.15.pickle"));
+    assert_eq!(expected.len(), 29);
+    assert!(expected[1].contains("site-packages/torch/nn/modules/linear.py:"), "{}", expected[1]);
+    let forms = [
+        "protocol-2.pickle",
+        "protocol-3.pickle",
+        "protocol-5.pickle",
+        "torch-2.13.pickle",
+        "torch-2.11.pickle",
+        "torch-2.9.pickle",
+        "torch-2.7.pickle",
+        "torch-2.4.pickle",
+        "torch-2.2.pickle",
+        "torch-2.1.pickle",
+        "torch-2.0.pickle",
+        "torch-cpp.pickle",
+        "snapshot.json",
+        "snapshot.pickle.gz",
+    ];
+    for form in forms {
+        assert_eq!(told(&trace(form)), expected, "{form}");
+    }
+}
+
+#[test]
+fn every_form_has_the_same_end() {
+    let end = |name: &str| {
+        let recording = trace(name).recording.unwrap();
+        let blocks = recording.blocks.iter().map(|block| (block.address, block.bytes, block.state));
+        (
+            recording.segments.iter().map(|s| (s.address, s.bytes, s.small)).collect::<Vec<_>>(),
+            blocks.collect::<Vec<_>>(),
+        )
+    };
+    let expected = end("torch-2.15.pickle");
+    assert_eq!(expected.0.len(), 3);
+    // Weight, bias, their gradients, and what the other stream keeps.
+    assert_eq!(expected.1.iter().filter(|block| block.2 == BlockState::Allocated).count(), 5);
+    for form in
+        ["torch-2.0.pickle", "torch-2.1.pickle", "torch-cpp.pickle", "snapshot.json", "segments.pickle"]
+    {
+        assert_eq!(end(form), expected, "{form}");
+    }
+}
+
+#[test]
+fn the_keys_tell_the_version() {
+    let versions = [
+        ("torch-2.0.pickle", "2.0"),
+        ("torch-2.1.pickle", "2.1"),
+        ("torch-2.2.pickle", "2.2"),
+        ("torch-2.4.pickle", "2.3"),
+        ("torch-2.7.pickle", "2.5"),
+        ("torch-2.9.pickle", "2.8"),
+        ("torch-2.11.pickle", "2.10"),
+        ("torch-2.13.pickle", "2.12"),
+        ("torch-2.15.pickle", "2.14"),
+    ];
+    for (name, version) in versions {
+        assert_eq!(snapshot(name).written_by, version, "{name}");
+    }
+}
+
+#[test]
+fn a_bare_list_of_segments_has_no_history() {
+    let snapshot = snapshot("segments.pickle");
+    assert!(!snapshot.has_history());
+    assert_eq!(snapshot.fullest(), Some(0));
+    assert!(snapshot.into_trace(0).unwrap().recording.unwrap().begins_late);
+}
+
+#[test]
+fn what_was_not_read_is_told() {
+    let json =
+        br#"{"segments": [], "device_traces": [[{"action": "alloc", "addr": 512, "size": 9, "stream": 0,
+        "novelty": 1, "frames": []}]], "colour": "blue"}"#;
+    let snapshot = read(json).unwrap();
+    assert_eq!(snapshot.container, Container::Json);
+    assert_eq!(snapshot.unread.unknown_keys.get("novelty"), Some(&1));
+    assert_eq!(snapshot.unread.unknown_keys.get("colour"), Some(&1));
+    assert_eq!(snapshot.devices[0].events(), 1);
+}
+
+#[test]
+fn numbers_keep_every_bit() {
+    let json =
+        br#"{"segments": [], "device_traces": [[{"action": "alloc", "addr": 13835058055282163712, "size": 9,
+        "stream": -5, "frames": []}]]}"#;
+    let trace = read(json).unwrap().into_trace(0).unwrap();
+    assert_eq!(trace.allocations.get(brimful_trace::AllocationId(0)).address, Some(0xc000_0000_0000_0000));
+    assert_eq!(trace.recording.unwrap().lanes[0].stream, -5);
+}
+
+#[test]
+fn only_snapshots_look_like_one() {
+    assert!(brimful_snapshot::looks_like_one(&bytes("torch-2.15.pickle")));
+    assert!(brimful_snapshot::looks_like_one(&bytes("snapshot.json")));
+    assert!(brimful_snapshot::looks_like_one(&bytes("snapshot.pickle.gz")));
+    assert!(!brimful_snapshot::looks_like_one(b"torch.OutOfMemoryError: CUDA out of memory."));
+    assert!(!brimful_snapshot::looks_like_one(b"{\"loss\": 3.5}"));
+}
