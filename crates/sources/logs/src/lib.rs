@@ -22,6 +22,7 @@ mod pattern;
 mod processes;
 mod scan;
 mod search;
+mod shapes;
 
 pub use catalog::{FormatInfo, Kind, formats};
 pub use facts::{Facts, Value};

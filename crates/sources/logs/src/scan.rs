@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, Kind};
 use crate::clean::{Ansi, clean, rank_of};
 use crate::context::Context;
 use crate::incident::{Found, matches, read, read_fields};
+use crate::shapes::{Known, Shapes, shape};
 
 /// The text is searched in blocks of this size.
 const BLOCK: usize = 256 << 10;
@@ -62,6 +63,7 @@ pub struct Scanner {
     looked: u64,
     /// How often each anchor of ledgers and settings may still be looked at; `None` for those of failures.
     ledgers: Vec<Option<u32>>,
+    shapes: Shapes,
     later_ranks: BTreeSet<Vec<u8>>,
     hits: Vec<(usize, usize)>,
     report: Report,
@@ -85,6 +87,7 @@ impl Scanner {
             lines: 0,
             looked: 0,
             ledgers: ledgers(),
+            shapes: Shapes::default(),
             later_ranks: BTreeSet::new(),
             hits: Vec::new(),
             report: Report::default(),
@@ -142,12 +145,23 @@ impl Scanner {
     }
 
     fn look(&mut self, at: usize, anchor: usize) {
-        let catalog = Catalog::get();
         match &mut self.ledgers[anchor] {
             Some(0) => return,
             Some(left) => *left -= 1,
             None => {}
         }
+        let shape = shape(&self.buffer, at);
+        let step = match self.shapes.known(shape) {
+            Some(Known::Nothing(_)) => self.line_left(at).min(STEP),
+            Some(Known::Failure(gravity)) if gravity <= self.gravity() => self.later(at, gravity),
+            _ => self.look_closely(at, shape),
+        };
+        self.looked = self.base + (at + step.max(1)) as u64;
+    }
+
+    /// Looks for formats around a place and takes note of what is there; how far on the next look may be.
+    fn look_closely(&mut self, at: usize, shape: u64) -> usize {
+        let catalog = Catalog::get();
         let rank = self.rank(at);
         let (before, after) = glance(&self.buffer, at);
         let mut text = clean(before, rank.as_deref());
@@ -159,15 +173,30 @@ impl Scanner {
         let mut found = matches(&text, 0);
         found.retain(|found| found.start <= here);
         let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
-        let step = match gravity {
-            None => STEP.min(self.line_left(at)),
-            Some(0) => {
-                self.ledger(&text, &found);
-                self.line_left(at).min(STEP)
+        match gravity {
+            Some(gravity) if gravity > 0 => {
+                self.shapes.failure(shape, gravity);
+                return self.failure(at, gravity, &text, &found);
             }
-            Some(gravity) => self.failure(at, gravity, &text, &found),
-        };
-        self.looked = self.base + (at + step.max(1)) as u64;
+            Some(_) => self.ledger(&text, &found),
+            None => {}
+        }
+        self.shapes.nothing(shape);
+        self.line_left(at).min(STEP)
+    }
+
+    /// The gravity of the failure that is known.
+    fn gravity(&self) -> u8 {
+        self.report.incident.as_ref().map_or(0, |incident| incident.kind.gravity())
+    }
+
+    /// Counts a failure after the first.
+    fn later(&mut self, at: usize, gravity: u8) -> usize {
+        self.report.later += u64::from(gravity == 3);
+        if self.later_ranks.len() < MOST_RANKS {
+            self.later_ranks.extend(self.rank(at));
+        }
+        NEXT_FAILURE
     }
 
     fn settings(&mut self, text: &[u8]) {
@@ -191,13 +220,8 @@ impl Scanner {
 
     /// Takes a failure if it is the first or graver than the one that is known, else counts it.
     fn failure(&mut self, at: usize, gravity: u8, text: &[u8], found: &[Found]) -> usize {
-        let known = self.report.incident.as_ref().map_or(0, |incident| incident.kind.gravity());
-        if gravity <= known {
-            self.report.later += u64::from(gravity == 3);
-            if self.later_ranks.len() < MOST_RANKS {
-                self.later_ranks.extend(self.rank(at));
-            }
-            return NEXT_FAILURE;
+        if gravity <= self.gravity() {
+            return self.later(at, gravity);
         }
         let from = at.saturating_sub(BEFORE);
         let to = (at + AFTER).min(self.buffer.len());
@@ -240,7 +264,7 @@ fn line_start(bytes: &[u8], at: usize) -> usize {
 /// Some lines before the line of a place, and what follows from that line on.
 fn glance(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     let from = at.saturating_sub(GLANCE_BEFORE);
-    let cut = memchr::memchr(b'\n', &bytes[from..at]).filter(|_| from > 0);
+    let cut = memchr::memchr2(b'\n', b'\r', &bytes[from..at]).filter(|_| from > 0);
     let from = cut.map_or(from, |newline| from + newline + 1);
     let split = line_start(&bytes[..at], at).max(from);
     (&bytes[from..split], &bytes[split..(at + GLANCE_AFTER).min(bytes.len())])

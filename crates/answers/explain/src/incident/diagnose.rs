@@ -147,6 +147,10 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
         hint && idle_short,
         "PyTorch's hint about fragmentation is always printed: only {idle} is idle, less than the {tried} that was asked for",
     );
+    note(
+        figures.get("private_pools").is_some_and(|pools| pools > 0.0),
+        "{private_pools} of what is allocated are in private pools (CUDA graphs), which serve nobody else",
+    );
     if report.later > 0 {
         let ranks = match report.later_ranks.len() {
             0 => String::new(),

@@ -64,6 +64,8 @@ struct Raw {
     #[serde(default)]
     formats: Vec<String>,
     #[serde(default)]
+    formats_not: Vec<String>,
+    #[serde(default)]
     already: BTreeMap<String, String>,
     #[serde(default, rename = "where")]
     conditions: Vec<String>,
@@ -129,8 +131,8 @@ impl Entry {
     fn fix(&self, figures: &Figures<'_>) -> Option<Fix> {
         let (raw, incident) = (&self.raw, figures.incident);
         let framework = incident.framework.as_str();
-        let formats =
-            raw.formats.is_empty() || raw.formats.iter().any(|format| matches(format, &incident.format));
+        let of = |formats: &[String]| formats.iter().any(|format| matches(format, &incident.format));
+        let formats = (raw.formats.is_empty() || of(&raw.formats)) && !of(&raw.formats_not);
         let fits = formats
             && !(raw.training && (SERVING.contains(&framework) || is_evaluation(figures)))
             && !raw.frameworks_not.iter().any(|not| not == framework)
