@@ -1,6 +1,8 @@
 //! The classic table, computed for the job at hand: each technique alone, everything else unchanged.
 
-use brimful_jobs::{AttentionKernel, Checkpointing, Job, Optimizer, OptimizerKind, Precision, Run, Train};
+use brimful_jobs::{
+    AttentionKernel, Checkpointing, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision, Run, Train,
+};
 use brimful_replay::Ledger;
 use rayon::prelude::*;
 
@@ -55,7 +57,7 @@ struct Technique {
     apply: fn(&mut Job) -> Vec<(&'static str, String, String)>,
 }
 
-const TECHNIQUES: [Technique; 8] = [
+const TECHNIQUES: [Technique; 9] = [
     Technique {
         name: "half the batch, twice the accumulation",
         cost: "more, smaller kernels; no published figure",
@@ -91,6 +93,12 @@ const TECHNIQUES: [Technique; 8] = [
         cost: "0.95 × speed (bitsandbytes benchmarking, Qwen3-0.6B full fine-tuning on an A100)",
         outcome: Outcome::Different,
         apply: eight_bit,
+    },
+    Technique {
+        name: "LoRA, rank 16 on every Linear",
+        cost: "trains adapters only; no published figure",
+        outcome: Outcome::Different,
+        apply: lora,
     },
     Technique {
         name: "flash attention instead of eager",
@@ -214,6 +222,20 @@ fn eight_bit(job: &mut Job) -> Changes {
     let Some(optimizer) = optimizer(job).filter(|o| is_adam(o.kind)) else { return Vec::new() };
     *optimizer = Optimizer { kind: OptimizerKind::AdamW8bit, foreach: None, fused: None };
     vec![change("train.optimizer", "Adam", "AdamW8bit (bitsandbytes)")]
+}
+
+fn lora(job: &mut Job) -> Changes {
+    let Some(run) = train(job).filter(|run| run.lora.is_none() && run.optimizer.is_some()) else {
+        return Vec::new();
+    };
+    run.lora = Some(Lora {
+        r: 16,
+        lora_dropout: 0.0,
+        target_modules: LoraTargets::AllLinear,
+        autocast_adapter_dtype: true,
+        enable_input_require_grads: false,
+    });
+    vec![change("train.lora", "none", "{r = 16, target_modules = \"all-linear\"}")]
 }
 
 fn flash(job: &mut Job) -> Changes {

@@ -80,6 +80,7 @@ fn help(key: &str) -> &'static str {
         "clip_grad_norm" => "Whether gradients are clipped by their norm",
         "steps" => "Optimizer steps that are simulated; 2 show the steady state",
         "optimizer" => "A name (AdamW), or a JSON table of its arguments",
+        "lora" => "A JSON table with the names of PEFT's LoraConfig",
         "decode_steps" => "Tokens generated after the prompt",
         "cache" => "dynamic, static or none",
         "max_cache_len" => "Tokens that a static cache holds",

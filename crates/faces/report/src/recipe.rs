@@ -1,8 +1,8 @@
 //! What a job does, in words.
 
 use brimful_jobs::{
-    AttentionKernel, Cache, Checkpointing, Infer, Job, LoadedJob, Optimizer, OptimizerKind, Precision, Run,
-    Train,
+    AttentionKernel, Cache, Checkpointing, Infer, Job, LoadedJob, Lora, LoraTargets, Optimizer,
+    OptimizerKind, Precision, Run, Train,
 };
 use brimful_models::Source;
 
@@ -53,8 +53,17 @@ fn training(run: &Train) -> Vec<String> {
         Checkpointing::Reentrant => "reentrant gradient checkpointing".to_owned(),
         Checkpointing::NonReentrant => "non-reentrant gradient checkpointing".to_owned(),
     });
+    all.extend(run.lora.as_ref().map(adapters));
     all.push(run.optimizer.as_ref().map_or("no optimizer".to_owned(), optimizer));
     all
+}
+
+fn adapters(lora: &Lora) -> String {
+    let on = match &lora.target_modules {
+        LoraTargets::AllLinear => "every Linear".to_owned(),
+        LoraTargets::Named(names) => names.join(", "),
+    };
+    format!("LoRA of rank {} on {on}", lora.r)
 }
 
 fn inference(run: &Infer) -> Vec<String> {
@@ -79,7 +88,7 @@ fn inference(run: &Infer) -> Vec<String> {
 /// Training in half precision without autocast: what people forget is that the states are halved too.
 fn trained(run: &Train) -> String {
     match run.precision {
-        Precision::Fp16 | Precision::Bf16 => {
+        Precision::Fp16 | Precision::Bf16 if run.lora.is_none() => {
             format!("{} weights, gradients and states", precision(run.precision))
         }
         other => precision(other).to_owned(),

@@ -58,21 +58,28 @@ pub(crate) fn to_lower(x: &Tensor) -> Tensor {
 fn cached(x: &Tensor, dtype: Dtype, device: &Device) -> Tensor {
     let cacheable = x.dtype() == Dtype::F32 && x.requires_grad() && x.is_leaf() && !x.is_view();
     if !cacheable {
-        return ops::to(x, dtype);
+        return converted(x, dtype);
     }
     let found = device.autocast().borrow().as_ref().and_then(|region| {
         let (source, converted) = region.cache.get(&x.key())?;
         source.upgrade().map(|_| converted.clone())
     });
     found.unwrap_or_else(|| {
-        let converted = ops::to(x, dtype);
-        converted.categorize(Category::WeightCast);
+        let converted = converted(x, dtype);
         if let Some(region) = device.autocast().borrow_mut().as_mut() {
             region.cache.insert(x.key(), (x.downgrade(), converted.clone()));
             region.order.push(x.key());
         }
         converted
     })
+}
+
+fn converted(x: &Tensor, dtype: Dtype) -> Tensor {
+    let converted = ops::to(x, dtype);
+    if x.category() == Category::Parameter {
+        converted.categorize(Category::WeightCast);
+    }
+    converted
 }
 
 /// An argument of an op that autocast runs in fp32.

@@ -8,52 +8,54 @@ use brimful_jobs::Checkpointing;
 use brimful_units::Dtype;
 
 use crate::autocast::{active_dtype, autocast};
-use crate::autograd::{Packed, SavedTensorHooks, Unpack, backward, record};
+use crate::autograd::{Call, Packed, SavedTensorHooks, Unpack, backward, record};
 use crate::ops::{grads, saved};
 use crate::tensor::Tensor;
 
-/// `torch.utils.checkpoint.checkpoint(function, input)`.
+/// `torch.utils.checkpoint.checkpoint(function, input, other)`: what a model passes by keyword is the function's own.
 pub(crate) fn checkpoint(
     kind: Checkpointing,
     input: Tensor,
-    function: impl Fn(&Tensor) -> Tensor + 'static,
+    other: Option<Tensor>,
+    function: impl Fn(&Tensor, Option<&Tensor>) -> Tensor + 'static,
 ) -> Tensor {
     match kind {
-        Checkpointing::None => function(&input),
-        Checkpointing::Reentrant => reentrant(input, Rc::new(function)),
-        Checkpointing::NonReentrant => non_reentrant(input, Rc::new(function)),
+        Checkpointing::None => function(&input, other.as_ref()),
+        Checkpointing::Reentrant => reentrant(input, other, Rc::new(function)),
+        Checkpointing::NonReentrant => non_reentrant(input, other, Rc::new(function)),
     }
 }
 
-type Function = Rc<dyn Fn(&Tensor) -> Tensor>;
+type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
 
 /// `CheckpointFunction`: no graph in the forward; the backward runs forward and backward.
-fn reentrant(input: Tensor, function: Function) -> Tensor {
+fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let precision = active_dtype(&device);
     let output = {
         let _off = device.set_grad_enabled(false);
-        function(&input)
+        function(&input, other.as_ref())
     };
     record(
         &output,
         "CheckpointFunctionBackward",
         &[&input],
-        || saved![Some(input.clone())],
-        move |call| grads![Some(rerun(call.saved(0), call.grad(), &function, precision))],
+        || saved![Some(input.clone()), other],
+        move |call| grads![Some(rerun(call, &function, precision))],
     );
     output
 }
 
-fn rerun(input: &Tensor, grad: &Tensor, function: &Function, precision: Option<Dtype>) -> Tensor {
+fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tensor {
+    let (input, other) = (call.saved(0), call.saved[1].as_ref());
     let device = input.device().clone();
     let detached = input.detach_requiring_grad(input.requires_grad());
     let output = {
         let _on = device.set_grad_enabled(true);
         let _autocast = precision.map(|dtype| autocast(&device, Some(dtype)));
-        function(&detached)
+        function(&detached, other)
     };
-    backward(&output, grad.clone());
+    backward(&output, call.grad().clone());
     drop(output);
     detached.grad().expect("the block's input takes part in its output")
 }
@@ -61,6 +63,7 @@ fn rerun(input: &Tensor, grad: &Tensor, function: &Function, precision: Option<D
 /// One checkpointed call: what was saved in it is computed again when the first of it is needed.
 struct Frame {
     function: Function,
+    other: Option<Tensor>,
     input: Tensor,
     precision: Option<Dtype>,
     saved: Cell<usize>,
@@ -85,10 +88,11 @@ impl Unpack for Holder {
 }
 
 /// `_checkpoint_without_reentrant_generator`.
-fn non_reentrant(input: Tensor, function: Function) -> Tensor {
+fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let frame = Rc::new(Frame {
         function,
+        other,
         input,
         precision: active_dtype(&device),
         saved: Cell::new(0),
@@ -102,7 +106,7 @@ fn non_reentrant(input: Tensor, function: Function) -> Tensor {
         Packed::Hooked(Rc::new(Holder { frame: packing.clone(), index }))
     }));
     device.hooks().borrow_mut().push(hooks);
-    let output = (frame.function)(&frame.input);
+    let output = (frame.function)(&frame.input, frame.other.as_ref());
     device.hooks().borrow_mut().pop();
     output
 }
@@ -129,7 +133,7 @@ impl Frame {
         let _on = device.set_grad_enabled(true);
         let _autocast = self.precision.map(|dtype| autocast(&device, Some(dtype)));
         device.hooks().borrow_mut().push(hooks);
-        let output = (self.function)(&self.input);
+        let output = (self.function)(&self.input, self.other.as_ref());
         device.hooks().borrow_mut().pop();
         device.resume();
         drop(output);

@@ -265,6 +265,10 @@ impl Device {
         self.0.stopped.set(true);
     }
 
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.get()
+    }
+
     pub fn resume(&self) {
         self.0.stopped.set(self.failed());
     }

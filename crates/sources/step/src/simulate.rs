@@ -1,4 +1,4 @@
-use brimful_jobs::{Checkpointing, Job, Run, Train};
+use brimful_jobs::{Job, Run};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
@@ -46,15 +46,6 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
     });
-    if let Run::Train(Train { lora: Some(lora), checkpointing: Checkpointing::Reentrant, .. }) = &job.run
-        && !lora.enable_input_require_grads
-    {
-        return Err(StepError::Unsupported {
-            key: "train.checkpointing",
-            value: "reentrant with LoRA".to_owned(),
-            cure: "nothing would get a gradient: set lora.enable_input_require_grads = true, or take \"non-reentrant\"",
-        });
-    }
     let device = Device::new(properties);
     match &job.run {
         Run::Train(run) => train(&device, &job.model, run),

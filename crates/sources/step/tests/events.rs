@@ -28,7 +28,7 @@ fn every_recorded_sequence_is_met() {
         count += 1;
         told.extend(difference(&recorded));
     }
-    assert!(count >= 300, "only {count} sequences");
+    assert!(count >= 600, "only {count} sequences");
     assert!(told.is_empty(), "{} of {count} sequences differ:\n{}", told.len(), told.join("\n"));
 }
 

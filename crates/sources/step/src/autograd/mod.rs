@@ -8,4 +8,4 @@ mod node;
 pub(crate) use accumulate::AccumulateGrad;
 pub(crate) use engine::backward;
 pub(crate) use hooks::{Packed, SavedTensorHooks, Unpack};
-pub(crate) use node::{Edge, Grads, Node, Recording, Target, begin, record, record_outputs};
+pub(crate) use node::{Call, Edge, Grads, Node, Recording, Target, begin, record, record_outputs};

@@ -20,6 +20,8 @@ struct Layer {
     /// The number on the device that a windowed or a static layer keeps.
     number: Option<Tensor>,
     window: Option<u64>,
+    /// Tokens so far.
+    length: u64,
 }
 
 impl Cache {
@@ -50,7 +52,7 @@ impl Cache {
     /// How many keys the mask covers (`get_mask_sizes`).
     pub fn mask_length(&self, queries: u64, window: Option<u64>) -> u64 {
         match (self.capacity, window) {
-            (Some(capacity), Some(window)) => capacity.min(window),
+            (Some(capacity), Some(window)) => windowed_length(capacity.min(window), self.seen, queries),
             (Some(capacity), None) => capacity,
             (None, Some(window)) if self.seen >= window => window.saturating_sub(1).saturating_add(queries),
             (None, _) => self.seen.saturating_add(queries),
@@ -106,7 +108,22 @@ impl Layer {
         (joined_key, joined_value)
     }
 
-    /// `StaticLayer.update`: copies into the buffers at the next positions.
+    /// A full window moves on by one token: rolled copies, written back.
+    fn roll(&self, key: Tensor, value: Tensor) {
+        let Some((keys, values)) = &self.held else { return };
+        let rolled = |x: &Tensor| ops::like(x, "roll", x.dtype());
+        let new_keys = rolled(keys);
+        let new_values = rolled(values);
+        let last = ops::new_tensor(key.device(), "_to_copy", [1], Dtype::I64);
+        drop(new_keys);
+        drop(new_values);
+        drop(last);
+        drop(key);
+        drop(value);
+    }
+
+    /// `StaticLayer.update`, or `StaticSlidingWindowLayer.update` with a window: copies into the buffers at the next
+    /// positions.
     fn write(&mut self, key: Tensor, value: Tensor, capacity: u64) -> (Tensor, Tensor) {
         let device = key.device().clone();
         let capacity = self.window.map_or(capacity, |window| window.min(capacity));
@@ -121,10 +138,28 @@ impl Layer {
             self.held = Some((keys, whole(&value)));
             self.number = Some(ops::new_tensor(&device, "_to_copy", [], Dtype::I64));
         }
-        let positions = ops::add_scalar(ops::new_tensor(&device, "arange", [key.dim(2)], Dtype::I64));
-        drop(positions);
-        drop((key, value));
+        let before = self.length;
+        self.length = before.saturating_add(key.dim(2));
+        if self.window.is_some() && before >= capacity {
+            self.roll(key, value);
+        } else if self.window.is_some() && self.length > capacity {
+            // A prompt longer than the window is attended to as a whole; the buffers take its end.
+            return (key, value);
+        } else {
+            let positions = ops::add_scalar(ops::new_tensor(&device, "arange", [key.dim(2)], Dtype::I64));
+            drop(positions);
+            drop((key, value));
+        }
         self.held.clone().expect("made above")
+    }
+}
+
+/// `StaticSlidingWindowLayer.get_mask_sizes`: a full window shows itself and the new tokens but one.
+fn windowed_length(window: u64, seen: u64, queries: u64) -> u64 {
+    if seen >= window {
+        window.saturating_sub(1).saturating_add(queries)
+    } else {
+        window.max(seen.saturating_add(queries))
     }
 }
 

@@ -296,9 +296,12 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
     if !layer.mode.training || layer.mode.checkpointing == Checkpointing::None {
         return block.forward(&hidden, layer, cache);
     }
-    let (block, mask, mode, index) = (block.clone(), layer.mask.clone(), layer.mode.clone(), layer.index);
+    let (block, mode, index) = (block.clone(), layer.mode.clone(), layer.index);
     let position_ids = layer.position_ids.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    // The mask is passed by position, and so it is the checkpoint's to keep.
+    let (mask, masks) = layer.mask.clone().into_parts();
+    checkpoint(layer.mode.checkpointing, hidden, mask, move |hidden, mask| {
+        let mask = masks(mask.cloned());
         block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
     })
 }
@@ -306,8 +309,7 @@ fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option
 impl CausalLm for Gpt2LmHeadModel {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit = (mode.training && mode.use_cache && cache.is_none())
-            .then(|| Cache::dynamic(&self.cache_layers()));
+        let mut implicit = (mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.cache_layers()));
         let hidden = self.transformer(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

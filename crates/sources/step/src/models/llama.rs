@@ -343,7 +343,7 @@ fn run_block(
     }
     let arguments = Arguments::of(layer, block.position_ids_first);
     let block = block.clone();
-    checkpoint(layer.mode.checkpointing, hidden, move |hidden| {
+    checkpoint(layer.mode.checkpointing, hidden, None, move |hidden, _| {
         block.forward(hidden, &arguments.layer(), None)
     })
 }
@@ -389,8 +389,7 @@ impl Arguments {
 impl CausalLm for ForCausalLm {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
         let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit =
-            (mode.training && mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.windows));
+        let mut implicit = (mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.windows));
         let hidden = self.model(inputs, mode, cache.or(implicit.as_mut()));
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.forward(&last);

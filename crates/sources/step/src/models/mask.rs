@@ -20,6 +20,20 @@ pub(super) enum Mask {
     Bias(Tensor),
 }
 
+/// Makes a mask of a tensor.
+type FromTensor = fn(Option<Tensor>) -> Mask;
+
+impl Mask {
+    /// The tensor, and what makes a mask of this kind of it.
+    pub(super) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
+        match self {
+            Mask::None => (None, |_| Mask::None),
+            Mask::Keep(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Keep)),
+            Mask::Bias(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Bias)),
+        }
+    }
+}
+
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
 pub(super) fn position_ids(embeds: &Tensor, _cache: Option<&Cache>) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
@@ -89,15 +103,17 @@ fn can_skip(
     cache: Option<&Cache>,
     window: Option<u64>,
 ) -> bool {
-    if window.is_some_and(|window| keys >= window) {
+    let static_decode = queries == 1 && !cache.is_none_or(Cache::knows_its_length);
+    if static_decode || window.is_some_and(|window| keys >= window) {
         return false;
     }
     let aligned = queries == 1 || keys == queries;
-    let empty_cache = cache.is_none_or(Cache::is_empty);
-    if aligned && cache.is_none_or(Cache::knows_its_length) {
-        return padding.is_none_or(|padding| is_all_true(padding, mode));
+    let no_padding = || padding.is_none_or(|padding| is_all_true(padding, mode));
+    if aligned && cache.is_none_or(Cache::knows_its_length) && no_padding() {
+        return true;
     }
-    empty_cache && padding.is_none()
+    // With an empty cache the padding is looked at once more.
+    cache.is_none_or(Cache::is_empty) && no_padding()
 }
 
 /// `fast_all`: reads whether the padding mask is all ones.
@@ -131,44 +147,59 @@ fn keep_mask(
     let head_range = ops::new_tensor(device, "arange", [1], Dtype::I64);
     let query_range = shifted_range(device, queries);
     let key_range = shifted_range(device, keys);
-    let plane = |op| ops::new_tensor(device, op, [1, 1, queries, keys], Dtype::Bool);
-    let mut keep = match window {
-        None => plane("le"),
-        Some(_) => {
-            let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
-            let oldest = ops::new_tensor(device, "sub", [1, 1, queries, 1], Dtype::I64);
-            let recent = plane("gt");
-            drop(oldest);
-            let within = plane("bitwise_and");
-            drop(recent);
-            drop(all);
-            let causal = plane("le");
-            let both = plane("bitwise_and");
-            drop(causal);
-            drop(within);
-            both
-        }
+    let keep = match padding {
+        None => window_or_causal(device, queries, keys, window),
+        Some(_) => with_padding(device, batch, queries, keys, window),
     };
-    if padding.is_some() {
-        keep = with_padding(keep, batch, queries, keys);
-    }
     let keep = ops::expand(&keep, [batch, 1, queries, keys]);
     drop((batch_range, head_range, query_range, key_range));
     keep
 }
 
-/// `and_masks(causal, padding_mask_function)`.
-fn with_padding(causal: Tensor, batch: u64, queries: u64, keys: u64) -> Tensor {
-    let device = causal.device().clone();
-    let all = ops::new_tensor(&device, "new_ones", [], Dtype::Bool);
-    let first = ops::new_tensor(&device, "bitwise_and", causal.shape().clone(), Dtype::Bool);
+/// `causal_mask_function`, or with a window `and_masks(sliding_window_overlay, causal_mask_function)`.
+fn window_or_causal(device: &Device, queries: u64, keys: u64, window: Option<u64>) -> Tensor {
+    let plane = |op| ops::new_tensor(device, op, [1, 1, queries, keys], Dtype::Bool);
+    if window.is_none() {
+        return plane("le");
+    }
+    let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
+    let oldest = ops::new_tensor(device, "sub", [1, 1, queries, 1], Dtype::I64);
+    let recent = plane("gt");
+    drop(oldest);
+    let within = plane("bitwise_and");
+    drop(recent);
     drop(all);
+    let causal = plane("le");
+    let both = plane("bitwise_and");
     drop(causal);
-    let looked_up = ops::new_tensor(&device, "index", [batch, 1, 1, keys], Dtype::Bool);
-    let both = ops::new_tensor(&device, "bitwise_and", [batch, 1, queries, keys], Dtype::Bool);
+    drop(within);
+    both
+}
+
+/// `and_masks(causal, padding_mask_function)`.
+fn with_padding(device: &Device, batch: u64, queries: u64, keys: u64, window: Option<u64>) -> Tensor {
+    let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
+    let causal = window_or_causal(device, queries, keys, window);
+    let first = ops::new_tensor(device, "bitwise_and", [1, 1, queries, keys], Dtype::Bool);
+    drop(causal);
+    drop(all);
+    let looked_up = look_up(device, batch, keys);
+    let both = ops::new_tensor(device, "bitwise_and", [batch, 1, queries, keys], Dtype::Bool);
     drop(looked_up);
     drop(first);
     both
+}
+
+/// `padding_mask[batch_idx, kv_idx]`: the kernel wants index tensors of the same strides, and so they become
+/// contiguous (`AdvancedIndex` in aten/src/ATen/native/TensorAdvancedIndexing.cpp).
+fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
+    let index = || ops::new_tensor(device, "clone", [batch, 1, 1, keys], Dtype::I64);
+    let rows = (keys > 1).then(index);
+    let columns = (batch > 1).then(index);
+    let out = ops::new_tensor(device, "index", [batch, 1, 1, keys], Dtype::Bool);
+    drop(columns);
+    drop(rows);
+    out
 }
 
 fn shifted_range(device: &Device, length: u64) -> Tensor {

@@ -32,6 +32,7 @@ pub(crate) struct Inputs<'a> {
 /// What a forward gives back (`CausalLMOutputWithPast`); it lets go in this order.
 pub(crate) struct Outputs {
     pub loss: Option<Tensor>,
+    #[expect(dead_code, reason = "held for its drop")]
     pub logits: Tensor,
     /// A cache that the model made by itself; it goes after the logits.
     #[expect(dead_code, reason = "held for its drop")]

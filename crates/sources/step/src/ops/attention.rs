@@ -55,11 +55,11 @@ fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
     drop(lowest);
     drop(zero);
     let width = mask.last(0);
-    if width.is_multiple_of(16) {
+    if width.is_multiple_of(8) {
         return bias;
     }
     let padded: Shape =
-        mask.shape().dims()[..mask.rank() - 1].iter().copied().chain([width.next_multiple_of(16)]).collect();
+        mask.shape().dims()[..mask.rank() - 1].iter().copied().chain([width.next_multiple_of(8)]).collect();
     new_tensor(device, "constant_pad_nd", padded, dtype)
 }
 
@@ -311,6 +311,10 @@ fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
     let product = super::mul(super::transpose(grad, 1, 2), super::transpose(out, 1, 2));
     let sums = super::reduce_last(&product);
     let shape = [sizes.batch, sizes.heads, sizes.queries];
+    if sizes.heads == 1 || sizes.queries == 1 {
+        drop(product);
+        return super::reshape(&sums, shape);
+    }
     let delta = new_tensor(sums.device(), "clone", shape, Dtype::F32);
     drop(sums);
     drop(product);

@@ -116,7 +116,10 @@ pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
     let device = a.device();
     let _op = device.op("bmm");
     let out = Tensor::empty(device, [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
-    gemm_workspace(device);
+    // An outer product has a Triton kernel of its own (torch/_native/ops/bmm_outer_product, torch 2.15).
+    if a.dim(2) != 1 {
+        gemm_workspace(device);
+    }
     let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
     record(&out, "BmmBackward0", &[a, b], kept, |call| {
         let b_grad = call.want(1, || bmm(&transpose(call.saved(1), 1, 2), call.grad()));

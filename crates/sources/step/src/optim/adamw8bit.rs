@@ -9,6 +9,8 @@ use crate::tensor::Tensor;
 pub(crate) struct AdamW8bit {
     parameters: Vec<Tensor>,
     states: Vec<Tensor>,
+    /// The code maps go to the device with the first quantized state.
+    has_codes: bool,
 }
 
 /// `min_8bit_size`.
@@ -20,7 +22,7 @@ const CODES: u64 = 256;
 
 impl AdamW8bit {
     pub fn new(parameters: Vec<Tensor>) -> AdamW8bit {
-        AdamW8bit { parameters, states: Vec::new() }
+        AdamW8bit { parameters, states: Vec::new(), has_codes: false }
     }
 
     fn init(&mut self, p: &Tensor) {
@@ -29,6 +31,10 @@ impl AdamW8bit {
             let full = |_| state(ops::like(p, "zeros_like", Dtype::F32));
             self.states.extend((0..2).map(full));
             return;
+        }
+        if !std::mem::replace(&mut self.has_codes, true) {
+            let code = |_| state(ops::new_tensor(device, "_to_copy", [CODES], Dtype::F32));
+            self.states.extend((0..2).map(code));
         }
         let quantized = |_| state(ops::like(p, "zeros_like", Dtype::U8));
         self.states.extend((0..2).map(quantized));
@@ -44,10 +50,6 @@ impl Optimizer for AdamW8bit {
             return;
         }
         let (parameters, _) = with_gradients(&self.parameters);
-        if let Some(first) = parameters.first() {
-            let code = |_| state(ops::new_tensor(first.device(), "_to_copy", [CODES], Dtype::F32));
-            self.states.extend((0..2).map(code));
-        }
         for p in &parameters {
             self.init(p);
         }

@@ -7,7 +7,7 @@ use super::train::autocast_dtype;
 use crate::StepError;
 use crate::autocast::autocast;
 use crate::device::Device;
-use crate::models::{self, Cache, Inputs, Mode};
+use crate::models::{self, Cache, Inputs, Mode, Outputs};
 use crate::nn::Builder;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -25,7 +25,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
     device.begin_phase(PhaseKind::Load, "build");
     let model = models::build(config, &Builder::new(device, job.precision, None));
     device.empty_cache();
-    let mode = Mode {
+    let mut mode = Mode {
         attention: job.attention,
         attention_mask: AttentionMask::None,
         training: false,
@@ -43,13 +43,15 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         CacheKind::Static { max_cache_len } => Some(Cache::fixed(&windows, max_cache_len)),
         CacheKind::None => None,
     };
-    let mut held: Option<Tensor> = None;
+    let mut held: Option<Outputs> = None;
     let mut input = Some(prompt.clone());
     for call in 0..=job.decode_steps {
         if call > 0 {
             device.begin_phase(PhaseKind::Decode, &format!("decode.{}", call - 1));
             let next = tokens(device, job.batch, 1);
             input = Some(next);
+            // Without a cache of the caller's, each call makes one of its own: `use_cache` is transformers' default.
+            mode.use_cache = true;
         }
         let Some(ids) = &input else { return };
         let inputs =
@@ -61,7 +63,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         if let Some(cache) = &mut cache {
             cache.advance(ids.last(0));
         }
-        held = job.hold_outputs.then_some(outputs.logits);
+        held = job.hold_outputs.then_some(outputs);
     }
     drop(autocast);
     device.end();

@@ -1,4 +1,4 @@
-use brimful_jobs::{AttentionMask, Precision, Train};
+use brimful_jobs::{AttentionMask, Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
@@ -26,9 +26,10 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     device.begin_phase(PhaseKind::Load, "build");
-    let builder = Builder::new(device, job.precision, job.lora.as_ref());
+    let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
+    let builder = Builder::new(device, job.precision, lora.as_ref());
     let model = models::build(config, &builder);
-    let parameters = match &job.lora {
+    let parameters = match &lora {
         Some(lora) => builder.get_peft_model(lora),
         None => model.parameters(),
     };
@@ -60,6 +61,13 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
         steps.update(step);
     }
     device.end();
+}
+
+/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py): a checkpointed model's embeddings are made to
+/// require a gradient, whatever the user asked for.
+fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
+    let required = checkpointing != Checkpointing::None || lora.enable_input_require_grads;
+    Lora { enable_input_require_grads: required, ..lora }
 }
 
 struct Loop<'a> {
