@@ -18,7 +18,8 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("brimful-step", &["units", "trace", "models", "devices", "jobs"]),
     ("brimful-snapshot", &["units", "trace"]),
     ("brimful-replay", &["units", "trace"]),
-    ("brimful-explain", &["units", "trace", "replay"]),
+    ("brimful-logs", &["units"]),
+    ("brimful-explain", &["units", "trace", "replay", "logs"]),
     ("brimful-plan", &["units", "trace", "models", "devices", "jobs", "step", "replay", "explain"]),
 ];
 const FACES: [&str; 3] = ["brimful-report", "brimful", "xtask"];
@@ -32,6 +33,7 @@ const PURE: [&str; 10] = [
     "facts/jobs",
     "sources/step",
     "sources/snapshot",
+    "sources/logs",
     "engine/replay",
     "answers/explain",
     "answers/plan",

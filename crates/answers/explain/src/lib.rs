@@ -1,6 +1,9 @@
-//! What a timeline means: the make-up of the peak, where it is, and who holds it.
+//! What a timeline means: the make-up of the peak, where it is, and who holds it. What a failure means: the
+//! ledger of the card, the cause, and what to change.
 
+mod incident;
 mod peak;
 pub mod snapshot;
 
+pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};

@@ -28,9 +28,10 @@ pub enum Command {
     ///
     /// Exit status: 0 every request is served, 1 a request fails, 2 an input or the call is wrong.
     Replay(ReplayArguments),
-    /// What filled memory, what is stranded, what leaks, and why a request failed.
+    /// Why did it die, and what filled memory? Of a log: the memory failure in it, its cause, and what to change. Of a
+    /// PyTorch memory snapshot: what filled memory, what is stranded, what leaks, and why a request failed.
     ///
-    /// Exit status: 0 nothing was found, 1 a request failed or memory leaks, 2 an input or the call is wrong.
+    /// Exit status: 0 nothing was found, 1 a failure or a leak was found, 2 an input or the call is wrong.
     Explain(ExplainArguments),
 }
 
@@ -56,17 +57,40 @@ pub struct ReplayArguments {
     pub json: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct ExplainArguments {
-    /// PyTorch memory snapshots (pickle or JSON, also gzipped); `-` reads stdin.
-    #[arg(required = true, value_name = "SNAPSHOT|-")]
+    /// Logs, PyTorch memory snapshots (pickle or JSON, also gzipped), folders of either, or - for the standard input.
+    #[arg(value_name = "FILE")]
     pub inputs: Vec<String>,
-    /// The GPU of the snapshot, by its number; the fullest where none is given.
+    /// The GPU of a snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
     pub device: Option<usize>,
-    /// Print one JSON object per input.
+    /// Print one JSON object per file.
     #[arg(long)]
     pub json: bool,
+    /// How to print the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    pub format: ExplainFormat,
+    /// Print every format of messages that is known.
+    #[arg(long, conflicts_with_all = ["inputs", "cause"])]
+    pub list: bool,
+    /// Teach a cause, such as fragmentation.
+    #[arg(long, value_name = "CAUSE", conflicts_with = "inputs")]
+    pub cause: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people.
+    Text,
+    /// One JSON object per file.
+    Json,
+    /// Markdown, for an issue.
+    Github,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit, for test reports.
+    Junit,
 }
 
 #[derive(Args)]

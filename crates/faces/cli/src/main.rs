@@ -3,6 +3,8 @@
 mod args;
 mod disk;
 mod explain;
+mod explain_recording;
+mod explain_text;
 mod fit;
 mod job_flags;
 mod out;

@@ -1,0 +1,128 @@
+//! What stands around a failure: settings, the phase, the framework.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::pattern::Lazy;
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    context: Vec<RawSetting>,
+    #[serde(default)]
+    phase: Vec<RawPhase>,
+    #[serde(default)]
+    framework: Vec<RawFramework>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSetting {
+    key: String,
+    needle: Vec<String>,
+    #[serde(rename = "match")]
+    pattern: String,
+    value: Option<String>,
+    unless: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawPhase {
+    phase: String,
+    #[serde(rename = "match")]
+    pattern: String,
+}
+
+#[derive(Deserialize)]
+struct RawFramework {
+    framework: String,
+    #[serde(rename = "match")]
+    pattern: String,
+}
+
+struct Setting {
+    key: String,
+    pattern: Lazy,
+    value: Option<String>,
+    unless: Option<Lazy>,
+}
+
+/// The catalogue of `formats/context.toml` and `formats/phases.toml`.
+pub(crate) struct Context {
+    settings: Vec<Setting>,
+    phases: Vec<(String, Lazy)>,
+    frameworks: Vec<(String, Lazy)>,
+    /// The needles of each setting.
+    pub needles: Vec<Vec<String>>,
+}
+
+impl Context {
+    /// The built-in catalogue.
+    pub fn get() -> &'static Context {
+        static CONTEXT: OnceLock<Context> = OnceLock::new();
+        CONTEXT.get_or_init(|| {
+            let read = |text| toml::from_str::<File>(text).unwrap_or_else(|e| panic!("formats/*.toml: {e}"));
+            let (settings, places) =
+                (read(include_str!("../formats/context.toml")), read(include_str!("../formats/phases.toml")));
+            Context {
+                needles: settings.context.iter().map(|raw| raw.needle.clone()).collect(),
+                settings: settings.context.into_iter().map(Setting::new).collect(),
+                phases: places.phase.into_iter().map(|raw| (raw.phase, Lazy::new(raw.pattern))).collect(),
+                frameworks: places
+                    .framework
+                    .into_iter()
+                    .map(|raw| (raw.framework, Lazy::new(raw.pattern)))
+                    .collect(),
+            }
+        })
+    }
+
+    /// Reads one setting from a piece of text; what is already known stays.
+    pub fn read(&self, at: usize, text: &[u8], settings: &mut BTreeMap<String, String>) {
+        let setting = &self.settings[at];
+        if !settings.contains_key(&setting.key)
+            && let Some(value) = setting.find(text)
+        {
+            settings.insert(setting.key.clone(), value);
+        }
+    }
+
+    /// Where the program was, from its frames.
+    pub fn phase(&self, frames: &[u8]) -> Option<String> {
+        first(&self.phases, frames)
+    }
+
+    /// Whose program it was, from its frames.
+    pub fn framework(&self, frames: &[u8]) -> Option<String> {
+        first(&self.frameworks, frames)
+    }
+}
+
+fn first(of: &[(String, Lazy)], text: &[u8]) -> Option<String> {
+    of.iter().find(|(_, pattern)| pattern.is_match(text)).map(|(name, _)| name.clone())
+}
+
+impl Setting {
+    fn new(raw: RawSetting) -> Self {
+        Setting {
+            key: raw.key,
+            pattern: Lazy::new(raw.pattern),
+            value: raw.value,
+            unless: raw.unless.map(Lazy::new),
+        }
+    }
+
+    fn find(&self, text: &[u8]) -> Option<String> {
+        self.pattern.get().captures_iter(text).find_map(|found| {
+            let all = found.get(0)?;
+            let around = &text[all.start().saturating_sub(24)..(all.end() + 16).min(text.len())];
+            if self.unless.as_ref().is_some_and(|unless| unless.is_match(around)) {
+                return None;
+            }
+            let group = found.get(1).map(|group| String::from_utf8_lossy(group.as_bytes()).into_owned());
+            self.value.clone().or(group)
+        })
+    }
+}

@@ -1,0 +1,322 @@
+//! A failure read from the text around it.
+
+use std::collections::BTreeMap;
+
+use brimful_units::Bytes;
+
+use crate::catalog::{Catalog, Format, Kind};
+use crate::clean::{clean, rank_of};
+use crate::context::Context;
+use crate::facts::{Facts, Value};
+use crate::processes;
+
+/// A process that holds memory of the card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// What it holds (ledger: device).
+    pub in_use: Bytes,
+}
+
+/// A memory failure, or what looks like one.
+#[derive(Clone, Debug)]
+pub struct Incident {
+    /// What it means.
+    pub kind: Kind,
+    /// The format's name, such as `pt-2.5-plus`.
+    pub format: String,
+    /// The format in a line.
+    pub title: String,
+    /// Whose program it was, such as `vllm`.
+    pub framework: String,
+    /// The cause, where the format alone establishes it.
+    pub cause: Option<String>,
+    /// The figures of the text.
+    pub facts: Facts,
+    /// The processes that the text names as holders of memory.
+    pub processes: Vec<Process>,
+    /// Where the program was: capture, save, optimizer, eval, loss, backward, kv-init, load, forward.
+    pub phase: Option<String>,
+    /// The program's message.
+    pub message: String,
+    /// The traceback before the message, the message, and some lines after it.
+    pub frames: String,
+    /// The line of the input, from 1.
+    pub line: u64,
+    /// The rank whose failure it is.
+    pub rank: Option<String>,
+}
+
+/// What a text says about memory.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The first failure.
+    pub incident: Option<Incident>,
+    /// Figures that the program printed elsewhere, such as its start-up ledger.
+    pub facts: Facts,
+    /// Settings that the text shows, such as `gpu_memory_utilization`.
+    pub settings: BTreeMap<String, String>,
+    /// Whose program it seems to be.
+    pub framework: Option<String>,
+    /// Messages of memory failures after the first.
+    pub later: u64,
+    /// The ranks that those name.
+    pub later_ranks: Vec<String>,
+    /// Size of the text.
+    pub bytes: u64,
+    /// Lines of the text.
+    pub lines: u64,
+}
+
+/// A format's place in a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub format: usize,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Messages that begin so near to each other are one failure.
+const CLUSTER: usize = 3000;
+/// A message and its tables are no longer than this.
+const LONGEST_MESSAGE: usize = 8000;
+/// What stands in a message's line before it is shown with it, unless it is longer.
+const SAME_LINE: usize = 400;
+/// Two messages of a format begin with the same words if they agree so far.
+const SAME_WORDS: usize = 12;
+/// So much of a message is shown.
+const MESSAGE_LINES: usize = 12;
+const MESSAGE_BYTES: usize = 4000;
+/// A request above this many bytes (1 PiB) is no request: no machine has so much.
+const ABSURD: i64 = 1 << 50;
+/// Of the text before a message, so much may be its traceback.
+const FRAMES_BEFORE: usize = 6000;
+/// And so much after it tells where the program was.
+const FRAMES_AFTER: usize = 1500;
+
+/// The first place of each format whose needles a text has and whose pattern matches after `from`.
+pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
+    let catalog = Catalog::get();
+    let mut formats: Vec<usize> =
+        catalog.needles.within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
+    formats.sort_unstable();
+    formats.dedup();
+    formats.into_iter().filter_map(|at| place(at, text, from)).collect()
+}
+
+fn place(at: usize, text: &[u8], from: usize) -> Option<Found> {
+    let format = &Catalog::get().formats[at];
+    let mut start = 0;
+    while let Some(found) = format.pattern.get().find_at(text, start) {
+        if found.end() > from && allowed(format, text, found.start(), found.end()) {
+            return Some(Found { format: at, start: found.start(), end: found.end() });
+        }
+        start = found.end().max(start + 1);
+        if start > text.len() {
+            break;
+        }
+    }
+    None
+}
+
+fn allowed(format: &Format, text: &[u8], start: usize, end: usize) -> bool {
+    let line = &text[line_start(text, start)..line_end(text, end)];
+    let refused = format.unless.as_ref().is_some_and(|unless| unless.is_match(line));
+    let wanted = format.before.as_ref().is_none_or(|before| before.is_match(&text[..end]));
+    !refused && wanted
+}
+
+fn line_start(text: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1)
+}
+
+fn line_end(text: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline)
+}
+
+/// Reads the failure at `hit` in a piece of raw text; `None` where there is none after all.
+pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
+    let split = line_start(raw, hit);
+    let rank = rank_of(&raw[split..line_end(raw, hit)]);
+    let mut text = clean(&raw[..split], rank.as_deref());
+    let here = text.len();
+    text.extend(clean(&raw[split..], rank.as_deref()));
+    let found = matches(&text, here.saturating_sub(300));
+    let main = chosen(&found)?;
+    let format = &Catalog::get().formats[main.format];
+    let extent = extent(&text, main);
+    let frames = frames(&text, main.start, extent.1);
+    let context = Context::get();
+    let mut processes = processes::in_message(&text[extent.0..extent.1]);
+    if processes.is_empty() {
+        processes = processes::in_table(&text);
+    }
+    let whose = general(&format.info.framework).then(|| context.framework(frames)).flatten();
+    let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let facts = facts(&text, &found, main);
+    let absurd = facts.int("tried_bytes").is_some_and(|tried| tried >= ABSURD);
+    Some(Incident {
+        kind: if absurd { Kind::Absurd } else { format.info.kind },
+        format: format.info.id.clone(),
+        title: format.info.title.clone(),
+        framework: whose.unwrap_or_else(|| format.info.framework.clone()),
+        cause: format.cause.clone(),
+        facts,
+        processes,
+        phase: context.phase(frames),
+        message: string(message(&text[extent.0..extent.1])),
+        frames: string(frames),
+        line: shifted(line, &text, here, main.start),
+        rank: rank.map(|rank| string(&rank)),
+    })
+}
+
+/// The number of the line of `to`, where that of `from` is `line`.
+fn shifted(line: u64, text: &[u8], from: usize, to: usize) -> u64 {
+    let lines = |piece: &[u8]| memchr::memchr_iter(b'\n', piece).count() as u64;
+    if to < from { line.saturating_sub(lines(&text[to..from])) } else { line + lines(&text[from..to]) }
+}
+
+/// Frameworks whose errors others pass on.
+fn general(framework: &str) -> bool {
+    matches!(framework, "pytorch" | "other" | "nccl" | "hip" | "triton-lang")
+}
+
+/// The gravest format near the first grave one; of equals the most telling, of equals the first in the files.
+fn chosen(found: &[Found]) -> Option<Found> {
+    let catalog = Catalog::get();
+    let gravity = |found: &&Found| catalog.formats[found.format].info.kind.gravity();
+    let most = found.iter().map(|found| gravity(&found)).max().filter(|most| *most > 0)?;
+    let grave: Vec<&Found> = found.iter().filter(|found| gravity(found) == most).collect();
+    let first = grave.iter().map(|found| found.start).min()?;
+    let near = grave.into_iter().filter(|found| found.start <= first + CLUSTER);
+    near.min_by_key(|found| (std::cmp::Reverse(catalog.formats[found.format].weight), found.format)).copied()
+}
+
+/// From the message's line to the next message that begins with the same words.
+fn extent(text: &[u8], main: Found) -> (usize, usize) {
+    let start = line_start(text, main.start).max(main.start.saturating_sub(SAME_LINE));
+    let format = &Catalog::get().formats[main.format];
+    let limit = (main.start + LONGEST_MESSAGE).min(text.len());
+    if format.repeats {
+        return (start, limit);
+    }
+    let words = &text[main.start..main.end.min(main.start + SAME_WORDS)];
+    let next =
+        format.pattern.get().find_iter(&text[main.end..limit]).find(|m| m.as_bytes().starts_with(words));
+    (start, next.map_or(limit, |next| line_start(text, main.end + next.start()).max(main.end)))
+}
+
+fn frames(text: &[u8], start: usize, end: usize) -> &[u8] {
+    let from = start.saturating_sub(FRAMES_BEFORE);
+    let before = &text[from..start];
+    let traceback = memchr::memmem::rfind(before, b"Traceback (most recent").unwrap_or(0);
+    &text[from + traceback..end.min(start + FRAMES_AFTER).max(start)]
+}
+
+/// The main format's figures first, then what the others near it and the ledgers around it add.
+fn facts(text: &[u8], found: &[Found], main: Found) -> Facts {
+    let catalog = Catalog::get();
+    let mut facts = Facts::default();
+    read_fields(&catalog.formats[main.format], text, main, &mut facts);
+    derive(&mut facts);
+    for other in found.iter().filter(|other| other.format != main.format) {
+        let format = &catalog.formats[other.format];
+        let near = other.start.abs_diff(main.start) <= LONGEST_MESSAGE;
+        if near || format.info.kind == Kind::Ledger {
+            let mut more = Facts::default();
+            read_fields(format, text, *other, &mut more);
+            facts.fill_from(renamed(more, &format.secondary));
+        }
+    }
+    derive(&mut facts);
+    facts
+}
+
+fn renamed(facts: Facts, names: &BTreeMap<String, String>) -> Facts {
+    let mut out = Facts::default();
+    for (name, value) in facts.iter() {
+        out.fill(names.get(name).map_or(name, String::as_str), first_of(value));
+    }
+    if names.is_empty() { facts } else { out }
+}
+
+fn first_of(value: &Value) -> Value {
+    match value {
+        Value::List(list) if !list.is_empty() => Value::Int(list[0]),
+        other => other.clone(),
+    }
+}
+
+/// Reads the fields of a format at its place; a ledger's last figure counts, a message's first.
+pub(crate) fn read_fields(format: &Format, text: &[u8], found: Found, facts: &mut Facts) {
+    let ledger = format.info.kind == Kind::Ledger;
+    let (start, end) = if ledger || format.wide { (0, text.len()) } else { extent(text, found) };
+    let piece = &text[start..end];
+    for field in &format.fields {
+        let value = match (format.repeats, ledger) {
+            (true, _) => several(field.all(piece).collect()),
+            (false, true) => field.last(piece),
+            (false, false) => field.first(piece),
+        };
+        match (facts.get(&field.name).cloned(), value) {
+            (None, Some(value)) => facts.fill(&field.name, value),
+            (Some(old), Some(new)) if format.repeats => {
+                facts.set(&field.name, several(vec![old, new]).unwrap_or(Value::List(Vec::new())));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Most figures of a kind that are kept.
+const MOST: usize = 64;
+
+/// One figure as it is, several different ones as a list.
+fn several(values: Vec<Value>) -> Option<Value> {
+    let mut list = Vec::new();
+    for value in &values {
+        let more: &[i64] = match value {
+            Value::Int(n) => std::slice::from_ref(n),
+            Value::List(more) => more,
+            _ => return values.into_iter().next(),
+        };
+        for n in more {
+            if !list.contains(n) && list.len() < MOST {
+                list.push(*n);
+            }
+        }
+    }
+    match list.len() {
+        0 => None,
+        1 => Some(Value::Int(list[0])),
+        _ => Some(Value::List(list)),
+    }
+}
+
+/// What follows from the figures: the size of a tensor from its shape and type.
+fn derive(facts: &mut Facts) {
+    let (Some(Value::List(shape)), Some(Value::Text(dtype))) = (facts.get("shape"), facts.get("dtype"))
+    else {
+        return;
+    };
+    let width = match dtype.as_str() {
+        "double" | "int64" | "complex64" => 8,
+        "float" | "int32" => 4,
+        "half" | "bfloat16" | "int16" => 2,
+        "bool" | "int8" | "uint8" => 1,
+        _ => return,
+    };
+    let bytes = shape.iter().try_fold(width, |bytes: i64, dim| bytes.checked_mul(*dim));
+    if let Some(bytes) = bytes {
+        facts.fill("tried_bytes", Value::Int(bytes));
+    }
+}
+
+/// The first lines of a message, up to the next traceback.
+fn message(text: &[u8]) -> &[u8] {
+    let traceback = memchr::memmem::find(text, b"\nTraceback (most recent").unwrap_or(text.len());
+    let lines = memchr::memchr_iter(b'\n', text).nth(MESSAGE_LINES - 1).unwrap_or(text.len());
+    text[..traceback.min(lines).min(MESSAGE_BYTES)].trim_ascii()
+}

@@ -1,0 +1,130 @@
+//! Field patterns: regular expressions with `{name_bytes}` for a size and `{name}` for a whole number.
+
+use std::sync::OnceLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::Value;
+use crate::parse::{float, integer, list, size};
+
+/// A regular expression that is compiled when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Lazy {
+    source: String,
+    compiled: OnceLock<Regex>,
+}
+
+impl Lazy {
+    pub fn new(source: String) -> Self {
+        Lazy { source, compiled: OnceLock::new() }
+    }
+
+    pub fn get(&self) -> &Regex {
+        self.compiled.get_or_init(|| {
+            let built = RegexBuilder::new(&self.source).unicode(false).multi_line(false).build();
+            built.unwrap_or_else(|error| panic!("formats/*.toml: {error}"))
+        })
+    }
+
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        self.get().is_match(text)
+    }
+}
+
+/// What a placeholder reads.
+#[derive(Clone, Debug, PartialEq)]
+enum Reads {
+    /// A size; a bare number is in this unit.
+    Size(String),
+    Integer,
+    Float,
+    Word,
+    Shape,
+}
+
+/// A pattern with one placeholder.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub name: String,
+    reads: Reads,
+    pattern: Lazy,
+}
+
+impl Field {
+    /// The fields of `…{name}…{other}…`, one for each placeholder.
+    pub fn parse(source: &str) -> Vec<Self> {
+        let places = placeholders(source);
+        (0..places.len()).map(|of| Field::nth(source, &places, of)).collect()
+    }
+
+    fn nth(source: &str, places: &[(usize, usize)], of: usize) -> Self {
+        let (mut pattern, mut done) = (String::new(), 0);
+        for (at, (open, close)) in places.iter().enumerate() {
+            let group = group(&placeholder(&source[open + 1..*close]).1);
+            pattern += &source[done..*open];
+            pattern += &if at == of { format!("({group})") } else { format!("(?:{group})") };
+            done = close + 1;
+        }
+        pattern += &source[done..];
+        let (name, reads) = placeholder(&source[places[of].0 + 1..places[of].1]);
+        Field { name: name.to_owned(), reads, pattern: Lazy::new(pattern) }
+    }
+
+    /// Every figure that the text has of this kind, in order.
+    pub fn all<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Value> + 'a {
+        self.pattern.get().captures_iter(text).filter_map(|found| self.value(found.get(1)?.as_bytes()))
+    }
+
+    /// The first figure of this kind.
+    pub fn first(&self, text: &[u8]) -> Option<Value> {
+        self.all(text).next()
+    }
+
+    /// The last figure of this kind.
+    pub fn last(&self, text: &[u8]) -> Option<Value> {
+        self.all(text).last()
+    }
+
+    fn value(&self, raw: &[u8]) -> Option<Value> {
+        let text = std::str::from_utf8(raw).ok()?.trim();
+        match &self.reads {
+            Reads::Size(unit) => size(text, unit).map(Value::Int),
+            Reads::Integer => integer(text).map(Value::Int),
+            Reads::Float => float(text).map(Value::Float),
+            Reads::Word => Some(Value::Text(text.to_owned())),
+            Reads::Shape => list(text).map(Value::List),
+        }
+    }
+}
+
+/// Where braces hold a name; `{1,80}` is a count of repetitions.
+fn placeholders(source: &str) -> Vec<(usize, usize)> {
+    let named = |at: usize| source[at + 1..].starts_with(|c: char| c.is_ascii_lowercase());
+    let opens = source.match_indices('{').filter(|(at, _)| named(*at));
+    opens.filter_map(|(open, _)| Some((open, open + source[open..].find('}')?))).collect()
+}
+
+fn placeholder(inner: &str) -> (&str, Reads) {
+    let (name, hint) = inner.split_once(':').unwrap_or((inner, ""));
+    (name, reads_of(name, hint))
+}
+
+fn reads_of(name: &str, hint: &str) -> Reads {
+    match (name, hint) {
+        (_, "text") | ("dtype", _) => Reads::Word,
+        ("shape", _) => Reads::Shape,
+        ("utilization" | "concurrency", _) => Reads::Float,
+        _ if name.ends_with("_bytes") => Reads::Size(hint.to_owned()),
+        _ => Reads::Integer,
+    }
+}
+
+fn group(reads: &Reads) -> &'static str {
+    match reads {
+        Reads::Size(_) => r"-?\s?\d[\d.,]*\s*(?:[KMGTPE]i?B\b|[KMGTPE]\b|[bB]ytes\b|B\b)?",
+        Reads::Integer => r"-?\d[\d,]*",
+        Reads::Float => r"\d+(?:\.\d+)?",
+        Reads::Word => r"[^\s\])]+",
+        Reads::Shape => r"[\d,\s]*",
+    }
+}

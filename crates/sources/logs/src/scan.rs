@@ -1,0 +1,269 @@
+//! The pass over a text of any size with the memory of a few blocks.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+
+use crate::Report;
+use crate::catalog::{Catalog, Kind};
+use crate::clean::{Ansi, clean, rank_of};
+use crate::context::Context;
+use crate::incident::{Found, matches, read, read_fields};
+
+/// The text is searched in blocks of this size.
+const BLOCK: usize = 256 << 10;
+/// So much before a message may belong to it (a traceback, a start-up ledger).
+const BEFORE: usize = 16 << 10;
+/// And so much after it.
+const AFTER: usize = 32 << 10;
+/// A place is looked at with so much around it before it is taken for a message.
+const GLANCE_BEFORE: usize = 1500;
+const GLANCE_AFTER: usize = 2048;
+/// After a place that was nothing, the next look is this far on at most.
+const STEP: usize = 512;
+/// After a later failure, the next is this far on at least.
+const NEXT_FAILURE: usize = 1500;
+/// A ledger is read at most so often.
+const MOST_LEDGERS: u32 = 64;
+/// Ledgers and settings are looked for in the beginning of a log and around a failure: programs print them once.
+const STARTING: u64 = 32 << 20;
+/// Most ranks of later failures that are named.
+const MOST_RANKS: usize = 1024;
+
+/// Reads a text to its end.
+///
+/// # Errors
+/// Those of the reader.
+pub fn scan(mut reader: impl Read) -> io::Result<Report> {
+    let mut scanner = Scanner::new();
+    let mut block = vec![0; BLOCK];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(scanner.finish()),
+            Ok(n) => scanner.push(&block[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Finds the first failure in a text that comes in pieces.
+pub struct Scanner {
+    ansi: Ansi,
+    utf16: Utf16,
+    /// The text without colours, from `base` on.
+    buffer: Vec<u8>,
+    /// Of the buffer, so much was searched.
+    searched: usize,
+    /// Place of the buffer's first byte in the text without colours.
+    base: u64,
+    /// Lines before the buffer.
+    lines: u64,
+    /// Places before this one were looked at.
+    looked: u64,
+    /// How often each anchor of ledgers and settings may still be looked at; `None` for those of failures.
+    ledgers: Vec<Option<u32>>,
+    later_ranks: BTreeSet<Vec<u8>>,
+    hits: Vec<(usize, usize)>,
+    report: Report,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Scanner::new()
+    }
+}
+
+impl Scanner {
+    /// A scanner at the beginning of a text.
+    pub fn new() -> Self {
+        Scanner {
+            ansi: Ansi::default(),
+            utf16: Utf16::default(),
+            buffer: Vec::with_capacity(2 * BLOCK + BEFORE + AFTER),
+            searched: 0,
+            base: 0,
+            lines: 0,
+            looked: 0,
+            ledgers: ledgers(),
+            later_ranks: BTreeSet::new(),
+            hits: Vec::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// Takes the next piece of the text.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.report.bytes += bytes.len() as u64;
+        for piece in bytes.chunks(BLOCK) {
+            let piece = self.utf16.narrow(piece);
+            self.ansi.strip(&piece, &mut self.buffer);
+            if self.buffer.len() >= self.searched + BLOCK + AFTER {
+                self.search(self.buffer.len() - AFTER);
+                self.forget();
+            }
+        }
+    }
+
+    /// What the text says.
+    pub fn finish(mut self) -> Report {
+        self.search(self.buffer.len());
+        let unended = self.buffer.last().is_some_and(|last| *last != b'\n');
+        self.report.lines = self.lines + newlines(&self.buffer) + u64::from(unended);
+        let text = |rank: &Vec<u8>| String::from_utf8_lossy(rank).into_owned();
+        self.report.later_ranks = self.later_ranks.iter().map(text).collect();
+        self.report
+    }
+
+    /// Looks at every place up to `end` where an anchor begins.
+    fn search(&mut self, end: usize) {
+        let needles = &Catalog::get().needles;
+        let until = (end + needles.longest()).min(self.buffer.len());
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        let starting = self.base + (self.searched as u64) < STARTING;
+        needles.find(&self.buffer[self.searched..until], starting, &mut hits);
+        for (at, anchor) in &hits {
+            let at = self.searched + at;
+            if at < end && self.base + at as u64 >= self.looked {
+                self.look(at, *anchor);
+            }
+        }
+        self.hits = hits;
+        self.searched = end;
+    }
+
+    /// Drops what lies too far back to matter.
+    fn forget(&mut self) {
+        let keep = self.searched.saturating_sub(BEFORE);
+        self.lines += newlines(&self.buffer[..keep]);
+        self.base += keep as u64;
+        self.searched -= keep;
+        self.buffer.drain(..keep);
+    }
+
+    fn look(&mut self, at: usize, anchor: usize) {
+        let catalog = Catalog::get();
+        match &mut self.ledgers[anchor] {
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let rank = self.rank(at);
+        let (before, after) = glance(&self.buffer, at);
+        let mut text = clean(before, rank.as_deref());
+        // A message that begins after the anchor's line has an anchor of its own.
+        let before_line = text.len() + GLANCE_BEFORE.min(at - line_start(&self.buffer, at));
+        let here = before_line + self.line_left(at).min(STEP);
+        text.extend(clean(after, rank.as_deref()));
+        self.settings(&text);
+        let mut found = matches(&text, 0);
+        found.retain(|found| found.start <= here);
+        let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
+        let step = match gravity {
+            None => STEP.min(self.line_left(at)),
+            Some(0) => {
+                self.ledger(&text, &found);
+                self.line_left(at).min(STEP)
+            }
+            Some(gravity) => self.failure(at, gravity, &text, &found),
+        };
+        self.looked = self.base + (at + step.max(1)) as u64;
+    }
+
+    fn settings(&mut self, text: &[u8]) {
+        let catalog = Catalog::get();
+        for needle in catalog.needles.within(text) {
+            for setting in catalog.settings_of(needle) {
+                Context::get().read(setting, text, &mut self.report.settings);
+            }
+        }
+    }
+
+    fn ledger(&mut self, text: &[u8], found: &[Found]) {
+        for found in found {
+            let format = &Catalog::get().formats[found.format];
+            if format.info.kind == Kind::Ledger {
+                read_fields(format, text, *found, &mut self.report.facts);
+                self.report.framework.get_or_insert_with(|| format.info.framework.clone());
+            }
+        }
+    }
+
+    /// Takes a failure if it is the first or graver than the one that is known, else counts it.
+    fn failure(&mut self, at: usize, gravity: u8, text: &[u8], found: &[Found]) -> usize {
+        let known = self.report.incident.as_ref().map_or(0, |incident| incident.kind.gravity());
+        if gravity <= known {
+            self.report.later += u64::from(gravity == 3);
+            if self.later_ranks.len() < MOST_RANKS {
+                self.later_ranks.extend(self.rank(at));
+            }
+            return NEXT_FAILURE;
+        }
+        let from = at.saturating_sub(BEFORE);
+        let to = (at + AFTER).min(self.buffer.len());
+        let line = self.lines + newlines(&self.buffer[..at]) + 1;
+        self.ledger(text, found);
+        if let Some(incident) = read(&self.buffer[from..to], at - from, line) {
+            let around = clean(&self.buffer[from..to], None);
+            self.settings(&around);
+            self.report.incident = Some(incident);
+            return NEXT_FAILURE;
+        }
+        STEP
+    }
+
+    /// The rank that the line of a place names.
+    fn rank(&self, at: usize) -> Option<Vec<u8>> {
+        let from = line_start(&self.buffer[..at], at).max(at.saturating_sub(STEP));
+        rank_of(&self.buffer[from..at + self.line_left(at).min(STEP)])
+    }
+
+    /// Bytes from a place to the end of its line.
+    fn line_left(&self, at: usize) -> usize {
+        memchr::memchr(b'\n', &self.buffer[at..]).unwrap_or(self.buffer.len() - at)
+    }
+}
+
+fn ledgers() -> Vec<Option<u32>> {
+    let catalog = Catalog::get();
+    (0..catalog.needles.anchors()).map(|at| catalog.needles.is_quiet(at).then_some(MOST_LEDGERS)).collect()
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+fn line_start(bytes: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1)
+}
+
+/// Some lines before the line of a place, and what follows from that line on.
+fn glance(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+    let from = at.saturating_sub(GLANCE_BEFORE);
+    let cut = memchr::memchr(b'\n', &bytes[from..at]).filter(|_| from > 0);
+    let from = cut.map_or(from, |newline| from + newline + 1);
+    let split = line_start(&bytes[..at], at).max(from);
+    (&bytes[from..split], &bytes[split..(at + GLANCE_AFTER).min(bytes.len())])
+}
+
+/// Text of two bytes a character, as PowerShell's `>` writes it, made narrow.
+#[derive(Default)]
+enum Utf16 {
+    #[default]
+    Unknown,
+    No,
+    /// Whether the next byte is a high one, which is dropped.
+    Yes(bool),
+}
+
+impl Utf16 {
+    fn narrow<'a>(&mut self, bytes: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+        if matches!(self, Utf16::Unknown) && !bytes.is_empty() {
+            *self = if bytes.starts_with(&[0xff, 0xfe]) { Utf16::Yes(false) } else { Utf16::No };
+        }
+        let Utf16::Yes(high) = self else { return bytes.into() };
+        let first = usize::from(*high);
+        *high ^= bytes.len() % 2 == 1;
+        bytes.iter().skip(first).step_by(2).copied().collect::<Vec<_>>().into()
+    }
+}

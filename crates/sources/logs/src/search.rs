@@ -1,0 +1,166 @@
+//! The first pass: which of a few hundred short texts occur, and where.
+
+use aho_corasick::{AhoCorasick, packed};
+
+/// The vectorised search takes no more than this many texts at once.
+const GROUP: usize = 64;
+
+/// A search for many short texts.
+///
+/// What is searched for in the whole log are *anchors*: for each text the part of it from its rarest four bytes on,
+/// and of anchors that contain each other the shortest. All texts are looked for only near an anchor.
+pub(crate) struct Needles {
+    groups: Vec<Group>,
+    anchors: Vec<String>,
+    /// The anchors from this one on are quiet.
+    quiet_from: usize,
+    every: AhoCorasick,
+}
+
+struct Group {
+    first: usize,
+    quiet: bool,
+    search: Search,
+}
+
+enum Search {
+    Packed(packed::Searcher),
+    /// Where the processor has no vector instructions for it.
+    General(AhoCorasick),
+}
+
+impl Needles {
+    /// A search for these texts, each of four bytes or more. A text is quiet where no failure begins with it.
+    pub fn new(texts: Vec<String>, is_quiet: impl Fn(usize) -> bool) -> Self {
+        let quiet = |anchor: &String| {
+            texts.iter().enumerate().all(|(at, text)| !text.contains(anchor.as_str()) || is_quiet(at))
+        };
+        let (quiet, mut anchors): (Vec<String>, Vec<String>) = shortest(&texts).into_iter().partition(quiet);
+        let quiet_from = anchors.len();
+        let mut groups = grouped(&anchors, 0, false);
+        groups.extend(grouped(&quiet, quiet_from, true));
+        anchors.extend(quiet);
+        let every = AhoCorasick::new(&texts).expect("the needles of formats/*.toml");
+        Needles { groups, anchors, quiet_from, every }
+    }
+
+    /// Whether no failure begins with an anchor.
+    pub fn is_quiet(&self, anchor: usize) -> bool {
+        anchor >= self.quiet_from
+    }
+
+    /// The number of anchors.
+    pub fn anchors(&self) -> usize {
+        self.anchors.len()
+    }
+
+    /// The length of the longest anchor.
+    pub fn longest(&self) -> usize {
+        self.anchors.iter().map(String::len).max().unwrap_or(0)
+    }
+
+    /// The numbers of all texts that occur in a short piece, also of those inside others; sorted.
+    pub fn within(&self, piece: &[u8]) -> Vec<usize> {
+        let mut found: Vec<usize> =
+            self.every.find_overlapping_iter(piece).map(|m| m.pattern().as_usize()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Appends the places in `hay` where anchors begin, with the anchor's number, in order of place. Of anchors
+    /// that overlap, one is told. The quiet ones are left out unless they are asked for.
+    pub fn find(&self, hay: &[u8], quiet: bool, found: &mut Vec<(usize, usize)>) {
+        let from = found.len();
+        for group in self.groups.iter().filter(|group| quiet || !group.quiet) {
+            group.search.each(hay, |at, text| found.push((at, group.first + text)));
+        }
+        found[from..].sort_unstable();
+    }
+}
+
+/// The anchors of texts, without those that contain another; sorted.
+fn shortest(texts: &[String]) -> Vec<String> {
+    let mut anchors: Vec<&str> = texts.iter().map(|text| anchor(text)).collect();
+    anchors.sort_unstable_by_key(|anchor| (anchor.len(), *anchor));
+    let mut shortest: Vec<String> = Vec::new();
+    for anchor in anchors {
+        if !shortest.iter().any(|kept| anchor.contains(kept.as_str())) {
+            shortest.push(anchor.to_owned());
+        }
+    }
+    shortest.sort_unstable();
+    shortest
+}
+
+fn grouped(anchors: &[String], from: usize, quiet: bool) -> Vec<Group> {
+    let groups = anchors.chunks(GROUP).enumerate();
+    groups.map(|(at, texts)| Group { first: from + at * GROUP, quiet, search: Search::new(texts) }).collect()
+}
+
+/// The vectorised search compares this many bytes before it looks closer.
+const COMPARED: usize = 4;
+
+/// Anchors are no shorter than this, where the text is not: short ones would be everywhere.
+const SHORTEST: usize = 10;
+
+/// The text from its rarest bytes on.
+fn anchor(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let rare = |at: &usize| bytes[*at..at + COMPARED].iter().map(|byte| rarity(*byte)).sum::<u32>();
+    let starts = (0..=bytes.len().saturating_sub(SHORTEST)).filter(|at| text.is_char_boundary(*at));
+    let best = starts.filter(|at| at + COMPARED <= bytes.len()).min_by_key(|at| (u32::MAX - rare(at), *at));
+    &text[best.unwrap_or(0)..]
+}
+
+/// How seldom a byte is in logs of training and serving, roughly.
+fn rarity(byte: u8) -> u32 {
+    match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' | b'0'..=b'9' | b'.' | b':' | b'=' => 0,
+        b'l' | b'd' | b'c' | b'm' | b'p' | b'g' | b'u' | b'_' | b'-' | b',' | b'/' | b'[' | b']' => 1,
+        b'h' | b'f' | b'w' | b'b' | b'v' | b'y' | b'k' | b'"' | b'(' | b')' => 2,
+        _ => 3,
+    }
+}
+
+impl Search {
+    fn new(texts: &[String]) -> Self {
+        match packed::Config::new().builder().extend(texts).build() {
+            Some(searcher) => Search::Packed(searcher),
+            None => Search::General(AhoCorasick::new(texts).expect("the needles of formats/*.toml")),
+        }
+    }
+
+    fn each(&self, hay: &[u8], mut hit: impl FnMut(usize, usize)) {
+        match self {
+            Search::Packed(search) => {
+                search.find_iter(hay).for_each(|m| hit(m.start(), m.pattern().as_usize()))
+            }
+            Search::General(search) => {
+                search.find_iter(hay).for_each(|m| hit(m.start(), m.pattern().as_usize()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_texts_of_every_group() {
+        let needles = Needles::new((0..150).map(|n| format!("needle-{n:03}")).collect(), |at| at % 2 == 1);
+        let found = |quiet| {
+            let mut found = Vec::new();
+            needles.find(b"x needle-149 needle-004 needle-070", quiet, &mut found);
+            found.iter().map(|hit| needles.anchors[hit.1].as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(true), ["needle-149", "needle-004", "needle-070"].map(anchor));
+        assert_eq!(found(false), ["needle-004", "needle-070"].map(anchor));
+    }
+
+    #[test]
+    fn anchors_begin_with_what_is_rare() {
+        assert_eq!(anchor("one GPU BLOCK more"), "BLOCK more");
+    }
+}
