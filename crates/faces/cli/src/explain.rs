@@ -27,7 +27,7 @@ const PIECE: usize = 256 << 10;
 /// An answer.
 enum Explained {
     /// About a text; some formats make one document of all of them.
-    Text(Answer),
+    Text(Box<Answer>),
     /// About a recording, as it is printed.
     Recording(String, Outcome),
 }
@@ -60,7 +60,7 @@ pub fn run(arguments: &ExplainArguments) -> Result<Outcome> {
             Ok(Explained::Text(answer)) => {
                 worst = worst.max(if answer.view().found() { Outcome::Found } else { Outcome::Well });
                 explain_text::show(format, &answer, between)?;
-                texts.push(answer);
+                texts.push(*answer);
             }
             Ok(Explained::Recording(text, outcome)) => {
                 worst = worst.max(outcome);
@@ -110,14 +110,23 @@ fn explain(input: &str, arguments: &ExplainArguments, format: ExplainFormat) -> 
     let unopened =
         || format!("{input}: cannot be opened; expected a log, a snapshot, or - for the standard input");
     let mut file = BufReader::with_capacity(PIECE, File::open(input).with_context(unopened)?);
-    if is_recording(file.fill_buf().with_context(unopened)?) {
+    let named_so = [".pickle", ".pkl"].iter().any(|ending| input.ends_with(ending));
+    if named_so || is_recording(file.fill_buf().with_context(unopened)?) {
         return recording(input, &recordings::content(input)?, arguments, format);
     }
-    text(input, file)
+    match text(input, file)? {
+        // Without a failure in it, what is named so was meant as a snapshot, and has to say why it is none.
+        Explained::Text(answer) if input.ends_with(".json") && !answer.view().found() => {
+            recording(input, &recordings::content(input)?, arguments, format)
+        }
+        explained => Ok(explained),
+    }
 }
 
 fn text(input: &str, reader: impl BufRead) -> Result<Explained> {
-    explain_text::explain(input, reader).map(Explained::Text).with_context(|| input.to_owned())
+    explain_text::explain(input, reader)
+        .map(|answer| Explained::Text(Box::new(answer)))
+        .with_context(|| input.to_owned())
 }
 
 fn recording(

@@ -79,7 +79,7 @@ fn wrong_calls_and_wrong_files() {
         &["replay", TINY, "--capacity", "12 GiB", "--gpu", "h100-sxm-80gb"],
         &["replay", TINY, "--device", "3"],
         &["replay", "fixtures/snapshots/tiny/segments.pickle"],
-        &["explain", "fixtures/snapshots"],
+        &["explain", "examples"],
         &["explain", "no-such-file.pickle"],
         &["explain", "hostile/snapshots/imports-os-4.pickle", TINY, "--json"],
     ];
