@@ -30,8 +30,10 @@ impl Allocator {
             segments.entry(stretch.segment).or_default().push((*address, *stretch));
         }
         self.begin_addresses_after(&start);
-        let (same, other): (Vec<_>, Vec<_>) =
-            segments.into_values().partition(|segment| segment[0].1.expandable == config.expandable_segments);
+        let kept = |segment: &Vec<(u64, Stretch)>| {
+            segment[0].1.expandable == config.expandable_segments && span(segment) < WIDEST
+        };
+        let (same, other): (Vec<_>, Vec<_>) = segments.into_values().partition(kept);
         for segment in same {
             self.adopt_segment(&segment, &mut adopted);
         }
@@ -51,8 +53,8 @@ impl Allocator {
     /// The stretches of a segment, in the order of addresses. An expandable one moves to addresses of its
     /// own, where it can grow; where nothing is mapped between two of its stretches, nothing is here.
     fn adopt_segment(&mut self, segment: &[(u64, Stretch)], adopted: &mut Vec<(AllocationId, Handle)>) {
-        let Some(((first, front), (last, back))) = segment.first().zip(segment.last()) else { return };
-        let span = last + back.size - first;
+        let Some(((first, front), (_, back))) = segment.first().zip(segment.last()) else { return };
+        let span = span(segment);
         let space = if front.expandable { self.space(front.small).max(span) } else { span };
         let base =
             if front.expandable { self.reserve_addresses(space, self.page(front.small)) } else { *first };
@@ -124,6 +126,15 @@ impl Allocator {
         }
         id
     }
+}
+
+/// A segment's stretches further apart than this are no segment's: 1 PiB.
+const WIDEST: u64 = 1 << 50;
+
+/// From the first byte of a segment to behind its last.
+fn span(segment: &[(u64, Stretch)]) -> u64 {
+    let ends = segment.first().zip(segment.last());
+    ends.map_or(0, |(first, last)| last.0.saturating_add(last.1.size) - first.0)
 }
 
 fn is_pending(trace: &Trace, start: &Shadow, block: AllocationId) -> bool {

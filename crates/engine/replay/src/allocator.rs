@@ -324,18 +324,18 @@ impl Allocator {
         let pool = &self.pools[usize::from(!small)];
         let fits = pool.free.range((stream, wanted, 0, 0)..).find(|key| key.0 == stream);
         if let Some(key) = fits.copied() {
-            if self.blocks.get(key.3).expandable {
-                return false;
+            let whole = self.is_plain_segment(key.3);
+            if whole {
+                self.release_segment(key.3);
             }
-            self.release_segment(key.3);
-            return true;
+            return whole;
         }
         let largest: Vec<BlockId> = pool
             .free
             .range((stream, limit, 0, 0)..(stream, wanted, 0, 0))
             .rev()
             .map(|key| key.3)
-            .filter(|id| !self.blocks.get(*id).expandable)
+            .filter(|id| self.is_plain_segment(*id))
             .collect();
         let mut released = 0u64;
         for id in largest {
@@ -346,6 +346,12 @@ impl Allocator {
             self.release_segment(id);
         }
         released >= wanted
+    }
+
+    /// Whether a block is a segment of cudaMalloc. One that was taken over from a recording may have been split
+    /// under other settings.
+    fn is_plain_segment(&self, id: BlockId) -> bool {
+        self.blocks.is_whole_segment(id) && !self.blocks.get(id).expandable
     }
 
     /// `release_cached_blocks`: waits for the other streams; the large pool first, then the small one.
