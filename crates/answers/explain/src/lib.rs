@@ -1,9 +1,13 @@
 //! What a timeline means: the make-up of the peak, where it is, and who holds it. What a failure means: the
 //! ledger of the card, the cause, and what to change.
 
+mod diff;
+mod holders;
 mod incident;
 mod peak;
 pub mod snapshot;
 
+pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
+pub use holders::{Holder, Run, holders};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};

@@ -33,6 +33,60 @@ pub enum Command {
     ///
     /// Exit status: 0 nothing was found, 1 a failure or a leak was found, 2 an input or the call is wrong.
     Explain(ExplainArguments),
+    /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
+    ///
+    /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
+    Diff(DiffArguments),
+    /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto.
+    Export(ExportArguments),
+}
+
+#[derive(Args)]
+pub struct ExportArguments {
+    /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
+    #[arg(value_name = "RUN")]
+    pub input: String,
+    /// The file's format.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// The file to write; the standard output where none is given.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The GPU of the snapshot, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
+    /// Keys of the job that were typed as flags.
+    #[command(flatten)]
+    pub keys: JobFlags,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ExportFormat {
+    /// The memory at the peak as collapsed stacks (flamegraph.pl, inferno).
+    Collapsed,
+    /// The memory at the peak as a flame graph (speedscope.app).
+    Speedscope,
+    /// Memory over time, and phases (ui.perfetto.dev).
+    Perfetto,
+}
+
+#[derive(Args)]
+pub struct DiffArguments {
+    /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
+    #[arg(value_name = "BEFORE")]
+    pub before: String,
+    /// What it is compared with.
+    #[arg(value_name = "AFTER")]
+    pub after: String,
+    /// The GPU of the snapshots, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Keys of the jobs that were typed as flags.
+    #[command(flatten)]
+    pub keys: JobFlags,
 }
 
 #[derive(Args)]

@@ -1,15 +1,18 @@
 //! `brimful`: fill the GPU to the brim, never over.
 
 mod args;
+mod diff;
 mod disk;
 mod explain;
 mod explain_recording;
 mod explain_text;
+mod export;
 mod fit;
 mod job_flags;
 mod out;
 mod recordings;
 mod replay;
+mod runs;
 
 use std::process::ExitCode;
 
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
         Command::Fit(arguments) => fit::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     };
     out::exit_code(outcome)
 }

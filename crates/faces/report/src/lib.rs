@@ -1,7 +1,10 @@
 //! Answers as people and programs read them. No arithmetic beyond percentages: that is done before.
 
+mod diff_json;
+mod diff_text;
 mod explain_json;
 mod explain_text;
+mod export;
 mod fit_json;
 mod fit_text;
 mod incident_forms;
@@ -14,8 +17,11 @@ mod statistics;
 mod style;
 mod table;
 
+pub use diff_json::{DiffAnswer, diff_json};
+pub use diff_text::diff_text;
 pub use explain_json::{RecordingAnswer, recording_json};
 pub use explain_text::recording_text;
+pub use export::{collapsed, perfetto, speedscope};
 pub use fit_json::fit_json;
 pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text};
 pub use incident_forms::{incident_markdown, incidents_junit, incidents_sarif};

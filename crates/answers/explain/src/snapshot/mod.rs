@@ -11,7 +11,7 @@ mod purpose;
 mod sites;
 mod whatif;
 
-use brimful_replay::{Followed, follow_with_layouts, recorded_config};
+use brimful_replay::{Followed, Ledger, follow_with_layouts, recorded_config};
 use brimful_trace::{Event, Recording, Trace};
 use brimful_units::Bytes;
 
@@ -107,6 +107,12 @@ fn both<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, 
         let b = b();
         (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
     })
+}
+
+/// The peaks of a recording, and all that was in memory at the requested one.
+pub(crate) fn contents_at_peak(trace: &Trace) -> (Ledger, Contents) {
+    let explanation = explain_as_recorded(trace, None, usize::MAX);
+    (explanation.followed.peak, explanation.contents)
 }
 
 fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Explanation {
