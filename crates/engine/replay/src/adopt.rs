@@ -1,9 +1,11 @@
 //! The memory that a recording found when it began, as the allocator's own state.
 
+use std::collections::BTreeMap;
+
 use brimful_trace::{AllocationId, BlockState, Trace};
 
 use crate::allocator::{Allocator, Handle};
-use crate::blocks::{Block, NONE};
+use crate::blocks::{Block, BlockId, NONE};
 use crate::config::AllocatorConfig;
 use crate::shadow::{Shadow, Stretch};
 use crate::start::rebuild;
@@ -18,59 +20,77 @@ pub fn recorded_config(trace: &Trace) -> AllocatorConfig {
 impl Allocator {
     /// Takes over the memory at the start of a recording; returns the blocks in it.
     ///
-    /// Segments of cudaMalloc are taken over as they are, under any settings: they were there.
-    /// Expandable segments are filled anew, since their unmapped space is not recorded.
+    /// Under settings of the recording's kind of segments they are taken over as they are: they were
+    /// there. Under the other kind, the blocks of the start are asked for anew, in the order of addresses.
     pub(crate) fn adopt(&mut self, trace: &Trace, config: &AllocatorConfig) -> Vec<(AllocationId, Handle)> {
-        let recorded = recorded_config(trace);
-        let (start, _) = rebuild(trace, &recorded);
-        let same_kind = !recorded.expandable_segments && !config.expandable_segments;
+        let (start, _) = rebuild(trace, &recorded_config(trace));
         let mut adopted = Vec::new();
-        let mut last: Option<(u32, u32, u64)> = None;
+        let mut segments: BTreeMap<u32, Vec<(u64, Stretch)>> = BTreeMap::new();
         for (address, stretch) in &start.stretches {
-            if !same_kind || stretch.expandable {
-                if let Some(block) = stretch.block
-                    && let Ok(handle) = self.malloc(stretch.requested, stretch.lane)
-                {
-                    adopted.push((block, handle));
-                }
-                continue;
-            }
-            let previous =
-                last.filter(|last| last.0 == stretch.segment && last.2 == *address).map(|last| last.1);
-            let id = self.adopt_stretch(*address, stretch, previous);
-            last = Some((stretch.segment, id, address + stretch.size));
-            if let Some(block) = stretch.block {
-                adopted.push((block, self.handle(id)));
-            }
+            segments.entry(stretch.segment).or_default().push((*address, *stretch));
         }
         self.begin_addresses_after(&start);
+        let kept = |segment: &Vec<(u64, Stretch)>| {
+            segment[0].1.expandable == config.expandable_segments && span(segment) < WIDEST
+        };
+        let (same, other): (Vec<_>, Vec<_>) = segments.into_values().partition(kept);
+        for segment in same {
+            self.adopt_segment(&segment, &mut adopted);
+        }
+        for (_, stretch) in other.into_iter().flatten() {
+            if let Some(block) = stretch.block
+                && let Ok(handle) = self.malloc(stretch.requested, stretch.lane)
+            {
+                adopted.push((block, handle));
+            }
+        }
         for (_, handle) in adopted.iter().filter(|(block, _)| is_pending(trace, &start, *block)) {
             self.request_free(*handle);
         }
         adopted
     }
 
-    fn adopt_stretch(&mut self, address: u64, stretch: &Stretch, previous: Option<u32>) -> u32 {
-        let allocated = !stretch.is_free();
-        let id = self.blocks.insert(Block {
-            address,
-            size: stretch.size,
-            requested: stretch.requested,
-            stream: stretch.lane,
-            small: stretch.small,
-            allocated,
-            pending: false,
-            mapped: true,
-            expandable: false,
-            previous: NONE,
-            next: NONE,
-            freed_at: 0,
-            serial: 0,
-        });
-        match previous {
-            Some(previous) => self.blocks.link_after(id, previous),
-            None => self.segments += 1,
+    /// The stretches of a segment, in the order of addresses. An expandable one moves to addresses of its
+    /// own, where it can grow; where nothing is mapped between two of its stretches, nothing is here.
+    fn adopt_segment(&mut self, segment: &[(u64, Stretch)], adopted: &mut Vec<(AllocationId, Handle)>) {
+        let Some(((first, front), (_, back))) = segment.first().zip(segment.last()) else { return };
+        let span = span(segment);
+        let space = if front.expandable { self.space(front.small).max(span) } else { span };
+        let base =
+            if front.expandable { self.reserve_addresses(space, self.page(front.small)) } else { *first };
+        let (mut previous, mut end) = (None, base);
+        for (address, stretch) in segment {
+            let address = base + (address - first);
+            previous = self.adopt_hole(previous, end, address, stretch);
+            let id = self.adopt_stretch(address, stretch, previous);
+            adopted.extend(stretch.block.map(|block| (block, self.handle(id))));
+            (previous, end) = (Some(id), address + stretch.size);
         }
+        self.adopt_hole(previous, end, base + space, back);
+        self.segments += 1;
+    }
+
+    /// Unmapped space between two stretches, or behind the last; returns the block before what comes next.
+    fn adopt_hole(
+        &mut self,
+        previous: Option<BlockId>,
+        from: u64,
+        to: u64,
+        like: &Stretch,
+    ) -> Option<BlockId> {
+        if to <= from {
+            return previous;
+        }
+        let free =
+            Stretch { size: to - from, requested: 0, state: BlockState::Inactive, block: None, ..*like };
+        let id = self.insert_adopted(from, &free, previous, false);
+        self.pools[usize::from(!like.small)].unmapped.insert((like.lane, from, id));
+        Some(id)
+    }
+
+    fn adopt_stretch(&mut self, address: u64, stretch: &Stretch, previous: Option<BlockId>) -> BlockId {
+        let id = self.insert_adopted(address, stretch, previous, true);
+        let allocated = !stretch.is_free();
         self.take_over(stretch.size, allocated.then_some(stretch.requested));
         if !allocated {
             let key = self.blocks.key(id);
@@ -78,6 +98,43 @@ impl Allocator {
         }
         id
     }
+
+    fn insert_adopted(
+        &mut self,
+        address: u64,
+        stretch: &Stretch,
+        previous: Option<BlockId>,
+        mapped: bool,
+    ) -> BlockId {
+        let id = self.blocks.insert(Block {
+            address,
+            size: stretch.size,
+            requested: stretch.requested,
+            stream: stretch.lane,
+            small: stretch.small,
+            allocated: !stretch.is_free(),
+            pending: false,
+            mapped,
+            expandable: stretch.expandable,
+            previous: NONE,
+            next: NONE,
+            freed_at: 0,
+            serial: 0,
+        });
+        if let Some(previous) = previous {
+            self.blocks.link_after(id, previous);
+        }
+        id
+    }
+}
+
+/// A segment's stretches further apart than this are no segment's: 1 PiB.
+const WIDEST: u64 = 1 << 50;
+
+/// From the first byte of a segment to behind its last.
+fn span(segment: &[(u64, Stretch)]) -> u64 {
+    let ends = segment.first().zip(segment.last());
+    ends.map_or(0, |(first, last)| last.0.saturating_add(last.1.size) - first.0)
 }
 
 fn is_pending(trace: &Trace, start: &Shadow, block: AllocationId) -> bool {

@@ -19,6 +19,8 @@ pub struct Exhausted {
 
 /// Granularity of cudaMalloc: segments start at multiples of this.
 const DEVICE_GRANULARITY: u64 = 2 << 20;
+/// Recorded memory that ends above this leaves no room behind it: new segments then come before it.
+const HIGHEST_START: u64 = 1 << 62;
 
 /// PyTorch's native CUDA caching allocator for one device
 /// (`DeviceCachingAllocator` in c10/cuda/CUDACachingAllocator.cpp).
@@ -263,7 +265,7 @@ impl Allocator {
 
     /// Addresses rise monotonically, as a fresh process sees them.
     pub(crate) fn reserve_addresses(&mut self, bytes: u64, alignment: u64) -> u64 {
-        let address = self.next_address.next_multiple_of(alignment);
+        let address = self.next_address.checked_next_multiple_of(alignment).unwrap_or(self.next_address);
         self.next_address = address.saturating_add(bytes.next_multiple_of(DEVICE_GRANULARITY));
         address
     }
@@ -280,7 +282,9 @@ impl Allocator {
     /// New segments come behind everything that is there.
     pub(crate) fn begin_addresses_after(&mut self, start: &Shadow) {
         let end = start.stretches.last_key_value().map_or(0, |(address, stretch)| address + stretch.size);
-        self.next_address = self.next_address.max(end.next_multiple_of(DEVICE_GRANULARITY));
+        if end < HIGHEST_START {
+            self.next_address = self.next_address.max(end.next_multiple_of(DEVICE_GRANULARITY));
+        }
     }
 
     pub(crate) fn count_device_alloc(&mut self) {
@@ -320,18 +324,18 @@ impl Allocator {
         let pool = &self.pools[usize::from(!small)];
         let fits = pool.free.range((stream, wanted, 0, 0)..).find(|key| key.0 == stream);
         if let Some(key) = fits.copied() {
-            if self.blocks.get(key.3).expandable {
-                return false;
+            let whole = self.is_plain_segment(key.3);
+            if whole {
+                self.release_segment(key.3);
             }
-            self.release_segment(key.3);
-            return true;
+            return whole;
         }
         let largest: Vec<BlockId> = pool
             .free
             .range((stream, limit, 0, 0)..(stream, wanted, 0, 0))
             .rev()
             .map(|key| key.3)
-            .filter(|id| !self.blocks.get(*id).expandable)
+            .filter(|id| self.is_plain_segment(*id))
             .collect();
         let mut released = 0u64;
         for id in largest {
@@ -342,6 +346,12 @@ impl Allocator {
             self.release_segment(id);
         }
         released >= wanted
+    }
+
+    /// Whether a block is a segment of cudaMalloc. One that was taken over from a recording may have been split
+    /// under other settings.
+    fn is_plain_segment(&self, id: BlockId) -> bool {
+        self.blocks.is_whole_segment(id) && !self.blocks.get(id).expandable
     }
 
     /// `release_cached_blocks`: waits for the other streams; the large pool first, then the small one.

@@ -9,7 +9,7 @@ use crate::sizes::SMALL_SEGMENT;
 const UNLIMITED_SPACE: u64 = 1 << 56;
 
 impl Allocator {
-    fn page(&self, small: bool) -> u64 {
+    pub(crate) fn page(&self, small: bool) -> u64 {
         if small { SMALL_SEGMENT } else { self.config.large_segment_size }
     }
 
@@ -54,10 +54,14 @@ impl Allocator {
         None
     }
 
+    /// Address space of a segment: an eighth more than the device has, in whole pages.
+    pub(crate) fn space(&self, small: bool) -> u64 {
+        let total = self.device_total.unwrap_or(UNLIMITED_SPACE).min(UNLIMITED_SPACE);
+        (total + total / 8).next_multiple_of(self.page(small))
+    }
+
     fn new_space(&mut self, small: bool, stream: u16) -> BlockId {
-        let page = self.page(small);
-        let total = self.device_total.unwrap_or(UNLIMITED_SPACE);
-        let size = total.saturating_add(total / 8).next_multiple_of(page);
+        let (page, size) = (self.page(small), self.space(small));
         // Pages are counted from the segment's start: aligning it lets addresses tell them.
         let address = self.reserve_addresses(size, page);
         self.segments += 1;

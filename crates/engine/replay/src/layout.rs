@@ -416,6 +416,9 @@ impl<'a> Follower<'a> {
     }
 
     fn put(&mut self, id: AllocationId, address: u64, requested: u64, size: u64) {
+        if self.shadow.occupy(address, size, requested, id) {
+            return;
+        }
         if let Some(free) = self.shadow.carve(address, size) {
             let state = BlockState::Allocated;
             self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });

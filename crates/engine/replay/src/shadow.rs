@@ -132,10 +132,60 @@ impl Shadow {
         (address < start + stretch.size).then_some((*start, stretch))
     }
 
-    /// Makes a stretch free and merges it with its free neighbours; returns where it begins then.
-    pub fn release(&mut self, address: u64) -> Option<u64> {
-        let stretch = self.remove(address)?.freed();
-        Some(self.insert_merged(address, stretch))
+    fn key(address: u64, stretch: &Stretch) -> Key {
+        (stretch.lane, stretch.small, stretch.size, address)
+    }
+
+    /// Makes a block of the low end of the free stretch at an address; the rest stays free. False where
+    /// there is no such stretch.
+    pub fn occupy(&mut self, address: u64, size: u64, requested: u64, block: AllocationId) -> bool {
+        let Some(stretch) = self.stretches.get_mut(&address).filter(|s| s.is_free() && s.size >= size) else {
+            return false;
+        };
+        let free = *stretch;
+        *stretch = Stretch { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
+        self.free.remove(&Shadow::key(address, &free));
+        self.active += size;
+        self.allocated += size;
+        self.requested += requested;
+        let rest = Stretch { size: free.size - size, ..free };
+        if rest.size > 0 {
+            self.free.insert(Shadow::key(address + size, &rest));
+            self.stretches.insert(address + size, rest);
+        }
+        true
+    }
+
+    /// Makes a block free and merges it with its free neighbours; false where there is none.
+    pub fn release(&mut self, address: u64) -> bool {
+        let Some(block) = self.stretches.get(&address).copied() else { return false };
+        if !block.is_free() {
+            self.active -= block.size;
+            self.requested -= block.requested;
+            self.allocated -= if block.state == BlockState::Allocated { block.size } else { 0 };
+        }
+        let joins = |other: &Stretch| other.is_free() && other.segment == block.segment;
+        let mut merged = block.freed();
+        let next = address + block.size;
+        if let Some(other) = self.stretches.get(&next).copied().filter(joins) {
+            self.free.remove(&Shadow::key(next, &other));
+            self.stretches.remove(&next);
+            merged.size += other.size;
+        }
+        let before = self.stretches.range_mut(..address).next_back();
+        if let Some((start, other)) =
+            before.filter(|(at, other)| **at + other.size == address && joins(other))
+        {
+            let start = *start;
+            self.free.remove(&Shadow::key(start, other));
+            other.size += merged.size;
+            self.free.insert(Shadow::key(start, other));
+            self.stretches.remove(&address);
+            return true;
+        }
+        self.free.insert(Shadow::key(address, &merged));
+        self.stretches.insert(address, merged);
+        true
     }
 
     /// Puts a free stretch and merges it with its free neighbours; returns where it begins then.

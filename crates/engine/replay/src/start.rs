@@ -31,7 +31,7 @@ struct Undo<'a> {
 impl Undo<'_> {
     fn undo(&mut self, event: Event) {
         let done = match event {
-            Event::Alloc(id) => self.shadow.release(self.address(id)).is_some(),
+            Event::Alloc(id) => self.shadow.release(self.address(id)),
             Event::FreeRequested(id) => self.undo_request(id),
             Event::FreeCompleted(id) | Event::Free(id) => self.undo_free(id),
             Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.undo_segment(id),

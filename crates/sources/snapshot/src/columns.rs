@@ -10,6 +10,8 @@ use crate::words::Word;
 
 /// Sizes from here on are damage, not memory: 256 TiB.
 pub(crate) const ABSURD: u64 = 1 << 48;
+/// Requests from here on are damage, not an overflow in a program: 1 EiB.
+const ABSURD_REQUEST: u64 = 1 << 60;
 /// All sizes of a device together stay below this, so that no later sum overflows.
 const ABSURD_TOTAL: u64 = 1 << 62;
 
@@ -185,9 +187,10 @@ impl Columns {
     }
 
     fn oom(&mut self, entry: &Entry, lane: u16) -> Result<(), String> {
-        if entry.size >= ABSURD_TOTAL {
+        if entry.size >= ABSURD_REQUEST {
             return Err(format!("a failed request of {} bytes", entry.size));
         }
+        self.add(entry.size)?;
         let free = Some(Bytes::new(entry.address));
         self.trace.oom(OomEvent { tried: Bytes::new(entry.size), free, context: entry.site, stream: lane });
         self.mark(entry);

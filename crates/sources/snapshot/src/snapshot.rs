@@ -241,7 +241,11 @@ fn final_block(
     segment: &SegmentRow,
     lane: u16,
 ) -> Result<FinalBlock, String> {
-    if block.size >= ABSURD || (block.requested >= ABSURD && block.state != BlockState::Inactive) {
+    let absurd_place = address > u64::MAX - 2 * ABSURD;
+    if absurd_place
+        || block.size >= ABSURD
+        || (block.requested >= ABSURD && block.state != BlockState::Inactive)
+    {
         return Err(format!("a block of {} bytes at {address:#x}", block.size));
     }
     columns.add(block.size)?;

@@ -42,20 +42,16 @@ struct Series {
 
 /// Finds the places that grow over the steps; largest growth first.
 ///
-/// A step ends where the optimizer begins, or where gradients are let go. Before that, the gradients of every step are there, and
+/// A step ends where the optimizer begins (`Optimizer.step#…`), or where gradients are let go. Before that, the gradients of every step are there, and
 /// activations are gone but for those that somebody keeps.
 pub fn leaks(trace: &Trace, activity: &[Doing]) -> Vec<Leak> {
     let mut series = vec![Series::default(); trace.contexts.len()];
-    let (mut step, mut now) = (0u64, Doing::Unknown);
+    let mut step = 0u64;
+    let mut ends = ends_of_steps(trace, activity).into_iter().peekable();
     for (at, event) in trace.events().enumerate() {
-        let doing = activity[at];
-        let ends = |doing| matches!(doing, Doing::Optimizer | Doing::ZeroGrad);
-        if ends(doing) && !ends(now) {
+        while ends.next_if(|end| *end <= at).is_some() {
             step += 1;
             sample(&mut series, step);
-        }
-        if !matches!(doing, Doing::Script | Doing::Unknown) {
-            now = doing;
         }
         match event {
             Event::Alloc(id) => held(trace, &mut series, id, true),
@@ -76,6 +72,28 @@ pub fn leaks(trace: &Trace, activity: &[Doing]) -> Vec<Leak> {
         .map(|at| leak(trace, ContextId(at as u32), &series[at], watched))
         .collect();
     found.sort_by_key(|leak| (std::cmp::Reverse(leak.bytes_per_step), leak.owner.clone()));
+    found
+}
+
+/// The events before which a step has ended: those of the named ranges, or where stacks tell.
+fn ends_of_steps(trace: &Trace, activity: &[Doing]) -> Vec<usize> {
+    let named = trace.recording.iter().flat_map(|recording| &recording.annotations);
+    let begins = named.filter(|range| range.begins && range.name.starts_with("Optimizer.step"));
+    let named: Vec<usize> = begins.map(|range| range.event).collect();
+    if named.len() as u64 >= WARM_UP + FEWEST {
+        return named;
+    }
+    let ends = |doing| matches!(doing, Doing::Optimizer | Doing::ZeroGrad);
+    let mut now = Doing::Unknown;
+    let mut found = Vec::new();
+    for (at, doing) in activity.iter().enumerate() {
+        if ends(*doing) && !ends(now) {
+            found.push(at);
+        }
+        if !matches!(doing, Doing::Script | Doing::Unknown) {
+            now = *doing;
+        }
+    }
     found
 }
 

@@ -64,7 +64,9 @@ impl Sites {
     pub fn of(trace: &Trace) -> Sites {
         let read = |id: u32| signs(trace, trace.contexts.get(ContextId(id)));
         let mut all: Vec<Signs> = (0..trace.contexts.len() as u32).map(read).collect();
-        if all.iter().any(|signs| signs.doing != Doing::Unknown) {
+        // Recorded with `context="state"`, only blocks that are alive at the end have a stack.
+        let of_events = trace.recording.as_ref().map_or(&[][..], |recording| &recording.sites);
+        if of_events.iter().any(|site| *site != ContextId::default()) {
             for signs in all.iter_mut().filter(|signs| signs.doing == Doing::Unknown) {
                 signs.doing = Doing::Backward;
             }
