@@ -2,12 +2,14 @@
 //! technique alone would change. Every answer is a simulated step, replayed through the allocator.
 
 mod basis;
+mod expected;
 mod fit;
 mod largest;
 mod rule_of_thumb;
 mod techniques;
 
 pub use basis::{Grounds, grounds};
+pub use expected::{Expected, expected};
 pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};

@@ -4,12 +4,16 @@ use std::io::BufRead;
 
 use anyhow::{Result, bail, ensure};
 use brimful_explain::{Diagnosis, diagnose};
+use brimful_jobs::{from_echo, open};
 use brimful_logs::{Report, scan};
+use brimful_plan::expected;
 use brimful_report::{
-    IncidentAnswer, incident_json, incident_markdown, incident_text, incidents_junit, incidents_sarif,
+    Expectation, IncidentAnswer, incident_json, incident_markdown, incident_text, incidents_junit,
+    incidents_sarif, job_line,
 };
 
 use crate::args::ExplainFormat;
+use crate::disk::DiskFiles;
 use crate::out::print;
 
 /// A text and what it means.
@@ -17,12 +21,18 @@ pub struct Answer {
     input: String,
     report: Report,
     diagnosis: Option<Diagnosis>,
+    expected: Option<Expectation>,
 }
 
 impl Answer {
     /// As it is reported.
     pub fn view(&self) -> IncidentAnswer<'_> {
-        IncidentAnswer { input: &self.input, report: &self.report, diagnosis: self.diagnosis.as_ref() }
+        IncidentAnswer {
+            input: &self.input,
+            report: &self.report,
+            diagnosis: self.diagnosis.as_ref(),
+            expected: self.expected.as_ref(),
+        }
     }
 }
 
@@ -74,7 +84,19 @@ pub fn explain(input: &str, mut reader: impl BufRead) -> Result<Answer> {
         bail!("is no text, and no message of a memory failure is in it; expected a log");
     }
     let diagnosis = diagnose(&report);
-    Ok(Answer { input: input.to_owned(), report, diagnosis })
+    let expected = expectation(&report);
+    Ok(Answer { input: input.to_owned(), report, diagnosis, expected })
+}
+
+/// What the job should take that a failed program's log describes; nothing where the description is not enough.
+fn expectation(report: &Report) -> Option<Expectation> {
+    let incident = report.incident.as_ref().filter(|incident| incident.kind.is_gpu_oom())?;
+    let figure = |name| incident.facts.bytes(name);
+    let (model, changes) = from_echo(&report.settings, figure("total_bytes"))?;
+    let loaded = open(&model, &DiskFiles, &changes).ok()?;
+    let held = figure("process_in_use_bytes").or(figure("reserved_bytes"));
+    let expected = expected(&loaded.job, held).ok()?;
+    Some(Expectation { job: job_line(&loaded), expected })
 }
 
 /// Zero bytes are in no text but UTF-16's, which begins with its mark.

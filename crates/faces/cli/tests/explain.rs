@@ -61,6 +61,12 @@ fn json_of_a_pipe_and_of_a_healthy_log() {
 }
 
 #[test]
+fn the_prediction_stands_beside_the_failure() {
+    insta::assert_snapshot!(seen(&["explain", "expected.log"]));
+    assert!(seen(&["explain", "expected.log", "--json"]).contains("\"verdict\":\"does-not-fit\""));
+}
+
+#[test]
 fn forms_for_other_programs() {
     insta::assert_snapshot!(seen(&["explain", "train.log", "--format", "github"]));
     insta::assert_snapshot!(seen(&["explain", "held.log", "healthy.log", "--format", "sarif"]));
@@ -75,7 +81,7 @@ fn a_bad_file_takes_nothing_away() {
 #[test]
 fn a_folder_is_its_logs() {
     let output = seen(&["explain", ".", "--json"]);
-    assert_eq!(output.matches("\"schema\":\"brimful.explain/1\"").count(), 5, "{output}");
+    assert_eq!(output.matches("\"schema\":\"brimful.explain/1\"").count(), 6, "{output}");
 }
 
 #[test]

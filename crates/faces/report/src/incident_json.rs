@@ -1,5 +1,6 @@
 use brimful_explain::{Diagnosis, Fix, Keeps};
 use brimful_logs::{Incident, Kind, Report, Value};
+use brimful_plan::Expected;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
@@ -11,6 +12,16 @@ pub struct IncidentAnswer<'a> {
     pub report: &'a Report,
     /// What that means; `None` where nothing failed.
     pub diagnosis: Option<&'a Diagnosis>,
+    /// What the job that the text describes should take; `None` where it describes none that is simulated.
+    pub expected: Option<&'a Expectation>,
+}
+
+/// A prediction beside a failure.
+pub struct Expectation {
+    /// The job in a line.
+    pub job: String,
+    /// The prediction, and what was there.
+    pub expected: Expected,
 }
 
 impl IncidentAnswer<'_> {
@@ -37,6 +48,8 @@ struct ExplainJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger: Option<Json>,
     notes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Json>,
     settings: &'a std::collections::BTreeMap<String, String>,
     earlier: Map<String, Json>,
     later: u64,
@@ -73,6 +86,17 @@ struct AtJson<'a> {
     message: &'a str,
 }
 
+fn expectation(expectation: &Expectation) -> Json {
+    let expected = &expectation.expected;
+    json!({
+        "job": expectation.job,
+        "verdict": crate::fit_json::verdict_word(expected.verdict),
+        "device": expected.device_peak.get(),
+        "held": expected.held.map(brimful_units::Bytes::get),
+        "sentence": expected.sentence(),
+    })
+}
+
 /// The answer as one line of JSON.
 pub fn incident_json(answer: &IncidentAnswer<'_>) -> String {
     let report = answer.report;
@@ -91,6 +115,7 @@ pub fn incident_json(answer: &IncidentAnswer<'_>) -> String {
         at: incident.map(at),
         ledger: answer.diagnosis.and_then(ledger),
         notes: answer.diagnosis.map_or(&[], |diagnosis| &diagnosis.notes),
+        expected: answer.expected.map(expectation),
         settings: &report.settings,
         earlier: earlier(incident.is_some()),
         later: report.later,

@@ -65,12 +65,22 @@ fn failure(answer: &IncidentAnswer<'_>, incident: &Incident, diagnosis: &Diagnos
     lines.extend(or_else(diagnosis));
     lines.extend(diagnosis.cause.tell.iter().flat_map(|tell| wrapped("  what would tell: ", tell)));
     lines.extend(diagnosis.notes.iter().flat_map(|note| wrapped("  note: ", note)));
+    lines.extend(expected(answer));
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  what helps"));
     let fixes = diagnosis.fixes.iter().take(MOST_FIXES).enumerate();
     lines.extend(fixes.flat_map(|(at, fix)| fix_lines(at + 1, fix)));
     lines.push(String::new());
     lines.push(format!("  next: brimful explain --cause {}", diagnosis.cause.class));
+    lines
+}
+
+/// What the job should take that the text describes.
+fn expected(answer: &IncidentAnswer<'_>) -> Vec<String> {
+    let Some(expectation) = answer.expected else { return Vec::new() };
+    let mut lines = vec![Style::STRONG.paint("  what was to be expected")];
+    lines.extend(wrapped("  · ", &expectation.expected.sentence()));
+    lines.extend(wrapped("    of ", &expectation.job));
     lines
 }
 

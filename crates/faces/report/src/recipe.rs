@@ -25,6 +25,11 @@ fn model_name(loaded: &LoadedJob) -> String {
     }
 }
 
+/// The job in a line, with its settings.
+pub fn job_line(loaded: &LoadedJob) -> String {
+    format!("{}: {}", title(loaded), recipe(&loaded.job).join(" · "))
+}
+
 /// What the job does, one setting an entry: half of all disagreements between estimates are about these.
 pub(crate) fn recipe(job: &Job) -> Vec<String> {
     let mut all = match &job.run {

@@ -3,6 +3,7 @@
 //! [`load`] reads a job file (TOML, YAML or JSON) with the changes that flags make to it, looks up the model and the
 //! GPU, checks every key and says what it assumed for the absent ones.
 
+mod echo;
 mod error;
 mod format;
 mod job;
@@ -16,6 +17,7 @@ mod run;
 mod section;
 mod versions;
 
+pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{

@@ -1,0 +1,49 @@
+use brimful_jobs::Job;
+use brimful_units::Bytes;
+
+use crate::fit::{FitError, Verdict, fit};
+
+/// What a job should take, beside what a failed run of it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Does the job as it is fit a GPU of that size?
+    pub verdict: Verdict,
+    /// Its peak on the device: reserved, and the CUDA context (ledger: device).
+    pub device_peak: Bytes,
+    /// What the process had when it failed (ledger: device); `None` where the text does not tell.
+    pub held: Option<Bytes>,
+}
+
+impl Expected {
+    /// What the numbers together say.
+    pub fn sentence(&self) -> String {
+        let peak = self.device_peak;
+        match (self.verdict, self.held) {
+            (Verdict::DoesNotFit, Some(held)) => format!(
+                "this setting needs {peak}, more than the GPU has: it fails without any leak; {held} were held when it did"
+            ),
+            (Verdict::DoesNotFit, None) => {
+                format!("this setting needs {peak}, more than the GPU has: it fails without any leak")
+            }
+            (_, Some(held)) if held > peak => format!(
+                "this setting needs {peak}, but the process held {held}: {} more than expected, so something else is kept \
+                 (a second model, outputs held over steps, longer batches)",
+                held.saturating_sub(peak)
+            ),
+            (_, Some(held)) => format!(
+                "this setting needs {peak} and would fit; the process held {held} when it failed: other processes, or \
+                 sizes that the text does not tell, take the rest"
+            ),
+            (_, None) => format!("this setting needs {peak} and would fit"),
+        }
+    }
+}
+
+/// Predicts the job and lays it beside what its process held.
+///
+/// # Errors
+/// As [`fit`].
+pub fn expected(job: &Job, held: Option<Bytes>) -> Result<Expected, FitError> {
+    let fit = fit(job)?;
+    Ok(Expected { verdict: fit.verdict, device_peak: fit.device_peak, held })
+}
