@@ -2,6 +2,7 @@
 //! ledger of the card, the cause, and what to change.
 
 mod diff;
+mod history;
 mod holders;
 mod incident;
 mod peak;
@@ -9,6 +10,7 @@ mod ranks;
 pub mod snapshot;
 
 pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
+pub use history::{History, Life, Moment, SegmentLife, history};
 pub use holders::{Holder, Run, holders};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};

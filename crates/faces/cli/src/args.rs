@@ -41,6 +41,8 @@ pub enum Command {
     ///
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
     Ranks(RanksArguments),
+    /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
+    Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto.
     Export(ExportArguments),
 }
@@ -56,6 +58,22 @@ pub struct RanksArguments {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct OpenArguments {
+    /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
+    #[arg(value_name = "RUN")]
+    pub input: String,
+    /// The page to write; without it, a temporary one is opened in the browser.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The GPU of the snapshot, by its number; the fullest where none is given.
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<usize>,
+    /// Keys of the job that were typed as flags.
+    #[command(flatten)]
+    pub keys: JobFlags,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod explain_text;
 mod export;
 mod fit;
 mod job_flags;
+mod open;
 mod out;
 mod ranks;
 mod recordings;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Open(arguments) => open::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Ranks(arguments) => ranks::run(&arguments),
     };

@@ -10,6 +10,7 @@ mod fit_text;
 mod incident_forms;
 mod incident_json;
 mod incident_text;
+mod page;
 mod ranks;
 mod recipe;
 mod replay_json;
@@ -28,6 +29,7 @@ pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text}
 pub use incident_forms::{incident_markdown, incidents_junit, incidents_sarif};
 pub use incident_json::{Expectation, IncidentAnswer, incident_json};
 pub use incident_text::{causes_text, formats_text, incident_text};
+pub use page::{PageAnswer, page};
 pub use ranks::{RankAnswer, ranks_json, ranks_text};
 pub use recipe::job_line;
 pub use replay_json::{ReplayAnswer, replay_json};

@@ -109,6 +109,12 @@ fn both<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, 
     })
 }
 
+/// The purpose of every block of a recording.
+pub(crate) fn purposes_of(trace: &Trace) -> Vec<Purpose> {
+    let sites = Sites::of(trace);
+    purpose::purposes(trace, &sites, &activity::activity(trace, &sites))
+}
+
 /// The peaks of a recording, and all that was in memory at the requested one.
 pub(crate) fn contents_at_peak(trace: &Trace) -> (Ledger, Contents) {
     let explanation = explain_as_recorded(trace, None, usize::MAX);

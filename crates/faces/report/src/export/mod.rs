@@ -11,7 +11,7 @@ pub use speedscope::speedscope;
 use brimful_explain::Holder;
 
 /// The frames of a holder, outermost first: its purpose, then the program's. A module's path is a frame for each part.
-fn path(holder: &Holder, predicted: bool) -> Vec<String> {
+pub(crate) fn path(holder: &Holder, predicted: bool) -> Vec<String> {
     let purpose = holder.category.name().to_owned();
     let inward = holder.place.iter().rev();
     let frames: Vec<String> = if predicted {
