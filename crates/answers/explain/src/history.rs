@@ -80,7 +80,8 @@ pub fn history(run: Run<'_>, stretches: usize, most: usize) -> History {
     }
 }
 
-fn purposes(run: Run<'_>) -> Vec<Category> {
+/// What every block of a run is for.
+pub fn purposes(run: Run<'_>) -> Vec<Category> {
     if run.is_predicted() {
         return run.trace.allocations.ids().map(|id| run.trace.allocations.category(id)).collect();
     }

@@ -10,7 +10,7 @@ mod ranks;
 pub mod snapshot;
 
 pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
-pub use history::{History, Life, Moment, SegmentLife, history};
+pub use history::{History, Life, Moment, SegmentLife, history, purposes};
 pub use holders::{Holder, Run, holders};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};

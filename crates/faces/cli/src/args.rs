@@ -43,7 +43,7 @@ pub enum Command {
     Ranks(RanksArguments),
     /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
     Open(OpenArguments),
-    /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto.
+    /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto, Parquet.
     Export(ExportArguments),
 }
 
@@ -103,6 +103,8 @@ pub enum ExportFormat {
     Speedscope,
     /// Memory over time, and phases (ui.perfetto.dev).
     Perfetto,
+    /// Events as rows (DuckDB, Spark, Ray).
+    Parquet,
 }
 
 #[derive(Args)]

@@ -15,7 +15,7 @@ use crate::args::{ExplainArguments, ExplainFormat};
 use crate::explain_recording::{self, is_recording};
 use crate::explain_text::{self, Answer};
 use crate::out::{Outcome, complain, print};
-use crate::recordings;
+use crate::{progress, recordings};
 
 /// The name of the standard input.
 const STDIN: &str = "-";
@@ -114,7 +114,8 @@ fn explain(input: &str, arguments: &ExplainArguments, format: ExplainFormat) -> 
     if named_so || is_recording(file.fill_buf().with_context(unopened)?) {
         return recording(input, &recordings::content(input)?, arguments, format);
     }
-    match text(input, file)? {
+    let size = file.get_ref().metadata().map_or(0, |about| about.len());
+    match text(input, progress::reading(size, file))? {
         // Without a failure in it, what is named so was meant as a snapshot, and has to say why it is none.
         Explained::Text(answer) if input.ends_with(".json") && !answer.view().found() => {
             recording(input, &recordings::content(input)?, arguments, format)

@@ -10,6 +10,7 @@ use brimful_trace::Origin;
 
 use crate::args::ExplainArguments;
 use crate::out::Outcome;
+use crate::progress;
 use crate::recordings::{no_history_note, open};
 
 /// Sites, blocks and segments that are named.
@@ -59,7 +60,8 @@ fn recording(input: &str, content: &[u8], arguments: &ExplainArguments) -> Resul
         bail!("{input}: is a predicted trace; `brimful replay` and `brimful fit --why` tell about it");
     }
     opened.unread.extend(no_history_note(&opened.trace));
-    let explanation = explain_recording(&opened.trace, MOST);
+    let explain = || explain_recording(&opened.trace, MOST);
+    let explanation = progress::during(content.len(), "following every allocation", explain);
     let answer = RecordingAnswer {
         input,
         format: &opened.format,

@@ -11,6 +11,7 @@ mod fit;
 mod job_flags;
 mod open;
 mod out;
+mod progress;
 mod ranks;
 mod recordings;
 mod replay;

@@ -42,6 +42,14 @@ pub fn print(text: &str) -> io::Result<()> {
     anstream::stdout().lock().write_all(text.as_bytes())
 }
 
+/// Data of any kind, on stdout as it is.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    io::stdout().lock().write_all(bytes)
+}
+
 /// Talk, on stderr. Where even that is closed, there is nobody to tell.
 pub fn complain(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {message}", Style::BAD.paint("error:"));

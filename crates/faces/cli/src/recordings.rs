@@ -8,6 +8,8 @@ use brimful_snapshot::{Container, Snapshot};
 use brimful_trace::{Origin, Trace};
 use memmap2::Mmap;
 
+use crate::progress;
+
 /// How to record what a snapshot lacks.
 const HOW_TO_RECORD: &str = "record one: call torch.cuda.memory._record_memory_history(max_entries=1_000_000) before the \
      model is built, and torch.cuda.memory._dump_snapshot(\"snapshot.pickle\") at the end or on OOM";
@@ -81,7 +83,8 @@ pub fn open(input: &str, content: &[u8], device: Option<usize>) -> Result<Opened
         let format = "brimful trace".to_owned();
         return Ok(Opened { trace, device: None, format, unread: Vec::new(), partial: false });
     }
-    let snapshot = brimful_snapshot::read(content).with_context(|| input.to_owned())?;
+    let read = progress::during(content.len(), "reading", || brimful_snapshot::read(content));
+    let snapshot = read.with_context(|| input.to_owned())?;
     let device = choose(input, &snapshot, device)?;
     let (format, unread) = (format_of(&snapshot), unread(&snapshot, device));
     let partial = snapshot.unread.cut_off_at.is_some();

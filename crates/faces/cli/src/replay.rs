@@ -10,6 +10,7 @@ use brimful_units::Bytes;
 
 use crate::args::ReplayArguments;
 use crate::out::{Outcome, complain, print};
+use crate::progress;
 use crate::recordings::{content, need_history, open};
 
 /// Replays every input; a bad one is reported, and the rest still answered.
@@ -52,7 +53,7 @@ fn answer(input: &str, arguments: &ReplayArguments, capacity: &Capacity) -> Resu
     let conf =
         arguments.conf.clone().or(recorded.map(|recording| recording.conf.clone())).unwrap_or_default();
     let config: AllocatorConfig = conf.parse()?;
-    let timeline = replay(trace, &config, capacity);
+    let timeline = progress::during(content.len(), "replaying", || replay(trace, &config, capacity));
     // People compare with the run as it was; programs ask `explain` for that.
     let compare = trace.origin == Origin::Recorded && !arguments.json;
     let followed = compare.then(|| follow(trace, &recorded_config(trace)));

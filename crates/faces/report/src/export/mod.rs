@@ -1,9 +1,11 @@
 //! The files of other tools.
 
 mod collapsed;
+mod parquet;
 mod perfetto;
 mod speedscope;
 
+pub use self::parquet::parquet;
 pub use collapsed::collapsed;
 pub use perfetto::perfetto;
 pub use speedscope::speedscope;
