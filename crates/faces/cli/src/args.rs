@@ -43,7 +43,7 @@ pub enum Command {
     Ranks(RanksArguments),
     /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
     Open(OpenArguments),
-    /// A run as the file of another tool: collapsed stacks, speedscope, Perfetto, Parquet.
+    /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(ExportArguments),
 }
 
@@ -103,6 +103,8 @@ pub enum ExportFormat {
     Speedscope,
     /// Memory over time, and phases (ui.perfetto.dev).
     Perfetto,
+    /// A heap profile (Firefox Profiler, DHAT's viewer).
+    Dhat,
     /// Events as rows (DuckDB, Spark, Ray).
     Parquet,
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use brimful_explain::{holders, purposes};
-use brimful_report::{collapsed, parquet, perfetto, speedscope};
+use brimful_report::{collapsed, dhat, parquet, perfetto, speedscope};
 
 use crate::args::{ExportArguments, ExportFormat};
 use crate::out::{Outcome, complain, print_bytes};
@@ -23,6 +23,7 @@ pub fn run(arguments: &ExportArguments) -> Result<Outcome> {
             (speedscope(&arguments.input, &holders(run).1, run.is_predicted()) + "\n").into_bytes()
         }
         ExportFormat::Perfetto => (perfetto(run.trace) + "\n").into_bytes(),
+        ExportFormat::Dhat => (dhat(&arguments.input, run) + "\n").into_bytes(),
         ExportFormat::Parquet => {
             let mut content = Vec::new();
             parquet(run.trace, &purposes(run), &mut content)?;

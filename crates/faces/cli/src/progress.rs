@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 /// Smaller inputs are done before a bar could be read.
 const LONG: u64 = 128 << 20;
@@ -26,6 +26,7 @@ pub fn reading<'a>(bytes: u64, reader: impl BufRead + 'a) -> Box<dyn BufRead + '
         return Box::new(reader);
     }
     let style = ProgressStyle::with_template("{bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left");
-    let bar = ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(bytes).with_style(style).with_finish(ProgressFinish::AndClear);
     Box::new(bar.wrap_read(reader))
 }

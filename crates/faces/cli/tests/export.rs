@@ -61,9 +61,25 @@ fn perfetto_counts_up_to_the_peak() {
 }
 
 #[test]
+fn dhat_sums_at_its_global_maximum_to_the_peak() {
+    for input in ["gpt2", SNAPSHOT] {
+        let file = json(&["export", input, "--format", "dhat"]);
+        let points = file["pps"].as_array().unwrap();
+        assert_eq!(
+            points.iter().map(|point| point["gb"].as_u64().unwrap()).sum::<u64>(),
+            peak(input),
+            "{input}"
+        );
+        let frames = file["ftbl"].as_array().unwrap().len() as u64;
+        let used = points.iter().flat_map(|point| point["fs"].as_array().unwrap());
+        assert!(used.map(|frame| frame.as_u64().unwrap()).all(|frame| (1..frames).contains(&frame)));
+    }
+}
+
+#[test]
 fn wrong_calls_are_told() {
     for (arguments, expected) in [
-        (["export", "gpt2", "--format", "svg"].as_slice(), "collapsed, speedscope, perfetto"),
+        (["export", "gpt2", "--format", "svg"].as_slice(), "collapsed, speedscope, perfetto, dhat, parquet"),
         (&["export", "no-such.pickle", "--format", "perfetto"], "no-such.pickle"),
         (&["export", "gpt2", "--format", "perfetto", "--output", "no/such/folder/x.json"], "no/such/folder"),
     ] {

@@ -23,7 +23,7 @@ pub use diff_json::{DiffAnswer, diff_json};
 pub use diff_text::diff_text;
 pub use explain_json::{RecordingAnswer, recording_json};
 pub use explain_text::recording_text;
-pub use export::{collapsed, parquet, perfetto, speedscope};
+pub use export::{collapsed, dhat, parquet, perfetto, speedscope};
 pub use fit_json::fit_json;
 pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text};
 pub use incident_forms::{incident_markdown, incidents_junit, incidents_sarif};

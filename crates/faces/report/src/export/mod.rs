@@ -1,12 +1,14 @@
 //! The files of other tools.
 
 mod collapsed;
+mod dhat;
 mod parquet;
 mod perfetto;
 mod speedscope;
 
 pub use self::parquet::parquet;
 pub use collapsed::collapsed;
+pub use dhat::dhat;
 pub use perfetto::perfetto;
 pub use speedscope::speedscope;
 
