@@ -130,7 +130,8 @@ fn moments(trace: &Trace, lives: &[Life], stretches: usize) -> Vec<Moment> {
 }
 
 fn reserved_at_start(trace: &Trace) -> u64 {
-    if trace.recording.is_none() { 0 } else { follow(trace, &recorded_config(trace)).start.reserved.get() }
+    let begins_late = trace.recording.as_ref().is_some_and(|recording| recording.begins_late);
+    if begins_late { follow(trace, &recorded_config(trace)).start.reserved.get() } else { 0 }
 }
 
 fn step(trace: &Trace, event: Event, lives: &[Life], used: &mut [u64], reserved: &mut u64) {

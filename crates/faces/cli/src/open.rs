@@ -30,9 +30,10 @@ type Table = (String, Vec<String>, Vec<Vec<String>>);
 pub fn run(arguments: &OpenArguments) -> Result<Outcome> {
     let opened = open_run(&arguments.input, arguments.device, &arguments.keys.overrides())?;
     let run = opened.run();
-    let history = history(run, STRETCHES, BLOCKS);
-    let (peak, holders) = holders(run);
-    let told = (!run.is_predicted()).then(|| explain_recording(run.trace, ROWS));
+    let (history, ((peak, holders), told)) = rayon::join(
+        || history(run, STRETCHES, BLOCKS),
+        || rayon::join(|| holders(run), || (!run.is_predicted()).then(|| explain_recording(run.trace, ROWS))),
+    );
     let mut notes = opened.notes.clone();
     notes.extend(told.iter().flat_map(|told| told.notes.clone()));
     let verdict = verdict(run, told.as_ref(), peak.requested, peak.reserved);
