@@ -45,7 +45,7 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Data of any kind, on stdout as it is.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     io::stdout().lock().write_all(bytes)
 }
