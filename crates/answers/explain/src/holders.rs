@@ -5,7 +5,7 @@ use brimful_trace::{Category, Origin, Trace};
 use brimful_units::Bytes;
 
 use crate::peak::at_event;
-use crate::snapshot::contents_at_peak;
+use crate::snapshot::{Contents, contents_at_peak};
 
 /// A run: its trace, and the allocator's settings of a prediction. A recording has its own.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +55,16 @@ fn predicted(trace: &Trace, config: &AllocatorConfig) -> (Ledger, Vec<Holder>) {
 
 fn recorded(trace: &Trace) -> (Ledger, Vec<Holder>) {
     let (peak, contents) = contents_at_peak(trace);
-    let holder = |site: crate::snapshot::Site| Holder {
+    (peak, holders_of(&contents))
+}
+
+/// The holders among what an explanation found in memory: all of them where it was asked for all sites.
+pub fn holders_of(contents: &Contents) -> Vec<Holder> {
+    let holder = |site: &crate::snapshot::Site| Holder {
         category: site.category,
-        place: site.stack,
+        place: site.stack.clone(),
         bytes: site.bytes,
         blocks: site.blocks,
     };
-    (peak, contents.sites.into_iter().map(holder).collect())
+    contents.sites.iter().map(holder).collect()
 }

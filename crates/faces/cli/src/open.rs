@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use brimful_explain::snapshot::{Explanation, explain_recording};
-use brimful_explain::{Run, history, holders};
+use brimful_explain::snapshot::{Explanation, describe_recording};
+use brimful_explain::{Holder, Run, history, holders, holders_of};
+use brimful_replay::Ledger;
 use brimful_report::{PageAnswer, page};
 use brimful_units::Bytes;
 
@@ -30,10 +31,7 @@ type Table = (String, Vec<String>, Vec<Vec<String>>);
 pub fn run(arguments: &OpenArguments) -> Result<Outcome> {
     let opened = open_run(&arguments.input, arguments.device, &arguments.keys.overrides())?;
     let run = opened.run();
-    let (history, ((peak, holders), told)) = rayon::join(
-        || history(run, STRETCHES, BLOCKS),
-        || rayon::join(|| holders(run), || (!run.is_predicted()).then(|| explain_recording(run.trace, ROWS))),
-    );
+    let (history, (peak, holders, told)) = rayon::join(|| history(run, STRETCHES, BLOCKS), || who_holds(run));
     let mut notes = opened.notes.clone();
     notes.extend(told.iter().flat_map(|told| told.notes.clone()));
     let verdict = verdict(run, told.as_ref(), peak.requested, peak.reserved);
@@ -53,6 +51,16 @@ pub fn run(arguments: &OpenArguments) -> Result<Outcome> {
         show(&path);
     }
     Ok(Outcome::Well)
+}
+
+/// The peaks, the holders at the requested one, and of a recording all that is told about it.
+fn who_holds(run: Run<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
+    if run.is_predicted() {
+        let (peak, holders) = holders(run);
+        return (peak, holders, None);
+    }
+    let told = describe_recording(run.trace, usize::MAX);
+    (told.followed.peak, holders_of(&told.contents), Some(told))
 }
 
 fn verdict(run: Run<'_>, told: Option<&Explanation>, requested: Bytes, reserved: Bytes) -> String {

@@ -109,6 +109,14 @@ fn both<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, 
     })
 }
 
+/// As [`explain_recording`], but other settings are tried only where a request failed: a page shows them only then.
+pub fn describe_recording(trace: &Trace, most: usize) -> Explanation {
+    if trace.events().any(|event| matches!(event, Event::Oom(_))) {
+        return explain_recording(trace, most);
+    }
+    explain_as_recorded(trace, None, most)
+}
+
 /// The purpose of every block of a recording.
 pub(crate) fn purposes_of(trace: &Trace) -> Vec<Purpose> {
     let sites = Sites::of(trace);
