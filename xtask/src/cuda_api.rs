@@ -139,7 +139,19 @@ fn add_functions(symbols: &mut BTreeMap<String, (String, String)>, library: &str
 
 /// What an unmodelled function of that name writes through its parameters; ends with the last that matters.
 fn written(name: &str, parameters: &str) -> String {
-    let asks = ["Get", "Create", "Query", "bufferSize", "BufferSize", "Size", "Init", "Begin", "Alloc", "Register", "MakePlan"];
+    let asks = [
+        "Get",
+        "Create",
+        "Query",
+        "bufferSize",
+        "BufferSize",
+        "Size",
+        "Init",
+        "Begin",
+        "Alloc",
+        "Register",
+        "MakePlan",
+    ];
     let asks = asks.iter().any(|word| name.contains(word));
     let types = parameters.split(',').filter_map(|parameter| parameter.split_once(':'));
     let types = types.filter(|(name, _)| name.trim() != "&self").map(|(_, kind)| kind.trim());
@@ -147,7 +159,10 @@ fn written(name: &str, parameters: &str) -> String {
     if name.starts_with("cufft") {
         // Sizes are handed in through pointers that are not const; the answer is the last.
         let last = codes.len().saturating_sub(1);
-        codes = codes.char_indices().map(|(at, code)| if at < last && code != 'h' { '.' } else { code }).collect();
+        codes = codes
+            .char_indices()
+            .map(|(at, code)| if at < last && code != 'h' { '.' } else { code })
+            .collect();
     }
     codes.truncate(codes.rfind(['4', '8', 'h']).map_or(0, |last| last + 1));
     codes
@@ -174,11 +189,15 @@ fn code(kind: &str, asks: bool) -> char {
 
 /// Opaque pointers, by the way the libraries name them.
 fn is_handle(kind: &str) -> bool {
-    let endings = ["Handle_t", "Descriptor_t", "Descr_t", "Info_t", "Layout_t", "Desc_t", "Preference_t", "Plan_t"];
+    let endings =
+        ["Handle_t", "Descriptor_t", "Descr_t", "Info_t", "Layout_t", "Desc_t", "Preference_t", "Plan_t"];
     endings.iter().any(|ending| kind.ends_with(ending))
-        || ["cudaStream_t", "cudaEvent_t", "cudaGraph_t", "cudaGraphExec_t", "CUstream", "CUevent"].contains(&kind)
-        || ["curandGenerator_t", "ncclComm_t", "nvrtcProgram", "CUmodule", "CUfunction", "CUcontext"].contains(&kind)
-        || ["csrqrInfo_t", "syevjInfo_t", "gesvdjInfo_t", "CUlinkState", "CUlibrary", "CUkernel"].contains(&kind)
+        || ["cudaStream_t", "cudaEvent_t", "cudaGraph_t", "cudaGraphExec_t", "CUstream", "CUevent"]
+            .contains(&kind)
+        || ["curandGenerator_t", "ncclComm_t", "nvrtcProgram", "CUmodule", "CUfunction", "CUcontext"]
+            .contains(&kind)
+        || ["csrqrInfo_t", "syevjInfo_t", "gesvdjInfo_t", "CUlinkState", "CUlibrary", "CUkernel"]
+            .contains(&kind)
 }
 
 fn layouts(source: &dyn Fn(&str) -> Result<String>, nvml: &str) -> Result<String> {
@@ -210,8 +229,16 @@ fn layouts(source: &dyn Fn(&str) -> Result<String>, nvml: &str) -> Result<String
 fn push_struct(text: &mut String, name: &str, fields: &str) {
     let fields = fields.replace("::core::ffi::", "core::ffi::").replace("raw::", "core::ffi::");
     // Enumerations are as wide as an int.
-    let enums = ["cudaMemoryType", "cudnnConvolutionFwdAlgo_t", "cudnnStatus_t", "cudnnDeterminism_t", "cudnnMathType_t"];
-    let fields = enums.iter().fold(fields, |fields, kind| fields.replace(&format!(": {kind},"), ": core::ffi::c_int,"));
+    let enums = [
+        "cudaMemoryType",
+        "cudnnConvolutionFwdAlgo_t",
+        "cudnnStatus_t",
+        "cudnnDeterminism_t",
+        "cudnnMathType_t",
+    ];
+    let fields = enums
+        .iter()
+        .fold(fields, |fields, kind| fields.replace(&format!(": {kind},"), ": core::ffi::c_int,"));
     let _ = write!(text, "\n#[repr(C)]\n#[derive(Clone, Copy)]\npub struct {name} {{\n{fields}}}\n");
 }
 

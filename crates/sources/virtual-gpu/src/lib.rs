@@ -23,5 +23,9 @@ pub use sonames::SONAMES;
 pub use state::{DeviceUse, ProcessUse, STATE_VARIABLE, State, StateError};
 pub use symbols::{Answer, Symbol, symbols};
 
+/// The library that is loaded into programs, under each of [`SONAMES`]; empty where there is none for this platform.
+#[cfg(feature = "library")]
+pub static LIBRARY: &[u8] = include_bytes!(env!("BRIMFUL_VIRTUAL_GPU"));
+
 /// Most GPUs in one machine.
 pub const MOST_DEVICES: usize = 16;

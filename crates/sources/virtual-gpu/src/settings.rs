@@ -148,7 +148,11 @@ impl Settings {
             }
             "completion" if value == "immediate" => self.completion = Completion::Immediate,
             "completion" => self.completion = Completion::Delayed(number(value)?),
-            _ => return Err("one of devices, name, total, context, libraries, nccl, cc, sms, cudnn, completion, pinned, flags"),
+            _ => {
+                return Err(
+                    "one of devices, name, total, context, libraries, nccl, cc, sms, cudnn, completion, pinned, flags",
+                );
+            }
         }
         Ok(())
     }

@@ -126,7 +126,10 @@ pub struct StateError;
 
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "no counters of a virtual GPU: the file begins otherwise, or is of another version of brimful")
+        write!(
+            f,
+            "no counters of a virtual GPU: the file begins otherwise, or is of another version of brimful"
+        )
     }
 }
 
@@ -148,7 +151,8 @@ impl State {
             return Err(StateError);
         }
         let pid = |process: &usize| number(place::process(*process, OfProcess::Pid)) != 0;
-        let processes = (0..MOST_PROCESSES).filter(pid).map(|process| read_process(process, &number)).collect();
+        let processes =
+            (0..MOST_PROCESSES).filter(pid).map(|process| read_process(process, &number)).collect();
         let calls = (0..crate::symbols().count()).map(|symbol| (symbol, number(place::call(symbol))));
         Ok(State { processes, calls: calls.filter(|(_, count)| *count > 0).collect() })
     }

@@ -23,7 +23,11 @@ impl Symbol {
     pub fn answer(&self) -> Answer {
         let asks = ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize"];
         let sets = self.name.contains("Set") || self.name.contains("Destroy");
-        if !sets && asks.iter().any(|word| self.name.contains(word)) { Answer::NoSize } else { Answer::Success }
+        if !sets && asks.iter().any(|word| self.name.contains(word)) {
+            Answer::NoSize
+        } else {
+            Answer::Success
+        }
     }
 }
 

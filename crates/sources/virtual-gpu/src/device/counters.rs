@@ -150,9 +150,8 @@ fn map(path: &std::ffi::OsStr) -> Option<&'static [AtomicU64]> {
     }
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new shared mapping of a file that is as long as the mapping; nobody shortens it while the run lasts.
-    let base = unsafe {
-        libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
-    };
+    let base =
+        unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if base == libc::MAP_FAILED {
         return None;
     }

@@ -68,7 +68,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
         cudaDevAttrMaxBlocksPerMultiprocessor => limits.blocks_per_multiprocessor,
         cudaDevAttrMaxSharedMemoryPerMultiprocessor => limits.shared_per_multiprocessor,
         cudaDevAttrMaxSharedMemoryPerBlockOptin => limits.shared_per_block_optin,
-        cudaDevAttrReservedSharedMemoryPerBlock => if major >= 8 { 1024 } else { 0 },
+        cudaDevAttrReservedSharedMemoryPerBlock => i32::from(major >= 8) * KIB,
         cudaDevAttrComputeCapabilityMajor => major as i32,
         cudaDevAttrComputeCapabilityMinor => minor as i32,
         cudaDevAttrAsyncEngineCount => 3,

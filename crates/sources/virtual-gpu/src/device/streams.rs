@@ -131,7 +131,9 @@ impl Streams {
 
     /// Waits for an event: what its stream did until then is done.
     pub fn wait_for_event(&mut self, event: usize) {
-        let Some((recorded, stream)) = self.events.get(&event).and_then(|event| event.recorded) else { return };
+        let Some((recorded, stream)) = self.events.get(&event).and_then(|event| event.recorded) else {
+            return;
+        };
         let stream = self.streams.entry(stream).or_default();
         stream.waited = stream.waited.max(recorded);
     }

@@ -6,7 +6,8 @@ use super::super::machine::machine;
 use super::super::memory::use_device;
 use super::super::runtime::CUDA_VERSION;
 use super::super::{
-    CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, kernels, properties, streams,
+    CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, kernels, properties,
+    streams,
 };
 
 /// A context is named by its GPU: the primary one of each.
@@ -83,12 +84,15 @@ extern "C" fn cuDeviceCanAccessPeer(can: Option<&mut i32>, device: i32, peer: i3
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuDevicePrimaryCtxGetState(device: i32, flags: Option<&mut u32>, active: Option<&mut i32>) -> Status {
+extern "C" fn cuDevicePrimaryCtxGetState(
+    device: i32,
+    flags: Option<&mut u32>,
+    active: Option<&mut i32>,
+) -> Status {
     answer(flags, 0);
     let machine = machine();
-    let known = is_device(device).is_some_and(|device| {
-        machine.settings.context == 0 || machine.counters.has_context(device)
-    });
+    let known = is_device(device)
+        .is_some_and(|device| machine.settings.context == 0 || machine.counters.has_context(device));
     answer(active, i32::from(known))
 }
 

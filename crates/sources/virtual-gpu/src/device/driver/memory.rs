@@ -27,7 +27,11 @@ extern "C" fn cuMemGetInfo_v2(free: Option<&mut usize>, total: Option<&mut usize
 
 /// The stretch that holds an address.
 #[unsafe(no_mangle)]
-extern "C" fn cuMemGetAddressRange_v2(base: Option<&mut usize>, bytes: Option<&mut usize>, address: usize) -> Status {
+extern "C" fn cuMemGetAddressRange_v2(
+    base: Option<&mut usize>,
+    bytes: Option<&mut usize>,
+    address: usize,
+) -> Status {
     let Some((start, length)) = machine().memory().holding(address) else { return INVALID_VALUE };
     answer(base, start);
     answer(bytes, length)

@@ -67,7 +67,11 @@ extern "C" fn cuOccupancyMaxActiveClusters(clusters: Option<&mut i32>) -> Status
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: Option<&mut i32>, _function: usize, threads: i32) -> Status {
+extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
+    blocks: Option<&mut i32>,
+    _function: usize,
+    threads: i32,
+) -> Status {
     answer(blocks, (2048 / threads.max(1)).clamp(1, 32))
 }
 

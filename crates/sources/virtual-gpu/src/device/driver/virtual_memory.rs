@@ -19,7 +19,11 @@ fn device_of(properties: Option<&AllocationProperties>) -> usize {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuMemGetAllocationGranularity(bytes: Option<&mut usize>, _properties: usize, _option: i32) -> Status {
+extern "C" fn cuMemGetAllocationGranularity(
+    bytes: Option<&mut usize>,
+    _properties: usize,
+    _option: i32,
+) -> Status {
     answer(bytes, GRANULE)
 }
 
@@ -36,7 +40,11 @@ extern "C" fn cuMemAddressFree(address: usize, _bytes: usize) -> Status {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuMemCreate(handle: Option<&mut usize>, bytes: usize, properties: Option<&AllocationProperties>) -> Status {
+extern "C" fn cuMemCreate(
+    handle: Option<&mut usize>,
+    bytes: usize,
+    properties: Option<&AllocationProperties>,
+) -> Status {
     let created = machine().memory().create(device_of(properties), bytes);
     created.map_or_else(|status| status, |made| answer(handle, made))
 }
@@ -48,9 +56,15 @@ extern "C" fn cuMemRelease(handle: usize) -> Status {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuMemGetAllocationPropertiesFromHandle(properties: Option<&mut AllocationProperties>, handle: usize) -> Status {
+extern "C" fn cuMemGetAllocationPropertiesFromHandle(
+    properties: Option<&mut AllocationProperties>,
+    handle: usize,
+) -> Status {
     let known = machine().memory().physical.get(&handle).copied();
     let Some((_, device)) = known else { return INVALID_VALUE };
     // Pinned memory of a GPU: CU_MEM_ALLOCATION_TYPE_PINNED, CU_MEM_LOCATION_TYPE_DEVICE.
-    answer(properties, AllocationProperties { kind: 1, handles: 1, location_kind: 1, location: device as i32 })
+    answer(
+        properties,
+        AllocationProperties { kind: 1, handles: 1, location_kind: 1, location: device as i32 },
+    )
 }

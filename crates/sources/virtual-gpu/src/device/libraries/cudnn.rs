@@ -140,7 +140,9 @@ unsafe extern "C" fn cudnnBackendGetAttribute(
     let (found, zero) = match name {
         // The caller's own descriptors stand for the results.
         ENGINEHEUR_RESULTS | ENGINECFG_ENGINE => (1, false),
-        ENGINECFG_WORKSPACE_SIZE | EXECUTION_PLAN_WORKSPACE_SIZE | ENGINE_GLOBAL_INDEX => (1, !values.is_null()),
+        ENGINECFG_WORKSPACE_SIZE | EXECUTION_PLAN_WORKSPACE_SIZE | ENGINE_GLOBAL_INDEX => {
+            (1, !values.is_null())
+        }
         ENGINE_KNOB_INFO | ENGINE_NUMERICAL_NOTE | ENGINE_BEHAVIOR_NOTE => (0, false),
         _ => (i64::from(is_number), is_number),
     };

@@ -51,7 +51,12 @@ extern "C" fn ncclGetUniqueId(id: Option<&mut UniqueId>) -> Status {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ncclCommInitRank(communicator: Option<&mut usize>, ranks: i32, _id: UniqueId, rank: i32) -> Status {
+extern "C" fn ncclCommInitRank(
+    communicator: Option<&mut usize>,
+    ranks: i32,
+    _id: UniqueId,
+    rank: i32,
+) -> Status {
     answer(communicator, new_communicator(ranks, rank))
 }
 

@@ -5,7 +5,8 @@ use std::ffi::{CStr, c_char};
 use super::super::machine::machine;
 use super::super::{Status, answer, properties, write_text};
 use crate::abi::{
-    nvmlBAR1Memory, nvmlMemory, nvmlMemory_v2, nvmlPciInfo, nvmlProcessInfo_v1, nvmlProcessInfo_v2, nvmlUtilization,
+    nvmlBAR1Memory, nvmlMemory, nvmlMemory_v2, nvmlPciInfo, nvmlProcessInfo_v1, nvmlProcessInfo_v2,
+    nvmlUtilization,
 };
 
 // nvmlReturn_t
@@ -106,7 +107,11 @@ extern "C" fn nvmlDeviceGetTemperature(_handle: usize, _sensor: i32, degrees: Op
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetCudaComputeCapability(_handle: usize, major: Option<&mut i32>, minor: Option<&mut i32>) -> Status {
+extern "C" fn nvmlDeviceGetCudaComputeCapability(
+    _handle: usize,
+    major: Option<&mut i32>,
+    minor: Option<&mut i32>,
+) -> Status {
     let capability = machine().settings.compute_capability;
     answer(major, capability.0 as i32);
     answer(minor, capability.1 as i32)
@@ -114,7 +119,11 @@ extern "C" fn nvmlDeviceGetCudaComputeCapability(_handle: usize, major: Option<&
 
 /// No partitions: not supported.
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetMigMode(_handle: usize, current: Option<&mut u32>, pending: Option<&mut u32>) -> Status {
+extern "C" fn nvmlDeviceGetMigMode(
+    _handle: usize,
+    current: Option<&mut u32>,
+    pending: Option<&mut u32>,
+) -> Status {
     answer(current, 0);
     answer(pending, 0)
 }
@@ -168,7 +177,10 @@ unsafe extern "C" fn nvmlDeviceGetHandleByUUID(text: *const c_char, handle: Opti
 /// # Safety
 /// `text` has an end.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(text: *const c_char, handle: Option<&mut usize>) -> Status {
+unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
+    text: *const c_char,
+    handle: Option<&mut usize>,
+) -> Status {
     // SAFETY: as the caller promises.
     unsafe { by_name(text, handle, &properties::pci_name) }
 }
@@ -197,7 +209,12 @@ extern "C" fn nvmlDeviceGetP2PStatus(_a: usize, _b: usize, _what: i32, status: O
 
 /// # Safety
 /// `list` has room for as many as `count` says.
-unsafe fn processes<T>(handle: usize, count: Option<&mut u32>, list: *mut T, row: &dyn Fn(u64, u64) -> T) -> Status {
+unsafe fn processes<T>(
+    handle: usize,
+    count: Option<&mut u32>,
+    list: *mut T,
+    row: &dyn Fn(u64, u64) -> T,
+) -> Status {
     let (Some(device), Some(count)) = (device(handle), count) else { return INVALID_ARGUMENT };
     let holders = machine().counters.holders(device);
     let room = std::mem::replace(count, holders.len() as u32);
@@ -217,7 +234,11 @@ unsafe fn processes<T>(handle: usize, count: Option<&mut u32>, list: *mut T, row
 /// # Safety
 /// As for `processes`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses(handle: usize, count: Option<&mut u32>, list: *mut nvmlProcessInfo_v1) -> Status {
+unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses(
+    handle: usize,
+    count: Option<&mut u32>,
+    list: *mut nvmlProcessInfo_v1,
+) -> Status {
     let row = |pid, held| nvmlProcessInfo_v1 { pid: pid as u32, usedGpuMemory: held };
     // SAFETY: as the caller promises.
     unsafe { processes(handle, count, list, &row) }
@@ -231,7 +252,11 @@ fn row(pid: u64, held: u64) -> nvmlProcessInfo_v2 {
 /// # Safety
 /// As for `processes`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(handle: usize, count: Option<&mut u32>, list: *mut nvmlProcessInfo_v2) -> Status {
+unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(
+    handle: usize,
+    count: Option<&mut u32>,
+    list: *mut nvmlProcessInfo_v2,
+) -> Status {
     // SAFETY: as the caller promises.
     unsafe { processes(handle, count, list, &row) }
 }
@@ -239,7 +264,11 @@ unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(handle: usize, coun
 /// # Safety
 /// As for `processes`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(handle: usize, count: Option<&mut u32>, list: *mut nvmlProcessInfo_v2) -> Status {
+unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+    handle: usize,
+    count: Option<&mut u32>,
+    list: *mut nvmlProcessInfo_v2,
+) -> Status {
     // SAFETY: as the caller promises.
     unsafe { processes(handle, count, list, &row) }
 }

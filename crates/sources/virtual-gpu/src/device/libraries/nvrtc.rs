@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::super::{Status, SUCCESS, answer, c_text};
+use super::super::{SUCCESS, Status, answer, c_text};
 
 /// A program that is compiled is one byte: the end of a text.
 macro_rules! one_byte {

@@ -3,7 +3,11 @@
 use super::super::{Status, answer};
 
 #[unsafe(no_mangle)]
-extern "C" fn cusparseLtMatmulGetWorkspace(_handle: usize, _plan: usize, bytes: Option<&mut usize>) -> Status {
+extern "C" fn cusparseLtMatmulGetWorkspace(
+    _handle: usize,
+    _plan: usize,
+    bytes: Option<&mut usize>,
+) -> Status {
     answer(bytes, 0)
 }
 

@@ -4,7 +4,9 @@ use std::ffi::{CStr, c_char};
 
 use super::super::machine::machine;
 use super::super::memory::use_device;
-use super::super::{CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, properties};
+use super::super::{
+    CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, properties,
+};
 use crate::abi::{cudaDeviceProp12, cudaDeviceProp13};
 
 /// What `cudaRuntimeGetVersion` and the driver tell: new enough for every wheel.
@@ -75,7 +77,8 @@ extern "C" fn cudaRuntimeGetVersion(version: Option<&mut i32>) -> Status {
 unsafe extern "C" fn cudaDeviceGetPCIBusId(name: *mut u8, room: i32, device: i32) -> Status {
     let Some(device) = is_device(device) else { return INVALID_DEVICE };
     // SAFETY: the caller says how much room there is.
-    let written = unsafe { super::super::write_text(name, room.max(0) as usize, &properties::pci_name(device)) };
+    let written =
+        unsafe { super::super::write_text(name, room.max(0) as usize, &properties::pci_name(device)) };
     if written { SUCCESS } else { INVALID_VALUE }
 }
 
@@ -88,7 +91,8 @@ unsafe extern "C" fn cudaDeviceGetByPCIBusId(device: Option<&mut i32>, name: *co
     }
     // SAFETY: the caller hands over a C string.
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    let found = (0..machine().devices()).find(|device| properties::pci_name(*device).eq_ignore_ascii_case(&name));
+    let found =
+        (0..machine().devices()).find(|device| properties::pci_name(*device).eq_ignore_ascii_case(&name));
     found.map_or(INVALID_VALUE, |found| answer(device, found as i32))
 }
 

@@ -51,7 +51,11 @@ extern "C" fn cudaGetErrorString(status: Status) -> *const u8 {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuGetErrorName(status: Status, text: Option<&mut *const u8>) -> Status {
-    let name = if status == cudaErrorMemoryAllocation { c_text!("CUDA_ERROR_OUT_OF_MEMORY") } else { texts(status).0 };
+    let name = if status == cudaErrorMemoryAllocation {
+        c_text!("CUDA_ERROR_OUT_OF_MEMORY")
+    } else {
+        texts(status).0
+    };
     super::super::answer(text, name)
 }
 

@@ -97,7 +97,11 @@ extern "C" fn cudaGraphCreate(graph: Option<&mut usize>, _flags: u32) -> Status 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaGraphGetNodes(graph: usize, nodes: Option<&mut usize>, count: Option<&mut usize>) -> Status {
+extern "C" fn cudaGraphGetNodes(
+    graph: usize,
+    nodes: Option<&mut usize>,
+    count: Option<&mut usize>,
+) -> Status {
     let known = GRAPHS.lock().unwrap_or_else(PoisonError::into_inner).get(&graph).copied().unwrap_or(0);
     let asked_for_list = nodes.is_some();
     answer(count, if asked_for_list { 0 } else { known })
@@ -115,7 +119,11 @@ extern "C" fn cudaGraphInstantiate(executable: Option<&mut usize>, _graph: usize
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaGraphInstantiateWithFlags(executable: Option<&mut usize>, _graph: usize, _flags: u64) -> Status {
+extern "C" fn cudaGraphInstantiateWithFlags(
+    executable: Option<&mut usize>,
+    _graph: usize,
+    _flags: u64,
+) -> Status {
     answer(executable, new_handle())
 }
 

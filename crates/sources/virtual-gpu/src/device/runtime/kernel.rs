@@ -121,7 +121,11 @@ pub struct LaunchConfig {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaLaunchKernelExC(config: Option<&LaunchConfig>, function: usize, _arguments: usize) -> Status {
+extern "C" fn cudaLaunchKernelExC(
+    config: Option<&LaunchConfig>,
+    function: usize,
+    _arguments: usize,
+) -> Status {
     kernels::launched(function, config.map_or(0, |config| config.stream));
     SUCCESS
 }

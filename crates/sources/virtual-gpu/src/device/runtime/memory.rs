@@ -2,7 +2,9 @@
 
 use super::super::machine::machine;
 use super::super::memory::{HostKind, give_back_pages, host_pages, pin, use_device};
-use super::super::{INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, kernels, remember};
+use super::super::{
+    INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, kernels, remember,
+};
 use crate::abi::cudaPointerAttributes;
 use crate::state::OfProcess;
 
@@ -33,7 +35,12 @@ extern "C" fn cudaFree(address: usize) -> Status {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaMallocPitch(address: Option<&mut usize>, pitch: Option<&mut usize>, width: usize, height: usize) -> Status {
+extern "C" fn cudaMallocPitch(
+    address: Option<&mut usize>,
+    pitch: Option<&mut usize>,
+    width: usize,
+    height: usize,
+) -> Status {
     let row = width.next_multiple_of(512);
     answer(pitch, row);
     cudaMalloc(address, row.saturating_mul(height))
@@ -64,7 +71,9 @@ fn free_host(address: usize) -> Status {
     let Some((bytes, kind)) = machine().memory().host.remove(&address) else { return SUCCESS };
     match kind {
         HostKind::Managed => machine().counters.subtract(OfProcess::Managed, bytes as u64),
-        HostKind::Pinned | HostKind::Registered => machine().counters.subtract(OfProcess::Pinned, bytes as u64),
+        HostKind::Pinned | HostKind::Registered => {
+            machine().counters.subtract(OfProcess::Pinned, bytes as u64)
+        }
     }
     if kind != HostKind::Registered {
         give_back_pages(address, bytes);
@@ -103,7 +112,10 @@ extern "C" fn cudaMallocManaged(address: Option<&mut usize>, bytes: usize, _flag
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaPointerGetAttributes(attributes: Option<&mut cudaPointerAttributes>, address: usize) -> Status {
+extern "C" fn cudaPointerGetAttributes(
+    attributes: Option<&mut cudaPointerAttributes>,
+    address: usize,
+) -> Status {
     let Some(attributes) = attributes else { return INVALID_VALUE };
     let memory = machine().memory();
     let device = memory.device_of(address);
@@ -118,7 +130,11 @@ extern "C" fn cudaPointerGetAttributes(attributes: Option<&mut cudaPointerAttrib
             (None, None) => 0,
         },
         device: device.map_or_else(|| current_device() as i32, |device| device as i32),
-        devicePointer: if device.is_some() || host.is_some() { address as *mut _ } else { std::ptr::null_mut() },
+        devicePointer: if device.is_some() || host.is_some() {
+            address as *mut _
+        } else {
+            std::ptr::null_mut()
+        },
         hostPointer: if device.is_some() { std::ptr::null_mut() } else { address as *mut _ },
     };
     SUCCESS
@@ -135,14 +151,27 @@ unsafe extern "C" fn cudaMemcpy(to: usize, from: usize, bytes: usize, _kind: i32
 /// # Safety
 /// As for [`cudaMemcpy`].
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cudaMemcpyAsync(to: usize, from: usize, bytes: usize, _kind: i32, stream: usize) -> Status {
+unsafe extern "C" fn cudaMemcpyAsync(
+    to: usize,
+    from: usize,
+    bytes: usize,
+    _kind: i32,
+    stream: usize,
+) -> Status {
     machine().streams().work(stream);
     // SAFETY: as the caller promises.
     unsafe { copy(to, from, bytes) }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaMemcpyPeerAsync(_to: usize, _to_device: i32, _from: usize, _from_device: i32, _bytes: usize, stream: usize) -> Status {
+extern "C" fn cudaMemcpyPeerAsync(
+    _to: usize,
+    _to_device: i32,
+    _from: usize,
+    _from_device: i32,
+    _bytes: usize,
+    stream: usize,
+) -> Status {
     machine().streams().work(stream);
     SUCCESS
 }

@@ -81,7 +81,9 @@ impl Pool {
     fn grow(&mut self, bytes: usize) -> Result<(), Status> {
         let stepped = bytes.next_multiple_of(STEP);
         let exact = bytes.next_multiple_of(GRANULE);
-        let grown = take(self.device, stepped).map(|()| stepped).or_else(|_| take(self.device, exact).map(|()| exact))?;
+        let grown = take(self.device, stepped)
+            .map(|()| stepped)
+            .or_else(|_| take(self.device, exact).map(|()| exact))?;
         let address = machine().memory().place_pooled(self.device, grown)?;
         self.free.insert(address, grown);
         self.reserved += grown;
@@ -148,7 +150,12 @@ extern "C" fn cudaMallocAsync(address: Option<&mut usize>, bytes: usize, _stream
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaMallocFromPoolAsync(address: Option<&mut usize>, bytes: usize, pool: usize, _stream: usize) -> Status {
+extern "C" fn cudaMallocFromPoolAsync(
+    address: Option<&mut usize>,
+    bytes: usize,
+    pool: usize,
+    _stream: usize,
+) -> Status {
     pools().allocate(pool, bytes).map_or_else(remember, |found| answer(address, found))
 }
 

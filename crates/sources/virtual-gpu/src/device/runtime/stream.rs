@@ -33,7 +33,10 @@ extern "C" fn cudaStreamDestroy(stream: usize) -> Status {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaDeviceGetStreamPriorityRange(least: Option<&mut i32>, greatest: Option<&mut i32>) -> Status {
+extern "C" fn cudaDeviceGetStreamPriorityRange(
+    least: Option<&mut i32>,
+    greatest: Option<&mut i32>,
+) -> Status {
     answer(least, 0);
     answer(greatest, -5)
 }
