@@ -97,19 +97,7 @@ pub(super) fn pci_name(device: usize) -> String {
     format!("0000:{:02X}:00.0", pci_bus(device))
 }
 
-/// The bytes of its UUID.
-pub(super) fn uuid(device: usize) -> [u8; 16] {
-    let mut bytes = *b"brimful-vgpu-000";
-    bytes[15] = device as u8;
-    bytes
-}
-
-/// Its UUID as NVML prints it.
-pub(super) fn uuid_text(device: usize) -> String {
-    let hex: Vec<String> = uuid(device).iter().map(|byte| format!("{byte:02x}")).collect();
-    let part = |range: std::ops::Range<usize>| hex[range].concat();
-    format!("GPU-{}-{}-{}-{}-{}", part(0..4), part(4..6), part(6..8), part(8..10), part(10..16))
-}
+pub(super) use crate::nvidia_smi::{uuid as uuid_text, uuid_bytes as uuid};
 
 fn name_bytes() -> [i8; 256] {
     let mut name = [0; 256];
