@@ -3,6 +3,8 @@
 //! Limits by compute capability: CUDA C++ Programming Guide 13.0, "Compute Capabilities", tables "Technical
 //! Specifications per Compute Capability" and "Feature Support". Second-level caches: NVIDIA's architecture papers.
 
+use std::ffi::c_char;
+
 use super::machine::machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
@@ -99,10 +101,10 @@ pub(super) fn pci_name(device: usize) -> String {
 
 pub(super) use crate::nvidia_smi::{uuid as uuid_text, uuid_bytes as uuid};
 
-fn name_bytes() -> [i8; 256] {
+fn name_bytes() -> [c_char; 256] {
     let mut name = [0; 256];
     for (place, byte) in name.iter_mut().zip(machine().settings.name.bytes().take(255)) {
-        *place = byte as i8;
+        *place = byte as c_char;
     }
     name
 }
@@ -112,7 +114,7 @@ macro_rules! describe {
     ($properties:ident, $device:ident) => {
         let ask = |number| attribute(number, $device);
         $properties.name = name_bytes();
-        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as i8) };
+        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as c_char) };
         $properties.totalGlobalMem = machine().settings.total as usize;
         $properties.sharedMemPerBlock = SHARED_PER_BLOCK as usize;
         $properties.regsPerBlock = REGISTERS;
