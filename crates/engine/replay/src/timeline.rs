@@ -166,6 +166,8 @@ impl Run<'_> {
     fn step(&mut self, at: usize, event: Event) -> Result<(), (Bytes, Exhausted)> {
         match event {
             Event::Alloc(id) => self.alloc(at, id)?,
+            // Most blocks come free at once: then the completion does all.
+            Event::FreeRequested(id) if self.completes_at(at + 1, id) => {}
             Event::FreeRequested(id) => {
                 if let Some(handle) = self.handles[id.0 as usize] {
                     self.allocator.request_free(handle);
@@ -189,6 +191,10 @@ impl Run<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn completes_at(&self, at: usize, id: AllocationId) -> bool {
+        at < self.trace.len() && self.trace.event(at) == Event::FreeCompleted(id)
     }
 
     fn alloc(&mut self, at: usize, id: AllocationId) -> Result<(), (Bytes, Exhausted)> {
@@ -223,7 +229,8 @@ impl Run<'_> {
     }
 
     fn count(&mut self, at: usize) {
-        let now = Ledger::now(&self.allocator);
+        let reserved = Bytes::new(self.allocator.take_most_reserved());
+        let now = Ledger { reserved, ..Ledger::now(&self.allocator) };
         if let Some(phase) = self.timeline.phases.last_mut() {
             phase.peak.raise_to(&now);
         }
