@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use brimful_trace::Lane;
+
 use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
 use crate::config::AllocatorConfig;
 use crate::shadow::Shadow;
@@ -45,7 +49,9 @@ pub struct Allocator {
     pub(crate) segments: u64,
     /// Blocks that wait for other streams; those that came free meanwhile stay listed.
     pending: Vec<Handle>,
-    private: Vec<bool>,
+    lanes: Vec<Lane>,
+    /// Streams of private pools that are not used any more.
+    let_go: BTreeSet<u16>,
 }
 
 impl Allocator {
@@ -72,7 +78,8 @@ impl Allocator {
             device_allocs: 0,
             segments: 0,
             pending: Vec::new(),
-            private: Vec::new(),
+            lanes: Vec::new(),
+            let_go: BTreeSet::new(),
         }
     }
 
@@ -153,6 +160,10 @@ impl Allocator {
             && let Some(block) = self.new_block(small, stream, rounded, segment)
         {
             return Some(block);
+        }
+        // While a graph is captured, nothing may be given back.
+        if self.lane(stream).is_of_capture() {
+            return None;
         }
         self.release_all();
         self.retries += 1;
@@ -386,33 +397,49 @@ impl Allocator {
                 self.free(handle);
             }
         }
+        self.release_free(|allocator, stream| {
+            !allocator.is_private(stream) || allocator.let_go.contains(&stream)
+        });
+    }
+
+    /// Gives back what a private pool has free.
+    pub(crate) fn empty_pool(&mut self, streams: &[u16]) {
+        self.release_free(|_, stream| streams.contains(&stream));
+    }
+
+    /// Memory of CUDA graphs and `MemPool`s stays with them as long as they are there.
+    fn release_free(&mut self, of: impl Fn(&Allocator, u16) -> bool) {
         for pool in [1, 0] {
-            let free: Vec<BlockId> = self.pools[pool].free.iter().map(|key| key.3).collect();
+            let free = self.pools[pool].free.iter().filter(|key| of(self, key.0));
+            let free: Vec<BlockId> = free.map(|key| key.3).collect();
             let (expandable, plain): (Vec<_>, Vec<_>) =
                 free.into_iter().partition(|id| self.blocks.get(*id).expandable);
             for id in plain {
-                if self.blocks.is_whole_segment(id) && !self.holds_private(id) {
+                if self.blocks.is_whole_segment(id) {
                     self.release_segment(id);
                 }
             }
-            for id in expandable.into_iter().filter(|id| !self.holds_private(*id)).collect::<Vec<_>>() {
-                self.unmap(id);
-            }
+            expandable.into_iter().for_each(|id| self.unmap(id));
         }
     }
 
-    /// Memory of CUDA graphs and `MemPool`s stays with them.
-    fn holds_private(&self, id: BlockId) -> bool {
-        self.is_private(self.blocks.get(id).stream)
-    }
-
     fn is_private(&self, stream: u16) -> bool {
-        self.private.get(usize::from(stream)).copied().unwrap_or(false)
+        self.lane(stream).is_private()
     }
 
-    /// Says which streams stand for private pools.
-    pub fn set_private(&mut self, private: Vec<bool>) {
-        self.private = private;
+    fn lane(&self, stream: u16) -> Lane {
+        self.lanes.get(usize::from(stream)).copied().unwrap_or_default()
+    }
+
+    /// The private pool of these streams is not used any more: its memory is released as other memory is
+    /// (`releasePool`).
+    pub fn let_go(&mut self, streams: Vec<u16>) {
+        self.let_go.extend(streams);
+    }
+
+    /// Says what the streams stand for.
+    pub fn set_lanes(&mut self, lanes: &[Lane]) {
+        self.lanes = lanes.to_vec();
     }
 
     /// `garbage_collect_cached_blocks`: older than average, until enough is returned. Private pools keep theirs.
@@ -424,7 +451,7 @@ impl Allocator {
         while self.reserved > threshold && reclaimed < target {
             let requests = self.pools[1].requests;
             let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.3).collect();
-            whole.retain(|id| self.is_plain_segment(*id) && !self.holds_private(*id));
+            whole.retain(|id| self.is_plain_segment(*id) && !self.is_private(self.blocks.get(*id).stream));
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
             let count = whole.len() as u64;
