@@ -149,7 +149,7 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
     );
     note(
         figures.get("private_pools").is_some_and(|pools| pools > 0.0),
-        "{private_pools} of what is allocated are in private pools (CUDA graphs), which serve nobody else",
+        "{private_pools} of what PyTorch calls allocated is idle in private pools (CUDA graphs), which serve nobody else",
     );
     if report.later > 0 {
         let ranks = match report.later_ranks.len() {
