@@ -3,6 +3,7 @@ fn main() {
     for line in std::io::stdin().lock().lines() {
         let r: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
         let report = brimful_logs::scan(r["text"].as_str().unwrap().as_bytes()).unwrap();
+        if let Some(i)=&report.incident { if std::env::var("PHASE").is_ok() { println!("{:?} {:?} {:?}", r["id"], i.phase, i.frames) } }
         let (kind, format, mut facts) = match report.incident {
             Some(i) => (format!("{:?}", i.kind).to_lowercase(), i.format, i.facts),
             None => ("none".into(), "none".into(), Default::default()),

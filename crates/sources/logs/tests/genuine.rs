@@ -1,25 +1,17 @@
 //! PyTorch's own words, made by seven versions of PyTorch: what is read is what its allocator knew at that moment.
 
+mod corpus;
+
 use std::collections::BTreeSet;
-use std::io::Read;
 
 use brimful_logs::{Facts, Incident, Kind, Report, scan};
-use flate2::read::GzDecoder;
+use corpus::read;
 use serde_json::{Map, Value};
-
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/logs");
 
 type Record = Map<String, Value>;
 
-fn records(file: &str) -> Vec<Record> {
-    let mut text = String::new();
-    let file = std::fs::File::open(format!("{FIXTURES}/{file}")).unwrap();
-    GzDecoder::new(file).read_to_string(&mut text).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn genuine(scenarios: &[&str]) -> Vec<Record> {
-    let all = records("genuine.jsonl.gz");
+    let all: Vec<Record> = read("genuine.jsonl.gz");
     let some: Vec<Record> =
         all.into_iter().filter(|record| scenarios.contains(&text(record, "scenario"))).collect();
     assert!(!some.is_empty(), "{scenarios:?}");
@@ -52,7 +44,7 @@ fn assert_printed(id: &str, facts: &Facts, name: &str, truth: i64) {
 
 #[test]
 fn messages_of_training_runs() {
-    let all = records("allocator.jsonl.gz");
+    let all: Vec<Record> = read("allocator.jsonl.gz");
     let failed: Vec<&Record> = all.iter().filter(|record| record.contains_key("error")).collect();
     for record in &failed {
         let (id, facts, event) = (text(record, "id"), incident(record).facts, &record["oom_event"][0]);
