@@ -94,6 +94,13 @@ fn ranks_that_fail_in_the_next_line_are_counted() {
 }
 
 #[test]
+fn numbers_without_units_are_no_sizes() {
+    let text = MESSAGE.replace(" MiB", "").replace(" GiB", "");
+    let incident = scan(text.as_bytes()).unwrap().incident.unwrap();
+    assert!(incident.facts.iter().all(|(name, _)| !name.ends_with("_bytes")), "{:?}", incident.facts);
+}
+
+#[test]
 fn figures_that_are_too_large_are_left_out() {
     let text = MESSAGE.replace("60.00 MiB", "99999999999999999999.00 EiB").replace("6.00 GiB", "1.2.3 GiB");
     let incident = scan(text.as_bytes()).unwrap().incident.unwrap();

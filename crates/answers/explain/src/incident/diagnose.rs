@@ -156,8 +156,11 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
             0 => String::new(),
             n => format!(" of {n} rank{}", if n == 1 { "" } else { "s" }),
         };
-        notes
-            .push(format!("{} later memory errors{ranks} follow from the first, or repeat it", report.later));
+        let (errors, s) = if report.later == 1 { ("error", "s") } else { ("errors", "") };
+        notes.push(format!(
+            "{} later memory {errors}{ranks} follow{s} from the first, or repeat{s} it",
+            report.later
+        ));
     }
     notes
 }
