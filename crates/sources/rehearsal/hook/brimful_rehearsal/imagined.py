@@ -1,0 +1,2 @@
+def attach(torch, here):
+    pass
