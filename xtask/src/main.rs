@@ -1,6 +1,7 @@
-//! Chores of the project: `cargo xtask tidy` and `cargo xtask accuracy`.
+//! Chores of the project: `cargo xtask tidy`, `accuracy` and `cuda-api`.
 
 mod accuracy;
+mod cuda_api;
 mod tidy;
 mod truth;
 
@@ -13,7 +14,8 @@ fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("tidy") => tidy::run(&root),
         Some("accuracy") => accuracy::run(&root),
-        _ => bail!("usage: cargo xtask tidy | accuracy"),
+        Some("cuda-api") => cuda_api::run(&root, &std::env::args().skip(2).collect::<Vec<_>>()),
+        _ => bail!("usage: cargo xtask tidy | accuracy | cuda-api"),
     }
 }
 

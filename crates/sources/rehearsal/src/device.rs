@@ -1,6 +1,5 @@
-use std::fmt;
-
 use brimful_units::Bytes;
+use brimful_virtual_gpu::Settings;
 use serde::{Deserialize, Serialize};
 
 /// The GPUs that a command is shown. All are alike.
@@ -50,18 +49,18 @@ impl Device {
     }
 }
 
-/// As the library reads it, from `BRIMFUL_VGPU`.
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Device {
+    /// As the library is told of it.
+    pub(crate) fn settings(&self) -> Settings {
         let (major, minor) = self.compute_capability;
-        write!(
-            f,
-            "devices={};name={};total={};context={};cc={major}.{minor};sms={};completion=immediate;cudnn=92600",
-            self.count,
-            self.name.replace([';', '='], " "),
-            self.total.get(),
-            self.context.get(),
-            self.multiprocessors
-        )
+        Settings {
+            devices: self.count,
+            name: self.name.clone(),
+            total: self.total.get(),
+            context: self.context.get(),
+            compute_capability: (u32::from(major), u32::from(minor)),
+            multiprocessors: u32::try_from(self.multiprocessors).unwrap_or(u32::MAX),
+            ..Settings::default()
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::{Device, Folder, virtual_gpu};
+use brimful_virtual_gpu::{SETTINGS_VARIABLE, SONAMES, STATE_VARIABLE};
+
+use crate::{Device, Folder};
 
 /// Caches of compilers: a device that computes nothing must not teach the user's caches how fast kernels are.
 const CACHES: [(&str, &str); 7] = [
@@ -35,12 +37,12 @@ impl Environment {
         let mut set: Vec<(OsString, OsString)> = vec![
             // Without a slash: the loader then takes these for every library that asks for the name, whatever its own
             // search path says.
-            ("LD_PRELOAD".into(), before(virtual_gpu::SONAMES.join(":").into(), "LD_PRELOAD")),
+            ("LD_PRELOAD".into(), before(SONAMES.join(":").into(), "LD_PRELOAD")),
             ("LD_LIBRARY_PATH".into(), before(library.clone().into(), "LD_LIBRARY_PATH")),
             ("PYTHONPATH".into(), before(folder.path("hook").into(), "PYTHONPATH")),
             ("TRITON_LIBCUDA_PATH".into(), library.into()),
-            ("BRIMFUL_VGPU".into(), device.to_string().into()),
-            ("BRIMFUL_VGPU_STATE".into(), folder.state().into()),
+            (SETTINGS_VARIABLE.into(), device.settings().to_string().into()),
+            (STATE_VARIABLE.into(), folder.state().into()),
             ("BRIMFUL_REHEARSAL".into(), settings.into()),
         ];
         set.extend(CACHES.map(|(name, part)| (name.into(), folder.path("cache").join(part).into())));

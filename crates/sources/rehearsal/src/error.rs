@@ -67,9 +67,9 @@ pub enum RehearsalError {
         /// What there is.
         held: Vec<String>,
     },
-    /// The virtual GPU is not in this program.
-    #[error("the virtual GPU's library cannot be had: {0}")]
-    Library(String),
+    /// There is no virtual GPU for this platform.
+    #[error("a rehearsal needs Linux; on other systems run it in a container or a virtual machine")]
+    OnlyLinux,
 }
 
 /// Names the file in an error of the system.

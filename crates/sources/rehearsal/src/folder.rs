@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use brimful_virtual_gpu::{LIBRARY, SONAMES};
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::RehearsalError;
 use crate::error::at;
-use crate::{RehearsalError, virtual_gpu};
 
 /// The files of the hook, by their names.
 const HOOK: [(&str, &str); 9] = [
@@ -70,8 +71,8 @@ impl Folder {
     fn put_library(&self) -> Result<(), RehearsalError> {
         let file = "libbrimful_vgpu.so";
         let path = self.path("lib").join(file);
-        fs::write(&path, virtual_gpu::library()?.as_ref()).map_err(at(path))?;
-        for soname in virtual_gpu::SONAMES {
+        fs::write(&path, library()?).map_err(at(path))?;
+        for soname in SONAMES {
             let path = self.path("lib").join(soname);
             symlink(file, &path).map_err(at(path))?;
         }
@@ -108,4 +109,9 @@ impl Folder {
     pub fn root(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// The library that answers as all of CUDA's.
+fn library() -> Result<&'static [u8], RehearsalError> {
+    if LIBRARY.is_empty() { Err(RehearsalError::OnlyLinux) } else { Ok(LIBRARY) }
 }

@@ -16,7 +16,6 @@ mod rehearse;
 mod run_file;
 mod tree;
 mod verdict;
-mod virtual_gpu;
 
 pub use device::Device;
 pub use ended::{Cut, Ended};
@@ -26,4 +25,3 @@ pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
 pub use rehearse::{HISTORY, Rehearsal, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};
-pub use virtual_gpu::library;

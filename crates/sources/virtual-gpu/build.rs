@@ -1,0 +1,108 @@
+//! With the feature `device`: writes the functions that nothing models, from `data/symbols.tsv` less what the sources
+//! define. With the feature `library`: builds this crate once more, as the library that is loaded into programs, so that
+//! a launcher can carry it inside itself (cargo hands no crate the dynamic library of another).
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    for input in ["build.rs", "Cargo.toml", "data/symbols.tsv", "src"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    if env::var_os("CARGO_FEATURE_DEVICE").is_some() {
+        write_unmodelled();
+    }
+    if env::var_os("CARGO_FEATURE_LIBRARY").is_some() {
+        let built =
+            if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") { build_library() } else { empty() };
+        println!("cargo::rustc-env=BRIMFUL_VIRTUAL_GPU={}", built.display());
+    }
+}
+
+fn out_dir() -> PathBuf {
+    PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR"))
+}
+
+/// Where no program can be given a virtual GPU.
+fn empty() -> PathBuf {
+    let path = out_dir().join("empty");
+    fs::write(&path, []).expect("OUT_DIR can be written");
+    path
+}
+
+fn build_library() -> PathBuf {
+    let target = env::var("TARGET").expect("TARGET");
+    // One folder for all profiles: target/PROFILE/build/PACKAGE/out is four below it.
+    let out = out_dir();
+    let folder = out.ancestors().nth(4).unwrap_or(&out).join("virtual-gpu");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["rustc", "--quiet", "--lib", "--release", "--no-default-features", "--features", "device"]);
+    cargo.args(["--crate-type", "cdylib", "--target", &target, "--target-dir"]).arg(&folder);
+    cargo.args(["--config", "profile.release.strip=true", "--config", "profile.release.panic=\"abort\""]);
+    // What the outer build asks of its own compiler is no matter of this one.
+    for name in ["RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_FEATURE_LIBRARY"] {
+        cargo.env_remove(name);
+    }
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "the library of the virtual GPU does not build: {cargo:?}");
+    folder.join(target).join("release/libbrimful_virtual_gpu.so")
+}
+
+fn write_unmodelled() {
+    let mut modelled = HashSet::new();
+    functions_of(Path::new("src/device"), &mut modelled);
+    let table = fs::read_to_string("data/symbols.tsv").expect("data/symbols.tsv");
+    let rows = table.lines().filter(|line| !line.starts_with('#'));
+    let mut text = String::new();
+    for (number, row) in rows.enumerate() {
+        let mut cells = row.split('\t');
+        let name = cells.next().unwrap_or_default();
+        if !modelled.contains(name) {
+            write_function(&mut text, number, name, cells.nth(1).unwrap_or_default());
+        }
+    }
+    fs::write(out_dir().join("unmodelled.rs"), text).expect("OUT_DIR can be written");
+}
+
+/// Names of functions that a folder's sources define or hand to a macro.
+fn functions_of(folder: &Path, names: &mut HashSet<String>) {
+    for entry in fs::read_dir(folder).expect("src/device").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            functions_of(&path, names);
+        } else if let Ok(source) = fs::read_to_string(&path) {
+            let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+            names.extend(words.filter(|word| word.starts_with(['c', 'n', '_'])).map(str::to_owned));
+        }
+    }
+}
+
+fn write_function(text: &mut String, number: usize, name: &str, parameters: &str) {
+    let mut list = String::new();
+    let mut writes = String::new();
+    for (at, code) in parameters.chars().enumerate() {
+        let kind = match code {
+            'f' => "f32",
+            'd' => "f64",
+            _ => "usize",
+        };
+        let unused = if matches!(code, '4' | '8' | 'h') { "" } else { "_" };
+        let _ = write!(list, "{unused}a{at}: {kind}, ");
+        let value = match code {
+            '4' => "0u32",
+            '8' => "0u64",
+            'h' => "new_handle()",
+            _ => continue,
+        };
+        // SAFETY in the text: the table says what the function writes there.
+        let _ = write!(writes, "unsafe {{ put(a{at}, {value}) }}; ");
+    }
+    let _ = writeln!(
+        text,
+        "#[unsafe(no_mangle)] extern \"C\" fn {name}({list}) -> Status {{ {writes}called({number}) }}"
+    );
+}

@@ -1,0 +1,155 @@
+//! cuDNN: the choice of algorithms, none of which wants a workspace here.
+
+use std::ffi::c_void;
+
+use super::super::machine::machine;
+use super::super::{SUCCESS, Status, answer, new_handle};
+use super::{library_handle, set_stream, stream_of};
+use crate::abi::cudnnConvolutionAlgoPerf;
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnGetVersion() -> usize {
+    machine().settings.cudnn as usize
+}
+
+/// Major, minor and patch: 92600 is 9.26.0, and 8907 was 8.9.7.
+#[unsafe(no_mangle)]
+extern "C" fn cudnnGetProperty(which: i32, value: Option<&mut i32>) -> Status {
+    let version = machine().settings.cudnn as i32;
+    let (major, rest) = if version >= 90000 { (10000, 100) } else { (1000, 100) };
+    let part = match which {
+        0 => version / major,
+        1 => version % major / rest,
+        _ => version % rest,
+    };
+    answer(value, part)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnGetCudartVersion() -> usize {
+    super::super::runtime::CUDA_VERSION as usize
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnCreate(handle: Option<&mut usize>) -> Status {
+    answer(handle, library_handle())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnSetStream(handle: usize, stream: usize) -> Status {
+    set_stream(handle, stream);
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnGetStream(handle: usize, stream: Option<&mut usize>) -> Status {
+    answer(stream, stream_of(handle))
+}
+
+/// The first algorithm of a convolution, without a workspace.
+macro_rules! first_algorithm {
+    ($($name:ident),+) => {$(
+        #[unsafe(no_mangle)]
+        #[allow(clippy::too_many_arguments)]
+        extern "C" fn $name(
+            _handle: usize,
+            _a: usize,
+            _b: usize,
+            _convolution: usize,
+            _c: usize,
+            _requested: i32,
+            count: Option<&mut i32>,
+            found: Option<&mut cudnnConvolutionAlgoPerf>,
+        ) -> Status {
+            // SAFETY: numbers only, for which zeros are a value.
+            answer(found, unsafe { std::mem::zeroed() });
+            answer(count, 1)
+        }
+    )+};
+}
+
+first_algorithm!(
+    cudnnGetConvolutionForwardAlgorithm_v7,
+    cudnnGetConvolutionBackwardDataAlgorithm_v7,
+    cudnnGetConvolutionBackwardFilterAlgorithm_v7,
+    cudnnFindConvolutionForwardAlgorithm,
+    cudnnFindConvolutionBackwardDataAlgorithm,
+    cudnnFindConvolutionBackwardFilterAlgorithm
+);
+
+/// The same where buffers and a workspace are handed in.
+macro_rules! first_algorithm_tried {
+    ($($name:ident),+) => {$(
+        #[unsafe(no_mangle)]
+        #[allow(clippy::too_many_arguments)]
+        extern "C" fn $name(
+            _handle: usize,
+            _a: usize,
+            _a_data: usize,
+            _b: usize,
+            _b_data: usize,
+            _convolution: usize,
+            _c: usize,
+            _c_data: usize,
+            _requested: i32,
+            count: Option<&mut i32>,
+            found: Option<&mut cudnnConvolutionAlgoPerf>,
+        ) -> Status {
+            // SAFETY: numbers only, for which zeros are a value.
+            answer(found, unsafe { std::mem::zeroed() });
+            answer(count, 1)
+        }
+    )+};
+}
+
+first_algorithm_tried!(
+    cudnnFindConvolutionForwardAlgorithmEx,
+    cudnnFindConvolutionBackwardDataAlgorithmEx,
+    cudnnFindConvolutionBackwardFilterAlgorithmEx
+);
+
+// The graph interface of cuDNN 8 and 9: one engine, no knobs, no workspace. Numbers: cudnnBackendAttributeName_t and
+// cudnnBackendAttributeType_t in cudnn_graph.h.
+const ENGINEHEUR_RESULTS: i32 = 202;
+const ENGINECFG_ENGINE: i32 = 300;
+const ENGINECFG_WORKSPACE_SIZE: i32 = 303;
+const EXECUTION_PLAN_WORKSPACE_SIZE: i32 = 402;
+const ENGINE_GLOBAL_INDEX: i32 = 1301;
+const ENGINE_KNOB_INFO: i32 = 1302;
+const ENGINE_NUMERICAL_NOTE: i32 = 1303;
+const ENGINE_BEHAVIOR_NOTE: i32 = 1305;
+const TYPE_INT64: i32 = 3;
+
+#[unsafe(no_mangle)]
+extern "C" fn cudnnBackendCreateDescriptor(_kind: i32, descriptor: Option<&mut usize>) -> Status {
+    answer(descriptor, new_handle())
+}
+
+/// # Safety
+/// `values` is null or has room for `requested` values of that kind.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cudnnBackendGetAttribute(
+    _descriptor: usize,
+    name: i32,
+    kind: i32,
+    requested: i64,
+    count: Option<&mut i64>,
+    values: *mut c_void,
+) -> Status {
+    let is_number = !values.is_null() && kind == TYPE_INT64 && requested > 0;
+    let (found, zero) = match name {
+        // The caller's own descriptors stand for the results.
+        ENGINEHEUR_RESULTS | ENGINECFG_ENGINE => (1, false),
+        ENGINECFG_WORKSPACE_SIZE | EXECUTION_PLAN_WORKSPACE_SIZE | ENGINE_GLOBAL_INDEX => {
+            (1, !values.is_null())
+        }
+        ENGINE_KNOB_INFO | ENGINE_NUMERICAL_NOTE | ENGINE_BEHAVIOR_NOTE => (0, false),
+        _ => (i64::from(is_number), is_number),
+    };
+    if zero {
+        // SAFETY: there is room for one number.
+        unsafe { values.cast::<i64>().write(0) };
+    }
+    answer(count, found);
+    SUCCESS
+}

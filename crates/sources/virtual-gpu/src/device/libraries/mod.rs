@@ -1,0 +1,39 @@
+//! The libraries above the runtime, where an answer of theirs decides how much memory is used.
+
+mod cublas;
+mod cudnn;
+mod nccl;
+mod nvml;
+mod nvrtc;
+mod sparse;
+mod texts;
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use super::machine::machine;
+use super::memory::take_beside;
+use super::{current_device, new_handle};
+
+/// The stream of each handle.
+static STREAMS: LazyLock<Mutex<HashMap<usize, usize>>> = LazyLock::new(Mutex::default);
+
+fn set_stream(handle: usize, stream: usize) {
+    STREAMS.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, stream);
+}
+
+fn stream_of(handle: usize) -> usize {
+    STREAMS.lock().unwrap_or_else(PoisonError::into_inner).get(&handle).copied().unwrap_or(0)
+}
+
+/// A handle of cuBLAS or cuDNN: the first on a GPU loads kernels there.
+fn library_handle() -> usize {
+    static LOADED: Mutex<u32> = Mutex::new(0);
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let this = 1 << current_device();
+    if *loaded & this == 0 {
+        *loaded |= this;
+        take_beside(current_device(), machine().settings.libraries);
+    }
+    new_handle()
+}

@@ -1,0 +1,151 @@
+//! NCCL: communicators that are complete as soon as one rank is there, and collectives that are done at once.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use super::super::machine::machine;
+use super::super::memory::take_beside;
+use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device, new_handle};
+
+/// As `ncclGetVersion` tells it: 2.30.7.
+const VERSION: i32 = 23007;
+
+#[derive(Clone, Copy)]
+struct Communicator {
+    ranks: i32,
+    rank: i32,
+    device: i32,
+}
+
+static COMMUNICATORS: LazyLock<Mutex<HashMap<usize, Communicator>>> = LazyLock::new(Mutex::default);
+
+/// `ncclUniqueId`, passed by value.
+#[repr(C)]
+pub struct UniqueId([u8; 128]);
+
+fn new_communicator(ranks: i32, rank: i32) -> usize {
+    let device = current_device();
+    if ranks > 1 {
+        take_beside(device, machine().settings.nccl);
+    }
+    let handle = new_handle();
+    let communicator = Communicator { ranks, rank, device: device as i32 };
+    COMMUNICATORS.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, communicator);
+    handle
+}
+
+fn known(communicator: usize) -> Option<Communicator> {
+    COMMUNICATORS.lock().unwrap_or_else(PoisonError::into_inner).get(&communicator).copied()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclGetVersion(version: Option<&mut i32>) -> Status {
+    answer(version, VERSION)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclGetUniqueId(id: Option<&mut UniqueId>) -> Status {
+    let mut bytes = [0; 128];
+    bytes[..8].copy_from_slice(&(new_handle() as u64).to_le_bytes());
+    answer(id, UniqueId(bytes))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommInitRank(
+    communicator: Option<&mut usize>,
+    ranks: i32,
+    _id: UniqueId,
+    rank: i32,
+) -> Status {
+    answer(communicator, new_communicator(ranks, rank))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommInitRankConfig(
+    communicator: Option<&mut usize>,
+    ranks: i32,
+    _id: UniqueId,
+    rank: i32,
+    _config: usize,
+) -> Status {
+    answer(communicator, new_communicator(ranks, rank))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommInitRankScalable(
+    communicator: Option<&mut usize>,
+    ranks: i32,
+    rank: i32,
+    _ids: i32,
+    _id: usize,
+    _config: usize,
+) -> Status {
+    answer(communicator, new_communicator(ranks, rank))
+}
+
+/// One process with several GPUs: a communicator for each.
+///
+/// # Safety
+/// `communicators` has room for one handle per GPU.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ncclCommInitAll(communicators: *mut usize, devices: i32, _list: usize) -> Status {
+    if communicators.is_null() {
+        return INVALID_VALUE;
+    }
+    for rank in 0..devices {
+        // SAFETY: as the caller promises.
+        unsafe { communicators.add(rank as usize).write(new_communicator(devices, rank)) };
+    }
+    SUCCESS
+}
+
+/// How many others have the same colour is not known: as many as before.
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommSplit(
+    communicator: usize,
+    _color: i32,
+    _key: i32,
+    made: Option<&mut usize>,
+    _config: usize,
+) -> Status {
+    let Some(parent) = known(communicator) else { return INVALID_VALUE };
+    answer(made, new_communicator(parent.ranks, parent.rank))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommCount(communicator: usize, ranks: Option<&mut i32>) -> Status {
+    known(communicator).map_or(INVALID_VALUE, |known| answer(ranks, known.ranks))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommUserRank(communicator: usize, rank: Option<&mut i32>) -> Status {
+    known(communicator).map_or(INVALID_VALUE, |known| answer(rank, known.rank))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommCuDevice(communicator: usize, device: Option<&mut i32>) -> Status {
+    known(communicator).map_or(INVALID_VALUE, |known| answer(device, known.device))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclCommGetAsyncError(_communicator: usize, status: Option<&mut Status>) -> Status {
+    answer(status, SUCCESS)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclMemAlloc(address: Option<&mut usize>, bytes: usize) -> Status {
+    let allocated = machine().memory().allocate(current_device(), bytes);
+    // ncclUnhandledCudaError
+    allocated.map_or(1, |found| answer(address, found))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclMemFree(address: usize) -> Status {
+    machine().memory().free(address);
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclRedOpCreatePreMulSum(operation: Option<&mut i32>) -> Status {
+    answer(operation, 5)
+}

@@ -1,0 +1,203 @@
+//! Kernels as the compiler's stubs register and launch them.
+
+use std::cell::Cell;
+
+use super::super::{SUCCESS, Status, answer, kernels, machine::machine, new_handle};
+use crate::abi::{cudaDeviceAttr, cudaFuncAttributes};
+
+/// Three extents, passed by value.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Dim3 {
+    x: u32,
+    y: u32,
+    z: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Launch {
+    grid: Dim3,
+    block: Dim3,
+    shared: usize,
+    stream: usize,
+}
+
+thread_local! {
+    /// What `<<<…>>>` said, until the kernel's stub asks for it.
+    static CONFIGURED: Cell<Launch> = const { Cell::new(Launch { grid: ZERO, block: ZERO, shared: 0, stream: 0 }) };
+}
+const ZERO: Dim3 = Dim3 { x: 0, y: 0, z: 0 };
+
+#[unsafe(no_mangle)]
+extern "C" fn __cudaPushCallConfiguration(grid: Dim3, block: Dim3, shared: usize, stream: usize) -> u32 {
+    CONFIGURED.set(Launch { grid, block, shared, stream });
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __cudaPopCallConfiguration(
+    grid: Option<&mut Dim3>,
+    block: Option<&mut Dim3>,
+    shared: Option<&mut usize>,
+    stream: Option<&mut usize>,
+) -> Status {
+    let launch = CONFIGURED.get();
+    answer(grid, launch.grid);
+    answer(block, launch.block);
+    answer(shared, launch.shared);
+    answer(stream, launch.stream)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __cudaRegisterFatBinary(_image: usize) -> usize {
+    new_handle()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __cudaRegisterFunction(
+    _image: usize,
+    host_function: usize,
+    _device_function: usize,
+    name: usize,
+) {
+    kernels::register(host_function, name);
+}
+
+/// The kernel goes by its host function here.
+#[unsafe(no_mangle)]
+extern "C" fn __cudaGetKernel(kernel: Option<&mut usize>, host_function: usize) -> Status {
+    answer(kernel, host_function)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaGetFuncBySymbol(function: Option<&mut usize>, symbol: usize) -> Status {
+    answer(function, symbol)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaLaunchKernel(
+    function: usize,
+    _grid: Dim3,
+    _block: Dim3,
+    _arguments: usize,
+    _shared: usize,
+    stream: usize,
+) -> Status {
+    kernels::launched(function, stream);
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __cudaLaunchKernel(
+    kernel: usize,
+    grid: Dim3,
+    block: Dim3,
+    arguments: usize,
+    shared: usize,
+    stream: usize,
+) -> Status {
+    cudaLaunchKernel(kernel, grid, block, arguments, shared, stream)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaLaunchCooperativeKernel(
+    function: usize,
+    grid: Dim3,
+    block: Dim3,
+    arguments: usize,
+    shared: usize,
+    stream: usize,
+) -> Status {
+    cudaLaunchKernel(function, grid, block, arguments, shared, stream)
+}
+
+/// `cudaLaunchConfig_t` as far as it is looked at.
+#[repr(C)]
+pub struct LaunchConfig {
+    grid: Dim3,
+    block: Dim3,
+    shared: usize,
+    stream: usize,
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaLaunchKernelExC(
+    config: Option<&LaunchConfig>,
+    function: usize,
+    _arguments: usize,
+) -> Status {
+    kernels::launched(function, config.map_or(0, |config| config.stream));
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaFuncGetAttributes(attributes: Option<&mut cudaFuncAttributes>, _function: usize) -> Status {
+    let (major, minor) = machine().settings.compute_capability;
+    let version = (major * 10 + minor) as i32;
+    let Some(attributes) = attributes else { return SUCCESS };
+    // SAFETY: numbers only, for which zeros are a value.
+    *attributes = unsafe { std::mem::zeroed() };
+    attributes.maxThreadsPerBlock = 1024;
+    attributes.numRegs = 32;
+    attributes.ptxVersion = version;
+    attributes.binaryVersion = version;
+    attributes.maxDynamicSharedSizeBytes = 49152;
+    SUCCESS
+}
+
+/// As many as the threads allow: registers and shared memory of a kernel are not known.
+#[unsafe(no_mangle)]
+extern "C" fn cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+    blocks: Option<&mut i32>,
+    _function: usize,
+    threads: i32,
+    _shared: usize,
+) -> Status {
+    let ask = |attribute| super::super::properties::attribute(attribute, 0);
+    let most = ask(cudaDeviceAttr::cudaDevAttrMaxBlocksPerMultiprocessor).max(1);
+    let fitting = ask(cudaDeviceAttr::cudaDevAttrMaxThreadsPerMultiProcessor) / threads.max(1);
+    answer(blocks, fitting.clamp(1, most))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+    blocks: Option<&mut i32>,
+    function: usize,
+    threads: i32,
+    shared: usize,
+    _flags: u32,
+) -> Status {
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, shared)
+}
+
+/// Finds a function of the driver by name, as the runtime would.
+///
+/// # Safety
+/// `name` is a text with an end.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cudaGetDriverEntryPointByVersion(
+    name: *const std::ffi::c_char,
+    function: Option<&mut usize>,
+    _version: u32,
+    _flags: u64,
+    found: Option<&mut i32>,
+) -> Status {
+    // SAFETY: as the caller promises.
+    let address = unsafe { super::super::driver::entry_point(name) };
+    // 1: no such symbol.
+    answer(found, i32::from(address == 0));
+    answer(function, address)
+}
+
+/// # Safety
+/// As for [`cudaGetDriverEntryPointByVersion`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cudaGetDriverEntryPoint(
+    name: *const std::ffi::c_char,
+    function: Option<&mut usize>,
+    flags: u64,
+    found: Option<&mut i32>,
+) -> Status {
+    // SAFETY: as the caller promises.
+    unsafe { cudaGetDriverEntryPointByVersion(name, function, 0, flags, found) }
+}

@@ -1,0 +1,32 @@
+//! The names under which programs ask for the CUDA libraries.
+
+/// Sonames of CUDA 12 and 13, as the wheels of PyTorch, vLLM and bitsandbytes need them. One file answers under all.
+pub const SONAMES: &[&str] = &[
+    "libcuda.so.1",
+    "libcudart.so.12",
+    "libcudart.so.13",
+    "libcublas.so.12",
+    "libcublas.so.13",
+    "libcublasLt.so.12",
+    "libcublasLt.so.13",
+    "libcudnn.so.9",
+    "libcudnn.so.8",
+    "libcufft.so.11",
+    "libcufft.so.12",
+    "libcufile.so.0",
+    "libcupti.so.12",
+    "libcupti.so.13",
+    "libcurand.so.10",
+    "libcusolver.so.11",
+    "libcusolver.so.12",
+    "libcusparse.so.12",
+    "libcusparseLt.so.0",
+    "libnccl.so.2",
+    "libnvJitLink.so.12",
+    "libnvJitLink.so.13",
+    "libnvrtc.so.12",
+    "libnvrtc.so.13",
+    "libnvshmem_host.so.3",
+    "libnvToolsExt.so.1",
+    "libnvidia-ml.so.1",
+];

@@ -1,0 +1,226 @@
+//! What all processes of a run count, in one mapped file: it survives them, however they end.
+//!
+//! The file is an array of 64-bit numbers. Only counters are in it, each changed by one atomic operation, so that no lock
+//! can be left behind by a process that dies.
+
+use std::fmt;
+
+use crate::MOST_DEVICES;
+
+/// The environment variable that holds the path of the file.
+pub const STATE_VARIABLE: &str = "BRIMFUL_VGPU_STATE";
+
+/// `brimvgpu`, then the layout's version.
+const MAGIC: u64 = u64::from_le_bytes(*b"brimvgpu");
+const VERSION: u64 = 1;
+/// Processes that can be told apart; later ones are counted in the last place.
+pub(crate) const MOST_PROCESSES: usize = 512;
+
+/// Numbers that each process has on each GPU.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+#[cfg_attr(not(feature = "device"), allow(dead_code))]
+pub(crate) enum OnDevice {
+    Used,
+    Peak,
+    Context,
+    Allocations,
+    Failures,
+    LastFailed,
+}
+const ON_DEVICE: usize = 6;
+
+/// Numbers that each process has once.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+#[cfg_attr(not(feature = "device"), allow(dead_code))]
+pub(crate) enum OfProcess {
+    Pid,
+    Launches,
+    Reads,
+    SizeReads,
+    Pinned,
+    PinnedPeak,
+    Managed,
+}
+const OF_PROCESS: usize = 7;
+
+const PROCESS: usize = OF_PROCESS + MOST_DEVICES * ON_DEVICE;
+const FIRST_DEVICE: usize = 2;
+const FIRST_PROCESS: usize = FIRST_DEVICE + MOST_DEVICES;
+const FIRST_CALL: usize = FIRST_PROCESS + MOST_PROCESSES * PROCESS;
+
+/// Where things are in the array.
+pub(crate) mod place {
+    use super::*;
+
+    /// Bytes in use on a GPU by all processes.
+    #[cfg_attr(not(feature = "device"), allow(dead_code))]
+    pub const fn device(device: usize) -> usize {
+        FIRST_DEVICE + device
+    }
+    /// A number of a process.
+    pub const fn process(process: usize, what: OfProcess) -> usize {
+        FIRST_PROCESS + process * PROCESS + what as usize
+    }
+    /// A number of a process on a GPU.
+    pub const fn on_device(process: usize, device: usize, what: OnDevice) -> usize {
+        FIRST_PROCESS + process * PROCESS + OF_PROCESS + device * ON_DEVICE + what as usize
+    }
+    /// How often a function that is not modelled was called.
+    pub const fn call(symbol: usize) -> usize {
+        FIRST_CALL + symbol
+    }
+}
+
+/// What a process holds on a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceUse {
+    /// Bytes that it has allocated, its context left out.
+    pub used: u64,
+    /// The most bytes that it had allocated.
+    pub peak: u64,
+    /// Bytes of its context and loaded libraries.
+    pub context: u64,
+    /// Allocations that were served: `cudaMalloc`, `cuMemCreate`.
+    pub allocations: u64,
+    /// Allocations that were refused.
+    pub failures: u64,
+    /// Bytes of the last allocation that was refused.
+    pub last_failed: u64,
+}
+
+/// What a process did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessUse {
+    /// Its number.
+    pub pid: u64,
+    /// Kernels that it launched.
+    pub launches: u64,
+    /// Reads of device memory by the host: each gave zeros.
+    pub reads: u64,
+    /// Reads of a size that depends on data, behind kernels that select: it was read as zero.
+    pub size_reads: u64,
+    /// Bytes of pinned host memory now.
+    pub pinned: u64,
+    /// The most bytes of pinned host memory.
+    pub pinned_peak: u64,
+    /// Bytes of managed memory, which may live on either side.
+    pub managed: u64,
+    /// By GPU.
+    pub devices: Vec<DeviceUse>,
+}
+
+/// What a run counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Every process that met the GPU, in the order of their first calls.
+    pub processes: Vec<ProcessUse>,
+    /// Functions that were called and are not modelled: their place in [`crate::symbols`], and how often.
+    pub calls: Vec<(usize, u64)>,
+}
+
+/// A file that holds no counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateError;
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "no counters of a virtual GPU: the file begins otherwise, or is of another version of brimful"
+        )
+    }
+}
+
+impl std::error::Error for StateError {}
+
+impl State {
+    /// Reads the counters; a file that no process has touched is a run that met no GPU.
+    ///
+    /// # Errors
+    /// [`StateError`] where the bytes are something else.
+    pub fn read(bytes: &[u8]) -> Result<State, StateError> {
+        let numbers: Vec<u64> =
+            bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+        let number = |place: usize| numbers.get(place).copied().unwrap_or(0);
+        if number(0) == 0 {
+            return Ok(State::default());
+        }
+        if (number(0), number(1)) != (MAGIC, VERSION) {
+            return Err(StateError);
+        }
+        let pid = |process: &usize| number(place::process(*process, OfProcess::Pid)) != 0;
+        let processes =
+            (0..MOST_PROCESSES).filter(pid).map(|process| read_process(process, &number)).collect();
+        let calls = (0..crate::symbols().count()).map(|symbol| (symbol, number(place::call(symbol))));
+        Ok(State { processes, calls: calls.filter(|(_, count)| *count > 0).collect() })
+    }
+}
+
+fn read_process(process: usize, number: &dyn Fn(usize) -> u64) -> ProcessUse {
+    let of = |what| number(place::process(process, what));
+    let device = |device| {
+        let on = |what| number(place::on_device(process, device, what));
+        DeviceUse {
+            used: on(OnDevice::Used),
+            peak: on(OnDevice::Peak),
+            context: on(OnDevice::Context),
+            allocations: on(OnDevice::Allocations),
+            failures: on(OnDevice::Failures),
+            last_failed: on(OnDevice::LastFailed),
+        }
+    };
+    ProcessUse {
+        pid: of(OfProcess::Pid),
+        launches: of(OfProcess::Launches),
+        reads: of(OfProcess::Reads),
+        size_reads: of(OfProcess::SizeReads),
+        pinned: of(OfProcess::Pinned),
+        pinned_peak: of(OfProcess::PinnedPeak),
+        managed: of(OfProcess::Managed),
+        devices: (0..MOST_DEVICES).map(device).collect(),
+    }
+}
+
+#[cfg(feature = "device")]
+pub(crate) use writing::*;
+
+#[cfg(feature = "device")]
+mod writing {
+    use super::{FIRST_CALL, MAGIC, VERSION};
+
+    /// Bytes of the file.
+    pub(crate) fn file_bytes() -> usize {
+        (FIRST_CALL + crate::symbols().count()) * size_of::<u64>()
+    }
+
+    /// The first two numbers.
+    pub(crate) const HEAD: [u64; 2] = [MAGIC, VERSION];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_untouched_file_is_a_run_without_a_gpu() {
+        assert_eq!(State::read(&[]), Ok(State::default()));
+        assert_eq!(State::read(&[0; 4096]), Ok(State::default()));
+        assert_eq!(State::read(b"something else entirely"), Err(StateError));
+    }
+
+    #[test]
+    fn numbers_are_read_where_they_are_written() {
+        let mut numbers = vec![0u64; place::call(3)];
+        (numbers[0], numbers[1]) = (MAGIC, VERSION);
+        numbers[place::process(1, OfProcess::Pid)] = 42;
+        numbers[place::on_device(1, 2, OnDevice::Peak)] = 7 << 30;
+        numbers[place::call(2)] = 5;
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let state = State::read(&bytes).unwrap();
+        assert_eq!(state.processes.len(), 1);
+        assert_eq!((state.processes[0].pid, state.processes[0].devices[2].peak), (42, 7 << 30));
+        assert_eq!(state.calls, [(2, 5)]);
+    }
+}

@@ -1,0 +1,56 @@
+//! The functions of the CUDA libraries, by name.
+
+/// What a function does that nothing here models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It computes, sets something, or waits: no memory of its own that a caller would see.
+    Success,
+    /// It is asked for a size, and answers zero: memory that the real library would want is not seen.
+    NoSize,
+}
+
+/// A function that programs may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// Its name, such as `cublasSgemm_v2`.
+    pub name: &'static str,
+    /// The library it belongs to, such as `cublas`.
+    pub library: &'static str,
+}
+
+impl Symbol {
+    /// What it does where nothing models it.
+    pub fn answer(&self) -> Answer {
+        let asks = ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize"];
+        let sets = self.name.contains("Set") || self.name.contains("Destroy");
+        if !sets && asks.iter().any(|word| self.name.contains(word)) {
+            Answer::NoSize
+        } else {
+            Answer::Success
+        }
+    }
+}
+
+const TABLE: &str = include_str!("../data/symbols.tsv");
+
+/// Every function, in the order of their counters.
+pub fn symbols() -> impl Iterator<Item = Symbol> {
+    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let mut cells = line.split('\t');
+        Some(Symbol { name: cells.next()?, library: cells.next()? })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds_what_torch_needs() {
+        let named = |name: &str| symbols().find(|symbol| symbol.name == name).unwrap();
+        assert_eq!(named("cudaMalloc").library, "runtime");
+        assert_eq!(named("cusparseSpMM_bufferSize").answer(), Answer::NoSize);
+        assert_eq!(named("cublasSetWorkspace_v2").answer(), Answer::Success);
+        assert!(symbols().count() > 3000);
+    }
+}
