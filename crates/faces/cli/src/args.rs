@@ -202,10 +202,10 @@ pub struct RehearseArguments {
     pub command: Vec<OsString>,
     /// A GPU by name (h100-sxm-80gb) or by size ("24 GiB"); its CUDA context is set aside. Without one, the device has no
     /// end.
-    #[arg(long, value_name = "GPU")]
+    #[arg(long, value_name = "GPU", group = "fits_what")]
     pub gpu: Option<String>,
     /// Exactly what PyTorch's allocator may take, such as "12 GiB"; nothing is set aside.
-    #[arg(long, value_name = "SIZE", conflicts_with = "gpu")]
+    #[arg(long, value_name = "SIZE", group = "fits_what")]
     pub capacity: Option<Bytes>,
     /// How many such GPUs the machine has.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
@@ -225,8 +225,8 @@ pub struct RehearseArguments {
     /// End the run after this time, such as 10m; what was seen until then is told.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub time_limit: Option<Duration>,
-    /// Find the largest value that fits, by runs; {} in the words of --with becomes the value.
-    #[arg(long, value_name = "NAME", requires = "with")]
+    /// Find the largest value that fits, by runs: every {} in the command or in the words of --with becomes the value.
+    #[arg(long, value_name = "NAME", requires = "fits_what")]
     pub search: Option<String>,
     /// The words that --search puts behind the command, such as '--bs {}'.
     #[arg(long, value_name = "WORDS", requires = "search", allow_hyphen_values = true)]

@@ -1,15 +1,18 @@
 //! `brimful rehearse`: what will my own script use?
 
-use anyhow::{Result, bail};
+use std::ffi::OsString;
+
+use anyhow::{Context, Result, bail};
 use brimful_devices::Gpu;
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_rehearsal::imagined::Ranks;
+use brimful_rehearsal::search::{HOLE, largest, with_value};
 use brimful_rehearsal::{Device, Judgement, Rehearsal, Run, Verdict, judge, rehearse};
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
 
 use crate::args::RehearseArguments;
-use crate::out::{Outcome, complain, print};
+use crate::out::{Outcome, complain, print, tell};
 use crate::recordings;
 
 /// Sites and blocks that are named.
@@ -21,9 +24,48 @@ const MOST: usize = 20;
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     let rehearsal = rehearsal(arguments)?;
-    let output = arguments.output.display().to_string();
-    let run = rehearse(&rehearsal, Some(&arguments.output))?;
-    answer(arguments, &run, Some(&output), None)
+    if let Some(key) = &arguments.search {
+        return search(arguments, &rehearsal, key);
+    }
+    let mut rehearsed = rehearse(&rehearsal)?;
+    rehearsed.write(&arguments.output)?;
+    answer(arguments, &rehearsed.run, None)
+}
+
+/// Runs the command with one value after the other. The run file is that of the largest value that fits, and of the
+/// smallest where none does.
+fn search(arguments: &RehearseArguments, rehearsal: &Rehearsal, key: &str) -> Result<Outcome> {
+    let mut words = rehearsal.command.clone();
+    words.extend(arguments.with.iter().flat_map(|with| with.split_whitespace()).map(OsString::from));
+    let mut tried = Vec::new();
+    let mut last = None;
+    let largest = largest(|value| {
+        let command = with_value(&words, value).with_context(|| {
+            format!("--search {key}: neither the command nor --with has a {HOLE} for the value")
+        })?;
+        tell(&format!("{key} = {value}: {}", shown(&command)));
+        let mut rehearsed = rehearse(&Rehearsal { command, ..rehearsal.clone() })?;
+        let judgement = judge(&rehearsed.run);
+        if let Some(reason) = &judgement.reason {
+            bail!("--search {key}: the run with {value} says nothing about memory: {reason}");
+        }
+        let fits = judgement.verdict == Verdict::Fits;
+        let reserved = judgement.ranks.first().map_or(0, |rank| rank.peak.reserved.get());
+        tell(&format!("{key} = {value}: {}", judgement.verdict.word()));
+        tried.push((value, reserved, fits));
+        if fits || last.is_none() {
+            rehearsed.write(&arguments.output)?;
+            last = Some(rehearsed.run);
+        }
+        Ok(fits)
+    })?;
+    let found = SearchAnswer { key: key.to_owned(), largest, tried };
+    let run = last.context("no run")?;
+    answer(arguments, &run, Some(&found))
+}
+
+fn shown(command: &[OsString]) -> String {
+    command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn rehearsal(arguments: &RehearseArguments) -> Result<Rehearsal> {
@@ -81,31 +123,28 @@ fn imagined(arguments: &RehearseArguments) -> Result<Option<Ranks>> {
 }
 
 /// Prints what a run means.
-fn answer(
-    arguments: &RehearseArguments,
-    run: &Run,
-    file: Option<&str>,
-    search: Option<&SearchAnswer>,
-) -> Result<Outcome> {
+fn answer(arguments: &RehearseArguments, run: &Run, search: Option<&SearchAnswer>) -> Result<Outcome> {
     let judgement = judge(run);
     let mut notes = run.notes.clone();
-    let explanation = file.and_then(|file| explain(file, run, &mut notes));
+    let file = arguments.output.display().to_string();
+    let explanation = explain(&file, run, &mut notes);
     let about = RehearsalAnswer {
         run,
         judgement: &judgement,
         explanation: explanation.as_ref(),
-        file,
+        file: &file,
         notes: &notes,
         search,
     };
     print(&if arguments.json { rehearse_json(&about) + "\n" } else { rehearse_text(&about) })?;
+    // People have read it in the answer.
+    if let Some(reason) = judgement.reason.as_ref().filter(|_| arguments.json) {
+        complain(reason);
+    }
     Ok(outcome(&judgement))
 }
 
 fn outcome(judgement: &Judgement) -> Outcome {
-    if let Some(reason) = &judgement.reason {
-        complain(reason);
-    }
     match judgement.verdict {
         Verdict::Fits | Verdict::NoDevice => Outcome::Well,
         Verdict::DoesNotFit => Outcome::Found,

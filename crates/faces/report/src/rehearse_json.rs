@@ -16,7 +16,7 @@ pub struct RehearsalAnswer<'a> {
     /// The fullest rank's recording; `None` where nothing was recorded.
     pub explanation: Option<&'a Explanation>,
     /// The run file.
-    pub file: Option<&'a str>,
+    pub file: &'a str,
     /// What the user should know.
     pub notes: &'a [String],
     /// What `--search` tried, in order: the value, and whether it fits.
@@ -53,7 +53,7 @@ struct RehearseJson<'a> {
     versions: BTreeMap<&'a str, &'a str>,
     exit: Value,
     reason: Option<&'a str>,
-    run: Option<&'a str>,
+    run: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<Value>,
     notes: &'a [String],

@@ -23,10 +23,8 @@ pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
     }
     lines.extend(run.unseen.iter().map(|what| Style::DIM.paint(&format!("  not seen: {what}"))));
     lines.extend(answer.notes.iter().map(|note| Style::DIM.paint(&format!("  note: {note}"))));
-    if let Some(file) = answer.file {
-        lines
-            .push(format!("  next: {}", Style::STRONG.paint(&format!("brimful {} {file}", next(judgement)))));
-    }
+    let next = format!("brimful {} {}", next(judgement), answer.file);
+    lines.push(format!("  next: {}", Style::STRONG.paint(&next)));
     lines.join("\n") + "\n"
 }
 
@@ -70,11 +68,11 @@ fn failure(judgement: &Judgement) -> Vec<String> {
     if let Some(shortage) = &judgement.shortage {
         if let Some(failure) = &shortage.failure {
             lines.push(format!(
-                "  {} of {} asked for {} with {} free, after {} steps",
+                "  {} asked for {} with {} of {} free, after {} optimizer steps",
                 rank_word(&shortage.rank),
-                failure.total_bytes,
                 failure.tried_bytes,
                 failure.free_bytes,
+                failure.total_bytes,
                 failure.step
             ));
         }

@@ -3,6 +3,7 @@
 //! Real PyTorch, with its real allocator, runs in the command's own Python; a library stands in for CUDA's. A hook at
 //! Python's start records the allocator's history and counts steps. What the processes hand over becomes one [`Run`].
 
+mod counted;
 mod device;
 mod ended;
 mod environment;
@@ -14,6 +15,7 @@ mod python;
 mod record;
 mod rehearse;
 mod run_file;
+pub mod search;
 mod tree;
 mod verdict;
 
@@ -22,6 +24,6 @@ pub use ended::{Cut, Ended};
 pub use error::RehearsalError;
 pub use folder::Folder;
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
-pub use rehearse::{HISTORY, Rehearsal, rehearse};
+pub use rehearse::{HISTORY, Rehearsal, Rehearsed, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

@@ -36,6 +36,9 @@ pub struct DeviceRecord {
     pub retries: u64,
     /// How many requests failed.
     pub ooms: u64,
+    /// What the process took of it at most: PyTorch's memory, the CUDA context, libraries. `None` where nobody counted.
+    #[serde(default)]
+    pub taken: Option<Bytes>,
 }
 
 /// A request that failed.
@@ -90,6 +93,9 @@ pub struct ProcessRecord {
     pub optimizers: Vec<String>,
     /// The GPUs it used.
     pub devices: Vec<DeviceRecord>,
+    /// Pinned host memory at most, in bytes; `None` where nobody counted.
+    #[serde(default)]
+    pub pinned: Option<Bytes>,
     /// Requests that failed, the first 64.
     pub failures: Vec<Failure>,
     /// What ended it.

@@ -7,7 +7,7 @@ use crate::folder::HookSettings;
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{Device, Ended, Folder, RehearsalError, Run, imagined, python, run_file};
+use crate::{Device, Ended, Folder, RehearsalError, Run, counted, imagined, python, run_file};
 
 /// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
 pub const HISTORY: u64 = 300_000;
@@ -37,12 +37,29 @@ pub struct Rehearsal {
     pub talk_only: bool,
 }
 
-/// Runs the command on the virtual GPU; writes the run file where one is wanted.
+/// A run, with the snapshots that its processes handed over.
+pub struct Rehearsed {
+    /// What is known of it.
+    pub run: Run,
+    folder: Folder,
+}
+
+impl Rehearsed {
+    /// Writes the run file.
+    ///
+    /// # Errors
+    /// As the system's, with the path.
+    pub fn write(&mut self, path: &Path) -> Result<(), RehearsalError> {
+        run_file::write(path, &mut self.run, &self.folder.records())
+    }
+}
+
+/// Runs the command on the virtual GPU.
 ///
 /// # Errors
 /// [`RehearsalError`]: an environment without a torch that can be rehearsed, or a command that cannot be started. How the
 /// command itself ends is no error: [`Run::ended`] says it.
-pub fn rehearse(rehearsal: &Rehearsal, output: Option<&Path>) -> Result<Run, RehearsalError> {
+pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
     let folder = Folder::new()?;
     let settings = folder.tell_hook(&HookSettings {
@@ -61,16 +78,13 @@ pub fn rehearse(rehearsal: &Rehearsal, output: Option<&Path>) -> Result<Run, Reh
         None => vec![Program { words: &rehearsal.command, own: Vec::new() }],
     };
     let ended = launch(&programs, &rules)?;
-    let mut run = gather(rehearsal, &folder, ended)?;
-    if let Some(path) = output {
-        run_file::write(path, &mut run, &folder.records())?;
-    }
-    Ok(run)
+    let run = gather(rehearsal, &folder, ended)?;
+    Ok(Rehearsed { run, folder })
 }
 
 /// What the processes handed over.
 fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, RehearsalError> {
-    let processes = records(&folder.records())?;
+    let mut processes = records(&folder.records())?;
     if let Some(process) = processes.iter().find(|process| process.torch_cuda.is_none()) {
         let interpreter = process.argv.first().cloned().unwrap_or_default();
         return Err(python::not_for_cuda(
@@ -82,6 +96,9 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
     if processes.is_empty() && ended.cut.is_none() {
         return Err(RehearsalError::NothingSeen { ended: ended.to_string() });
     }
+    let state = counted::read(&folder.state());
+    counted::add_to(&mut processes, &state);
+    let unseen = counted::unseen(&processes, &state);
     let mut notes: Vec<String> = Vec::new();
     for note in processes.iter().flat_map(|process| &process.notes) {
         if !notes.contains(note) {
@@ -95,7 +112,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
         conf: rehearsal.conf.clone(),
         ended,
         processes,
-        unseen: Vec::new(),
+        unseen,
         notes,
     })
 }

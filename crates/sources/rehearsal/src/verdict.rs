@@ -43,7 +43,7 @@ pub struct RankUse {
     pub device: u32,
     /// PyTorch's own peaks, in bytes.
     pub peak: Amounts,
-    /// Those and the CUDA context, in bytes.
+    /// All that the process took: those, the CUDA context, libraries; in bytes.
     pub on_device: Bytes,
     /// How often cached memory was returned because a request failed.
     pub retries: u64,
@@ -116,7 +116,9 @@ fn uses<'a>(run: &'a Run, process: &'a ProcessRecord) -> impl Iterator<Item = Ra
         rank: process.rank,
         device: device.device,
         peak: device.peak,
-        on_device: device.peak.reserved.checked_add(run.device.context).unwrap_or(device.peak.reserved),
+        on_device: device.taken.unwrap_or_else(|| {
+            device.peak.reserved.checked_add(run.device.context).unwrap_or(device.peak.reserved)
+        }),
         retries: device.retries,
         ooms: device.ooms,
         steps: process.steps,
