@@ -1,7 +1,7 @@
 //! `cargo xtask cuda-api CUDARC NVML NEEDED…`: what the virtual GPU must answer to, from maintained bindings.
 //!
 //! CUDARC and NVML are the source folders of the crates `cudarc` and `nvml-wrapper-sys`; NEEDED are lists of the
-//! symbols that wheels import (`nm -D --undefined-only`), for what no bindings hold.
+//! symbols that wheels import or NVIDIA's export (`nm -D`), for what no bindings hold. `cargo fmt` afterwards.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -90,7 +90,8 @@ fn table(symbols: &BTreeMap<String, (String, String)>) -> String {
         "# Functions of the CUDA libraries: name, library, and what is written through which parameter when the function is\n\
          # not modelled: 4 and 8 = that many bytes of zero, h = a handle, f and d = a float parameter, . = any other.\n\
          # Written by `cargo xtask cuda-api` from the bindings of cudarc 0.19.10 and nvml-wrapper-sys 0.10.0 (MIT or Apache-2.0)\n\
-         # and from what the wheels of torch 2.4 to 2.15, bitsandbytes and vLLM import.\n",
+         # and from the symbols that NVIDIA's wheels of CUDA 12 and 13 export and those of torch 2.0 to 2.15, bitsandbytes and\n\
+         # vLLM import (`nm -D`).\n",
     );
     for (name, (library, parameters)) in symbols {
         let _ = writeln!(text, "{name}\t{library}\t{parameters}");
@@ -116,6 +117,7 @@ fn library_of(name: &str) -> &'static str {
         ("nvrtc", "nvrtc"),
         ("nvshmem", "nvshmem"),
         ("nvJit", "nvjitlink"),
+        ("__nvJit", "nvjitlink"),
         ("nvml", "nvml"),
         ("nvtx", "nvtx"),
         ("cuda", "runtime"),

@@ -42,8 +42,9 @@ pub(crate) enum OfProcess {
     Pinned,
     PinnedPeak,
     Managed,
+    LastCall,
 }
-const OF_PROCESS: usize = 7;
+const OF_PROCESS: usize = 8;
 
 const PROCESS: usize = OF_PROCESS + MOST_DEVICES * ON_DEVICE;
 const FIRST_DEVICE: usize = 2;
@@ -107,6 +108,8 @@ pub struct ProcessUse {
     pub pinned_peak: u64,
     /// Bytes of managed memory, which may live on either side.
     pub managed: u64,
+    /// The function that was called last among those that are not modelled, as its place in [`crate::symbols`].
+    pub last_call: Option<usize>,
     /// By GPU.
     pub devices: Vec<DeviceUse>,
 }
@@ -179,6 +182,7 @@ fn read_process(process: usize, number: &dyn Fn(usize) -> u64) -> ProcessUse {
         pinned: of(OfProcess::Pinned),
         pinned_peak: of(OfProcess::PinnedPeak),
         managed: of(OfProcess::Managed),
+        last_call: usize::try_from(of(OfProcess::LastCall)).ok().and_then(|place| place.checked_sub(1)),
         devices: (0..MOST_DEVICES).map(device).collect(),
     }
 }

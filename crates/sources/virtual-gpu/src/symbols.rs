@@ -21,7 +21,8 @@ pub struct Symbol {
 impl Symbol {
     /// What it does where nothing models it.
     pub fn answer(&self) -> Answer {
-        let asks = ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize"];
+        let asks =
+            ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize", "MakePlan", "CompressedSize"];
         let sets = self.name.contains("Set") || self.name.contains("Destroy");
         if !sets && asks.iter().any(|word| self.name.contains(word)) {
             Answer::NoSize

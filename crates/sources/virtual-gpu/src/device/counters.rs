@@ -63,6 +63,7 @@ impl Counters {
     /// Counts a call of a function that is not modelled.
     pub fn called(&self, symbol: usize) {
         self.number(place::call(symbol)).fetch_add(1, Relaxed);
+        self.number(place::process(self.process(), OfProcess::LastCall)).store(symbol as u64 + 1, Relaxed);
     }
 
     fn on(&self, device: usize, what: OnDevice) -> &AtomicU64 {

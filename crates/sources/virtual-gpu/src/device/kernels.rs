@@ -27,14 +27,17 @@ struct Names {
 /// What its name says of a kernel.
 #[derive(Clone, Copy, Default)]
 struct Traits {
-    /// It tells whether any is true.
-    is_any: bool,
+    /// A flag that it writes is false: whether *any* is true, or a number that was turned into a flag.
+    denies: bool,
     /// It selects by value: the size of its result depends on the data.
     selects: bool,
 }
 
 /// Parts of the names of kernels whose result has a size that only the data tells: `nonzero`, `masked_select`, `unique`.
-const SELECTING: [&str; 4] = ["DeviceSelect", "DeviceRunLength", "DeviceUniqueByKey", "nonzero"];
+const SELECTING: [&str; 4] = ["DeviceSelect", "DeviceRunLength", "DeviceUniqueByKey", "NonZeroOp"];
+
+/// Parts of the names of PyTorch's kernels that are to deny: `any()`, and the copy of zeros to flags.
+const DENYING: [&str; 2] = ["14or_kernel_cuda", "23direct_copy_kernel_cuda"];
 
 pub(super) fn register(host_function: usize, name: usize) {
     NAMES.lock().unwrap_or_else(PoisonError::into_inner).noted.push((host_function, name));
@@ -56,7 +59,7 @@ impl Names {
             // SAFETY: the library that registered the kernel keeps its name for as long as it is loaded.
             let name = unsafe { CStr::from_ptr(*name as *const _) }.to_string_lossy();
             Traits {
-                is_any: name.contains("or_kernel"),
+                denies: DENYING.iter().any(|part| name.contains(part)),
                 selects: SELECTING.iter().any(|part| name.contains(part)),
             }
         });
@@ -66,7 +69,7 @@ impl Names {
 }
 
 /// The byte that a read of the GPU's memory is filled with: zero, but for a flag alone, which is true (`all(…)`, a
-/// comparison) unless it asks whether *any* is, as `isnan(x).any()` does.
+/// comparison) unless its kernel denies, as in `isnan(x).any()`.
 pub(super) fn read(bytes: usize) -> u8 {
     let counters = &machine().counters;
     counters.add(OfProcess::Reads, 1);
@@ -74,5 +77,5 @@ pub(super) fn read(bytes: usize) -> u8 {
     if traits.selects && bytes <= 8 {
         counters.add(OfProcess::SizeReads, 1);
     }
-    u8::from(bytes == 1 && machine().settings.flags && !traits.is_any)
+    u8::from(bytes == 1 && machine().settings.flags && !traits.denies)
 }

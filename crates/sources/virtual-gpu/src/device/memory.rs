@@ -9,8 +9,10 @@ use crate::state::{OfProcess, OnDevice};
 
 /// What `cudaMalloc` and `cuMemCreate` hand out multiples of.
 pub(super) const GRANULE: usize = 2 << 20;
-/// Address space that is asked for at first; a process may have 128 TiB.
-const SPACE: usize = 96 << 40;
+/// The most address space that is asked for; a process may have 128 TiB.
+const MOST_SPACE: usize = 96 << 40;
+/// How many times its memory a GPU may hand out before addresses come again.
+const TURNS: usize = 256;
 /// Less than this is of no use.
 const LEAST_SPACE: usize = 1 << 36;
 
@@ -57,7 +59,8 @@ pub(super) enum HostKind {
 impl Memory {
     pub fn new(settings: &Settings) -> Memory {
         let devices = settings.devices as usize;
-        let (base, space) = reserve_space();
+        let turns = (settings.total as usize).saturating_mul(devices).saturating_mul(TURNS);
+        let (base, space) = reserve_space(turns.clamp(LEAST_SPACE, MOST_SPACE));
         let each = space / devices / GRANULE * GRANULE;
         Memory {
             base,
@@ -210,8 +213,8 @@ fn whole_granules(bytes: usize) -> Option<usize> {
 }
 
 /// Address space that costs nothing; less of it where the process's own limits are tight.
-fn reserve_space() -> (usize, usize) {
-    let mut space = SPACE;
+fn reserve_space(wanted: usize) -> (usize, usize) {
+    let mut space = wanted;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     while space >= LEAST_SPACE {
         // SAFETY: a new mapping that can be neither read nor written.

@@ -5,8 +5,8 @@ mod cudnn;
 mod nccl;
 mod nvml;
 mod nvrtc;
-mod sparse;
 mod texts;
+mod unbound;
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -1,0 +1,48 @@
+//! Functions that no bindings hold and whose answer is a size: of cuSPARSELt and of cuFFT's extensions.
+
+use super::super::{Status, answer};
+
+#[unsafe(no_mangle)]
+extern "C" fn cusparseLtMatmulGetWorkspace(
+    _handle: usize,
+    _plan: usize,
+    bytes: Option<&mut usize>,
+) -> Status {
+    super::super::unmodelled::size_not_known("cusparseLtMatmulGetWorkspace");
+    answer(bytes, 0)
+}
+
+/// Compressed 2:4: half of the values and their places, which nobody tells here; zero, and counted as not seen.
+#[unsafe(no_mangle)]
+extern "C" fn cusparseLtSpMMACompressedSize2(
+    _handle: usize,
+    _descriptor: usize,
+    bytes: Option<&mut usize>,
+    buffer: Option<&mut usize>,
+) -> Status {
+    super::super::unmodelled::size_not_known("cusparseLtSpMMACompressedSize2");
+    answer(bytes, 0);
+    answer(buffer, 0)
+}
+
+/// The workspace is not known: none.
+#[unsafe(no_mangle)]
+#[allow(clippy::too_many_arguments)]
+extern "C" fn cufftXtMakePlanMany(
+    _plan: i32,
+    _rank: i32,
+    _sizes: usize,
+    _input_embedding: usize,
+    _input_stride: i64,
+    _input_distance: i64,
+    _input_type: i32,
+    _output_embedding: usize,
+    _output_stride: i64,
+    _output_distance: i64,
+    _output_type: i32,
+    _batch: i64,
+    workspace: Option<&mut usize>,
+) -> Status {
+    super::super::unmodelled::size_not_known("cufftXtMakePlanMany");
+    answer(workspace, 0)
+}
