@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 9] = [
+const HOOK: [(&str, &str); 10] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -22,6 +22,7 @@ const HOOK: [(&str, &str); 9] = [
     ("brimful_rehearsal/recording.py", include_str!("../hook/brimful_rehearsal/recording.py")),
     ("brimful_rehearsal/stops.py", include_str!("../hook/brimful_rehearsal/stops.py")),
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
+    ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
 ];
 

@@ -1,10 +1,8 @@
 """Ranks that are not there: the process group comes up alone, and everybody else is taken to do what this rank does.
 
-Collectives of tensors are NCCL's own code in PyTorch, over a library that answers at once. Whatever PyTorch sends as
-objects cannot come from ranks that are not there: each of them is taken to have sent what this rank sends.
+Collectives of tensors are NCCL's own code in PyTorch, over a library that answers at once.
 """
 import os
-import pickle
 
 
 def attach(torch, here):
@@ -14,7 +12,6 @@ def attach(torch, here):
     store = lone_store(torch)
     meet_alone(torch, c10d, store)
     answer_on_the_host(torch, c10d)
-    echo_objects(torch, c10d)
 
 
 def lone_store(torch):
@@ -112,46 +109,3 @@ def answer_on_the_host(torch, c10d):
     LoneGloo.create_default_device = staticmethod(lambda *place, **named: None)
     LoneGloo.create_device = staticmethod(lambda *place, **named: None)
     c10d.ProcessGroupGloo = LoneGloo
-
-
-def echo_objects(torch, c10d):
-    """The tensors that carry an object are made as PyTorch makes them: they take memory on the GPU."""
-
-    def in_group(group):
-        return not c10d._rank_not_in_group(group)
-
-    def sent(data, group, copies):
-        """The tensors of an exchange of one object with so many others."""
-        device = c10d._get_object_coll_device(group) if hasattr(c10d, "_get_object_coll_device") else c10d._get_pg_default_device(group)
-        held = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device)
-        sizes = torch.zeros(copies, dtype=torch.long, device=device)
-        size = torch.tensor([len(data)], dtype=torch.long).to(device)
-        everything = torch.empty(len(data) * copies, dtype=torch.uint8, device=device)
-        return held, sizes, size, everything
-
-    def all_gather_object(object_list, obj, group=None, *rest, **named):
-        if in_group(group):
-            data = pickle.dumps(obj)
-            sent(data, group, c10d.get_world_size(group))
-            for place in range(len(object_list)):
-                object_list[place] = pickle.loads(data)
-
-    def gather_object(obj, object_gather_list=None, *place, group=None, **named):
-        if in_group(group):
-            data = pickle.dumps(obj)
-            sent(data, group, c10d.get_world_size(group) if object_gather_list else 1)
-            for at in range(len(object_gather_list or ())):
-                object_gather_list[at] = pickle.loads(data)
-
-    def broadcast_object_list(object_list, *place, group=None, **named):
-        if in_group(group):
-            sent(pickle.dumps(object_list), group, 1)
-
-    def scatter_object_list(output, inputs=None, *place, group=None, **named):
-        if in_group(group) and inputs:
-            output[0] = pickle.loads(pickle.dumps(inputs[c10d.get_rank(group) % len(inputs)]))
-            sent(pickle.dumps(output[0]), group, 1)
-
-    for call in (all_gather_object, gather_object, broadcast_object_list, scatter_object_list):
-        setattr(c10d, call.__name__, call)
-        setattr(torch.distributed, call.__name__, call)

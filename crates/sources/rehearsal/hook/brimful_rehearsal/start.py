@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import exits, record, recording, stops
+from . import exits, objects, record, recording, stops
 
 
 def begin(torch):
@@ -14,15 +14,16 @@ def begin(torch):
     recording.attach(torch, here, settings)
     stops.attach(torch, here, settings)
     exits.attach(here)
-    if settings.get("imagined"):
+    objects.attach(torch, settings["imagined"])
+    if settings["imagined"]:
         from . import imagined
 
         imagined.attach(torch, here)
-    if settings.get("dummy_weights"):
+    if settings["dummy_weights"]:
         from . import weights
 
         weights.attach(torch, here)
-    if settings.get("synthetic"):
+    if settings["synthetic"]:
         from . import synthetic
 
         synthetic.attach(here, settings["synthetic"])
