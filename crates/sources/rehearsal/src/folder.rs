@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 10] = [
+const HOOK: [(&str, &str); 12] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -23,6 +23,8 @@ const HOOK: [(&str, &str); 10] = [
     ("brimful_rehearsal/stops.py", include_str!("../hook/brimful_rehearsal/stops.py")),
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
+    ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
+    ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
 ];
 
