@@ -30,7 +30,7 @@ const HOOK: [(&str, &str); 12] = [
 
 /// What the hook is told.
 #[derive(Serialize)]
-pub struct HookSettings<'a> {
+pub struct HookSettings {
     /// Where records go.
     pub folder: PathBuf,
     /// Events that the history keeps, the newest.
@@ -42,7 +42,7 @@ pub struct HookSettings<'a> {
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<&'a str>,
+    pub synthetic: Option<String>,
 }
 
 /// A rehearsal's folder; it is removed when this is dropped.
@@ -86,7 +86,7 @@ impl Folder {
     ///
     /// # Errors
     /// As the system's, with the path.
-    pub fn tell_hook(&self, settings: &HookSettings<'_>) -> Result<PathBuf, RehearsalError> {
+    pub fn tell_hook(&self, settings: &HookSettings) -> Result<PathBuf, RehearsalError> {
         let path = self.path("settings.json");
         let text = serde_json::to_string(settings).unwrap_or_default();
         fs::write(&path, text).map_err(at(&path))?;

@@ -7,7 +7,7 @@ use crate::folder::HookSettings;
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{Device, Ended, Folder, RehearsalError, Run, counted, imagined, python, run_file};
+use crate::{Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, imagined, python, run_file};
 
 /// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
 pub const HISTORY: u64 = 300_000;
@@ -30,7 +30,7 @@ pub struct Rehearsal {
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<String>,
+    pub synthetic: Option<Synthetic>,
     /// Events that the history keeps.
     pub history: u64,
     /// Whether the command's standard output goes to the standard error.
@@ -68,7 +68,7 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         steps: rehearsal.steps,
         imagined: rehearsal.imagined.is_some(),
         dummy_weights: rehearsal.dummy_weights,
-        synthetic: rehearsal.synthetic.as_deref(),
+        synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
     })?;
     let environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
     let rules =
