@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 12] = [
+const HOOK: [(&str, &str); 13] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -25,6 +25,7 @@ const HOOK: [(&str, &str); 12] = [
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
+    ("brimful_rehearsal/server.py", include_str!("../hook/brimful_rehearsal/server.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
 ];
 
@@ -41,6 +42,8 @@ pub struct HookSettings {
     pub imagined: bool,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
+    /// Whether the command is a server, which is ended when it is up.
+    pub server: bool,
     /// Rows that stand in for data sets.
     pub synthetic: Option<String>,
 }

@@ -16,6 +16,7 @@ mod record;
 mod rehearse;
 mod run_file;
 pub mod search;
+mod servers;
 mod synthetic;
 mod tree;
 mod verdict;
