@@ -8,7 +8,8 @@ use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, imagined, python, run_file, servers,
+    Device, Ended, Folder, ProcessRecord, RehearsalError, Run, Synthetic, counted, imagined, python,
+    run_file, servers,
 };
 
 /// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
@@ -76,7 +77,8 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         server: engine.is_some(),
         synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
     })?;
-    let environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    environment.set.extend(engine.map(servers::variables).unwrap_or_default());
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
     let programs = match &rehearsal.imagined {
@@ -114,6 +116,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
             notes.push(note.clone());
         }
     }
+    notes.extend(untested(&processes));
     Ok(Run {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
@@ -123,5 +126,21 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
         processes,
         unseen,
         notes,
+    })
+}
+
+/// The releases of torch that rehearsals are tested with, the first and the last.
+const TESTED: [(u32, u32); 2] = [(2, 4), (2, 15)];
+
+fn untested(processes: &[ProcessRecord]) -> Option<String> {
+    let version = processes.iter().find_map(|process| process.versions.get("torch"))?;
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    let release = (numbers.next()?, numbers.next()?);
+    let [first, last] = TESTED;
+    (release < first || release > last).then(|| {
+        format!(
+            "torch {version} is not among the releases that rehearsals are tested with ({}.{} to {}.{})",
+            first.0, first.1, last.0, last.1
+        )
     })
 }

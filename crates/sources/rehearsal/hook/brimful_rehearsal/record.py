@@ -41,6 +41,9 @@ class Record:
             self.notes.append(text)
             say(text)
 
+    def keep_error(self, error):
+        self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
+
     def fold(self, device):
         """Keeps the peaks so far, before the program resets them."""
         stats = self.torch._C._cuda_memoryStats(device)
