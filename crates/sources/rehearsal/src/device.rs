@@ -51,6 +51,7 @@ impl Device {
 
 impl Device {
     /// As the library is told of it.
+    #[cfg(target_os = "linux")]
     pub(crate) fn settings(&self) -> Settings {
         let (major, minor) = self.compute_capability;
         Settings {

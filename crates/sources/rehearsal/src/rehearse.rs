@@ -1,44 +1,13 @@
-use std::ffi::OsString;
+//! The run itself, from the folder that it needs to what its processes handed over.
+
 use std::path::Path;
-use std::time::Duration;
 
 use crate::environment::Environment;
-use crate::folder::HookSettings;
+use crate::folder::{Folder, HookSettings};
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{
-    Device, Ended, Folder, ProcessRecord, RehearsalError, Run, Synthetic, counted, imagined, python,
-    run_file, servers,
-};
-
-/// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
-pub const HISTORY: u64 = 300_000;
-
-/// What is to be rehearsed, and how.
-#[derive(Clone, Debug)]
-pub struct Rehearsal {
-    /// The command and its arguments.
-    pub command: Vec<OsString>,
-    /// The GPUs that it is shown.
-    pub device: Device,
-    /// `PYTORCH_CUDA_ALLOC_CONF`.
-    pub conf: Option<String>,
-    /// Ends after so many optimizer steps.
-    pub steps: Option<u64>,
-    /// Ends after so long.
-    pub time_limit: Option<Duration>,
-    /// Ranks that run, among ranks that are imagined.
-    pub imagined: Option<imagined::Ranks>,
-    /// Whether missing weights are made up.
-    pub dummy_weights: bool,
-    /// Rows that stand in for data sets.
-    pub synthetic: Option<Synthetic>,
-    /// Events that the history keeps.
-    pub history: u64,
-    /// Whether the command's standard output goes to the standard error.
-    pub talk_only: bool,
-}
+use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, python, run_file, servers};
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
