@@ -101,8 +101,9 @@ fn write_function(text: &mut String, number: usize, name: &str, parameters: &str
         // SAFETY in the text: the table says what the function writes there.
         let _ = write!(writes, "unsafe {{ put(a{at}, {value}) }}; ");
     }
+    let count = if name.starts_with("nccl") { "sent" } else { "called" };
     let _ = writeln!(
         text,
-        "#[unsafe(no_mangle)] extern \"C\" fn {name}({list}) -> Status {{ {writes}called({number}) }}"
+        "#[unsafe(no_mangle)] extern \"C\" fn {name}({list}) -> Status {{ {writes}{count}({number}) }}"
     );
 }

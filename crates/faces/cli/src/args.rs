@@ -1,8 +1,11 @@
 //! What was typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use brimful_plan::Dimension;
+use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -33,6 +36,12 @@ pub enum Command {
     ///
     /// Exit status: 0 nothing was found, 1 a failure or a leak was found, 2 an input or the call is wrong.
     Explain(ExplainArguments),
+    /// What will my own script use? Runs a command as it is on a virtual GPU of any kind and size: real PyTorch, real
+    /// allocator, kernels that do nothing. No GPU is needed, and none is touched.
+    ///
+    /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
+    /// or the command failed for another reason.
+    Rehearse(RehearseArguments),
     /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
@@ -184,6 +193,60 @@ pub enum ExplainFormat {
     Sarif,
     /// JUnit, for test reports.
     Junit,
+}
+
+#[derive(Args, Clone)]
+pub struct RehearseArguments {
+    /// The command with its arguments: -- python train.py --bs 4
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// A GPU by name (h100-sxm-80gb) or by size ("24 GiB"); its CUDA context is set aside. Without one, the device has no
+    /// end.
+    #[arg(long, value_name = "GPU", group = "fits_what")]
+    pub gpu: Option<String>,
+    /// Exactly what PyTorch's allocator may take, such as "12 GiB"; nothing is set aside.
+    #[arg(long, value_name = "SIZE", group = "fits_what")]
+    pub capacity: Option<Bytes>,
+    /// How many such GPUs the machine has.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub gpus: u32,
+    /// How many ranks the job has, where only some of them run (--ranks); the others are imagined.
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(1..))]
+    pub world_size: Option<u64>,
+    /// The ranks that run, such as 0,63; the first and the last where none is named.
+    #[arg(long, value_name = "RANKS", value_delimiter = ',', requires = "world_size")]
+    pub ranks: Vec<u64>,
+    /// End the run after so many optimizer steps; 2 show the steady state.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: Option<u64>,
+    /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True.
+    #[arg(long, value_name = "CONF")]
+    pub conf: Option<String>,
+    /// End the run after this time, such as 10m; what was seen until then is told.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub time_limit: Option<Duration>,
+    /// Find the largest value that fits, by runs: every {} in the command or in the words of --with becomes the value.
+    #[arg(long, value_name = "NAME", requires = "fits_what")]
+    pub search: Option<String>,
+    /// The words that --search puts behind the command, such as '--bs {}'.
+    #[arg(long, value_name = "WORDS", requires = "search", allow_hyphen_values = true)]
+    pub with: Option<String>,
+    /// Where a checkpoint is missing, build the model from its config.json; its weights are of no value.
+    #[arg(long)]
+    pub dummy_weights: bool,
+    /// Rows in place of data sets: 'input_ids:int64[4,2048]' is four rows of 2048 numbers. Several fields are separated by
+    /// ';'.
+    #[arg(long, value_name = "FIELDS")]
+    pub synthetic: Option<String>,
+    /// Events that the history keeps, the newest. Peaks are of the whole run in any case.
+    #[arg(long, value_name = "EVENTS", default_value_t = HISTORY)]
+    pub history: u64,
+    /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay.
+    #[arg(long, short, value_name = "RUN", default_value = "rehearsal.zip")]
+    pub output: PathBuf,
+    /// Print one JSON object; what the command prints then goes to the standard error.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

@@ -107,6 +107,9 @@ fn explain(input: &str, arguments: &ExplainArguments, format: ExplainFormat) -> 
         "{input}: the folder has no logs or snapshots; expected files that end in .{}",
         ENDINGS.join(", .")
     );
+    if !Path::new(input).exists() && input.contains('#') {
+        return recording(input, &recordings::content(input)?, arguments, format);
+    }
     let unopened =
         || format!("{input}: cannot be opened; expected a log, a snapshot, or - for the standard input");
     let mut file = BufReader::with_capacity(PIECE, File::open(input).with_context(unopened)?);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use brimful_explain::snapshot::explain_recording;
+use brimful_rehearsal::MAGIC;
 use brimful_report::{
     RecordingAnswer, StatisticsAnswer, recording_json, recording_text, statistics_json, statistics_text,
 };
@@ -31,7 +32,10 @@ pub fn explain(input: &str, content: &[u8], arguments: &ExplainArguments) -> Res
 
 /// Whether a file that begins so is a recording, and no text that a framework printed.
 pub fn is_recording(head: &[u8]) -> bool {
-    brimful_snapshot::looks_like_one(head) || head.starts_with(b"BRIM") || are_statistics(head)
+    brimful_snapshot::looks_like_one(head)
+        || head.starts_with(MAGIC)
+        || head.starts_with(b"BRIM")
+        || are_statistics(head)
 }
 
 /// `memory_summary()` alone in a file, or `memory_stats()` as JSON.

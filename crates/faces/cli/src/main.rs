@@ -14,6 +14,7 @@ mod out;
 mod progress;
 mod ranks;
 mod recordings;
+mod rehearse;
 mod replay;
 mod runs;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Open(arguments) => open::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Ranks(arguments) => ranks::run(&arguments),
+        Command::Rehearse(arguments) => rehearse::run(&arguments),
     };
     out::exit_code(outcome)
 }

@@ -54,3 +54,8 @@ pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
 pub fn complain(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {message}", Style::BAD.paint("error:"));
 }
+
+/// What goes on, on stderr.
+pub fn tell(message: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "brimful: {message}");
+}

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::args::RanksArguments;
 use crate::out::{Outcome, complain, print};
-use crate::recordings::{content, open};
+use crate::recordings::{content, open, ranks_of};
 
 /// Endings of the files of a folder that are read.
 const ENDINGS: [&str; 4] = ["pickle", "pkl", "json", "gz"];
@@ -57,7 +57,8 @@ pub fn run(arguments: &RanksArguments) -> Result<Outcome> {
 /// The snapshots of a folder, or the file itself.
 fn files(input: &str) -> Result<Vec<String>> {
     if !Path::new(input).is_dir() {
-        return Ok(vec![input.to_owned()]);
+        let of_run = if Path::new(input).is_file() { ranks_of(input)? } else { None };
+        return Ok(of_run.unwrap_or_else(|| vec![input.to_owned()]));
     }
     let is_read = |path: &Path| {
         let ending = path.extension().and_then(|ending| ending.to_str());

@@ -1,9 +1,11 @@
 //! Opening snapshots and traces: the files are mapped, since they can be larger than the memory left.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use brimful_rehearsal::{MAGIC, RunFile};
 use brimful_snapshot::{Container, Snapshot};
 use brimful_trace::{Origin, Trace};
 use memmap2::Mmap;
@@ -43,7 +45,8 @@ pub fn content(input: &str) -> Result<Content> {
         std::io::stdin().lock().read_to_end(&mut bytes).context("stdin")?;
         return Ok(Content::Read(bytes));
     }
-    let file = File::open(input).with_context(|| input.to_owned())?;
+    let (path, rank) = of_rank(input);
+    let file = File::open(path).with_context(|| input.to_owned())?;
     let about = file.metadata().with_context(|| input.to_owned())?;
     if about.is_dir() {
         bail!("{input}: is a folder; expected a file, such as {input}/snapshot.pickle");
@@ -56,7 +59,37 @@ pub fn content(input: &str) -> Result<Content> {
     // SAFETY: the map is only read, and lives no longer than the answer. Should another program shorten
     // the file meanwhile, the system ends this one (SIGBUS); nothing is written in any case.
     let map = unsafe { Mmap::map(&file) }.with_context(|| input.to_owned())?;
-    Ok(Content::Mapped(map))
+    if !map.starts_with(MAGIC) {
+        ensure!(rank.is_none(), "{input}: no such file; FILE#RANK is for run files of `brimful rehearse`");
+        return Ok(Content::Mapped(map));
+    }
+    let mut run = RunFile::new(Cursor::new(&map[..])).with_context(|| path.to_owned())?;
+    Ok(Content::Read(run.snapshot(rank).with_context(|| path.to_owned())?))
+}
+
+/// A file, and the rank of the run in it that is meant: `rehearsal.zip#63`. A file that is named so goes before.
+fn of_rank(input: &str) -> (&str, Option<&str>) {
+    match input.rsplit_once('#') {
+        Some((path, rank)) if !Path::new(input).exists() => (path, Some(rank)),
+        _ => (input, None),
+    }
+}
+
+/// A run file's ranks, each as an input of its own; `None` for any other file.
+///
+/// # Errors
+/// A zip archive that is no run file.
+pub fn ranks_of(input: &str) -> Result<Option<Vec<String>>> {
+    let mut head = Vec::new();
+    let file = File::open(input).with_context(|| input.to_owned())?;
+    file.take(MAGIC.len() as u64).read_to_end(&mut head).with_context(|| input.to_owned())?;
+    if head != MAGIC {
+        return Ok(None);
+    }
+    let run = RunFile::open(Path::new(input)).with_context(|| input.to_owned())?;
+    let ranks = run.run.snapshots();
+    ensure!(!ranks.is_empty(), "{input}: no process of the run used a GPU");
+    Ok(Some(ranks.iter().map(|rank| format!("{input}#{rank}")).collect()))
 }
 
 /// A trace with what the file said about it.

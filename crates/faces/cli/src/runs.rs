@@ -38,7 +38,8 @@ impl Opened {
 /// What the input is instead, or what it lacks, with its name.
 pub fn open_run(input: &str, device: Option<usize>, changes: &Overrides) -> Result<Opened> {
     let named_so = [".pickle", ".pkl", ".brim"].iter().any(|ending| input.ends_with(ending));
-    if named_so || Path::new(input).is_file() {
+    let of_rank = input.rsplit_once('#').is_some_and(|(path, _)| Path::new(path).is_file());
+    if named_so || of_rank || Path::new(input).is_file() {
         let content = content(input)?;
         if named_so || is_recording(&content[..content.len().min(HEAD)]) {
             return recording(input, &content, device);

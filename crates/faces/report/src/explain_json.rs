@@ -119,7 +119,7 @@ struct PlaceJson<'a> {
 }
 
 #[derive(Serialize)]
-struct BlockJson<'a> {
+pub(crate) struct BlockJson<'a> {
     bytes: u64,
     category: &'static str,
     uncertain: bool,
@@ -319,7 +319,7 @@ fn interval(explanation: &Explanation) -> IntervalJson {
 }
 
 /// The nine public keys and `other`; every key is there, also at zero.
-fn composition(
+pub(crate) fn composition(
     contents: &Contents,
     of: impl Fn(&brimful_explain::snapshot::Share) -> Bytes,
 ) -> BTreeMap<&'static str, u64> {
@@ -331,7 +331,7 @@ fn composition(
     all
 }
 
-fn block(held: &Held) -> BlockJson<'_> {
+pub(crate) fn block(held: &Held) -> BlockJson<'_> {
     BlockJson {
         bytes: held.bytes.get(),
         category: held.purpose.category.public_name(),

@@ -53,7 +53,7 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
     lines
 }
 
-fn peak(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn peak(explanation: &Explanation) -> Vec<String> {
     let peak = &explanation.followed.peak;
     let phase = explanation.doing.phase().map_or("", |phase| phase.name());
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
@@ -108,7 +108,7 @@ fn bar(explanation: &Explanation) -> String {
     format!("  [{cut:BAR$}] of the reserved peak")
 }
 
-fn owners(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn owners(explanation: &Explanation) -> Vec<String> {
     let rows = explanation.contents.owners.iter().take(ROWS).map(|site| {
         vec![
             format!("  {}", site.category.name()),
@@ -152,7 +152,7 @@ fn stranded(found: &Fragmentation) -> Vec<String> {
     lines
 }
 
-fn leaks(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn leaks(explanation: &Explanation) -> Vec<String> {
     let rows = explanation.leaks.iter().take(ROWS).map(|leak| {
         vec![
             format!("  +{} a step", leak.bytes_per_step),
@@ -194,7 +194,7 @@ fn percent(now: Bytes, base: Bytes) -> String {
     if now == base { "=".to_owned() } else { format!("{:+.1} %", ratio * 100.0) }
 }
 
-fn helps(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn helps(explanation: &Explanation) -> Vec<String> {
     let fixes = fixes(explanation);
     let lines = fixes.iter().map(|fix| format!("  {}: {}", Style::STRONG.paint(&fix.apply), fix.title));
     let title = (!fixes.is_empty()).then(|| Style::GOOD.paint("  what helps"));

@@ -13,6 +13,7 @@ mod properties;
 mod runtime;
 mod streams;
 mod unmodelled;
+mod written;
 
 use std::cell::Cell;
 

@@ -190,6 +190,7 @@ pub(super) fn capture_of(stream: usize) -> Option<u64> {
 
 /// A launch on a stream: only its time is kept, unless somebody needs more.
 pub(super) fn launched(stream: usize) {
+    super::written::forget();
     let nobody_asks = machine().settings.completion == Completion::Immediate && CAPTURING.load(Relaxed) == 0;
     if nobody_asks {
         CLOCK.fetch_add(1, Relaxed);

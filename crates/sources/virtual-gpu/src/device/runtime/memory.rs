@@ -3,7 +3,7 @@
 use super::super::machine::machine;
 use super::super::memory::{HostKind, give_back_pages, host_pages, pin, use_device};
 use super::super::{
-    INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, kernels, remember,
+    INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, kernels, remember, written,
 };
 use crate::abi::cudaPointerAttributes;
 use crate::state::OfProcess;
@@ -206,7 +206,7 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
         let memory = machine().memory();
         (memory.device_of(to).is_some(), memory.device_of(from).is_some())
     };
-    if to_device || bytes == 0 {
+    if bytes == 0 {
         return SUCCESS;
     }
     if to == 0 || (from == 0 && !from_device) {
@@ -214,10 +214,14 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
     }
     // SAFETY: host memory of the caller, who says how much there is.
     unsafe {
-        if from_device {
-            (to as *mut u8).write_bytes(kernels::read(bytes), bytes);
-        } else {
-            std::ptr::copy(from as *const u8, to as *mut u8, bytes);
+        match (from_device, to_device) {
+            (true, true) => written::moved(to, from, bytes),
+            (false, true) => written::put(to, std::slice::from_raw_parts(from as *const u8, bytes)),
+            (true, false) => match written::get(from, bytes) {
+                Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
+                None => (to as *mut u8).write_bytes(kernels::read(bytes), bytes),
+            },
+            (false, false) => std::ptr::copy(from as *const u8, to as *mut u8, bytes),
         }
     }
     SUCCESS
@@ -231,6 +235,9 @@ unsafe extern "C" fn cudaMemset(address: usize, value: i32, bytes: usize) -> Sta
     if !on_device && address != 0 {
         // SAFETY: as the caller promises.
         unsafe { (address as *mut u8).write_bytes(value as u8, bytes) };
+    }
+    if on_device {
+        written::drop_overlapping(address, bytes);
     }
     SUCCESS
 }

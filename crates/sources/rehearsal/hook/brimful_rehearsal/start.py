@@ -1,0 +1,34 @@
+"""The beginning of a rehearsal in a process that has imported torch."""
+import json
+import os
+
+from . import exits, objects, record, recording, stops
+
+
+def begin(torch):
+    with open(os.environ["BRIMFUL_REHEARSAL"]) as file:
+        settings = json.load(file)
+    here = record.Record(torch, settings)
+    if not torch.version.cuda:
+        here.refuse()
+    recording.attach(torch, here, settings)
+    stops.attach(torch, here, settings)
+    exits.attach(here)
+    objects.attach(torch, settings["imagined"])
+    if settings["imagined"]:
+        from . import imagined
+
+        imagined.attach(torch, here)
+    if settings["dummy_weights"]:
+        from . import weights
+
+        weights.attach(torch, here)
+    if settings["synthetic"]:
+        from . import synthetic
+
+        synthetic.attach(here, settings["synthetic"])
+    if settings["server"]:
+        from . import server
+
+        server.attach(here)
+    here.begin()

@@ -1,0 +1,73 @@
+//! What the virtual GPU counted, and what it could not see.
+
+use std::fs;
+use std::path::Path;
+
+use brimful_units::Bytes;
+use brimful_virtual_gpu::{Answer, ProcessUse, State, Symbol, symbols};
+
+use crate::ProcessRecord;
+
+/// Functions that are named.
+const NAMED: usize = 8;
+
+/// The counters of a run; none where no process met the GPU.
+pub(crate) fn read(path: &Path) -> State {
+    fs::read(path).ok().and_then(|bytes| State::read(&bytes).ok()).unwrap_or_default()
+}
+
+/// Adds to each record what its process took of its GPUs, PyTorch's memory and everything beside it.
+pub(crate) fn add_to(records: &mut [ProcessRecord], state: &State) {
+    for record in records {
+        let Some(counted) = of(state, record.pid) else { continue };
+        for device in &mut record.devices {
+            let on = counted.devices.get(device.device as usize);
+            let taken = on.map_or(0, |on| on.peak.saturating_add(on.context));
+            // A process may number its GPUs in its own way; then this is another one's.
+            device.taken = Some(Bytes::new(taken)).filter(|taken| *taken >= device.peak.reserved);
+        }
+        record.pinned = Some(Bytes::new(counted.pinned_peak));
+    }
+}
+
+fn of(state: &State, process: u32) -> Option<&ProcessUse> {
+    state.processes.iter().find(|counted| counted.pid == u64::from(process))
+}
+
+/// What the virtual GPU could not see, for people.
+pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
+    let sizes: u64 = state.processes.iter().map(|process| process.size_reads).sum();
+    let sizes = (sizes > 0).then(|| {
+        format!(
+            "{sizes} sizes that depend on data (nonzero, unique, boolean masks) were read as zero: what was made of them \
+             takes more on a real GPU"
+        )
+    });
+    let managed: u64 = state.processes.iter().map(|process| process.managed).max().unwrap_or(0);
+    let managed = (managed > 0).then(|| {
+        format!("{} of managed memory, which may be on the GPU or on the host", Bytes::new(managed))
+    });
+    let silent = state.processes.iter().filter(|process| {
+        let took = process.devices.iter().map(|device| device.peak).max().unwrap_or(0);
+        took > 0 && records.iter().all(|record| u64::from(record.pid) != process.pid)
+    });
+    let silent = silent.map(|process| {
+        let took: u64 = process.devices.iter().map(|device| device.peak).sum();
+        format!("process {} took {} of GPU memory without a word of PyTorch", process.pid, Bytes::new(took))
+    });
+    sizes.into_iter().chain(managed).chain(not_modelled(state)).chain(silent).collect()
+}
+
+/// Buffers that a library would have wanted, and whose size nobody knows.
+fn not_modelled(state: &State) -> Option<String> {
+    let symbols: Vec<Symbol> = symbols().collect();
+    let asks = |symbol: &Symbol| symbol.answer() == Answer::NoSize;
+    let asked = state.calls.iter().filter_map(|(symbol, count)| Some((symbols.get(*symbol)?, *count)));
+    let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| asks(symbol)).collect();
+    asked.sort_by_key(|(symbol, count)| (std::cmp::Reverse(*count), symbol.name));
+    let more = asked.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named: Vec<String> =
+        asked.iter().take(NAMED).map(|(symbol, count)| format!("{} ({count})", symbol.name)).collect();
+    (!named.is_empty()).then(|| format!("buffers of unknown size, taken as zero: {}{more}", named.join(", ")))
+}

@@ -1,0 +1,49 @@
+//! Rehearsal: runs a command as it is, on a virtual GPU of any kind and size.
+//!
+//! Real PyTorch, with its real allocator, runs in the command's own Python; a library stands in for CUDA's. A hook at
+//! Python's start records the allocator's history and counts steps. What the processes hand over becomes one [`Run`].
+//!
+//! Commands run on Linux; run files are read and judged everywhere.
+
+mod device;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+mod ended;
+mod error;
+pub mod imagined;
+mod record;
+mod rehearsal;
+mod run_file;
+pub mod search;
+mod synthetic;
+mod verdict;
+
+#[cfg(target_os = "linux")]
+mod counted;
+#[cfg(target_os = "linux")]
+mod environment;
+#[cfg(target_os = "linux")]
+mod folder;
+#[cfg(target_os = "linux")]
+mod launch;
+#[cfg(target_os = "linux")]
+mod python;
+#[cfg(target_os = "linux")]
+mod rehearse;
+#[cfg(target_os = "linux")]
+mod servers;
+#[cfg(target_os = "linux")]
+mod tree;
+
+pub use device::Device;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Rehearsed, rehearse};
+pub use ended::{Cut, Ended};
+pub use error::RehearsalError;
+pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
+pub use rehearsal::{HISTORY, Rehearsal};
+#[cfg(target_os = "linux")]
+pub use rehearse::{Rehearsed, rehearse};
+pub use run_file::{MAGIC, Run, RunFile, name};
+pub use synthetic::{Synthetic, SyntheticError};
+pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

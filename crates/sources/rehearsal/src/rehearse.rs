@@ -1,0 +1,115 @@
+//! The run itself, from the folder that it needs to what its processes handed over.
+
+use std::path::Path;
+
+use crate::environment::Environment;
+use crate::folder::{Folder, HookSettings};
+use crate::launch::{Program, Rules, launch};
+use crate::record::records;
+use crate::run_file::SCHEMA;
+use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, python, run_file, servers};
+
+/// A run, with the snapshots that its processes handed over.
+pub struct Rehearsed {
+    /// What is known of it.
+    pub run: Run,
+    folder: Folder,
+}
+
+impl Rehearsed {
+    /// Writes the run file.
+    ///
+    /// # Errors
+    /// As the system's, with the path.
+    pub fn write(&mut self, path: &Path) -> Result<(), RehearsalError> {
+        run_file::write(path, &mut self.run, &self.folder.records())
+    }
+}
+
+/// Runs the command on the virtual GPU.
+///
+/// # Errors
+/// [`RehearsalError`]: an environment without a torch that can be rehearsed, or a command that cannot be started. How the
+/// command itself ends is no error: [`Run::ended`] says it.
+pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
+    python::check(&rehearsal.command)?;
+    let engine = servers::engine(&rehearsal.command);
+    let with_dummy = engine.and_then(|_| servers::with_dummy_weights(&rehearsal.command));
+    let command = with_dummy.as_ref().unwrap_or(&rehearsal.command);
+    let folder = Folder::new()?;
+    let settings = folder.tell_hook(&HookSettings {
+        folder: folder.records(),
+        history: rehearsal.history,
+        steps: rehearsal.steps,
+        imagined: rehearsal.imagined.is_some(),
+        dummy_weights: rehearsal.dummy_weights,
+        server: engine.is_some(),
+        synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
+    })?;
+    let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    environment.set.extend(engine.map(servers::variables).unwrap_or_default());
+    let rules =
+        Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
+    let programs = match &rehearsal.imagined {
+        Some(ranks) => ranks.programs(command, rehearsal.device.count),
+        None => vec![Program { words: command, own: Vec::new() }],
+    };
+    let ended = launch(&programs, &rules)?;
+    let mut run = gather(rehearsal, &folder, ended)?;
+    if let Some(engine) = engine.filter(|_| with_dummy.is_some()) {
+        run.notes.insert(0, format!("{engine} was given --load-format dummy: the weights are of no value"));
+    }
+    Ok(Rehearsed { run, folder })
+}
+
+/// What the processes handed over.
+fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, RehearsalError> {
+    let mut processes = records(&folder.records())?;
+    if let Some(process) = processes.iter().find(|process| process.torch_cuda.is_none()) {
+        let interpreter = process.argv.first().cloned().unwrap_or_default();
+        return Err(python::not_for_cuda(
+            interpreter,
+            process.versions.get("torch").cloned().unwrap_or_default(),
+            process.torch_hip.is_some(),
+        ));
+    }
+    if processes.is_empty() && ended.cut.is_none() {
+        return Err(RehearsalError::NothingSeen { ended: ended.to_string() });
+    }
+    let state = counted::read(&folder.state());
+    counted::add_to(&mut processes, &state);
+    let unseen = counted::unseen(&processes, &state);
+    let mut notes: Vec<String> = Vec::new();
+    for note in processes.iter().flat_map(|process| &process.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    notes.extend(untested(&processes));
+    Ok(Run {
+        schema: SCHEMA.to_owned(),
+        command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        device: rehearsal.device.clone(),
+        conf: rehearsal.conf.clone(),
+        ended,
+        processes,
+        unseen,
+        notes,
+    })
+}
+
+/// The releases of torch that rehearsals are tested with, the first and the last.
+const TESTED: [(u32, u32); 2] = [(2, 4), (2, 15)];
+
+fn untested(processes: &[ProcessRecord]) -> Option<String> {
+    let version = processes.iter().find_map(|process| process.versions.get("torch"))?;
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    let release = (numbers.next()?, numbers.next()?);
+    let [first, last] = TESTED;
+    (release < first || release > last).then(|| {
+        format!(
+            "torch {version} is not among the releases that rehearsals are tested with ({}.{} to {}.{})",
+            first.0, first.1, last.0, last.1
+        )
+    })
+}

@@ -1,0 +1,188 @@
+//! What a run means: does it fit, and what failed?
+
+use brimful_units::Bytes;
+
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, Run, name};
+
+/// Does the run fit its GPUs?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It ran to its end.
+    Fits,
+    /// It died because memory ran out.
+    DoesNotFit,
+    /// It ran to its end, and no GPU was named.
+    NoDevice,
+    /// It failed for another reason.
+    Failed,
+    /// It was ended from outside, and nothing had failed until then.
+    Unfinished,
+}
+
+impl Verdict {
+    /// The word in the answers.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verdict::Fits => "fits",
+            Verdict::DoesNotFit => "does-not-fit",
+            Verdict::NoDevice => "no-device",
+            Verdict::Failed => "failed",
+            Verdict::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// Peaks of one process on one GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankUse {
+    /// Its rank, or its process's number.
+    pub name: String,
+    /// Its rank, where it has one.
+    pub rank: Option<u64>,
+    /// The GPU, by its number in that process.
+    pub device: u32,
+    /// PyTorch's own peaks, in bytes.
+    pub peak: Amounts,
+    /// All that the process took: those, the CUDA context, libraries; in bytes.
+    pub on_device: Bytes,
+    /// How often cached memory was returned because a request failed.
+    pub retries: u64,
+    /// How many requests failed.
+    pub ooms: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+}
+
+/// The failure that a run died of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The rank, or the process.
+    pub rank: String,
+    /// The request; `None` where memory ran out beside PyTorch's allocator.
+    pub failure: Option<Failure>,
+    /// What was printed; empty where nobody saw it.
+    pub message: String,
+}
+
+/// A run's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Does it fit?
+    pub verdict: Verdict,
+    /// Every process that used a GPU, and each of its GPUs; the fullest first.
+    pub ranks: Vec<RankUse>,
+    /// What it died of, where memory ran out.
+    pub shortage: Option<Shortage>,
+    /// Why there is no verdict about memory.
+    pub reason: Option<String>,
+    /// Optimizer steps, the most of any process.
+    pub steps: u64,
+    /// Requests that failed and were survived.
+    pub survived: u64,
+}
+
+/// Judges a run.
+pub fn judge(run: &Run) -> Judgement {
+    let mut ranks: Vec<RankUse> = run.processes.iter().flat_map(|process| uses(run, process)).collect();
+    ranks.sort_by_key(|rank| std::cmp::Reverse(rank.peak.reserved));
+    let failed = !run.ended.is_success();
+    let shortage = if failed { shortage(run) } else { None };
+    let verdict = match (&shortage, run.ended.cut) {
+        (Some(_), _) => Verdict::DoesNotFit,
+        (None, Some(_)) => Verdict::Unfinished,
+        (None, None) if failed => Verdict::Failed,
+        _ if run.device.named => Verdict::Fits,
+        _ => Verdict::NoDevice,
+    };
+    let reason = match verdict {
+        Verdict::Failed => Some(why(run)),
+        Verdict::Unfinished => Some(cut(run)),
+        _ => None,
+    };
+    let failures: u64 = ranks.iter().map(|rank| rank.ooms).sum();
+    Judgement {
+        survived: if shortage.is_some() { failures.saturating_sub(1) } else { failures },
+        steps: run.processes.iter().map(|process| process.steps).max().unwrap_or(0),
+        verdict,
+        ranks,
+        shortage,
+        reason,
+    }
+}
+
+fn uses<'a>(run: &'a Run, process: &'a ProcessRecord) -> impl Iterator<Item = RankUse> + 'a {
+    process.devices.iter().map(|device: &DeviceRecord| RankUse {
+        name: name(process),
+        rank: process.rank,
+        device: device.device,
+        peak: device.peak,
+        on_device: device.taken.unwrap_or_else(|| {
+            device.peak.reserved.checked_add(run.device.context).unwrap_or(device.peak.reserved)
+        }),
+        retries: device.retries,
+        ooms: device.ooms,
+        steps: process.steps,
+    })
+}
+
+/// The process that died because memory ran out: by what it said, or where it said nothing, because a request failed.
+fn shortage(run: &Run) -> Option<Shortage> {
+    let said = run.processes.iter().find(|process| process.error.as_ref().is_some_and(is_shortage));
+    let silent = || {
+        let failed = |process: &&ProcessRecord| {
+            !process.failures.is_empty() && process.error.is_none() && process.ended != "steps"
+        };
+        run.processes.iter().find(failed)
+    };
+    let process = said.or_else(silent)?;
+    Some(Shortage {
+        rank: name(process),
+        failure: process.failures.last().copied(),
+        message: process.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+    })
+}
+
+/// What PyTorch, the CUDA libraries, vLLM and SGLang say when memory is not enough.
+const SHORTAGES: [&str; 7] = [
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "no available memory for the cache blocks",
+    "available kv cache memory",
+    "less than desired gpu memory utilization",
+    "not enough memory. please try to increase --mem-fraction-static",
+];
+
+fn is_shortage(error: &crate::ScriptError) -> bool {
+    let text = error.message.to_ascii_lowercase();
+    error.kind.contains("OutOfMemory") || SHORTAGES.iter().any(|phrase| text.contains(phrase))
+}
+
+fn why(run: &Run) -> String {
+    // A parent's error is that its child has failed.
+    let with_errors = || run.processes.iter().filter_map(|process| Some((process, process.error.as_ref()?)));
+    let error =
+        with_errors().find(|(process, _)| !process.devices.is_empty()).or_else(|| with_errors().next());
+    let killed = run.processes.iter().find(|process| process.ended == "running");
+    match (error, killed) {
+        (Some((process, error)), _) => {
+            let line = error.message.lines().next().unwrap_or_default();
+            format!("the command failed ({}): {}: {line} (process {})", run.ended, error.kind, process.pid)
+        }
+        (None, Some(process)) if run.ended.signal.is_some() => {
+            format!("the command was ended by {} (process {})", run.ended, process.pid)
+        }
+        _ => format!("the command failed: {}", run.ended),
+    }
+}
+
+fn cut(run: &Run) -> String {
+    let advice = match run.ended.cut {
+        Some(Cut::TimeLimit) => "; --steps N ends a training run after N optimizer steps",
+        _ => "",
+    };
+    format!(
+        "ended by {} after {:.1} s; no request had failed until then{advice}",
+        run.ended, run.ended.seconds
+    )
+}
