@@ -7,6 +7,7 @@ mod fixes;
 mod fragments;
 mod held;
 mod leaks;
+mod marked;
 mod purpose;
 mod sites;
 mod whatif;
