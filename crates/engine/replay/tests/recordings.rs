@@ -75,7 +75,7 @@ fn peaks_are_those_of_pytorchs_own_statistics() {
 /// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files told less.
 #[test]
 fn older_releases_did_the_same() {
-    for row in rows("older.jsonl") {
+    for row in rows("older/recorded.jsonl") {
         let name = row["snapshot"].as_str().unwrap();
         let (trace, followed) = followed(name);
         assert!(followed.is_faithful(), "{name}: {followed:?}");
