@@ -114,135 +114,11 @@ pub struct Laid {
     pub segment: u32,
 }
 
-/// Follows a recording under the settings it was made with.
-///
-/// Where memory was there before the first event (the ring wrapped, or the recording began late), the
-/// start is rebuilt by undoing the events from the recorded end. Bytes throughout.
-///
-/// The rules are those of `DeviceCachingAllocator` in `c10/cuda/CUDACachingAllocator.cpp`.
-pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
-    follow_with_layouts(trace, config, None).0
-}
-
-/// The memory at the instants that matter, by address.
-#[derive(Clone, Debug, Default)]
-pub struct Layouts {
-    /// When most was requested.
-    pub at_peak: Vec<Laid>,
-    /// When most was reserved.
-    pub at_fullest: Vec<Laid>,
-    /// After the event that was asked for.
-    pub after: Vec<Laid>,
-}
-
-/// Follows a recording as [`follow`] does, and keeps the memory at its peaks and after an event.
-pub fn follow_with_layouts(
-    trace: &Trace,
-    config: &AllocatorConfig,
-    after: Option<usize>,
-) -> (Followed, Layouts) {
-    let first = follow_once(trace, config, after, None);
-    if first.doubt.is_none() {
-        return (first.followed, first.layouts);
-    }
-    fit_space(trace, config, after, first)
-}
-
-/// Looks for the address space of expandable segments under which every placement is as the rules say.
-///
-/// It is nine eighths of the device (`ExpandableSegment`), which a recording does not tell. It matters where nearly
-/// all of it is in use: among free blocks the one that can grow least is preferred.
-fn fit_space(
-    trace: &Trace,
-    config: &AllocatorConfig,
-    after: Option<usize>,
-    first: Once,
-) -> (Followed, Layouts) {
-    let page = config.large_segment_size;
-    let (mut low, mut high) = (first.longest_space / page, 2 * first.longest_space / page);
-    let mut best = first;
-    for _ in 0..MOST_SPACES {
-        let middle = low + (high - low) / 2;
-        let once = follow_once(trace, config, after, Some(middle * page));
-        match once.doubt {
-            Some(Doubt::TooLong) => high = middle,
-            Some(Doubt::TooShort) => low = middle + 1,
-            None => {}
-        }
-        let settled = once.doubt.is_none() || low >= high;
-        if once.followed.mismatches < best.followed.mismatches {
-            best = once;
-        }
-        if settled {
-            break;
-        }
-    }
-    (best.followed, best.layouts)
-}
-
-/// How many lengths of expandable segments are tried.
-const MOST_SPACES: usize = 12;
-
 /// In what the length of expandable segments may be wrong, at the first mismatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
+pub(crate) enum Doubt {
     TooLong,
     TooShort,
-}
-
-struct Once {
-    followed: Followed,
-    layouts: Layouts,
-    doubt: Option<Doubt>,
-    /// The least that the address space of a segment must be.
-    longest_space: u64,
-}
-
-/// Follows a recording, given the address space of expandable segments, if it is known.
-fn follow_once(trace: &Trace, config: &AllocatorConfig, after: Option<usize>, space: Option<u64>) -> Once {
-    let mut follower = Follower::new(trace, config);
-    follower.shadow.space = space;
-    follower.followed.unverified.address_space = space.map(Bytes::new);
-    let (peak, fullest) = peaks(trace, &follower.followed.start);
-    let mut layouts = Layouts::default();
-    let mut wanted =
-        [(peak, &mut layouts.at_peak), (fullest, &mut layouts.at_fullest), (after, &mut layouts.after)];
-    wanted.sort_by_key(|wanted| wanted.0);
-    for (event, layout) in wanted {
-        follower.advance(event.map_or(0, |event| event.saturating_add(1).min(trace.len())));
-        *layout = follower.laid();
-    }
-    follower.advance(trace.len());
-    let (doubt, longest_space) = (follower.doubt, follower.shadow.longest_space);
-    Once { followed: follower.finish(), layouts, doubt, longest_space }
-}
-
-/// The events at which most is requested and most is reserved, from the sizes alone; `None` for the start.
-fn peaks(trace: &Trace, start: &Ledger) -> (Option<usize>, Option<usize>) {
-    let (mut requested, mut reserved) = (i128::from(start.requested.get()), i128::from(start.reserved.get()));
-    let (mut most_requested, mut most_reserved) = ((requested, None), (reserved, None));
-    for (at, event) in trace.events().enumerate() {
-        match event {
-            Event::Alloc(id) => requested += i128::from(trace.allocations.bytes(id).get()),
-            Event::Free(id) | Event::FreeCompleted(id) => {
-                requested -= i128::from(trace.allocations.bytes(id).get());
-            }
-            Event::SegmentAlloc(id) | Event::SegmentMap(id) => {
-                reserved += i128::from(trace.segments.get(id).bytes.get());
-            }
-            Event::SegmentFree(id) | Event::SegmentUnmap(id) => {
-                reserved -= i128::from(trace.segments.get(id).bytes.get());
-            }
-            _ => {}
-        }
-        if requested > most_requested.0 {
-            most_requested = (requested, Some(at));
-        }
-        if reserved > most_reserved.0 {
-            most_reserved = (reserved, Some(at));
-        }
-    }
-    (most_requested.1, most_reserved.1)
 }
 
 /// What the device gave for the request that is being served.
@@ -251,11 +127,11 @@ struct Asking {
     size: u64,
 }
 
-struct Follower<'a> {
+pub(crate) struct Follower<'a> {
     trace: &'a Trace,
     config: &'a AllocatorConfig,
-    shadow: Shadow,
-    followed: Followed,
+    pub shadow: Shadow,
+    pub followed: Followed,
     asking: Option<Asking>,
     /// Which blocks were there before the first event.
     at_start: Vec<bool>,
@@ -263,14 +139,14 @@ struct Follower<'a> {
     at: usize,
     /// Where the next block or failure is.
     request_at: Option<usize>,
-    doubt: Option<Doubt>,
+    pub doubt: Option<Doubt>,
     /// Where cached memory was given back directly before.
     released_at: Option<usize>,
     nothing: Recording,
 }
 
 impl<'a> Follower<'a> {
-    fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
+    pub fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
         let (shadow, sure) = rebuild(trace, config);
         let mut at_start = Vec::new();
         if shadow.iter().next().is_some() {
@@ -300,7 +176,7 @@ impl<'a> Follower<'a> {
         follower
     }
 
-    fn advance(&mut self, until: usize) {
+    pub fn advance(&mut self, until: usize) {
         while self.at < until {
             self.step(self.trace.event(self.at));
             self.at += 1;
@@ -315,7 +191,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn laid(&self) -> Vec<Laid> {
+    pub fn laid(&self) -> Vec<Laid> {
         let laid = |(_, Placed { address, stretch, .. }): (Slot, &Placed)| Laid {
             address: *address,
             bytes: Bytes::new(stretch.size),
@@ -329,7 +205,7 @@ impl<'a> Follower<'a> {
         self.shadow.iter().map(laid).collect()
     }
 
-    fn finish(mut self) -> Followed {
+    pub fn finish(mut self) -> Followed {
         self.followed.end = self.ledger();
         self.compare_end();
         self.followed

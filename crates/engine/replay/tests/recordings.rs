@@ -72,6 +72,23 @@ fn peaks_are_those_of_pytorchs_own_statistics() {
     }
 }
 
+/// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files told less.
+#[test]
+fn older_releases_did_the_same() {
+    for row in rows("older/recorded.jsonl") {
+        let name = row["snapshot"].as_str().unwrap();
+        let (trace, followed) = followed(name);
+        assert!(followed.is_faithful(), "{name}: {followed:?}");
+        let told = [&row["requested_peak"], &row["allocated_peak"], &row["reserved_peak"]];
+        let told = told.map(|bytes| Bytes::new(bytes.as_u64().unwrap()));
+        let again = replayed(&trace, &row);
+        for peak in [followed.peak, again.peak] {
+            assert_eq!([peak.requested, peak.allocated, peak.reserved], told, "{name}");
+        }
+        assert_eq!(Some(again.retries), row["num_alloc_retries"].as_u64(), "{name}");
+    }
+}
+
 /// Requested bytes before the first of these events and at most during them.
 fn requested(trace: &Trace, from: usize) -> (u64, u64) {
     let (mut now, mut start, mut most) = (0, 0, 0);
