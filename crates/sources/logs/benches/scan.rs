@@ -1,4 +1,5 @@
-//! The speed of the first pass: a log of 64 interleaved ranks with one failure near its end.
+//! The speed of the first pass: a log of 64 interleaved ranks with one failure near its end, and one in which every line
+//! speaks of memory and nothing failed.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -28,6 +29,22 @@ fn log(bytes: usize, colours: bool) -> String {
     log
 }
 
+/// Healthy texts, again and again with other numbers: every line speaks of memory.
+fn healthy(bytes: usize) -> String {
+    let texts = include_str!("../../../../fixtures/logs/healthy.txt");
+    let lines: Vec<&str> = texts.lines().filter(|line| !line.starts_with("== ")).collect();
+    let mut log = String::with_capacity(bytes + 4096);
+    let mut n = 0;
+    while log.len() < bytes {
+        n += 1;
+        for line in &lines {
+            log += &line.replace("{n}", &(n % 1000).to_string());
+            log.push('\n');
+        }
+    }
+    log
+}
+
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scan");
     group.sample_size(20);
@@ -38,6 +55,11 @@ fn bench(criterion: &mut Criterion) {
             bencher.iter(|| scan(black_box(log.as_bytes())).unwrap().incident.unwrap().line)
         });
     }
+    let log = healthy(64 << 20);
+    group.throughput(Throughput::Bytes(log.len() as u64));
+    group.bench_function("healthy lines about memory", |bencher| {
+        bencher.iter(|| scan(black_box(log.as_bytes())).unwrap().incident.is_none())
+    });
     group.finish();
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn idle(facts: &Facts) -> Option<Bytes> {
     facts.bytes("reserved_unallocated_bytes").or_else(from_reserved)
 }
 
-/// What is idle in private pools. PyTorch prints it as allocated in them, and counts it as allocated: since 2.2
+/// What is idle in private pools. PyTorch prints it as allocated in them, and counts it as allocated: since 2.4
 /// `reportOutOfMemory` of c10/cuda/CUDACachingAllocator.cpp sums up the free blocks of those pools
 /// (`fixtures/logs/genuine.jsonl.gz` has both figures).
 fn private_pools(facts: &Facts) -> Option<Bytes> {
