@@ -15,8 +15,8 @@ fn sent(symbol: usize) -> Status {
     SUCCESS
 }
 
-/// Counts a call of a function that is defined, but answers a size of zero because it is not known.
-pub(super) fn size_not_known(name: &str) {
+/// Counts a call of a function that is defined, but cannot answer what the real one would.
+pub(super) fn not_answered(name: &str) {
     if let Some(symbol) = crate::symbols().position(|symbol| symbol.name == name) {
         machine().counters.called(symbol);
     }

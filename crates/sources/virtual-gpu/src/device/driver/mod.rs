@@ -60,3 +60,12 @@ unsafe extern "C" fn cuGetProcAddress_v2(
     answer(found, i32::from(status != SUCCESS));
     status
 }
+
+/// The driver's undocumented tables, which a statically linked runtime asks for: there are none, and it says that it
+/// could not be initialised.
+#[unsafe(no_mangle)]
+extern "C" fn cuGetExportTable(table: Option<&mut usize>, _id: usize) -> Status {
+    answer(table, 0);
+    super::unmodelled::not_answered("cuGetExportTable");
+    NOT_FOUND
+}
