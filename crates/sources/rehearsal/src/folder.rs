@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 12] = [
+const HOOK: [(&str, &str); 16] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -26,6 +26,10 @@ const HOOK: [(&str, &str); 12] = [
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
+    ("brimful_rehearsal/offline.py", include_str!("../hook/brimful_rehearsal/offline.py")),
+    ("brimful_rehearsal/pictures.py", include_str!("../hook/brimful_rehearsal/pictures.py")),
+    ("brimful_rehearsal/settle.py", include_str!("../hook/brimful_rehearsal/settle.py")),
+    ("brimful_rehearsal/pretrained.py", include_str!("../hook/brimful_rehearsal/pretrained.py")),
 ];
 
 /// What the hook is told.

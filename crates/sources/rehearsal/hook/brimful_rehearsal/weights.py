@@ -113,7 +113,7 @@ def tokenizers(here, module):
         try:
             return load(cls, name, *place, **named)
         except (OSError, ValueError) as error:
-            made = of_bytes(name)
+            made = of_bytes(name, longest(str(name), named.get("subfolder") or ""))
             if made is None:
                 raise error
             here.note(f"dummy weights: {name} has no tokenizer here; text becomes its bytes")
@@ -122,7 +122,16 @@ def tokenizers(here, module):
     base.from_pretrained = classmethod(from_pretrained)
 
 
-def of_bytes(name):
+def longest(name, subfolder):
+    """Tokens that its model takes at most: scripts pad up to what a tokenizer says of it."""
+    for config in (f"{name}/{subfolder}/config.json", f"{name}/{subfolder.replace('tokenizer', 'text_encoder')}/config.json"):
+        if os.path.exists(config):
+            with open(config) as file:
+                return json.load(file).get("max_position_embeddings")
+    return None
+
+
+def of_bytes(name, longest):
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
@@ -141,5 +150,6 @@ def of_bytes(name):
         eos_token="</s>",
         unk_token="<unk>",
         chat_template=template,
+        **({"model_max_length": longest} if longest else {}),
         name_or_path=str(name),
     )
