@@ -1,13 +1,17 @@
 //! `brimful rehearse`: what will my own script use?
 
 use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use brimful_devices::Gpu;
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::search::{HOLE, largest, with_value};
-use brimful_rehearsal::{Device, Judgement, Rehearsal, Run, Verdict, judge, rehearse};
+use brimful_rehearsal::{
+    Device, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, judge, rehearse,
+};
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
 
@@ -24,6 +28,7 @@ const MOST: usize = 20;
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     let rehearsal = rehearsal(arguments)?;
+    can_be_written(&arguments.output)?;
     if let Some(key) = &arguments.search {
         return search(arguments, &rehearsal, key);
     }
@@ -80,10 +85,26 @@ fn rehearsal(arguments: &RehearseArguments) -> Result<Rehearsal> {
         time_limit: arguments.time_limit,
         imagined: imagined(arguments)?,
         dummy_weights: arguments.dummy_weights,
-        synthetic: arguments.synthetic.clone(),
+        synthetic: synthetic(arguments)?,
         history: arguments.history,
         talk_only: arguments.json,
     })
+}
+
+fn synthetic(arguments: &RehearseArguments) -> Result<Option<Synthetic>> {
+    let parsed = arguments.synthetic.as_ref().map(|text| text.parse());
+    parsed.transpose().map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))
+}
+
+/// A run of an hour shall not end with nowhere to put it.
+fn can_be_written(path: &Path) -> Result<()> {
+    let is_new = !path.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.with_context(|| format!("--output {}", path.display()))?;
+    if is_new {
+        fs::remove_file(path).with_context(|| format!("--output {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// As `fit` and `replay` understand a GPU and a capacity.

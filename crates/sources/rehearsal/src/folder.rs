@@ -13,7 +13,6 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 16] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -25,6 +24,7 @@ const HOOK: [(&str, &str); 16] = [
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
+    ("brimful_rehearsal/server.py", include_str!("../hook/brimful_rehearsal/server.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
     ("brimful_rehearsal/offline.py", include_str!("../hook/brimful_rehearsal/offline.py")),
     ("brimful_rehearsal/pictures.py", include_str!("../hook/brimful_rehearsal/pictures.py")),
@@ -34,7 +34,7 @@ const HOOK: [(&str, &str); 16] = [
 
 /// What the hook is told.
 #[derive(Serialize)]
-pub struct HookSettings<'a> {
+pub struct HookSettings {
     /// Where records go.
     pub folder: PathBuf,
     /// Events that the history keeps, the newest.
@@ -45,8 +45,10 @@ pub struct HookSettings<'a> {
     pub imagined: bool,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
+    /// Whether the command is a server, which is ended when it is up.
+    pub server: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<&'a str>,
+    pub synthetic: Option<String>,
 }
 
 /// A rehearsal's folder; it is removed when this is dropped.
@@ -90,7 +92,7 @@ impl Folder {
     ///
     /// # Errors
     /// As the system's, with the path.
-    pub fn tell_hook(&self, settings: &HookSettings<'_>) -> Result<PathBuf, RehearsalError> {
+    pub fn tell_hook(&self, settings: &HookSettings) -> Result<PathBuf, RehearsalError> {
         let path = self.path("settings.json");
         let text = serde_json::to_string(settings).unwrap_or_default();
         fs::write(&path, text).map_err(at(&path))?;

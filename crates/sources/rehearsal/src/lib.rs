@@ -16,6 +16,8 @@ mod record;
 mod rehearse;
 mod run_file;
 pub mod search;
+mod servers;
+mod synthetic;
 mod tree;
 mod verdict;
 
@@ -26,4 +28,5 @@ pub use folder::Folder;
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
 pub use rehearse::{HISTORY, Rehearsal, Rehearsed, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
+pub use synthetic::{Synthetic, SyntheticError};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

@@ -7,7 +7,9 @@ use crate::folder::HookSettings;
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{Device, Ended, Folder, RehearsalError, Run, counted, imagined, python, run_file};
+use crate::{
+    Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, imagined, python, run_file, servers,
+};
 
 /// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
 pub const HISTORY: u64 = 300_000;
@@ -30,7 +32,7 @@ pub struct Rehearsal {
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<String>,
+    pub synthetic: Option<Synthetic>,
     /// Events that the history keeps.
     pub history: u64,
     /// Whether the command's standard output goes to the standard error.
@@ -61,6 +63,9 @@ impl Rehearsed {
 /// command itself ends is no error: [`Run::ended`] says it.
 pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
+    let engine = servers::engine(&rehearsal.command);
+    let with_dummy = engine.and_then(|_| servers::with_dummy_weights(&rehearsal.command));
+    let command = with_dummy.as_ref().unwrap_or(&rehearsal.command);
     let folder = Folder::new()?;
     let settings = folder.tell_hook(&HookSettings {
         folder: folder.records(),
@@ -68,17 +73,21 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         steps: rehearsal.steps,
         imagined: rehearsal.imagined.is_some(),
         dummy_weights: rehearsal.dummy_weights,
-        synthetic: rehearsal.synthetic.as_deref(),
+        server: engine.is_some(),
+        synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
     })?;
     let environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
     let programs = match &rehearsal.imagined {
-        Some(ranks) => ranks.programs(&rehearsal.command, rehearsal.device.count),
-        None => vec![Program { words: &rehearsal.command, own: Vec::new() }],
+        Some(ranks) => ranks.programs(command, rehearsal.device.count),
+        None => vec![Program { words: command, own: Vec::new() }],
     };
     let ended = launch(&programs, &rules)?;
-    let run = gather(rehearsal, &folder, ended)?;
+    let mut run = gather(rehearsal, &folder, ended)?;
+    if let Some(engine) = engine.filter(|_| with_dummy.is_some()) {
+        run.notes.insert(0, format!("{engine} was given --load-format dummy: the weights are of no value"));
+    }
     Ok(Rehearsed { run, folder })
 }
 

@@ -32,4 +32,8 @@ def begin(torch):
         from . import synthetic
 
         synthetic.attach(here, settings["synthetic"])
+    if settings["server"]:
+        from . import server
+
+        server.attach(here)
     here.begin()
