@@ -13,6 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
+const HOOK: [(&str, &str); 17] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
