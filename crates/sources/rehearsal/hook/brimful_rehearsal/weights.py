@@ -111,6 +111,9 @@ def tokenizers(here, module):
 
     def from_pretrained(cls, name, *place, **named):
         try:
+            # Some libraries make an empty tokenizer of a folder that has none.
+            if has_none(str(name), named.get("subfolder") or ""):
+                raise FileNotFoundError(name)
             return load(cls, name, *place, **named)
         except (OSError, ValueError) as error:
             made = of_bytes(name, longest(str(name), named.get("subfolder") or ""))
@@ -120,6 +123,15 @@ def tokenizers(here, module):
             return made
 
     base.from_pretrained = classmethod(from_pretrained)
+
+
+def has_none(name, subfolder):
+    """Whether it is a folder, and no file in it is a tokenizer's."""
+    folder = os.path.join(name, subfolder)
+    if not os.path.isdir(name):
+        return False
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    return not any(part in file for file in files for part in ("token", "vocab", "merges", "spiece", ".model", "bpe"))
 
 
 def longest(name, subfolder):

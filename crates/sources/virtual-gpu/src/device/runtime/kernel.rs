@@ -74,21 +74,29 @@ extern "C" fn cudaGetFuncBySymbol(function: Option<&mut usize>, symbol: usize) -
     answer(function, symbol)
 }
 
+/// # Safety
+/// `arguments` are those that the function has.
 #[unsafe(no_mangle)]
-extern "C" fn cudaLaunchKernel(
+unsafe extern "C" fn cudaLaunchKernel(
     function: usize,
-    _grid: Dim3,
+    grid: Dim3,
     _block: Dim3,
-    _arguments: usize,
+    arguments: usize,
     _shared: usize,
     stream: usize,
 ) -> Status {
     kernels::launched(function, stream);
+    if (grid.x, grid.y, grid.z) == (1, 1, 1) {
+        // SAFETY: as the caller promises.
+        unsafe { kernels::may_have_written(function, arguments) };
+    }
     SUCCESS
 }
 
+/// # Safety
+/// As for [`cudaLaunchKernel`].
 #[unsafe(no_mangle)]
-extern "C" fn __cudaLaunchKernel(
+unsafe extern "C" fn __cudaLaunchKernel(
     kernel: usize,
     grid: Dim3,
     block: Dim3,
@@ -96,11 +104,14 @@ extern "C" fn __cudaLaunchKernel(
     shared: usize,
     stream: usize,
 ) -> Status {
-    cudaLaunchKernel(kernel, grid, block, arguments, shared, stream)
+    // SAFETY: as the caller promises.
+    unsafe { cudaLaunchKernel(kernel, grid, block, arguments, shared, stream) }
 }
 
+/// # Safety
+/// As for [`cudaLaunchKernel`].
 #[unsafe(no_mangle)]
-extern "C" fn cudaLaunchCooperativeKernel(
+unsafe extern "C" fn cudaLaunchCooperativeKernel(
     function: usize,
     grid: Dim3,
     block: Dim3,
@@ -108,7 +119,8 @@ extern "C" fn cudaLaunchCooperativeKernel(
     shared: usize,
     stream: usize,
 ) -> Status {
-    cudaLaunchKernel(function, grid, block, arguments, shared, stream)
+    // SAFETY: as the caller promises.
+    unsafe { cudaLaunchKernel(function, grid, block, arguments, shared, stream) }
 }
 
 /// `cudaLaunchConfig_t` as far as it is looked at.
