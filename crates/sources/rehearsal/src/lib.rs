@@ -9,6 +9,7 @@ mod ended;
 mod environment;
 mod error;
 mod folder;
+mod host;
 pub mod imagined;
 mod launch;
 mod python;

@@ -8,7 +8,7 @@ use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, imagined, python, run_file, servers,
+    Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, host, imagined, python, run_file, servers,
 };
 
 /// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.

@@ -8,6 +8,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::flags::{self, Flag, Flags};
 use super::machine::machine;
+use super::runtime::code::{self, Code};
 use crate::state::OfProcess;
 
 thread_local! {
@@ -18,10 +19,12 @@ thread_local! {
 /// Names by host function: pairs are noted while libraries load, and sorted when somebody asks.
 static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
 
+/// A kernel as its library registered it: the host function, and where its name and its image's wrapper are.
+type Noted = (usize, usize, usize);
+
 #[derive(Default)]
 struct Names {
-    /// Host function and the address of its name, which lies in the library that registered it.
-    noted: Vec<(usize, usize)>,
+    noted: Vec<Noted>,
     is_sorted: bool,
     traits: HashMap<usize, Traits>,
     flags: Flags,
@@ -39,9 +42,9 @@ struct Traits {
 /// Parts of the names of kernels whose result has a size that only the data tells: `nonzero`, `masked_select`, `unique`.
 const SELECTING: [&str; 4] = ["DeviceSelect", "DeviceRunLength", "DeviceUniqueByKey", "NonZeroOp"];
 
-pub(super) fn register(host_function: usize, name: usize) {
+pub(super) fn register(host_function: usize, name: usize, image: usize) {
     let mut names = names();
-    names.noted.push((host_function, name));
+    names.noted.push((host_function, name, image));
     names.is_sorted = false;
 }
 
@@ -53,6 +56,15 @@ pub(super) fn launched(host_function: usize, stream: usize) {
     LAST.set(host_function);
     machine().counters.add(OfProcess::Launches, 1);
     super::streams::launched(stream);
+}
+
+/// The code of a kernel that the GPU runs; one for the GPU itself where that is not known.
+pub(super) fn code(host_function: usize) -> Code {
+    let (major, minor) = machine().settings.compute_capability;
+    let gpu = major * 10 + minor;
+    let image = names().noted(host_function).map_or(0, |(.., image)| image);
+    // SAFETY: a library registered it.
+    unsafe { code::of(image, gpu) }.unwrap_or(Code { compiled: gpu, binary: gpu })
 }
 
 /// A kernel of one block was launched: such a one may have written a flag.
@@ -76,19 +88,23 @@ pub(super) fn moved(to: usize, from: usize) {
 }
 
 impl Names {
-    fn traits(&mut self, host_function: usize) -> Traits {
-        if let Some(known) = self.traits.get(&host_function) {
-            return *known;
-        }
+    fn noted(&mut self, host_function: usize) -> Option<Noted> {
         if !self.is_sorted {
             self.noted.sort_unstable();
             self.is_sorted = true;
         }
-        let place = self.noted.partition_point(|(function, _)| *function < host_function);
-        let noted = self.noted.get(place).filter(|(function, _)| *function == host_function);
-        let traits = noted.map_or_else(Traits::default, |(_, name)| {
+        let place = self.noted.partition_point(|(function, ..)| *function < host_function);
+        self.noted.get(place).filter(|(function, ..)| *function == host_function).copied()
+    }
+
+    fn traits(&mut self, host_function: usize) -> Traits {
+        if let Some(known) = self.traits.get(&host_function) {
+            return *known;
+        }
+        let noted = self.noted(host_function);
+        let traits = noted.map_or_else(Traits::default, |(_, name, _)| {
             // SAFETY: the library that registered the kernel keeps its name for as long as it is loaded.
-            let name = unsafe { CStr::from_ptr(*name as *const _) }.to_string_lossy();
+            let name = unsafe { CStr::from_ptr(name as *const _) }.to_string_lossy();
             Traits {
                 flag: flags::written_by(&name),
                 selects: SELECTING.iter().any(|part| name.contains(part)),
