@@ -83,8 +83,10 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         Some(ranks) => ranks.programs(command, rehearsal.device.count),
         None => vec![Program { words: command, own: Vec::new() }],
     };
+    let killed = host::killed();
     let ended = launch(&programs, &rules)?;
     let mut run = gather(rehearsal, &folder, ended)?;
+    run.notes.extend(host::note(killed, host::killed()).filter(|_| !run.ended.is_success()));
     if let Some(engine) = engine.filter(|_| with_dummy.is_some()) {
         run.notes.insert(0, format!("{engine} was given --load-format dummy: the weights are of no value"));
     }
