@@ -241,7 +241,7 @@ pub struct RehearseArguments {
     #[arg(long)]
     pub dummy_weights: bool,
     /// Rows in place of data sets: 'input_ids:int64[4,2048]' is four rows of 2048 numbers. Several fields are separated by
-    /// ';'.
+    /// ';'. 'text:string[8,500]' are 500 words, 'image:image[16,224,224]' pictures.
     #[arg(long, value_name = "FIELDS")]
     pub synthetic: Option<String>,
     /// Events that the history keeps, the newest. Peaks are of the whole run in any case.

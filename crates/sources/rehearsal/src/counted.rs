@@ -27,6 +27,8 @@ pub(crate) fn add_to(records: &mut [ProcessRecord], state: &State) {
             device.taken = Some(Bytes::new(taken)).filter(|taken| *taken >= device.peak.reserved);
         }
         record.pinned = Some(Bytes::new(counted.pinned_peak));
+        record.last_call =
+            counted.last_call.and_then(|place| symbols().nth(place)).map(|symbol| symbol.name.to_owned());
     }
 }
 

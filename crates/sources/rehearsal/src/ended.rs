@@ -33,6 +33,11 @@ impl Ended {
         self.signal.is_none() && self.status.is_none_or(|status| status == 0) && self.cut.is_none()
     }
 
+    /// Whether a fault of the program itself ended it: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
+    pub(crate) fn is_crash(&self) -> bool {
+        matches!(self.signal, Some(4 | 6 | 7 | 8 | 11))
+    }
+
     pub(crate) fn add(&mut self, status: Option<i32>, signal: Option<i32>) {
         if self.is_success() {
             (self.status, self.signal) = (status, signal);

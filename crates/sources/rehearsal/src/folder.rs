@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 14] = [
+const HOOK: &[(&str, &str)] = &[
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -28,6 +28,10 @@ const HOOK: [(&str, &str); 14] = [
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
     ("brimful_rehearsal/server.py", include_str!("../hook/brimful_rehearsal/server.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
+    ("brimful_rehearsal/offline.py", include_str!("../hook/brimful_rehearsal/offline.py")),
+    ("brimful_rehearsal/pictures.py", include_str!("../hook/brimful_rehearsal/pictures.py")),
+    ("brimful_rehearsal/settle.py", include_str!("../hook/brimful_rehearsal/settle.py")),
+    ("brimful_rehearsal/pretrained.py", include_str!("../hook/brimful_rehearsal/pretrained.py")),
 ];
 
 /// What the hook is told.
@@ -65,7 +69,7 @@ impl Folder {
             let path = folder.path(name);
             fs::create_dir_all(&path).map_err(at(path))?;
         }
-        for (name, text) in HOOK {
+        for &(name, text) in HOOK {
             let path = folder.path("hook").join(name);
             fs::write(&path, text).map_err(at(path))?;
         }

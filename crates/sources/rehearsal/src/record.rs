@@ -96,6 +96,9 @@ pub struct ProcessRecord {
     /// Pinned host memory at most, in bytes; `None` where nobody counted.
     #[serde(default)]
     pub pinned: Option<Bytes>,
+    /// The function of CUDA that it called last among those that are not modelled.
+    #[serde(default)]
+    pub last_call: Option<String>,
     /// Requests that failed, the first 64.
     pub failures: Vec<Failure>,
     /// What ended it.

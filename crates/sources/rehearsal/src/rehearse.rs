@@ -7,7 +7,7 @@ use crate::folder::{Folder, HookSettings};
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, python, run_file, servers};
+use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, host, python, run_file, servers};
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
@@ -54,8 +54,10 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         Some(ranks) => ranks.programs(command, rehearsal.device.count),
         None => vec![Program { words: command, own: Vec::new() }],
     };
+    let killed = host::killed();
     let ended = launch(&programs, &rules)?;
     let mut run = gather(rehearsal, &folder, ended)?;
+    run.notes.extend(host::note(killed, host::killed()).filter(|_| !run.ended.is_success()));
     if let Some(engine) = engine.filter(|_| with_dummy.is_some()) {
         run.notes.insert(0, format!("{engine} was given --load-format dummy: the weights are of no value"));
     }

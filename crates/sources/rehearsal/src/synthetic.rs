@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// NumPy's names, and text.
-const DTYPES: [&str; 12] = [
+/// NumPy's names, text (rows and words), and pictures (rows, height and width).
+const DTYPES: [&str; 13] = [
     "bool", "int8", "uint8", "int16", "int32", "int64", "uint16", "uint32", "float16", "float32", "float64",
-    "string",
+    "string", "image",
 ];
 
 /// Fields of rows, checked; the hook makes the rows.
@@ -26,7 +26,9 @@ impl FromStr for Synthetic {
     /// ```
     /// use brimful_rehearsal::Synthetic;
     /// assert!("input_ids:int64[4,2048]; label:int64[4]".parse::<Synthetic>().is_ok());
+    /// assert!("image:image[16,224,224];text:string[16,20]".parse::<Synthetic>().is_ok());
     /// assert!("input_ids:int65[4]".parse::<Synthetic>().is_err());
+    /// assert!("image:image[16]".parse::<Synthetic>().is_err());
     /// ```
     fn from_str(text: &str) -> Result<Synthetic, SyntheticError> {
         let fields: Vec<&str> = text.split(';').map(str::trim).filter(|field| !field.is_empty()).collect();
@@ -43,7 +45,8 @@ fn is_field(text: &str) -> bool {
     let Some((name, (dtype, sizes))) = parts else { return false };
     let named = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
     let sized = sizes.split(',').all(|size| size.trim().parse::<u32>().is_ok_and(|size| size > 0));
-    named && DTYPES.contains(&dtype) && sized
+    let fitting = dtype != "image" || sizes.split(',').count() == 3;
+    named && DTYPES.contains(&dtype) && sized && fitting
 }
 
 impl fmt::Display for Synthetic {

@@ -170,7 +170,16 @@ fn why(run: &Run) -> String {
             format!("the command failed ({}): {}: {line} (process {})", run.ended, error.kind, process.pid)
         }
         (None, Some(process)) if run.ended.signal.is_some() => {
-            format!("the command was ended by {} (process {})", run.ended, process.pid)
+            let call = process.last_call.as_ref().filter(|_| run.ended.is_crash());
+            let call = call.map(|name| {
+                format!("; of CUDA's functions that are not modelled it had called {name} last, which may be the cause")
+            });
+            format!(
+                "the command was ended by {} (process {}){}",
+                run.ended,
+                process.pid,
+                call.unwrap_or_default()
+            )
         }
         _ => format!("the command failed: {}", run.ended),
     }

@@ -4,6 +4,7 @@
 def install():
     from . import imports
 
+    imports.expect("datasets", "evaluate")
     imports.after("torch", _torch_is_here)
 
 

@@ -6,13 +6,20 @@ import sys
 import threading
 
 from . import imports
+from .settle import settle
 
 
 def attach(here):
-    atexit.register(here.finish, "exit")
+    atexit.register(leave, here)
     _at_os_exit(here)
     _at_signals(here)
     _at_errors(here)
+
+
+def leave(here):
+    if here.used_cuda():
+        settle()
+    here.finish("exit")
 
 
 def _at_os_exit(here):

@@ -33,11 +33,19 @@ def _telling(name, spec):
     return spec
 
 
-def after(name, call):
-    """Calls with the module: now where it is imported already, else once it is."""
-    if name in sys.modules:
-        call(sys.modules[name])
-        return
+def expect(*names):
+    """Modules that may import torch, and so begin before anybody can ask for them: their imports are watched."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
-    _waiting.setdefault(name, []).append(call)
+    for name in names:
+        _waiting.setdefault(name, [])
+
+
+def after(name, call):
+    """Calls with the module: now where it is imported already, else once it is."""
+    module = sys.modules.get(name)
+    if module is not None and not getattr(module.__spec__, "_initializing", False):
+        call(module)
+        return
+    expect(name)
+    _waiting[name].append(call)

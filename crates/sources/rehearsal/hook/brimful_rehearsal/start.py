@@ -19,10 +19,15 @@ def begin(torch):
         from . import imagined
 
         imagined.attach(torch, here)
+    if settings["dummy_weights"] or settings["synthetic"]:
+        from . import offline
+
+        offline.attach(here)
     if settings["dummy_weights"]:
-        from . import weights
+        from . import pretrained, weights
 
         weights.attach(torch, here)
+        pretrained.attach(torch, here)
     if settings["synthetic"]:
         from . import synthetic
 

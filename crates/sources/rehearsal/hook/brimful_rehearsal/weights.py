@@ -111,9 +111,12 @@ def tokenizers(here, module):
 
     def from_pretrained(cls, name, *place, **named):
         try:
+            # Some libraries make an empty tokenizer of a folder that has none.
+            if has_none(str(name), named.get("subfolder") or ""):
+                raise FileNotFoundError(name)
             return load(cls, name, *place, **named)
         except (OSError, ValueError) as error:
-            made = of_bytes(name)
+            made = of_bytes(name, longest(str(name), named.get("subfolder") or ""))
             if made is None:
                 raise error
             here.note(f"dummy weights: {name} has no tokenizer here; text becomes its bytes")
@@ -122,7 +125,25 @@ def tokenizers(here, module):
     base.from_pretrained = classmethod(from_pretrained)
 
 
-def of_bytes(name):
+def has_none(name, subfolder):
+    """Whether it is a folder, and no file in it is a tokenizer's."""
+    folder = os.path.join(name, subfolder)
+    if not os.path.isdir(name):
+        return False
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    return not any(part in file for file in files for part in ("token", "vocab", "merges", "spiece", ".model", "bpe"))
+
+
+def longest(name, subfolder):
+    """Tokens that its model takes at most: scripts pad up to what a tokenizer says of it."""
+    for config in (f"{name}/{subfolder}/config.json", f"{name}/{subfolder.replace('tokenizer', 'text_encoder')}/config.json"):
+        if os.path.exists(config):
+            with open(config) as file:
+                return json.load(file).get("max_position_embeddings")
+    return None
+
+
+def of_bytes(name, longest):
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
@@ -141,5 +162,6 @@ def of_bytes(name):
         eos_token="</s>",
         unk_token="<unk>",
         chat_template=template,
+        **({"model_max_length": longest} if longest else {}),
         name_or_path=str(name),
     )

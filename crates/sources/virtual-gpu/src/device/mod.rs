@@ -5,6 +5,7 @@
 
 mod counters;
 mod driver;
+mod flags;
 mod kernels;
 mod libraries;
 mod machine;

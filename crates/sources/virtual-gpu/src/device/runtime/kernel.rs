@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::super::{SUCCESS, Status, answer, kernels, machine::machine, new_handle};
+use super::super::{SUCCESS, Status, answer, kernels};
 use crate::abi::{cudaDeviceAttr, cudaFuncAttributes};
 
 /// Three extents, passed by value.
@@ -49,18 +49,21 @@ extern "C" fn __cudaPopCallConfiguration(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn __cudaRegisterFatBinary(_image: usize) -> usize {
-    new_handle()
+extern "C" fn __cudaRegisterFatBinary(wrapper: usize) -> usize {
+    Box::leak(Box::new(wrapper)) as *mut usize as usize
 }
 
+/// # Safety
+/// `image` is what [`__cudaRegisterFatBinary`] gave.
 #[unsafe(no_mangle)]
-extern "C" fn __cudaRegisterFunction(
-    _image: usize,
+unsafe extern "C" fn __cudaRegisterFunction(
+    image: *const usize,
     host_function: usize,
     _device_function: usize,
     name: usize,
 ) {
-    kernels::register(host_function, name);
+    // SAFETY: as the caller promises.
+    kernels::register(host_function, name, unsafe { image.as_ref() }.copied().unwrap_or(0));
 }
 
 /// The kernel goes by its host function here.
@@ -74,21 +77,29 @@ extern "C" fn cudaGetFuncBySymbol(function: Option<&mut usize>, symbol: usize) -
     answer(function, symbol)
 }
 
+/// # Safety
+/// `arguments` are those that the function has.
 #[unsafe(no_mangle)]
-extern "C" fn cudaLaunchKernel(
+unsafe extern "C" fn cudaLaunchKernel(
     function: usize,
-    _grid: Dim3,
+    grid: Dim3,
     _block: Dim3,
-    _arguments: usize,
+    arguments: usize,
     _shared: usize,
     stream: usize,
 ) -> Status {
     kernels::launched(function, stream);
+    if (grid.x, grid.y, grid.z) == (1, 1, 1) {
+        // SAFETY: as the caller promises.
+        unsafe { kernels::may_have_written(function, arguments) };
+    }
     SUCCESS
 }
 
+/// # Safety
+/// As for [`cudaLaunchKernel`].
 #[unsafe(no_mangle)]
-extern "C" fn __cudaLaunchKernel(
+unsafe extern "C" fn __cudaLaunchKernel(
     kernel: usize,
     grid: Dim3,
     block: Dim3,
@@ -96,11 +107,14 @@ extern "C" fn __cudaLaunchKernel(
     shared: usize,
     stream: usize,
 ) -> Status {
-    cudaLaunchKernel(kernel, grid, block, arguments, shared, stream)
+    // SAFETY: as the caller promises.
+    unsafe { cudaLaunchKernel(kernel, grid, block, arguments, shared, stream) }
 }
 
+/// # Safety
+/// As for [`cudaLaunchKernel`].
 #[unsafe(no_mangle)]
-extern "C" fn cudaLaunchCooperativeKernel(
+unsafe extern "C" fn cudaLaunchCooperativeKernel(
     function: usize,
     grid: Dim3,
     block: Dim3,
@@ -108,7 +122,8 @@ extern "C" fn cudaLaunchCooperativeKernel(
     shared: usize,
     stream: usize,
 ) -> Status {
-    cudaLaunchKernel(function, grid, block, arguments, shared, stream)
+    // SAFETY: as the caller promises.
+    unsafe { cudaLaunchKernel(function, grid, block, arguments, shared, stream) }
 }
 
 /// `cudaLaunchConfig_t` as far as it is looked at.
@@ -131,16 +146,15 @@ extern "C" fn cudaLaunchKernelExC(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cudaFuncGetAttributes(attributes: Option<&mut cudaFuncAttributes>, _function: usize) -> Status {
-    let (major, minor) = machine().settings.compute_capability;
-    let version = (major * 10 + minor) as i32;
+extern "C" fn cudaFuncGetAttributes(attributes: Option<&mut cudaFuncAttributes>, function: usize) -> Status {
+    let code = kernels::code(function);
     let Some(attributes) = attributes else { return SUCCESS };
     // SAFETY: numbers only, for which zeros are a value.
     *attributes = unsafe { std::mem::zeroed() };
     attributes.maxThreadsPerBlock = 1024;
     attributes.numRegs = 32;
-    attributes.ptxVersion = version;
-    attributes.binaryVersion = version;
+    attributes.ptxVersion = code.compiled as i32;
+    attributes.binaryVersion = code.binary as i32;
     attributes.maxDynamicSharedSizeBytes = 49152;
     SUCCESS
 }

@@ -215,11 +215,16 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
     // SAFETY: host memory of the caller, who says how much there is.
     unsafe {
         match (from_device, to_device) {
-            (true, true) => written::moved(to, from, bytes),
+            (true, true) => {
+                written::moved(to, from, bytes);
+                if bytes == 1 {
+                    kernels::moved(to, from);
+                }
+            }
             (false, true) => written::put(to, std::slice::from_raw_parts(from as *const u8, bytes)),
             (true, false) => match written::get(from, bytes) {
                 Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
-                None => (to as *mut u8).write_bytes(kernels::read(bytes), bytes),
+                None => (to as *mut u8).write_bytes(kernels::read(from, bytes), bytes),
             },
             (false, false) => std::ptr::copy(from as *const u8, to as *mut u8, bytes),
         }

@@ -1,5 +1,6 @@
 //! `libcudart`.
 
+pub(super) mod code;
 mod device;
 mod error;
 mod graph;

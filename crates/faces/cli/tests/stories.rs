@@ -1,0 +1,114 @@
+//! The stories under `stories/`: each command in them gives the answer that stands below it.
+//!
+//! A story runs where the environment variables that its first line names are set (`stories/README.md` says which there
+//! are); without them it is left out, and the test says so. `BRIMFUL_STORY` names one story to run alone.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const STORIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../stories");
+
+/// A story: what it needs, and its commands with their answers.
+struct Story {
+    name: String,
+    needs: Vec<String>,
+    told: Vec<(String, String)>,
+}
+
+fn stories() -> Vec<Story> {
+    let entries = fs::read_dir(STORIES).unwrap().flatten().map(|entry| entry.path());
+    let is_story = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ending == "md") && !path.ends_with("README.md")
+    };
+    let mut found: Vec<Story> = entries.filter(is_story).map(|path| read(&path)).collect();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
+fn read(path: &Path) -> Story {
+    let text = fs::read_to_string(path).unwrap();
+    let first = text.lines().next().unwrap_or_default();
+    let needs = first.strip_prefix("<!-- needs: ").and_then(|rest| rest.strip_suffix(" -->"));
+    let needs = needs.unwrap_or_else(|| panic!("{}: expected <!-- needs: … -->", path.display()));
+    let told = blocks(&text, "sh").into_iter().zip(blocks(&text, "text")).collect();
+    Story {
+        name: path.file_stem().unwrap().to_string_lossy().into_owned(),
+        needs: needs.split(", ").map(str::to_owned).collect(),
+        told,
+    }
+}
+
+/// The contents of the fenced blocks of a kind.
+fn blocks(text: &str, kind: &str) -> Vec<String> {
+    let opened = text.split(&format!("\n```{kind}\n")).skip(1);
+    opened.map(|rest| rest.split("\n```").next().unwrap_or_default().to_owned()).collect()
+}
+
+/// Seconds and processes differ from run to run.
+fn steady(line: &str) -> String {
+    let words = line.trim().split(' ').filter(|word| {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_digit());
+        let is_seconds = bare.contains('.') && word.trim_start_matches('(').starts_with(char::is_numeric);
+        !(is_seconds && line.contains(" s)"))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_story_is_whole() {
+    let all = stories();
+    assert!(all.len() >= 12, "{} stories", all.len());
+    for story in all {
+        let name = &story.name;
+        assert!(!story.told.is_empty(), "{name}: no command with its answer");
+        for (command, answer) in &story.told {
+            assert!(command.contains("brimful rehearse "), "{name}: {command}");
+            assert!(!answer.trim().is_empty(), "{name}: {command}");
+            for script in command.split_whitespace().filter(|word| word.starts_with("scripts/")) {
+                assert!(Path::new(STORIES).join(script).is_file(), "{name}: {script}");
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_answer_as_the_stories_tell() {
+    let only = std::env::var("BRIMFUL_STORY").ok();
+    for story in stories().iter().filter(|story| only.as_ref().is_none_or(|only| *only == story.name)) {
+        match story.needs.iter().find(|name| std::env::var_os(name).is_none()) {
+            Some(missing) => eprintln!("{}: {missing} is not set: left out", story.name),
+            None => check(story),
+        }
+    }
+}
+
+fn check(story: &Story) {
+    let folder = tempfile::tempdir().unwrap();
+    let python = PathBuf::from(std::env::var_os(&story.needs[0]).unwrap());
+    let python = std::path::absolute(python).unwrap();
+    let inputs = Command::new(&python).arg(format!("{STORIES}/scripts/inputs.py")).arg(folder.path()).status();
+    assert!(inputs.unwrap().success(), "{}: inputs.py", story.name);
+    std::os::unix::fs::symlink(format!("{STORIES}/scripts"), folder.path().join("scripts")).unwrap();
+    let brimful = Path::new(env!("CARGO_BIN_EXE_brimful")).parent().unwrap();
+    let mut path = vec![brimful.to_owned(), python.parent().unwrap().to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    for (command, answer) in &story.told {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(folder.path());
+        shell.env("PATH", std::env::join_paths(&path).unwrap());
+        let output = shell.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
+        let lines: Vec<String> = said.lines().map(steady).collect();
+        for line in answer.lines().filter(|line| !line.trim().is_empty()) {
+            let told = steady(line);
+            assert!(
+                lines.iter().any(|line| line.contains(&told)),
+                "{}: $ {command}\nno line {told:?} in\n{said}",
+                story.name
+            );
+        }
+    }
+}
