@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 12] = [
+const HOOK: [(&str, &str); 15] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -24,6 +24,9 @@ const HOOK: [(&str, &str); 12] = [
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
+    ("brimful_rehearsal/serving.py", include_str!("../hook/brimful_rehearsal/serving.py")),
+    ("brimful_rehearsal/vllm.py", include_str!("../hook/brimful_rehearsal/vllm.py")),
+    ("brimful_rehearsal/sglang.py", include_str!("../hook/brimful_rehearsal/sglang.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
 ];
@@ -41,6 +44,8 @@ pub struct HookSettings<'a> {
     pub imagined: bool,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
+    /// Whether a server goes on once it listens.
+    pub keep_serving: bool,
     /// Rows that stand in for data sets.
     pub synthetic: Option<&'a str>,
 }

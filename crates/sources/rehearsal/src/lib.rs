@@ -16,6 +16,7 @@ mod record;
 mod rehearse;
 mod run_file;
 pub mod search;
+mod serving;
 mod tree;
 mod verdict;
 
@@ -26,4 +27,5 @@ pub use folder::Folder;
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
 pub use rehearse::{HISTORY, Rehearsal, Rehearsed, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
+pub use serving::{Serving, ServingRecord, runs_server, serving};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

@@ -29,10 +29,14 @@ pub struct Rehearsal {
     pub imagined: Option<imagined::Ranks>,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
+    /// Whether a server goes on once it listens; else the rehearsal ends then.
+    pub keep_serving: bool,
     /// Rows that stand in for data sets.
     pub synthetic: Option<String>,
     /// Events that the history keeps.
     pub history: u64,
+    /// What the user should know of the settings.
+    pub notes: Vec<String>,
     /// Whether the command's standard output goes to the standard error.
     pub talk_only: bool,
 }
@@ -68,6 +72,7 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         steps: rehearsal.steps,
         imagined: rehearsal.imagined.is_some(),
         dummy_weights: rehearsal.dummy_weights,
+        keep_serving: rehearsal.keep_serving,
         synthetic: rehearsal.synthetic.as_deref(),
     })?;
     let environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
@@ -99,7 +104,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
     let state = counted::read(&folder.state());
     counted::add_to(&mut processes, &state);
     let unseen = counted::unseen(&processes, &state);
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes = rehearsal.notes.clone();
     for note in processes.iter().flat_map(|process| &process.notes) {
         if !notes.contains(note) {
             notes.push(note.clone());

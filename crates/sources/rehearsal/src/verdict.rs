@@ -144,10 +144,22 @@ fn shortage(run: &Run) -> Option<Shortage> {
 fn is_shortage(error: &crate::ScriptError) -> bool {
     let text = error.message.to_ascii_lowercase();
     error.kind.contains("OutOfMemory")
-        || ["out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed"]
-            .iter()
-            .any(|phrase| text.contains(phrase))
+        || SHORTAGES.iter().any(|phrase| text.contains(phrase))
 }
+
+/// How libraries and serving engines say that memory ran out.
+const SHORTAGES: [&str; 8] = [
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    // vLLM
+    "no available memory for the cache blocks",
+    "kv cache is needed, which is larger than the available kv cache memory",
+    "is less than desired gpu memory utilization",
+    // SGLang
+    "not enough memory. please try to increase --mem-fraction-static",
+    "loading the model needs more memory",
+];
 
 fn why(run: &Run) -> String {
     let error = run.processes.iter().find_map(|process| Some((process, process.error.as_ref()?)));

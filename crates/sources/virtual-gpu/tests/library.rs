@@ -230,7 +230,7 @@ fn what_is_not_modelled_succeeds_and_is_counted() {
 }
 
 #[test]
-fn nccl_is_complete_with_one_rank() {
+fn nccl_is_complete_with_one_rank_and_connects_with_the_first_large_message() {
     let gpu = Gpu::with(&format!("total={};nccl={}", 64 * MIB, 8 * MIB));
     #[repr(C)]
     struct Id([u8; 128]);
@@ -242,5 +242,15 @@ fn nccl_is_complete_with_one_rank() {
     );
     assert_eq!(made, 0);
     call!(gpu, b"ncclCommUserRank", communicator => usize, &mut rank => &mut i32);
-    assert_eq!((rank, gpu.memory().0), (63, 56 * MIB));
+    assert_eq!((rank, gpu.memory().0), (63, 64 * MIB));
+    let reduce = |count: usize| {
+        // ncclBfloat16, ncclSum
+        call!(
+            gpu, b"ncclAllReduce",
+            0 => usize, 0 => usize, count => usize, 9 => i32, 0 => i32, communicator => usize, 0 => usize
+        )
+    };
+    assert_eq!((reduce(32 << 10), gpu.memory().0), (0, 64 * MIB));
+    assert_eq!((reduce((32 << 10) + 1), gpu.memory().0), (0, 56 * MIB));
+    assert_eq!((reduce(1 << 20), gpu.memory().0), (0, 56 * MIB));
 }

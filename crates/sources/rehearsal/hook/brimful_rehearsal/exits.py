@@ -47,7 +47,7 @@ def _at_errors(here):
     show = sys.excepthook
 
     def excepthook(kind, error, trace):
-        here.error = {"type": kind.__name__, "message": str(error)[:20000]}
+        here.died_of(error)
         show(kind, error, trace)
 
     sys.excepthook = excepthook

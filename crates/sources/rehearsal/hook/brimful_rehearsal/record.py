@@ -24,6 +24,7 @@ class Record:
         self.notes = []
         self.steps = 0
         self.optimizers = []
+        self.serving = None
         self.recording = False
         self.written = False
 
@@ -40,6 +41,17 @@ class Record:
         if text not in self.notes:
             self.notes.append(text)
             say(text)
+
+    def say(self, text):
+        say(text)
+
+    def serve(self, engine, **figures):
+        """What a serving engine tells of itself; what it does not tell is left out."""
+        self.serving = self.serving or {"engine": engine}
+        self.serving.update({name: value for name, value in figures.items() if value is not None})
+
+    def died_of(self, error):
+        self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
 
     def fold(self, device):
         """Keeps the peaks so far, before the program resets them."""
@@ -122,6 +134,7 @@ class Record:
             "failures": self.failures,
             "error": self.error,
             "notes": self.notes,
+            "serving": self.serving,
             "snapshot": snapshot,
         }
         whole = os.path.join(self.folder, f"{os.getpid()}.json")

@@ -1,0 +1,5 @@
+"""SGLang's start-up."""
+
+
+def attach(here, settings):
+    pass
