@@ -3,6 +3,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 
 from . import imports, serving
 
@@ -129,16 +130,19 @@ def engine(here, settings, kind):
     kind.__init__ = __init__
 
 
+# Two lines, or one for both, by version.
+TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
+CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: ([\d,.]+)x")
+
+
 def heard(here, record):
     """The engine's own words: the tokens of the cache, and how many requests of full length it holds at once."""
-    try:
-        said = record.getMessage()
-        if said.startswith("GPU KV cache size: "):
-            here.serve("vllm", kv_tokens=int(said.split(": ")[1].split()[0].replace(",", "")))
-        elif said.startswith("Maximum concurrency for "):
-            here.serve("vllm", max_concurrency=float(said.rsplit(":", 1)[1].strip().rstrip("x").replace(",", "")))
-    except (IndexError, ValueError):
-        pass
+    said = record.getMessage()
+    tokens, concurrency = TOKENS.search(said), CONCURRENCY.search(said)
+    if tokens:
+        here.serve("vllm", kv_tokens=int(tokens[1].replace(",", "")))
+    if concurrency:
+        here.serve("vllm", max_concurrency=float(concurrency[1].replace(",", "")))
     return True
 
 
