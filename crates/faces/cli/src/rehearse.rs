@@ -1,13 +1,17 @@
 //! `brimful rehearse`: what will my own script use?
 
 use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use brimful_devices::{Gpu, servers};
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::search::{HOLE, largest, with_value};
-use brimful_rehearsal::{Device, Judgement, Rehearsal, Run, Verdict, judge, rehearse, runs_server};
+use brimful_rehearsal::{
+    Device, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge, rehearse,
+};
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
 use brimful_units::Bytes;
@@ -25,6 +29,7 @@ const MOST: usize = 20;
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     let rehearsal = rehearsal(arguments)?;
+    can_be_written(&arguments.output)?;
     if let Some(key) = &arguments.search {
         return search(arguments, &rehearsal, key);
     }
@@ -83,11 +88,27 @@ fn rehearsal(arguments: &RehearseArguments) -> Result<Rehearsal> {
         imagined: imagined(arguments)?,
         dummy_weights: arguments.dummy_weights,
         keep_serving: arguments.keep_serving,
-        synthetic: arguments.synthetic.clone(),
+        synthetic: synthetic(arguments)?,
         history: arguments.history,
         talk_only: arguments.json,
         notes,
     })
+}
+
+fn synthetic(arguments: &RehearseArguments) -> Result<Option<Synthetic>> {
+    let parsed = arguments.synthetic.as_ref().map(|text| text.parse());
+    parsed.transpose().map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))
+}
+
+/// A run of an hour shall not end with nowhere to put it.
+fn can_be_written(path: &Path) -> Result<()> {
+    let is_new = !path.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.with_context(|| format!("--output {}", path.display()))?;
+    if is_new {
+        fs::remove_file(path).with_context(|| format!("--output {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// As `fit` and `replay` understand a GPU and a capacity; with what servers take beside PyTorch, where one is started.
@@ -97,7 +118,10 @@ fn device(arguments: &RehearseArguments, notes: &mut Vec<String>) -> Result<Devi
             let gpu = Gpu::find(gpu)?;
             let device = of_gpu(&gpu);
             let device = Device { total: arguments.gpu_total.unwrap_or(device.total), ..device };
-            if runs_server(&arguments.command) { for_servers(device, &gpu, arguments.gpus, notes) } else { device }
+            match engine(&arguments.command) {
+                Some(_) => for_servers(device, &gpu, arguments.gpus, notes),
+                None => device,
+            }
         }
         (None, Some(capacity)) => Device::of_capacity(capacity),
         (None, None) => Device::without_end(),

@@ -88,7 +88,8 @@ struct RankJson<'a> {
 pub fn rehearse_json(answer: &RehearsalAnswer<'_>) -> String {
     let RehearsalAnswer { run, judgement, explanation, .. } = answer;
     let fullest = judgement.ranks.first();
-    let (serving, max_concurrency) = serving_json(run).map_or((None, None), |(value, most)| (Some(value), most));
+    let (serving, max_concurrency) =
+        serving_json(run).map_or((None, None), |(value, most)| (Some(value), most));
     let json = RehearseJson {
         schema: "brimful.rehearse/1",
         command: &run.command,

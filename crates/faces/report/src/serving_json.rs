@@ -11,7 +11,10 @@ pub(crate) fn serving_json(run: &Run) -> Option<(Value, Option<f64>)> {
     value.insert("engine".into(), json!(found.engine));
     value.insert("version".into(), json!(found.version));
     value.insert("load".into(), load(&found, tightest));
-    value.insert("ranks".into(), found.ranks.iter().map(|(process, record)| rank(process.rank, record)).collect());
+    value.insert(
+        "ranks".into(),
+        found.ranks.iter().map(|(process, record)| rank(process.rank, record)).collect(),
+    );
     Some((Value::Object(value), found.max_concurrency))
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn serving_text(run: &Run) -> Vec<String> {
 fn parts(found: &Serving<'_>, record: &ServingRecord) -> Vec<Vec<String>> {
     let cache = found.kv_tokens.map_or(String::new(), |tokens| cache(record, tokens));
     let estimate = record.graphs_estimate.filter(|estimate| *estimate > Bytes::ZERO);
-    let estimate = estimate.map_or(String::new(), |estimate| format!("{estimate} set aside before the KV cache"));
+    let estimate =
+        estimate.map_or(String::new(), |estimate| format!("{estimate} set aside before the KV cache"));
     let budget = record.gpu_memory_utilization.map_or(String::new(), |share| format!("{share} of the GPU"));
     let rows = [
         ("weights", record.weights, String::new()),
@@ -40,7 +41,9 @@ fn parts(found: &Serving<'_>, record: &ServingRecord) -> Vec<Vec<String>> {
 }
 
 fn batch(record: &ServingRecord) -> String {
-    record.max_num_batched_tokens.map_or(String::new(), |tokens| format!("{} tokens at once", thousands(tokens)))
+    record
+        .max_num_batched_tokens
+        .map_or(String::new(), |tokens| format!("{} tokens at once", thousands(tokens)))
 }
 
 fn cache(record: &ServingRecord, tokens: u64) -> String {
@@ -62,24 +65,32 @@ fn holds(found: &Serving<'_>, record: &ServingRecord) -> Option<String> {
 
 /// What would hold more at once, where not all that are allowed can have their full length.
 fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String> {
-    let (Some(most), Some(asked), Some(tokens)) = (found.max_concurrency, record.max_num_seqs, found.kv_tokens)
+    let (Some(most), Some(asked), Some(tokens)) =
+        (found.max_concurrency, record.max_num_seqs, found.kv_tokens)
     else {
         return Vec::new();
     };
     if most >= asked as f64 {
         return Vec::new();
     }
-    let hundredth = per_token(record, tokens).and_then(|each| (run.device.total.get() / 100).checked_div(each));
+    let hundredth =
+        per_token(record, tokens).and_then(|each| (run.device.total.get() / 100).checked_div(each));
     let room = record.gpu_memory_utilization.is_some_and(|share| share < 0.97);
     let share = hundredth.filter(|_| room).map(|more| {
         format!("    each 0.01 of {} more holds {} tokens more", share_flag(found.engine), thousands(more))
     });
     let half = (record.kv_cache_dtype.as_deref() == Some("auto")).then(|| {
-        format!("    --kv-cache-dtype fp8 holds about {} tokens, with a little less accuracy", thousands(tokens * 2))
+        format!(
+            "    --kv-cache-dtype fp8 holds about {} tokens, with a little less accuracy",
+            thousands(tokens * 2)
+        )
     });
     let batch = record.activation_peak.zip(record.max_num_batched_tokens).map(|(peak, batch)| {
         let flag = batch_flag(found.engine);
-        format!("    a {flag} below {} gives part of the activation peak of {peak} to the KV cache", thousands(batch))
+        format!(
+            "    a {flag} below {} gives part of the activation peak of {peak} to the KV cache",
+            thousands(batch)
+        )
     });
     let lines: Vec<String> = [half, share, batch].into_iter().flatten().collect();
     let head = (!lines.is_empty()).then(|| "  to hold more at once:".to_owned());

@@ -43,10 +43,12 @@ pub fn nccl(gpu: &Gpu, ranks: u32) -> Known {
         let basis = Basis { kind: BasisKind::Exact, source: "one rank".to_owned(), margin: None };
         return Known { bytes: Bytes::ZERO, basis };
     }
-    let (measured, hundredths) = *TOGETHER.iter().min_by_key(|row| row.0.abs_diff(ranks)).unwrap_or(&TOGETHER[0]);
+    let (measured, hundredths) =
+        *TOGETHER.iter().min_by_key(|row| row.0.abs_diff(ranks)).unwrap_or(&TOGETHER[0]);
     let bytes = Bytes::new(hundredths * Bytes::gib(1).get() / 100).saturating_sub(ALONE);
     let margin = if measured == ranks { PRINTED } else { bytes };
-    let what = format!("{}.{:02} GiB with {measured} GPUs, less the libraries'", hundredths / 100, hundredths % 100);
+    let what =
+        format!("{}.{:02} GiB with {measured} GPUs, less the libraries'", hundredths / 100, hundredths % 100);
     known(gpu, bytes, margin, what)
 }
 

@@ -59,6 +59,7 @@ impl Device {
 
 impl Device {
     /// As the library is told of it.
+    #[cfg(target_os = "linux")]
     pub(crate) fn settings(&self) -> Settings {
         let (major, minor) = self.compute_capability;
         Settings {

@@ -33,7 +33,7 @@ const HOOK: [(&str, &str); 15] = [
 
 /// What the hook is told.
 #[derive(Serialize)]
-pub struct HookSettings<'a> {
+pub struct HookSettings {
     /// Where records go.
     pub folder: PathBuf,
     /// Events that the history keeps, the newest.
@@ -47,7 +47,7 @@ pub struct HookSettings<'a> {
     /// Whether a server goes on once it listens.
     pub keep_serving: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<&'a str>,
+    pub synthetic: Option<String>,
 }
 
 /// A rehearsal's folder; it is removed when this is dropped.
@@ -91,7 +91,7 @@ impl Folder {
     ///
     /// # Errors
     /// As the system's, with the path.
-    pub fn tell_hook(&self, settings: &HookSettings<'_>) -> Result<PathBuf, RehearsalError> {
+    pub fn tell_hook(&self, settings: &HookSettings) -> Result<PathBuf, RehearsalError> {
         let path = self.path("settings.json");
         let text = serde_json::to_string(settings).unwrap_or_default();
         fs::write(&path, text).map_err(at(&path))?;

@@ -102,27 +102,35 @@ pub fn serving(run: &Run) -> Option<Serving<'_>> {
     })
 }
 
-/// Whether a command starts a serving engine: its program, `-m MODULE`, or a script that imports one.
-pub fn runs_server(command: &[OsString]) -> bool {
-    let Some((first, rest)) = command.split_first() else { return false };
-    let program = Path::new(first).file_name().and_then(OsStr::to_str);
-    if program.is_some_and(|program| ENGINES.contains(&program)) {
-        return true;
+/// The engine that a command starts: by its program, by `-m MODULE`, or by a script that imports one.
+pub fn engine(command: &[OsString]) -> Option<&'static str> {
+    let (first, rest) = command.split_first()?;
+    // A script of the environment may be handed to its interpreter: `python venv/bin/vllm serve`.
+    let programs = std::iter::once(first).chain(rest.iter().find(|word| !is_flag(word)));
+    let module = rest.iter().position(|word| word == "-m").and_then(|at| rest.get(at + 1)?.to_str());
+    if let Some(module) = module {
+        return known(module.split('.').next()?);
     }
-    let module = rest.iter().position(|word| word == "-m").and_then(|at| rest.get(at + 1));
-    if let Some(module) = module.and_then(|module| module.to_str()) {
-        return ENGINES.contains(&module.split('.').next().unwrap_or_default());
-    }
-    let script = rest.iter().map(Path::new).find(|word| word.extension() == Some(OsStr::new("py")));
-    script.and_then(|script| fs::read_to_string(script).ok()).is_some_and(|text| imports_engine(&text))
+    let mut programs = programs.filter_map(|program| Path::new(program).file_name()?.to_str());
+    programs.find_map(known).or_else(|| {
+        let script = rest.iter().map(Path::new).find(|word| word.extension() == Some(OsStr::new("py")))?;
+        imported(&fs::read_to_string(script).ok()?)
+    })
 }
 
-fn imports_engine(script: &str) -> bool {
-    script.lines().any(|line| {
+fn known(name: &str) -> Option<&'static str> {
+    ENGINES.into_iter().find(|engine| *engine == name)
+}
+
+fn is_flag(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"-")
+}
+
+fn imported(script: &str) -> Option<&'static str> {
+    script.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        let import = matches!(words.next(), Some("import" | "from"));
-        let module = words.next().unwrap_or_default().split(['.', ',', ';']).next().unwrap_or_default();
-        import && ENGINES.contains(&module)
+        words.next().filter(|word| matches!(*word, "import" | "from"))?;
+        known(words.next()?.split(['.', ',', ';']).next()?)
     })
 }
 
@@ -130,25 +138,30 @@ fn imports_engine(script: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn starts(words: &str) -> bool {
-        runs_server(&words.split(' ').map(OsString::from).collect::<Vec<_>>())
+    fn started(words: &str) -> Option<&'static str> {
+        engine(&words.split(' ').map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn commands_that_start_an_engine() {
-        assert!(starts("vllm serve m/q25"));
-        assert!(starts("/opt/venv/bin/vllm bench latency"));
-        assert!(starts("python -m vllm.entrypoints.openai.api_server --model m"));
-        assert!(starts("python3 -u -m sglang.launch_server --model-path m"));
-        assert!(!starts("python -m vllmish"));
-        assert!(!starts("python train.py --engine vllm"));
-        assert!(!starts("torchrun train.py"));
+        for words in [
+            "vllm serve m/q25",
+            "/opt/venv/bin/vllm bench latency",
+            "/env/bin/python /env/bin/vllm serve m",
+            "python -m vllm.entrypoints.openai.api_server --model m",
+        ] {
+            assert_eq!(started(words), Some("vllm"), "{words}");
+        }
+        assert_eq!(started("python3 -u -m sglang.launch_server --model-path m"), Some("sglang"));
+        for words in ["python -m vllmish", "python train.py --engine vllm", "torchrun train.py"] {
+            assert_eq!(started(words), None, "{words}");
+        }
     }
 
     #[test]
     fn scripts_that_import_an_engine() {
-        assert!(imports_engine("import os\n  from vllm import LLM\n"));
-        assert!(imports_engine("import sglang as sgl"));
-        assert!(!imports_engine("# import vllm\nimport vllm_notes"));
+        assert_eq!(imported("import os\n  from vllm import LLM\n"), Some("vllm"));
+        assert_eq!(imported("import sglang as sgl"), Some("sglang"));
+        assert_eq!(imported("# import vllm\nimport vllm_notes"), None);
     }
 }

@@ -13,11 +13,13 @@
 mod abi;
 #[cfg(feature = "device")]
 mod device;
+mod nvidia_smi;
 mod settings;
 mod sonames;
 mod state;
 mod symbols;
 
+pub use nvidia_smi::nvidia_smi;
 pub use settings::{Completion, SETTINGS_VARIABLE, Settings, SettingsError};
 pub use sonames::SONAMES;
 pub use state::{DeviceUse, ProcessUse, STATE_VARIABLE, State, StateError};

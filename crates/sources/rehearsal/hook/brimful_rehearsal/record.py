@@ -50,7 +50,7 @@ class Record:
         self.serving = self.serving or {"engine": engine}
         self.serving.update({name: value for name, value in figures.items() if value is not None})
 
-    def died_of(self, error):
+    def keep_error(self, error):
         self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
 
     def fold(self, device):

@@ -54,7 +54,7 @@ def around(here, owner, name, after=None):
         try:
             result = call(self, *place, **named)
         except Exception as error:
-            here.died_of(error)
+            here.keep_error(error)
             raise
         if after is not None:
             after(self, result, *place, **named)

@@ -78,7 +78,7 @@ def scheduler(here, settings, kind):
         try:
             start(self, *place, **named)
         except Exception as error:
-            here.died_of(error)
+            here.keep_error(error)
             raise
         if here.used_cuda():
             here.serve("sglang", allocated=here.torch.cuda.memory_allocated())

@@ -2,7 +2,6 @@
 import contextlib
 import functools
 import logging
-import os
 import re
 
 from . import imports, serving
@@ -36,9 +35,6 @@ def prepare(here, asked):
     if not asked.skip_tokenizer_init and serving.lacks_tokenizer(place, getattr(asked, "revision", None)):
         asked.skip_tokenizer_init = True
         here.note(f"no tokenizer: {place} has none here; --skip-tokenizer-init was added")
-    if "VLLM_USE_DEEP_GEMM" not in os.environ:
-        os.environ["VLLM_USE_DEEP_GEMM"] = "0"
-        here.note("VLLM_USE_DEEP_GEMM=0 was set: DeepGEMM compiles its kernels with nvcc; its buffers are not seen")
 
 
 def worker(here, settings, module):
@@ -123,7 +119,7 @@ def engine(here, settings, kind):
         try:
             start(self, *place, **named)
         except Exception as error:
-            here.died_of(error)
+            here.keep_error(error)
             raise
         serving.ready(here, settings)
 

@@ -3,6 +3,8 @@
 //! Limits by compute capability: CUDA C++ Programming Guide 13.0, "Compute Capabilities", tables "Technical
 //! Specifications per Compute Capability" and "Feature Support". Second-level caches: NVIDIA's architecture papers.
 
+use std::ffi::c_char;
+
 use super::machine::machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
@@ -97,24 +99,12 @@ pub(super) fn pci_name(device: usize) -> String {
     format!("0000:{:02X}:00.0", pci_bus(device))
 }
 
-/// The bytes of its UUID.
-pub(super) fn uuid(device: usize) -> [u8; 16] {
-    let mut bytes = *b"brimful-vgpu-000";
-    bytes[15] = device as u8;
-    bytes
-}
+pub(super) use crate::nvidia_smi::{uuid as uuid_text, uuid_bytes as uuid};
 
-/// Its UUID as NVML prints it.
-pub(super) fn uuid_text(device: usize) -> String {
-    let hex: Vec<String> = uuid(device).iter().map(|byte| format!("{byte:02x}")).collect();
-    let part = |range: std::ops::Range<usize>| hex[range].concat();
-    format!("GPU-{}-{}-{}-{}-{}", part(0..4), part(4..6), part(6..8), part(8..10), part(10..16))
-}
-
-fn name_bytes() -> [i8; 256] {
+fn name_bytes() -> [c_char; 256] {
     let mut name = [0; 256];
     for (place, byte) in name.iter_mut().zip(machine().settings.name.bytes().take(255)) {
-        *place = byte as i8;
+        *place = byte as c_char;
     }
     name
 }
@@ -124,7 +114,7 @@ macro_rules! describe {
     ($properties:ident, $device:ident) => {
         let ask = |number| attribute(number, $device);
         $properties.name = name_bytes();
-        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as i8) };
+        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as c_char) };
         $properties.totalGlobalMem = machine().settings.total as usize;
         $properties.sharedMemPerBlock = SHARED_PER_BLOCK as usize;
         $properties.regsPerBlock = REGISTERS;

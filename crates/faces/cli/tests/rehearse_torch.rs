@@ -1,0 +1,186 @@
+//! Rehearsals with the real PyTorch against what it was recorded to do. They run where `BRIMFUL_TORCH_PYTHON` names an
+//! interpreter that has torch 2.15, transformers 5.23 and PEFT; `BRIMFUL_TORCH_EVERY` says how many recorded runs are left
+//! out between two (9 where it does not: a run takes some seconds).
+
+#![cfg(target_os = "linux")]
+
+mod rehearsed;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::Command;
+
+use flate2::read::GzDecoder;
+use rehearsed::{Rehearsed, script};
+use serde_json::{Value, json};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures");
+
+/// The interpreter; `None` where there is none to use.
+fn python() -> Option<String> {
+    let python = std::env::var("BRIMFUL_TORCH_PYTHON").ok();
+    if python.is_none() {
+        eprintln!("BRIMFUL_TORCH_PYTHON is not set: left out");
+    }
+    python
+}
+
+fn rehearse(arguments: &[&str], command: &[&str]) -> Rehearsed {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.zip");
+    let mut brimful = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    brimful
+        .args(["rehearse", "--json", "--output", file.to_str().unwrap()])
+        .args(arguments)
+        .arg("--")
+        .args(command);
+    Rehearsed::of(brimful.output().unwrap(), folder, file)
+}
+
+fn lines(file: &str) -> Vec<Value> {
+    let open = File::open(format!("{FIXTURES}/{file}")).unwrap();
+    let reader: Box<dyn BufRead> = if file.ends_with(".gz") {
+        Box::new(BufReader::new(GzDecoder::new(open)))
+    } else {
+        Box::new(BufReader::new(open))
+    };
+    let all: Vec<Value> = reader.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let every: usize = std::env::var("BRIMFUL_TORCH_EVERY").map_or(9, |left| left.parse().unwrap()) + 1;
+    all.into_iter().step_by(every).collect()
+}
+
+fn peak(answer: &Value) -> Value {
+    json!({
+        "requested": answer["peak"]["requested"],
+        "allocated": answer["peak"]["allocated"],
+        "reserved": answer["peak"]["reserved"],
+    })
+}
+
+/// What was recorded, what `fit` predicts, and what a rehearsal sees are the same, to the byte.
+#[test]
+fn recorded_predicted_and_rehearsed_are_the_same() {
+    let Some(python) = python() else { return };
+    let script = format!("{FIXTURES}/rehearsal/job.py");
+    for line in lines("step/published.jsonl.gz").iter().chain(&lines("step/made.jsonl.gz")) {
+        let job = &line["job"];
+        // The recorder had another cuDNN there, and two rows of a mask that is made of values.
+        if job["gpu"] != "a100-sxm-80gb" || job["train"]["attention_mask"] == "padded" {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.json").display().to_string();
+        fs::write(&path, job.to_string()).unwrap();
+        let run = rehearse(&[], &[&python, &script, &path]);
+        assert_eq!(peak(&run.json()), line["expect"]["peak"], "{}: {}", line["id"], run.stderr);
+        assert_eq!(
+            peak(&rehearsed::call(&["fit", &path, "--json"]).json()),
+            line["expect"]["peak"],
+            "{}",
+            line["id"]
+        );
+    }
+}
+
+/// Allocator settings and sizes of the device.
+#[test]
+fn settings_and_capacities() {
+    let Some(python) = python() else { return };
+    let script = format!("{FIXTURES}/rehearsal/workloads.py");
+    for line in lines("snapshots/truth.jsonl") {
+        if line["workload"] == "streams" {
+            continue; // a program of its own, ../snapshots/streams.py, with a ring that wraps
+        }
+        let total = line["total"].to_string();
+        let conf = line["conf"].as_str().unwrap();
+        let mut arguments = vec!["--capacity", &total];
+        arguments.extend(if conf.is_empty() { vec![] } else { vec!["--conf", conf] });
+        let run = rehearse(&arguments, &[&python, &script, line["workload"].as_str().unwrap()]);
+        let answer = run.json();
+        let recorded = json!({
+            "requested": line["requested_peak"],
+            "allocated": line["allocated_peak"],
+            "reserved": line["reserved_peak"],
+        });
+        assert_eq!(peak(&answer), recorded, "{line}: {}", run.stderr);
+        assert_eq!(answer["retries"], line["num_alloc_retries"], "{line}");
+        assert_eq!(run.code, i32::from(!line["oom"].is_null()), "{line}: {}", run.stderr);
+        // What follows is about the process as a whole, which the recorder could not see.
+        let begins =
+            |text: &Value| text.as_str().map(|text| text.split(" is free.").next().unwrap().to_owned());
+        assert_eq!(begins(&answer["oom"]["message"]), begins(&line["oom"]), "{line}");
+    }
+}
+
+const DDP: &str = "
+import os, torch, torch.distributed as dist
+dist.init_process_group('cpu:gloo,cuda:nccl')
+local = int(os.environ['LOCAL_RANK'])
+torch.cuda.set_device(local)
+layers = [torch.nn.Linear(1024, 1024) for _ in range(4)]
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(*layers).cuda(), device_ids=[local])
+optimizer = torch.optim.AdamW(model.parameters())
+names = [None] * dist.get_world_size()
+dist.all_gather_object(names, f'rank {dist.get_rank()}')
+if 'IMAGINED' not in os.environ:
+    assert names == ['rank 0', 'rank 1'], names
+for _ in range(3):
+    model(torch.randn(64, 1024, device='cuda')).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+dist.barrier()
+dist.destroy_process_group()
+";
+
+/// Two ranks that run see the same as a rank whose peer is imagined.
+#[test]
+fn imagined_ranks_take_what_real_ones_take() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(DDP);
+    let path = path.to_str().unwrap();
+    let real =
+        rehearse(&["--gpus", "2"], &[&python, "-m", "torch.distributed.run", "--nproc-per-node", "2", path]);
+    let real = (real.code, real.json(), real.stderr);
+    assert_eq!(real.0, 0, "{}", real.2);
+    assert_eq!(real.1["ranks"].as_array().unwrap().len(), 2);
+    let command = ["env", "IMAGINED=1", &python, path];
+    let imagined = rehearse(&["--gpus", "2", "--world-size", "2", "--ranks", "1"], &command);
+    assert_eq!(imagined.code, 0, "{}", imagined.stderr);
+    assert_eq!(peak(&imagined.json()), peak(&real.1));
+}
+
+#[test]
+fn weights_that_are_not_there() {
+    let Some(python) = python() else { return };
+    let (folder, path) = script(
+        "
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.bfloat16, device_map='cuda')
+ids = tokenizer('some text', return_tensors='pt').input_ids.cuda()
+optimizer = torch.optim.AdamW(model.parameters())
+while True:
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+",
+    );
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 1000, "hidden_size": 4096,
+        "intermediate_size": 8192, "num_hidden_layers": 2, "num_attention_heads": 32, "tie_word_embeddings": true,
+    });
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let command = [&python, path.to_str().unwrap(), folder.path().to_str().unwrap()];
+    let run = rehearse(&["--dummy-weights", "--steps", "2"], &command);
+    let answer = run.json();
+    assert_eq!((run.code, answer["steps"].as_u64()), (0, Some(2)), "{}", run.stderr);
+    let weights: u64 = (1000 * 4096 + 2 * (4 * 4096 * 4096 + 3 * 4096 * 8192 + 2 * 4096) + 4096) * 2;
+    assert_eq!(answer["composition"]["parameter"].as_u64(), Some(weights));
+    assert!(
+        answer["notes"].to_string().contains("dummy weights: LlamaForCausalLM has no checkpoint here"),
+        "{answer}"
+    );
+    let refused = rehearse(&[], &command);
+    assert_eq!((refused.code, refused.json()["verdict"].as_str()), (2, Some("failed")));
+}

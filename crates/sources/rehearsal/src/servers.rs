@@ -1,0 +1,18 @@
+//! What serving engines need of their surroundings on a GPU that computes nothing.
+
+/// Variables that an engine starts with, unless the caller has set them: DeepGEMM compiles with the CUDA toolkit and
+/// times its kernels on the GPU.
+pub(crate) fn variables(engine: &str) -> Vec<(&'static str, &'static str)> {
+    let all: &[(&str, &str)] = match engine {
+        "vllm" => &[("VLLM_USE_DEEP_GEMM", "0"), ("VLLM_DEEP_GEMM_WARMUP", "skip")],
+        _ => &[("SGLANG_ENABLE_JIT_DEEPGEMM", "0")],
+    };
+    all.iter().copied().filter(|(name, _)| std::env::var_os(name).is_none()).collect()
+}
+
+/// The same for people.
+pub(crate) fn announced(variables: &[(&str, &str)]) -> Option<String> {
+    let set: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let why = "DeepGEMM compiles with the CUDA toolkit and times its kernels; its buffers are not seen";
+    (!set.is_empty()).then(|| format!("set for the engine: {} ({why})", set.join(", ")))
+}
