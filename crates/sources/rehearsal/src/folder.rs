@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use brimful_virtual_gpu::{LIBRARY, SONAMES};
 use serde::Serialize;
@@ -111,11 +111,6 @@ impl Folder {
     /// The live counters of the virtual GPU.
     pub fn state(&self) -> PathBuf {
         self.path("state")
-    }
-
-    /// The folder itself.
-    pub fn root(&self) -> &Path {
-        self.0.path()
     }
 }
 

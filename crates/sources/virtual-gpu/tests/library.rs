@@ -230,6 +230,21 @@ fn what_is_not_modelled_succeeds_and_is_counted() {
 }
 
 #[test]
+fn kernels_reach_pinned_memory_at_its_own_address() {
+    let gpu = Gpu::with(SMALL);
+    let (mut pinned, mut found, mut kind) = (0, 0u64, 0u64);
+    call!(gpu, b"cudaHostAlloc", &mut pinned => &mut usize, 4096 => usize, 0 => u32);
+    // CU_POINTER_ATTRIBUTE_DEVICE_POINTER, CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+    let status = call!(gpu, b"cuPointerGetAttribute", &mut found => &mut u64, 3 => i32, pinned + 64 => usize);
+    assert_eq!((status, found), (0, pinned as u64 + 64));
+    call!(gpu, b"cuPointerGetAttribute", &mut kind => &mut u64, 2 => i32, pinned => usize);
+    assert_eq!(kind, 1);
+    let unknown = &raw const kind as usize;
+    let status = call!(gpu, b"cuPointerGetAttribute", &mut found => &mut u64, 3 => i32, unknown => usize);
+    assert_ne!(status, 0);
+}
+
+#[test]
 fn nccl_is_complete_with_one_rank_and_connects_with_the_first_large_message() {
     let gpu = Gpu::with(&format!("total={};nccl={}", 64 * MIB, 8 * MIB));
     #[repr(C)]
