@@ -13,7 +13,7 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 15] = [
+const HOOK: [(&str, &str); 16] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
@@ -26,6 +26,7 @@ const HOOK: [(&str, &str); 15] = [
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
     ("brimful_rehearsal/serving.py", include_str!("../hook/brimful_rehearsal/serving.py")),
     ("brimful_rehearsal/vllm.py", include_str!("../hook/brimful_rehearsal/vllm.py")),
+    ("brimful_rehearsal/flashinfer.py", include_str!("../hook/brimful_rehearsal/flashinfer.py")),
     ("brimful_rehearsal/sglang.py", include_str!("../hook/brimful_rehearsal/sglang.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),

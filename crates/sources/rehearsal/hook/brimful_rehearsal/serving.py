@@ -12,8 +12,9 @@ SERVES = "BRIMFUL_REHEARSAL_SERVES"
 
 
 def attach(here, settings):
-    from . import sglang, vllm
+    from . import flashinfer, sglang, vllm
 
+    flashinfer.attach(here)
     vllm.attach(here, settings)
     sglang.attach(here, settings)
     if not settings["keep_serving"]:
