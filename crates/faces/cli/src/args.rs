@@ -207,6 +207,9 @@ pub struct RehearseArguments {
     /// Exactly what PyTorch's allocator may take, such as "12 GiB"; nothing is set aside.
     #[arg(long, value_name = "SIZE", group = "fits_what")]
     pub capacity: Option<Bytes>,
+    /// What CUDA calls the GPU's total where its driver tells another than the catalogue, such as "79.19 GiB".
+    #[arg(long, value_name = "SIZE", requires = "gpu")]
+    pub gpu_total: Option<Bytes>,
     /// How many such GPUs the machine has.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub gpus: u32,
@@ -240,6 +243,9 @@ pub struct RehearseArguments {
     /// Where a checkpoint is missing, build the model from its config.json; its weights are of no value.
     #[arg(long)]
     pub dummy_weights: bool,
+    /// Let a server (vLLM, SGLang) go on once it listens; else the run ends then.
+    #[arg(long)]
+    pub keep_serving: bool,
     /// Rows in place of data sets: 'input_ids:int64[4,2048]' is four rows of 2048 numbers. Several fields are separated by
     /// ';'. 'text:string[8,500]' are 500 words, 'image:image[16,224,224]' pictures.
     #[arg(long, value_name = "FIELDS")]

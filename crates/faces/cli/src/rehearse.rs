@@ -5,15 +5,16 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use brimful_devices::Gpu;
+use brimful_devices::{Gpu, servers};
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::search::{HOLE, largest, with_value};
 use brimful_rehearsal::{
-    Device, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, judge, rehearse,
+    Device, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge, rehearse,
 };
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
+use brimful_units::Bytes;
 
 use crate::args::RehearseArguments;
 use crate::out::{Outcome, complain, print, tell};
@@ -77,17 +78,20 @@ fn rehearsal(arguments: &RehearseArguments) -> Result<Rehearsal> {
     if let Some(conf) = &arguments.conf {
         conf.parse::<AllocatorConfig>()?;
     }
+    let mut notes = Vec::new();
     Ok(Rehearsal {
         command: arguments.command.clone(),
-        device: device(arguments)?,
+        device: device(arguments, &mut notes)?,
         conf: arguments.conf.clone(),
         steps: arguments.steps,
         time_limit: arguments.time_limit,
         imagined: imagined(arguments)?,
         dummy_weights: arguments.dummy_weights,
+        keep_serving: arguments.keep_serving,
         synthetic: synthetic(arguments)?,
         history: arguments.history,
         talk_only: arguments.json,
+        notes,
     })
 }
 
@@ -107,14 +111,38 @@ fn can_be_written(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As `fit` and `replay` understand a GPU and a capacity.
-fn device(arguments: &RehearseArguments) -> Result<Device> {
+/// As `fit` and `replay` understand a GPU and a capacity; with what servers take beside PyTorch, where one is started.
+fn device(arguments: &RehearseArguments, notes: &mut Vec<String>) -> Result<Device> {
     let device = match (&arguments.gpu, arguments.capacity) {
-        (Some(gpu), _) => of_gpu(&Gpu::find(gpu)?),
+        (Some(gpu), _) => {
+            let gpu = Gpu::find(gpu)?;
+            let device = of_gpu(&gpu);
+            let device = Device { total: arguments.gpu_total.unwrap_or(device.total), ..device };
+            match engine(&arguments.command) {
+                Some(_) => for_servers(device, &gpu, arguments.gpus, notes),
+                None => device,
+            }
+        }
         (None, Some(capacity)) => Device::of_capacity(capacity),
         (None, None) => Device::without_end(),
     };
     Ok(Device { count: arguments.gpus, cudnn: arguments.cudnn, padded: arguments.padded, ..device })
+}
+
+/// Servers were measured: what their libraries and NCCL take is set aside when they take it.
+fn for_servers(device: Device, gpu: &Gpu, ranks: u32, notes: &mut Vec<String>) -> Device {
+    let libraries = servers::libraries(gpu);
+    let nccl = servers::nccl(gpu, ranks);
+    notes.push(calibrated("libraries' kernels", &libraries));
+    if ranks > 1 {
+        notes.push(calibrated("NCCL, at the first large collective", &nccl));
+    }
+    Device { libraries: libraries.bytes, nccl: nccl.bytes, ..device }
+}
+
+fn calibrated(what: &str, known: &servers::Known) -> String {
+    let margin = known.basis.margin.map_or(String::new(), |margin| format!(" ± {margin}"));
+    format!("{what}: {}{margin} per GPU, {} ({})", known.bytes, known.basis.kind.name(), known.basis.source)
 }
 
 fn of_gpu(gpu: &Gpu) -> Device {
@@ -122,6 +150,8 @@ fn of_gpu(gpu: &Gpu) -> Device {
         name: gpu.name.clone(),
         total: gpu.total,
         context: gpu.context,
+        libraries: Bytes::ZERO,
+        nccl: Bytes::ZERO,
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
         named: true,

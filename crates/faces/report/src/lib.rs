@@ -17,6 +17,8 @@ mod rehearse_json;
 mod rehearse_text;
 mod replay_json;
 mod replay_text;
+mod serving_json;
+mod serving_text;
 mod statistics;
 mod style;
 mod table;

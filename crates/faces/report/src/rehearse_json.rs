@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::explain_json::{BlockJson, block, composition};
+use crate::serving_json::serving_json;
 
 /// A rehearsal with what stands around it.
 pub struct RehearsalAnswer<'a> {
@@ -55,6 +56,10 @@ struct RehearseJson<'a> {
     reason: Option<&'a str>,
     run: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    serving: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_concurrency: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<Value>,
     notes: &'a [String],
 }
@@ -83,6 +88,8 @@ struct RankJson<'a> {
 pub fn rehearse_json(answer: &RehearsalAnswer<'_>) -> String {
     let RehearsalAnswer { run, judgement, explanation, .. } = answer;
     let fullest = judgement.ranks.first();
+    let (serving, max_concurrency) =
+        serving_json(run).map_or((None, None), |(value, most)| (Some(value), most));
     let json = RehearseJson {
         schema: "brimful.rehearse/1",
         command: &run.command,
@@ -109,6 +116,8 @@ pub fn rehearse_json(answer: &RehearsalAnswer<'_>) -> String {
         }),
         reason: judgement.reason.as_deref(),
         run: answer.file,
+        serving,
+        max_concurrency,
         search: answer.search.map(search),
         notes: answer.notes,
     };

@@ -3,6 +3,7 @@ use brimful_units::Bytes;
 
 use crate::explain_text::{leaks, owners, peak};
 use crate::rehearse_json::{RehearsalAnswer, SearchAnswer};
+use crate::serving_text::serving_text;
 use crate::style::Style;
 use crate::table::table;
 
@@ -15,6 +16,7 @@ pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
     let mut lines = verdict(run, judgement);
     lines.extend(failure(judgement));
     lines.extend(search(answer.search));
+    lines.extend(serving_text(run));
     lines.extend(ranks(judgement));
     if let Some(explanation) = explanation {
         lines.extend(peak(explanation));

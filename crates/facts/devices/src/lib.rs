@@ -3,6 +3,7 @@
 mod basis;
 pub mod catalogue;
 mod context;
+pub mod servers;
 
 use brimful_units::{Bytes, ParseBytesError};
 

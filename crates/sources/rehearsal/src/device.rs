@@ -13,6 +13,12 @@ pub struct Device {
     pub total: Bytes,
     /// What the CUDA context takes of it at its first use, in bytes.
     pub context: Bytes,
+    /// What the kernels of libraries take of it with the first handle, in bytes.
+    #[serde(default)]
+    pub libraries: Bytes,
+    /// What NCCL takes of it with the first large collective, in bytes.
+    #[serde(default)]
+    pub nccl: Bytes,
     /// Compute capability, major and minor.
     pub compute_capability: (u8, u8),
     /// Streaming multiprocessors.
@@ -39,6 +45,8 @@ impl Device {
             name: "a GPU without an end".to_owned(),
             total: WITHOUT_END,
             context: Bytes::ZERO,
+            libraries: Bytes::ZERO,
+            nccl: Bytes::ZERO,
             compute_capability: (8, 0),
             multiprocessors: 108,
             cudnn: None,
@@ -68,6 +76,8 @@ impl Device {
             name: self.name.clone(),
             total: self.total.get(),
             context: self.context.get(),
+            libraries: self.libraries.get(),
+            nccl: self.nccl.get(),
             compute_capability: (u32::from(major), u32::from(minor)),
             multiprocessors: u32::try_from(self.multiprocessors).unwrap_or(u32::MAX),
             cudnn: self.cudnn.unwrap_or(Settings::default().cudnn),

@@ -25,8 +25,11 @@ const HOOK: &[(&str, &str)] = &[
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
+    ("brimful_rehearsal/serving.py", include_str!("../hook/brimful_rehearsal/serving.py")),
+    ("brimful_rehearsal/vllm.py", include_str!("../hook/brimful_rehearsal/vllm.py")),
+    ("brimful_rehearsal/flashinfer.py", include_str!("../hook/brimful_rehearsal/flashinfer.py")),
+    ("brimful_rehearsal/sglang.py", include_str!("../hook/brimful_rehearsal/sglang.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),
-    ("brimful_rehearsal/server.py", include_str!("../hook/brimful_rehearsal/server.py")),
     ("brimful_rehearsal/imagined.py", include_str!("../hook/brimful_rehearsal/imagined.py")),
     ("brimful_rehearsal/offline.py", include_str!("../hook/brimful_rehearsal/offline.py")),
     ("brimful_rehearsal/pictures.py", include_str!("../hook/brimful_rehearsal/pictures.py")),
@@ -47,8 +50,8 @@ pub struct HookSettings {
     pub imagined: bool,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
-    /// Whether the command is a server, which is ended when it is up.
-    pub server: bool,
+    /// Whether a server goes on once it listens.
+    pub keep_serving: bool,
     /// Rows that stand in for data sets.
     pub synthetic: Option<String>,
 }

@@ -15,6 +15,7 @@ mod record;
 mod rehearsal;
 mod run_file;
 pub mod search;
+mod serving;
 mod synthetic;
 mod verdict;
 
@@ -47,5 +48,6 @@ pub use rehearsal::{HISTORY, Rehearsal};
 #[cfg(target_os = "linux")]
 pub use rehearse::{Rehearsed, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
+pub use serving::{Serving, ServingRecord, engine, serving};
 pub use synthetic::{Synthetic, SyntheticError};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

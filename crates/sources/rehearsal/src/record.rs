@@ -8,6 +8,7 @@ use brimful_units::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::RehearsalError;
+use crate::ServingRecord;
 use crate::error::at;
 
 /// Amounts by ledger, in bytes: `requested ≤ allocated ≤ active ≤ reserved`.
@@ -105,6 +106,9 @@ pub struct ProcessRecord {
     pub error: Option<ScriptError>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// What a serving engine told of itself.
+    #[serde(default)]
+    pub serving: Option<ServingRecord>,
     /// The file with its snapshot.
     pub snapshot: Option<String>,
 }

@@ -23,10 +23,14 @@ pub struct Rehearsal {
     pub imagined: Option<imagined::Ranks>,
     /// Whether missing weights are made up.
     pub dummy_weights: bool,
+    /// Whether a server goes on once it listens; else the rehearsal ends then.
+    pub keep_serving: bool,
     /// Rows that stand in for data sets.
     pub synthetic: Option<Synthetic>,
     /// Events that the history keeps.
     pub history: u64,
+    /// What the user should know of the settings.
+    pub notes: Vec<String>,
     /// Whether the command's standard output goes to the standard error.
     pub talk_only: bool,
 }

@@ -7,7 +7,9 @@ use crate::folder::{Folder, HookSettings};
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, host, python, run_file, servers};
+use crate::{
+    Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, engine, host, python, run_file, servers,
+};
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
@@ -33,9 +35,7 @@ impl Rehearsed {
 /// command itself ends is no error: [`Run::ended`] says it.
 pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
-    let engine = servers::engine(&rehearsal.command);
-    let with_dummy = engine.and_then(|_| servers::with_dummy_weights(&rehearsal.command));
-    let command = with_dummy.as_ref().unwrap_or(&rehearsal.command);
+    let switches = engine(&rehearsal.command).map(servers::variables).unwrap_or_default();
     let folder = Folder::new()?;
     let settings = folder.tell_hook(&HookSettings {
         folder: folder.records(),
@@ -43,24 +43,22 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         steps: rehearsal.steps,
         imagined: rehearsal.imagined.is_some(),
         dummy_weights: rehearsal.dummy_weights,
-        server: engine.is_some(),
+        keep_serving: rehearsal.keep_serving,
         synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
     })?;
     let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
-    environment.set.extend(engine.map(servers::variables).unwrap_or_default());
+    environment.set.extend(switches.iter().map(|(name, value)| (name.into(), value.into())));
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
     let programs = match &rehearsal.imagined {
-        Some(ranks) => ranks.programs(command, rehearsal.device.count),
-        None => vec![Program { words: command, own: Vec::new() }],
+        Some(ranks) => ranks.programs(&rehearsal.command, rehearsal.device.count),
+        None => vec![Program { words: &rehearsal.command, own: Vec::new() }],
     };
     let killed = host::killed();
     let ended = launch(&programs, &rules)?;
     let mut run = gather(rehearsal, &folder, ended)?;
     run.notes.extend(host::note(killed, host::killed()).filter(|_| !run.ended.is_success()));
-    if let Some(engine) = engine.filter(|_| with_dummy.is_some()) {
-        run.notes.insert(0, format!("{engine} was given --load-format dummy: the weights are of no value"));
-    }
+    run.notes.extend(servers::announced(&switches));
     Ok(Rehearsed { run, folder })
 }
 
@@ -81,7 +79,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
     let state = counted::read(&folder.state());
     counted::add_to(&mut processes, &state);
     let unseen = counted::unseen(&processes, &state);
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes = rehearsal.notes.clone();
     for note in processes.iter().flat_map(|process| &process.notes) {
         if !notes.contains(note) {
             notes.push(note.clone());

@@ -29,7 +29,8 @@ pub struct Settings {
     pub context: u64,
     /// Bytes that libraries' kernels take once the first handle of cuBLAS is made.
     pub libraries: u64,
-    /// Bytes that NCCL takes per communicator of more than one rank.
+    /// Bytes that NCCL takes once per process and GPU, at the first collective of more than one rank whose message is
+    /// larger than 64 KiB: the connections of its bandwidth algorithms.
     pub nccl: u64,
     /// Compute capability, major and minor.
     pub compute_capability: (u32, u32),

@@ -230,7 +230,22 @@ fn what_is_not_modelled_succeeds_and_is_counted() {
 }
 
 #[test]
-fn nccl_is_complete_with_one_rank() {
+fn kernels_reach_pinned_memory_at_its_own_address() {
+    let gpu = Gpu::with(SMALL);
+    let (mut pinned, mut found, mut kind) = (0, 0u64, 0u64);
+    call!(gpu, b"cudaHostAlloc", &mut pinned => &mut usize, 4096 => usize, 0 => u32);
+    // CU_POINTER_ATTRIBUTE_DEVICE_POINTER, CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+    let status = call!(gpu, b"cuPointerGetAttribute", &mut found => &mut u64, 3 => i32, pinned + 64 => usize);
+    assert_eq!((status, found), (0, pinned as u64 + 64));
+    call!(gpu, b"cuPointerGetAttribute", &mut kind => &mut u64, 2 => i32, pinned => usize);
+    assert_eq!(kind, 1);
+    let unknown = &raw const kind as usize;
+    let status = call!(gpu, b"cuPointerGetAttribute", &mut found => &mut u64, 3 => i32, unknown => usize);
+    assert_ne!(status, 0);
+}
+
+#[test]
+fn nccl_is_complete_with_one_rank_and_connects_with_the_first_large_message() {
     let gpu = Gpu::with(&format!("total={};nccl={}", 64 * MIB, 8 * MIB));
     #[repr(C)]
     struct Id([u8; 128]);
@@ -242,5 +257,15 @@ fn nccl_is_complete_with_one_rank() {
     );
     assert_eq!(made, 0);
     call!(gpu, b"ncclCommUserRank", communicator => usize, &mut rank => &mut i32);
-    assert_eq!((rank, gpu.memory().0), (63, 56 * MIB));
+    assert_eq!((rank, gpu.memory().0), (63, 64 * MIB));
+    let reduce = |count: usize| {
+        // ncclBfloat16, ncclSum
+        call!(
+            gpu, b"ncclAllReduce",
+            0 => usize, 0 => usize, count => usize, 9 => i32, 0 => i32, communicator => usize, 0 => usize
+        )
+    };
+    assert_eq!((reduce(32 << 10), gpu.memory().0), (0, 64 * MIB));
+    assert_eq!((reduce((32 << 10) + 1), gpu.memory().0), (0, 56 * MIB));
+    assert_eq!((reduce(1 << 20), gpu.memory().0), (0, 56 * MIB));
 }

@@ -27,6 +27,7 @@ class Record:
         self.steps = 0
         self.optimizers = []
         self.marks = marks.Marks()
+        self.serving = None
         self.recording = False
         self.written = False
 
@@ -43,6 +44,14 @@ class Record:
         if text not in self.notes:
             self.notes.append(text)
             say(text)
+
+    def say(self, text):
+        say(text)
+
+    def serve(self, engine, **figures):
+        """What a serving engine tells of itself; what it does not tell is left out."""
+        self.serving = self.serving or {"engine": engine}
+        self.serving.update({name: value for name, value in figures.items() if value is not None})
 
     def keep_error(self, error):
         self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
@@ -133,6 +142,7 @@ class Record:
             "failures": self.failures,
             "error": self.error,
             "notes": self.notes,
+            "serving": self.serving,
             "snapshot": snapshot,
         }
         whole = os.path.join(self.folder, f"{os.getpid()}.json")

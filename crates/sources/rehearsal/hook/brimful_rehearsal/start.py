@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import exits, objects, record, recording, stops
+from . import exits, objects, record, recording, serving, stops
 
 
 def begin(torch):
@@ -14,6 +14,7 @@ def begin(torch):
     recording.attach(torch, here, settings)
     stops.attach(torch, here, settings)
     exits.attach(here)
+    serving.attach(here, settings)
     objects.attach(torch, settings["imagined"])
     if settings["imagined"]:
         from . import imagined
@@ -32,8 +33,4 @@ def begin(torch):
         from . import synthetic
 
         synthetic.attach(here, settings["synthetic"])
-    if settings["server"]:
-        from . import server
-
-        server.attach(here)
     here.begin()

@@ -79,6 +79,12 @@ impl Memory {
         Some(offset / self.each).filter(|device| *device < self.fresh.len())
     }
 
+    /// What the host memory is that an address belongs to, where CUDA knows it.
+    pub fn host_holding(&self, address: usize) -> Option<HostKind> {
+        let (start, (bytes, kind)) = self.host.range(..=address).next_back()?;
+        (address < start + bytes).then_some(*kind)
+    }
+
     /// The first address, which stands for whatever has no place of its own.
     pub fn base(&self) -> usize {
         self.base

@@ -77,13 +77,17 @@ unsafe extern "C" fn cuMemcpyDtoH_v2(to: usize, from: usize, bytes: usize) -> St
 #[allow(non_upper_case_globals)]
 unsafe extern "C" fn cuPointerGetAttribute(value: *mut u64, attribute: i32, address: usize) -> Status {
     let device = machine().memory().device_of(address);
+    let pinned = device.is_none() && machine().memory().host_holding(address).is_some();
+    let device = device.or_else(|| pinned.then(current_device));
     let (Some(device), false) = (device, value.is_null()) else { return INVALID_VALUE };
     // SAFETY: the widths are those of the attributes' types in cuda.h.
     unsafe {
         match attribute {
             CU_POINTER_ATTRIBUTE_DEVICE_POINTER => value.write(address as u64),
-            // CU_MEMORYTYPE_DEVICE
-            CU_POINTER_ATTRIBUTE_MEMORY_TYPE => value.cast::<u32>().write(2),
+            // Kernels reach pinned memory at its own address.
+            CU_POINTER_ATTRIBUTE_HOST_POINTER if pinned => value.write(address as u64),
+            // CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_DEVICE
+            CU_POINTER_ATTRIBUTE_MEMORY_TYPE => value.cast::<u32>().write(if pinned { 1 } else { 2 }),
             CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL => value.cast::<i32>().write(device as i32),
             CU_POINTER_ATTRIBUTE_BUFFER_ID => {
                 value.write(machine().memory().holding(address).map_or(0, |(start, _)| start as u64));

@@ -1,6 +1,9 @@
 //! NCCL: communicators that are complete as soon as one rank is there, and collectives that are done at once.
+//!
+//! A communicator itself takes next to nothing. What it takes comes with the first collective of a large message, when
+//! NCCL connects the ranks for its bandwidth algorithms; sends and receives connect two ranks and take little.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::super::machine::machine;
@@ -17,6 +20,12 @@ struct Communicator {
     device: i32,
 }
 
+/// Messages up to this many bytes go by the low-latency connections; NCCL's tuner takes the others from about here on.
+const SMALL: usize = 64 << 10;
+
+/// GPUs of this process on which the connections of the bandwidth algorithms are made.
+static CONNECTED: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
+
 static COMMUNICATORS: LazyLock<Mutex<HashMap<usize, Communicator>>> = LazyLock::new(Mutex::default);
 
 /// `ncclUniqueId`, passed by value.
@@ -24,12 +33,8 @@ static COMMUNICATORS: LazyLock<Mutex<HashMap<usize, Communicator>>> = LazyLock::
 pub struct UniqueId([u8; 128]);
 
 fn new_communicator(ranks: i32, rank: i32) -> usize {
-    let device = current_device();
-    if ranks > 1 {
-        take_beside(device, machine().settings.nccl);
-    }
     let handle = new_handle();
-    let communicator = Communicator { ranks, rank, device: device as i32 };
+    let communicator = Communicator { ranks, rank, device: current_device() as i32 };
     COMMUNICATORS.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, communicator);
     handle
 }
@@ -148,4 +153,100 @@ extern "C" fn ncclMemFree(address: usize) -> Status {
 #[unsafe(no_mangle)]
 extern "C" fn ncclRedOpCreatePreMulSum(operation: Option<&mut i32>) -> Status {
     answer(operation, 5)
+}
+
+/// Bytes of an element, as `ncclDataType_t` numbers the types.
+fn element(datatype: i32) -> usize {
+    match datatype {
+        2 | 3 | 7 => 4,
+        4 | 5 | 8 => 8,
+        6 | 9 => 2,
+        _ => 1,
+    }
+}
+
+/// What a call's count is of.
+enum Part {
+    Whole(usize),
+    OfEachRank(usize),
+}
+
+/// A collective: the first large one of a process on a GPU connects the ranks.
+fn collective(communicator: usize, part: Part, datatype: i32) -> Status {
+    let Some(known) = known(communicator) else { return INVALID_VALUE };
+    let elements = match part {
+        Part::Whole(count) => count,
+        Part::OfEachRank(count) => count.saturating_mul(known.ranks.max(1) as usize),
+    };
+    let large = elements.saturating_mul(element(datatype)) > SMALL;
+    if large && known.ranks > 1 {
+        let mut connected = CONNECTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if connected.insert(known.device) {
+            take_beside(known.device as usize, machine().settings.nccl);
+        }
+    }
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclAllReduce(
+    _from: usize,
+    _to: usize,
+    count: usize,
+    datatype: i32,
+    _operation: i32,
+    communicator: usize,
+    _stream: usize,
+) -> Status {
+    collective(communicator, Part::Whole(count), datatype)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclBroadcast(
+    _from: usize,
+    _to: usize,
+    count: usize,
+    datatype: i32,
+    _root: i32,
+    communicator: usize,
+    _stream: usize,
+) -> Status {
+    collective(communicator, Part::Whole(count), datatype)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclReduceScatter(
+    _from: usize,
+    _to: usize,
+    count: usize,
+    datatype: i32,
+    _operation: i32,
+    communicator: usize,
+    _stream: usize,
+) -> Status {
+    collective(communicator, Part::OfEachRank(count), datatype)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclBcast(
+    _buffer: usize,
+    count: usize,
+    datatype: i32,
+    _root: i32,
+    communicator: usize,
+    _stream: usize,
+) -> Status {
+    collective(communicator, Part::Whole(count), datatype)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ncclAllGather(
+    _from: usize,
+    _to: usize,
+    count: usize,
+    datatype: i32,
+    communicator: usize,
+    _stream: usize,
+) -> Status {
+    collective(communicator, Part::OfEachRank(count), datatype)
 }

@@ -119,8 +119,7 @@ extern "C" fn cudaPointerGetAttributes(
     let Some(attributes) = attributes else { return INVALID_VALUE };
     let memory = machine().memory();
     let device = memory.device_of(address);
-    let host = memory.host.range(..=address).next_back();
-    let host = host.filter(|(start, (bytes, _))| address < *start + bytes).map(|(_, (_, kind))| *kind);
+    let host = memory.host_holding(address);
     *attributes = cudaPointerAttributes {
         // cudaMemoryType: unregistered, host, device, managed.
         type_: match (device, host) {

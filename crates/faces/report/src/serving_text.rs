@@ -1,0 +1,129 @@
+use brimful_rehearsal::{Run, Serving, ServingRecord, serving};
+use brimful_units::Bytes;
+
+use crate::serving_json::{each, per_token};
+use crate::style::Style;
+use crate::table::table;
+
+/// A serving engine's start-up for people: what fills the GPU, what it holds at once, and what would hold more.
+pub(crate) fn serving_text(run: &Run) -> Vec<String> {
+    let Some(found) = serving(run) else { return Vec::new() };
+    let Some(record) = found.tightest() else { return Vec::new() };
+    let version = found.version.map(|version| format!(" {version}")).unwrap_or_default();
+    let place = match found.ranks.len() {
+        1 => String::new(),
+        many => format!(", the tightest of {many} GPUs"),
+    };
+    let mut lines = vec![Style::STRONG.paint(&format!("  {}{version}{place}", found.engine))];
+    lines.extend(table(&parts(&found, record)));
+    lines.extend(holds(&found, record));
+    lines.extend(changes(run, &found, record));
+    lines
+}
+
+fn parts(found: &Serving<'_>, record: &ServingRecord) -> Vec<Vec<String>> {
+    let cache = found.kv_tokens.map_or(String::new(), |tokens| cache(record, tokens));
+    let estimate = record.graphs_estimate.filter(|estimate| *estimate > Bytes::ZERO);
+    let estimate =
+        estimate.map_or(String::new(), |estimate| format!("{estimate} set aside before the KV cache"));
+    let budget = record.gpu_memory_utilization.map_or(String::new(), |share| format!("{share} of the GPU"));
+    let rows = [
+        ("weights", record.weights, String::new()),
+        ("activation peak", record.activation_peak, batch(record)),
+        ("CUDA graphs", record.graphs, estimate),
+        ("beside PyTorch", record.non_torch, "libraries, NCCL: calibrated".to_owned()),
+        ("KV cache", record.kv_bytes, cache),
+        ("runner's buffers", record.other(), String::new()),
+        ("may take", record.budget, budget),
+    ];
+    let known = rows.into_iter().filter_map(|(name, bytes, note)| Some((name, bytes?, note)));
+    known.map(|(name, bytes, note)| vec![format!("    {name}"), bytes.to_string(), note]).collect()
+}
+
+fn batch(record: &ServingRecord) -> String {
+    record
+        .max_num_batched_tokens
+        .map_or(String::new(), |tokens| format!("{} tokens at once", thousands(tokens)))
+}
+
+fn cache(record: &ServingRecord, tokens: u64) -> String {
+    let blocks = record.kv_blocks.map_or(String::new(), |blocks| format!(" in {} blocks", thousands(blocks)));
+    let each = per_token(record, tokens);
+    let each = each.map_or(String::new(), |each| format!(", {} a token", Bytes::new(each)));
+    format!("{} tokens{blocks}{each}", thousands(tokens))
+}
+
+fn holds(found: &Serving<'_>, record: &ServingRecord) -> Option<String> {
+    let (most, length) = (found.max_concurrency?, record.max_model_len?);
+    let load = each(found, record).zip(record.max_num_seqs).map_or(String::new(), |(each, asked)| {
+        let each = each.min(length);
+        format!("; {} at once, as allowed, have {} tokens each", thousands(asked), thousands(each))
+    });
+    let all = format!("  holds {most:.1} requests of {} tokens at once{load}", thousands(length));
+    Some(Style::STRONG.paint(&all))
+}
+
+/// What would hold more at once, where not all that are allowed can have their full length.
+fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String> {
+    let (Some(most), Some(asked), Some(tokens)) =
+        (found.max_concurrency, record.max_num_seqs, found.kv_tokens)
+    else {
+        return Vec::new();
+    };
+    if most >= asked as f64 {
+        return Vec::new();
+    }
+    let hundredth =
+        per_token(record, tokens).and_then(|each| (run.device.total.get() / 100).checked_div(each));
+    let room = record.gpu_memory_utilization.is_some_and(|share| share < 0.97);
+    let share = hundredth.filter(|_| room).map(|more| {
+        format!("    each 0.01 of {} more holds {} tokens more", share_flag(found.engine), thousands(more))
+    });
+    let half = (record.kv_cache_dtype.as_deref() == Some("auto")).then(|| {
+        format!(
+            "    --kv-cache-dtype fp8 holds about {} tokens, with a little less accuracy",
+            thousands(tokens * 2)
+        )
+    });
+    let batch = record.activation_peak.zip(record.max_num_batched_tokens).map(|(peak, batch)| {
+        let flag = batch_flag(found.engine);
+        format!(
+            "    a {flag} below {} gives part of the activation peak of {peak} to the KV cache",
+            thousands(batch)
+        )
+    });
+    let lines: Vec<String> = [half, share, batch].into_iter().flatten().collect();
+    let head = (!lines.is_empty()).then(|| "  to hold more at once:".to_owned());
+    head.into_iter().chain(lines).collect()
+}
+
+fn share_flag(engine: &str) -> &'static str {
+    if engine == "sglang" { "--mem-fraction-static" } else { "--gpu-memory-utilization" }
+}
+
+fn batch_flag(engine: &str) -> &'static str {
+    if engine == "sglang" { "--chunked-prefill-size" } else { "--max-num-batched-tokens" }
+}
+
+/// 475984 as 475,984.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!([0, 999, 1000, 475_984].map(thousands), ["0", "999", "1,000", "475,984"]);
+    }
+}

@@ -1,0 +1,87 @@
+"""What serving engines have in common: their figures, and the end of the rehearsal once the server listens.
+
+An engine is several processes: one that listens, one that schedules, one for each GPU. Each hands over what it knows.
+"""
+import functools
+import os
+
+from . import imports
+
+# Told to the processes that the server starts: it is a server, which would go on for ever.
+SERVES = "BRIMFUL_REHEARSAL_SERVES"
+
+
+def attach(here, settings):
+    from . import flashinfer, sglang, vllm
+
+    flashinfer.attach(here)
+    vllm.attach(here, settings)
+    sglang.attach(here, settings)
+    if not settings["keep_serving"]:
+        imports.after("uvicorn.server", lambda uvicorn: end_when_listening(here, uvicorn.Server))
+
+
+def will_serve():
+    os.environ[SERVES] = "1"
+
+
+def end_when_listening(here, server):
+    start = server.startup
+
+    @functools.wraps(start)
+    async def startup(self, *place, **named):
+        await start(self, *place, **named)
+        if os.environ.get(SERVES) and self.started:
+            here.say("the server listens: the start-up is complete")
+            self.should_exit = True
+
+    server.startup = startup
+
+
+def ready(here, settings):
+    """This process has all the memory that it will have: its record is written before anybody ends it."""
+    if os.environ.get(SERVES) and not settings["keep_serving"]:
+        here.finish("ready")
+
+
+def around(here, owner, name, after=None):
+    """Calls `after` with the object and what the method gave; keeps what it died of, which the engine may hide."""
+    call = getattr(owner, name, None)
+    if call is None:
+        return
+
+    @functools.wraps(call)
+    def method(self, *place, **named):
+        try:
+            result = call(self, *place, **named)
+        except Exception as error:
+            here.keep_error(error)
+            raise
+        if after is not None:
+            after(self, result, *place, **named)
+        return result
+
+    setattr(owner, name, method)
+
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model", "merges.txt")
+
+
+def files_of(model, revision=None):
+    """The files of a model: in its folder, or of its snapshot in the hub's cache; `None` where they are not here."""
+    if os.path.isdir(model):
+        return os.listdir(model)
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(model, "config.json", revision=revision)
+    except Exception:
+        return None
+    return os.listdir(os.path.dirname(found)) if isinstance(found, str) else None
+
+
+def lacks_tokenizer(model, revision=None):
+    """Whether there is none. Of a model that is not here yet, the hub will tell."""
+    files = files_of(model, revision)
+    return files is not None and not any(file in TOKENIZERS or file.endswith(".tiktoken") for file in files)
