@@ -42,6 +42,13 @@ pub enum Command {
     /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
     /// or the command failed for another reason.
     Rehearse(RehearseArguments),
+    /// What `nvidia-smi` says within a rehearsal.
+    #[command(hide = true, disable_help_flag = true)]
+    NvidiaSmi {
+        /// As `nvidia-smi` takes them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.

@@ -9,6 +9,7 @@ mod explain_text;
 mod export;
 mod fit;
 mod job_flags;
+mod nvidia_smi;
 mod open;
 mod out;
 mod progress;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Ranks(arguments) => ranks::run(&arguments),
         Command::Rehearse(arguments) => rehearse::run(&arguments),
+        Command::NvidiaSmi { arguments } => nvidia_smi::run(&arguments),
     };
     out::exit_code(outcome)
 }

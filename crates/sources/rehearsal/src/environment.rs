@@ -40,6 +40,7 @@ impl Environment {
             // search path says.
             ("LD_PRELOAD".into(), before(SONAMES.join(":").into(), "LD_PRELOAD")),
             ("LD_LIBRARY_PATH".into(), before(library.clone().into(), "LD_LIBRARY_PATH")),
+            ("PATH".into(), before(folder.path("bin").into(), "PATH")),
             ("PYTHONPATH".into(), before(folder.path("hook").into(), "PYTHONPATH")),
             ("TRITON_LIBCUDA_PATH".into(), library.into()),
             (SETTINGS_VARIABLE.into(), device.settings().to_string().into()),

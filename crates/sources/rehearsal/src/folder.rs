@@ -2,7 +2,7 @@
 //! Nothing of it is left behind.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use brimful_virtual_gpu::{LIBRARY, SONAMES};
@@ -68,7 +68,7 @@ impl Folder {
         let parent = std::env::temp_dir();
         let made = tempfile::Builder::new().prefix("brimful-rehearsal-").tempdir_in(&parent);
         let folder = Folder(made.map_err(at(parent))?);
-        for name in ["lib", "hook/brimful_rehearsal", "cache", "records"] {
+        for name in ["lib", "bin", "hook/brimful_rehearsal", "cache", "records"] {
             let path = folder.path(name);
             fs::create_dir_all(&path).map_err(at(path))?;
         }
@@ -77,6 +77,7 @@ impl Folder {
             fs::write(&path, text).map_err(at(path))?;
         }
         folder.put_library()?;
+        folder.put_nvidia_smi()?;
         let state = folder.state();
         fs::write(&state, []).map_err(at(state))?;
         Ok(folder)
@@ -91,6 +92,15 @@ impl Folder {
             symlink(file, &path).map_err(at(path))?;
         }
         Ok(())
+    }
+
+    /// Scripts that ask `nvidia-smi` are answered by this program.
+    fn put_nvidia_smi(&self) -> Result<(), RehearsalError> {
+        let program = std::env::current_exe().map_err(at("this program"))?;
+        let path = self.path("bin").join("nvidia-smi");
+        let program = program.display().to_string().replace('\'', "'\\''");
+        fs::write(&path, format!("#!/bin/sh\nexec '{program}' nvidia-smi \"$@\"\n")).map_err(at(&path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(at(&path))
     }
 
     /// Writes what the hook is told; gives the file.
