@@ -191,3 +191,29 @@ while True:
     let refused = rehearse(&[], &command);
     assert_eq!((refused.code, refused.json()["verdict"].as_str()), (2, Some("failed")));
 }
+
+#[test]
+fn data_that_is_not_there() {
+    let Some(python) = python() else { return };
+    if !Command::new(&python).args(["-c", "import pyarrow, pandas, dill"]).status().unwrap().success() {
+        eprintln!("{python} has no datasets: left out");
+        return;
+    }
+    let (_folder, path) = script(
+        "
+import torch
+from datasets import load_dataset
+parts = load_dataset('nobody/nothing')
+rows = load_dataset('nobody/nothing', 'en', split='train').with_format('torch')
+assert set(parts) == {'train', 'validation', 'test'} and len(rows) == 4 * 64, parts
+row = next(iter(torch.utils.data.DataLoader(rows, batch_size=4)))
+assert row['input_ids'].shape == (4, 2048) and row['input_ids'].dtype == torch.int64
+assert row['label'].shape == (4,) and len(row['text'][0].split()) == 8
+row['input_ids'].cuda()
+",
+    );
+    let fields = "input_ids:int64[4,2048]; label:int64[4]; text:string[4,8]";
+    let run = rehearse(&["--synthetic", fields], &[&python, path.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.json()["notes"].to_string().contains("synthetic data: load_dataset('nobody/nothing')"));
+}
