@@ -79,6 +79,7 @@ def scheduler(here, settings, kind):
             start(self, *place, **named)
         except Exception as error:
             here.keep_error(error)
+            here.finish("error")  # the launcher kills its whole tree at once
             raise
         if here.used_cuda():
             here.serve("sglang", allocated=here.torch.cuda.memory_allocated())
