@@ -56,7 +56,8 @@ fn what_was_observed_is_what_was_published() {
 fn what_differs_says_why() {
     for case in cases() {
         for (name, why) in case["differs"].as_object().into_iter().flatten() {
-            let same = |told: &Value| printed(&told[name.as_str()]) == case["published"][name].as_str().unwrap();
+            let same =
+                |told: &Value| printed(&told[name.as_str()]) == case["published"][name].as_str().unwrap();
             assert!(!why.as_str().unwrap().is_empty());
             assert!(!case["observed"].as_object().unwrap().values().all(same), "{name} of {}", case["id"]);
         }
@@ -69,7 +70,16 @@ fn start(python: &str, case: &Value) -> Rehearsed {
     let file = folder.path().join("run.zip");
     let model = format!("{FIXTURES}/models/{}", case["model"].as_str().unwrap());
     let output = Command::new(env!("CARGO_BIN_EXE_brimful"))
-        .args(["rehearse", "--json", "--gpu", "h100-sxm-80gb", "--gpu-total", "79.19 GiB", "--history", "1000"])
+        .args([
+            "rehearse",
+            "--json",
+            "--gpu",
+            "h100-sxm-80gb",
+            "--gpu-total",
+            "79.19 GiB",
+            "--history",
+            "1000",
+        ])
         .args(["--gpus", &case["gpus"].to_string(), "--output", file.to_str().unwrap()])
         .args(["--", python, &format!("{FIXTURES}/start.py"), &model, &case["arguments"].to_string()])
         .output()
