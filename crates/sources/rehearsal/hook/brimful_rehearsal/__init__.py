@@ -5,9 +5,17 @@ def install():
     from . import imports
 
     imports.after("torch", _torch_is_here)
+    # This one imports torch on its own way, and is not complete when torch is.
+    imports.after("sglang.srt.server_args", _sglang_asks)
 
 
 def _torch_is_here(torch):
     from . import start
 
     start.begin(torch)
+
+
+def _sglang_asks(module):
+    from . import sglang
+
+    sglang.arguments(module.ServerArgs)
