@@ -126,7 +126,7 @@ fn device(arguments: &RehearseArguments, notes: &mut Vec<String>) -> Result<Devi
         (None, Some(capacity)) => Device::of_capacity(capacity),
         (None, None) => Device::without_end(),
     };
-    Ok(Device { count: arguments.gpus, ..device })
+    Ok(Device { count: arguments.gpus, cudnn: arguments.cudnn, padded: arguments.padded, ..device })
 }
 
 /// Servers were measured: what their libraries and NCCL take is set aside when they take it.
@@ -147,7 +147,6 @@ fn calibrated(what: &str, known: &servers::Known) -> String {
 
 fn of_gpu(gpu: &Gpu) -> Device {
     Device {
-        count: 1,
         name: gpu.name.clone(),
         total: gpu.total,
         context: gpu.context,
@@ -156,6 +155,7 @@ fn of_gpu(gpu: &Gpu) -> Device {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
         named: true,
+        ..Device::without_end()
     }
 }
 

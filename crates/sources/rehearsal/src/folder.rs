@@ -13,13 +13,14 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 16] = [
+const HOOK: [(&str, &str); 17] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
     ("brimful_rehearsal/start.py", include_str!("../hook/brimful_rehearsal/start.py")),
     ("brimful_rehearsal/record.py", include_str!("../hook/brimful_rehearsal/record.py")),
     ("brimful_rehearsal/recording.py", include_str!("../hook/brimful_rehearsal/recording.py")),
+    ("brimful_rehearsal/marks.py", include_str!("../hook/brimful_rehearsal/marks.py")),
     ("brimful_rehearsal/stops.py", include_str!("../hook/brimful_rehearsal/stops.py")),
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
