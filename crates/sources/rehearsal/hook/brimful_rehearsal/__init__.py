@@ -6,6 +6,8 @@ def install():
 
     imports.expect("datasets", "evaluate")
     imports.after("torch", _torch_is_here)
+    # This one imports torch on its own way, and is not complete when torch is.
+    imports.after("sglang.srt.server_args", _sglang_asks)
 
 
 def _torch_is_here(torch):
@@ -20,3 +22,9 @@ def _torch_is_here(torch):
 
         print("brimful: this process cannot be recorded", file=sys.stderr)
         traceback.print_exc()
+
+
+def _sglang_asks(module):
+    from . import sglang
+
+    sglang.arguments(module.ServerArgs)

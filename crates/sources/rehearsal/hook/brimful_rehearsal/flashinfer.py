@@ -9,20 +9,25 @@ def attach(here):
     imports.after("flashinfer.jit.core", lambda module: leave_out(here, module.JitSpec))
 
 
-class Kernels:
-    """A module of kernels, each of which does nothing."""
-
-    def __init__(self, name):
-        self.__name__ = name
+class Nothing:
+    """A module of kernels, a kernel, what one gives back: whatever is done with it gives nothing again."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return nothing
+        return self
 
+    def __call__(self, *place, **named):
+        return self
 
-def nothing(*place, **named):
-    return None
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 0
+
+    def __index__(self):
+        return 0
 
 
 def leave_out(here, spec):
@@ -33,6 +38,6 @@ def leave_out(here, spec):
     @functools.wraps(build)
     def build_and_load(self, *place, **named):
         here.note(f"FlashInfer's {self.name} was not compiled: what it would allocate by itself is not seen")
-        return Kernels(self.name)
+        return Nothing()
 
     spec.build_and_load = build_and_load

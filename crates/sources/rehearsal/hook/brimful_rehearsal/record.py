@@ -44,6 +44,8 @@ class Record:
         if text not in self.notes:
             self.notes.append(text)
             say(text)
+            if not self.written:
+                self.hand_over("running")  # so that one that is killed has said it
 
     def say(self, text):
         say(text)

@@ -7,7 +7,6 @@ GIB = 1 << 30
 
 
 def attach(here, settings):
-    imports.after("sglang.srt.server_args", lambda module: arguments(here, module.ServerArgs))
     imports.after("sglang.srt.entrypoints.http_server", server)
     imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner))
     imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler))
@@ -24,15 +23,20 @@ def server(module):
     module.launch_server = launch_server
 
 
-def arguments(here, kind):
-    complete = kind.__post_init__
+def arguments(kind):
+    """Before they are resolved: in a step of its own (0.5.2x), or as they are made."""
+    name = "resolve_once" if hasattr(kind, "resolve_once") else "__post_init__"
+    complete = getattr(kind, name)
 
     @functools.wraps(complete)
-    def __post_init__(self):
-        prepare(here, self)
-        complete(self)
+    def prepared(self, *place, **named):
+        from . import start
 
-    kind.__post_init__ = __post_init__
+        if start.record_here is not None and not getattr(self, "_resolution_finished", False):
+            prepare(start.record_here, self)
+        return complete(self, *place, **named)
+
+    setattr(kind, name, prepared)
 
 
 def prepare(here, asked):
@@ -79,6 +83,7 @@ def scheduler(here, settings, kind):
             start(self, *place, **named)
         except Exception as error:
             here.keep_error(error)
+            here.finish("error")  # the launcher kills its whole tree at once
             raise
         if here.used_cuda():
             here.serve("sglang", allocated=here.torch.cuda.memory_allocated())

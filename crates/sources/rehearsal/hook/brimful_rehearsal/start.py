@@ -5,10 +5,15 @@ import os
 from . import exits, objects, record, recording, serving, stops
 
 
+# The record of this process, once it has one.
+record_here = None
+
+
 def begin(torch):
+    global record_here
     with open(os.environ["BRIMFUL_REHEARSAL"]) as file:
         settings = json.load(file)
-    here = record.Record(torch, settings)
+    here = record_here = record.Record(torch, settings)
     if not torch.version.cuda:
         here.refuse()
     recording.attach(torch, here, settings)
