@@ -89,7 +89,8 @@ fn check(story: &Story) {
     let folder = tempfile::tempdir().unwrap();
     let python = PathBuf::from(std::env::var_os(&story.needs[0]).unwrap());
     let python = std::path::absolute(python).unwrap();
-    let inputs = Command::new(&python).arg(format!("{STORIES}/scripts/inputs.py")).arg(folder.path()).status();
+    let inputs =
+        Command::new(&python).arg(format!("{STORIES}/scripts/inputs.py")).arg(folder.path()).status();
     assert!(inputs.unwrap().success(), "{}: inputs.py", story.name);
     std::os::unix::fs::symlink(format!("{STORIES}/scripts"), folder.path().join("scripts")).unwrap();
     let brimful = Path::new(env!("CARGO_BIN_EXE_brimful")).parent().unwrap();
@@ -100,7 +101,8 @@ fn check(story: &Story) {
         shell.args(["-c", command]).current_dir(folder.path());
         shell.env("PATH", std::env::join_paths(&path).unwrap());
         let output = shell.output().unwrap();
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
         let lines: Vec<String> = said.lines().map(steady).collect();
         for line in answer.lines().filter(|line| !line.trim().is_empty()) {
             let told = steady(line);
