@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on among ours (DESIGN.md, ARCHITECTURE.md). `xtask` and the faces may all.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("brimful-units", &[]),
     ("brimful-trace", &["units"]),
     ("brimful-models", &["units"]),
@@ -19,6 +19,8 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("brimful-snapshot", &["units", "trace"]),
     ("brimful-replay", &["units", "trace"]),
     ("brimful-logs", &["units"]),
+    ("brimful-virtual-gpu", &[]),
+    ("brimful-rehearsal", &["units", "virtual-gpu"]),
     ("brimful-explain", &["units", "trace", "replay", "logs"]),
     ("brimful-plan", &["units", "trace", "models", "devices", "jobs", "step", "replay", "explain"]),
 ];

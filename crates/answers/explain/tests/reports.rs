@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 struct Record {
     id: String,
     text: String,
+    #[serde(default)]
     format: String,
     cause: String,
     cause_confidence: String,
@@ -16,7 +17,11 @@ struct Record {
 }
 
 fn records() -> Vec<Record> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/logs/reports.jsonl.gz");
+    read("reports.jsonl.gz")
+}
+
+fn read(file: &str) -> Vec<Record> {
+    let path = format!("{}/../../../fixtures/logs/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -31,8 +36,7 @@ fn class(record: &Record) -> String {
     explain(record).map_or("not-oom".to_owned(), |diagnosis| diagnosis.cause.class)
 }
 
-fn wrong(confidence: &str) -> (usize, Vec<String>) {
-    let records = records();
+fn wrong(records: &[Record], confidence: &str) -> (usize, Vec<String>) {
     let of: Vec<&Record> = records.iter().filter(|record| record.cause_confidence == confidence).collect();
     let wrong = of.iter().filter(|record| class(record) != record.cause);
     let lines = wrong
@@ -42,22 +46,32 @@ fn wrong(confidence: &str) -> (usize, Vec<String>) {
 
 #[test]
 fn causes_that_the_thread_established() {
-    let (all, wrong) = wrong("thread");
+    let (all, wrong) = wrong(&records(), "thread");
     eprintln!("thread: {} of {all} wrong\n{}", wrong.len(), wrong.join("\n"));
     assert!(wrong.len() * 100 <= all * 25, "{}", wrong.join("\n"));
 }
 
 #[test]
 fn causes_that_the_numbers_decide() {
-    let (all, wrong) = wrong("numbers");
+    let (all, wrong) = wrong(&records(), "numbers");
     eprintln!("numbers: {} of {all} wrong\n{}", wrong.len(), wrong.join("\n"));
     assert!(wrong.len() * 100 <= all * 8, "{}", wrong.join("\n"));
+}
+
+/// Threads outside the labelled reports.
+#[test]
+fn causes_of_other_threads() {
+    let threads = read("threads.jsonl.gz");
+    let ((established, a), (decided, b)) = (wrong(&threads, "thread"), wrong(&threads, "numbers"));
+    let (all, wrong) = (established + decided, [a, b].concat());
+    eprintln!("other threads: {} of {all} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.len() * 100 <= all * 10, "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_label_is_a_known_cause() {
     let known: Vec<&str> = cause_pages().map(|page| page.id.as_str()).collect();
-    for record in records() {
+    for record in records().into_iter().chain(read("threads.jsonl.gz")) {
         assert!(known.contains(&record.cause.as_str()), "{}", record.cause);
     }
 }

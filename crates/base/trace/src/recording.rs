@@ -3,7 +3,7 @@ use brimful_units::Bytes;
 use crate::{AllocationId, ContextId};
 
 /// A stream and the pool it allocates from: free memory never crosses from one lane to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane {
     /// The `cudaStream_t` as recorded; 0 is the default stream.
     pub stream: i64,
@@ -15,6 +15,11 @@ impl Lane {
     /// Whether only a graph or a `MemPool` may use this memory.
     pub const fn is_private(&self) -> bool {
         self.pool.0 != 0 || self.pool.1 != 0
+    }
+
+    /// Whether the pool was made by the capture of a graph, and not by the program (`MemPool::graph_pool_handle`).
+    pub const fn is_of_capture(&self) -> bool {
+        self.pool.0 != 0
     }
 }
 

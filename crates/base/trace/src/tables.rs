@@ -42,6 +42,7 @@ impl Allocations {
     ///
     /// # Panics
     /// Where rows with and without an address are mixed.
+    #[inline]
     pub fn push(&mut self, row: Allocation) -> AllocationId {
         let id = AllocationId(self.bytes.len() as u32);
         if let Some(address) = row.address {
@@ -63,6 +64,7 @@ impl Allocations {
     ///
     /// # Panics
     /// Where the id is of another trace; the same holds for the other accessors.
+    #[inline]
     pub fn get(&self, id: AllocationId) -> Allocation {
         let at = id.0 as usize;
         Allocation {
@@ -75,6 +77,7 @@ impl Allocations {
     }
 
     /// The size asked for.
+    #[inline]
     pub fn bytes(&self, id: AllocationId) -> Bytes {
         Bytes::new(self.bytes[id.0 as usize])
     }
@@ -95,6 +98,7 @@ impl Allocations {
     }
 
     /// The number of rows.
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -129,6 +133,7 @@ pub struct Segments(Vec<Segment>);
 
 impl Segments {
     /// Adds a row.
+    #[inline]
     pub fn push(&mut self, row: Segment) -> SegmentId {
         self.0.push(row);
         SegmentId(self.0.len() as u32 - 1)
@@ -138,11 +143,13 @@ impl Segments {
     ///
     /// # Panics
     /// Where the id is of another trace.
+    #[inline]
     pub fn get(&self, id: SegmentId) -> Segment {
         self.0[id.0 as usize]
     }
 
     /// The number of rows.
+    #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
     }

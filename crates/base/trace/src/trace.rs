@@ -61,6 +61,7 @@ impl Trace {
     }
 
     /// Appends an event.
+    #[inline]
     pub fn push(&mut self, event: Event) {
         let (kind, subject) = event.pack();
         self.kinds.push(kind);
@@ -111,6 +112,7 @@ impl Trace {
     }
 
     /// The number of events.
+    #[inline]
     pub fn len(&self) -> usize {
         self.kinds.len()
     }
@@ -124,6 +126,7 @@ impl Trace {
     ///
     /// # Panics
     /// Where the position is past the end.
+    #[inline]
     pub fn event(&self, at: usize) -> Event {
         Event::unpack(self.kinds[at], self.subjects[at]).expect("only packed events are stored")
     }

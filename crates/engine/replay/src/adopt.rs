@@ -26,8 +26,8 @@ impl Allocator {
         let (start, _) = rebuild(trace, &recorded_config(trace));
         let mut adopted = Vec::new();
         let mut segments: BTreeMap<u32, Vec<(u64, Stretch)>> = BTreeMap::new();
-        for (address, stretch) in &start.stretches {
-            segments.entry(stretch.segment).or_default().push((*address, *stretch));
+        for (_, placed) in start.iter() {
+            segments.entry(placed.stretch.segment).or_default().push((placed.address, placed.stretch));
         }
         self.begin_addresses_after(&start);
         let kept = |segment: &Vec<(u64, Stretch)>| {
@@ -44,7 +44,7 @@ impl Allocator {
                 adopted.push((block, handle));
             }
         }
-        for (_, handle) in adopted.iter().filter(|(block, _)| is_pending(trace, &start, *block)) {
+        for (_, handle) in adopted.iter().filter(|(block, _)| is_pending(&start, *block)) {
             self.request_free(*handle);
         }
         adopted
@@ -137,7 +137,7 @@ fn span(segment: &[(u64, Stretch)]) -> u64 {
     ends.map_or(0, |(first, last)| last.0.saturating_add(last.1.size) - first.0)
 }
 
-fn is_pending(trace: &Trace, start: &Shadow, block: AllocationId) -> bool {
-    let address = trace.allocations.get(block).address.unwrap_or(0);
-    start.stretches.get(&address).is_some_and(|stretch| stretch.state == BlockState::PendingFree)
+fn is_pending(start: &Shadow, block: AllocationId) -> bool {
+    let slot = start.find_block(block);
+    slot.is_some_and(|slot| start.at(slot).stretch.state == BlockState::PendingFree)
 }

@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use brimful_trace::Lane;
+
 use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
 use crate::config::AllocatorConfig;
 use crate::shadow::Shadow;
@@ -36,6 +40,8 @@ pub struct Allocator {
     pub(crate) limit: Option<u64>,
     next_address: u64,
     pub(crate) reserved: u64,
+    /// Most that was reserved since this was last asked for.
+    most_reserved: u64,
     allocated: u64,
     requested: u64,
     retries: u64,
@@ -43,7 +49,9 @@ pub struct Allocator {
     pub(crate) segments: u64,
     /// Blocks that wait for other streams; those that came free meanwhile stay listed.
     pending: Vec<Handle>,
-    private: Vec<bool>,
+    lanes: Vec<Lane>,
+    /// Streams of private pools that are not used any more.
+    let_go: BTreeSet<u16>,
 }
 
 impl Allocator {
@@ -53,7 +61,7 @@ impl Allocator {
             .per_process_memory_fraction
             .zip(device_total)
             .filter(|(fraction, _)| *fraction < 1.0)
-            .map(|(fraction, total)| (fraction * total as f64) as u64);
+            .map(|(fraction, total)| (fraction * total as f64).round() as u64);
         Allocator {
             config,
             blocks: Blocks::default(),
@@ -63,19 +71,32 @@ impl Allocator {
             limit,
             next_address: DEVICE_GRANULARITY,
             reserved: 0,
+            most_reserved: 0,
             allocated: 0,
             requested: 0,
             retries: 0,
             device_allocs: 0,
             segments: 0,
             pending: Vec::new(),
-            private: Vec::new(),
+            lanes: Vec::new(),
+            let_go: BTreeSet::new(),
         }
     }
 
     /// Bytes in segments (ledger: reserved).
     pub fn reserved(&self) -> u64 {
         self.reserved
+    }
+
+    /// The most that was reserved since the last call. A request can pass more than it leaves: pages are mapped
+    /// for it step by step, and those of the first steps are given back where a later one fails.
+    pub(crate) fn take_most_reserved(&mut self) -> u64 {
+        std::mem::replace(&mut self.most_reserved, self.reserved).max(self.reserved)
+    }
+
+    pub(crate) fn reserve(&mut self, bytes: u64) {
+        self.reserved += bytes;
+        self.most_reserved = self.most_reserved.max(self.reserved);
     }
 
     /// Bytes in blocks that are handed out (ledger: allocated).
@@ -129,6 +150,9 @@ impl Allocator {
         if self.limit.is_some() && self.config.garbage_collection_threshold > 0.0 {
             self.collect_garbage();
         }
+        if self.is_rejected(segment) {
+            return None;
+        }
         if let Some(block) = self.new_block(small, stream, rounded, segment) {
             return Some(block);
         }
@@ -137,9 +161,20 @@ impl Allocator {
         {
             return Some(block);
         }
+        // While a graph is captured, nothing may be given back.
+        if self.lane(stream).is_of_capture() {
+            return None;
+        }
         self.release_all();
         self.retries += 1;
         self.new_block(small, stream, rounded, segment)
+    }
+
+    /// `throw_on_cudamalloc_oom`: a segment that the device as a whole has no room for is not even asked for, and
+    /// nothing is given back for it. A limit of the process, where there is one, comes first.
+    fn is_rejected(&self, segment: u64) -> bool {
+        let beyond = |total: u64| self.reserved.saturating_add(segment) > total;
+        self.config.throw_on_cudamalloc_oom && self.limit.is_none() && self.device_total.is_some_and(beyond)
     }
 
     pub(crate) fn handle(&self, block: BlockId) -> Handle {
@@ -205,23 +240,25 @@ impl Allocator {
     /// `get_free_block`: the smallest that fits, the lowest address among equals.
     fn take_free(&mut self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
         let collecting = self.limit.is_some() && self.config.garbage_collection_threshold > 0.0;
+        let counted = collecting && !self.is_private(stream);
         let pool = &mut self.pools[usize::from(!small)];
-        pool.requests += u64::from(collecting);
-        let mut candidates = pool.free.range((stream, rounded, 0, 0)..).take_while(|key| key.0 == stream);
-        let mut best = *candidates.next()?;
+        pool.requests += u64::from(counted);
+        let mut candidates = pool.free.fitting(stream, rounded);
+        let mut best = candidates.next()?;
         if self.config.expandable_segments {
             // Prefer a block that cannot grow into unmapped space behind it.
             let reach = |id: BlockId| reach_of(&self.blocks, id);
-            for next in candidates {
+            for next in candidates.by_ref() {
                 if !self.blocks.get(best.3).expandable || reach(next.3) >= reach(best.3) {
                     break;
                 }
-                best = *next;
+                best = next;
             }
         }
         if !self.config.may_take(best.1, rounded) {
             return None;
         }
+        drop(candidates);
         pool.free.remove(&best);
         Some(best.3)
     }
@@ -239,7 +276,7 @@ impl Allocator {
         }
         self.device_allocs += 1;
         self.segments += 1;
-        self.reserved += segment;
+        self.reserve(segment);
         let address = self.reserve_addresses(segment, DEVICE_GRANULARITY);
         Some(self.blocks.insert(Block {
             address,
@@ -272,7 +309,7 @@ impl Allocator {
 
     /// Counts memory that was there before.
     pub(crate) fn take_over(&mut self, size: u64, requested: Option<u64>) {
-        self.reserved += size;
+        self.reserve(size);
         if let Some(requested) = requested {
             self.allocated += size;
             self.requested += requested;
@@ -281,7 +318,7 @@ impl Allocator {
 
     /// New segments come behind everything that is there.
     pub(crate) fn begin_addresses_after(&mut self, start: &Shadow) {
-        let end = start.stretches.last_key_value().map_or(0, |(address, stretch)| address + stretch.size);
+        let end = start.iter().last().map_or(0, |(_, placed)| placed.end());
         if end < HIGHEST_START {
             self.next_address = self.next_address.max(end.next_multiple_of(DEVICE_GRANULARITY));
         }
@@ -322,23 +359,22 @@ impl Allocator {
         }
         let wanted = rounded.max(limit);
         let pool = &self.pools[usize::from(!small)];
-        let fits = pool.free.range((stream, wanted, 0, 0)..).find(|key| key.0 == stream);
-        if let Some(key) = fits.copied() {
+        let fits = pool.free.fitting(stream, wanted).next();
+        if let Some(key) = fits {
             let whole = self.is_plain_segment(key.3);
             if whole {
                 self.release_segment(key.3);
             }
             return whole;
         }
-        let largest: Vec<BlockId> = pool
+        let oversize: Vec<BlockId> = pool
             .free
-            .range((stream, limit, 0, 0)..(stream, wanted, 0, 0))
-            .rev()
+            .fitting(stream, limit)
             .map(|key| key.3)
             .filter(|id| self.is_plain_segment(*id))
             .collect();
         let mut released = 0u64;
-        for id in largest {
+        for id in oversize.into_iter().rev() {
             if released >= wanted {
                 break;
             }
@@ -361,32 +397,52 @@ impl Allocator {
                 self.free(handle);
             }
         }
+        self.release_free(|allocator, stream| {
+            !allocator.is_private(stream) || allocator.let_go.contains(&stream)
+        });
+    }
+
+    /// Gives back what a private pool has free.
+    pub(crate) fn empty_pool(&mut self, streams: &[u16]) {
+        self.release_free(|_, stream| streams.contains(&stream));
+    }
+
+    /// Memory of CUDA graphs and `MemPool`s stays with them as long as they are there.
+    fn release_free(&mut self, of: impl Fn(&Allocator, u16) -> bool) {
         for pool in [1, 0] {
-            let free: Vec<BlockId> = self.pools[pool].free.iter().map(|key| key.3).collect();
+            let free = self.pools[pool].free.iter().filter(|key| of(self, key.0));
+            let free: Vec<BlockId> = free.map(|key| key.3).collect();
             let (expandable, plain): (Vec<_>, Vec<_>) =
                 free.into_iter().partition(|id| self.blocks.get(*id).expandable);
             for id in plain {
-                if self.blocks.is_whole_segment(id) && !self.is_private(id) {
+                if self.blocks.is_whole_segment(id) {
                     self.release_segment(id);
                 }
             }
-            for id in expandable.into_iter().filter(|id| !self.is_private(*id)).collect::<Vec<_>>() {
-                self.unmap(id);
-            }
+            expandable.into_iter().for_each(|id| self.unmap(id));
         }
     }
 
-    /// Memory of CUDA graphs and `MemPool`s stays with them.
-    fn is_private(&self, id: BlockId) -> bool {
-        self.private.get(usize::from(self.blocks.get(id).stream)).copied().unwrap_or(false)
+    fn is_private(&self, stream: u16) -> bool {
+        self.lane(stream).is_private()
     }
 
-    /// Says which streams stand for private pools.
-    pub fn set_private(&mut self, private: Vec<bool>) {
-        self.private = private;
+    fn lane(&self, stream: u16) -> Lane {
+        self.lanes.get(usize::from(stream)).copied().unwrap_or_default()
     }
 
-    /// `garbage_collect_cached_blocks`: older than average, until enough is returned.
+    /// The private pool of these streams is not used any more: its memory is released as other memory is
+    /// (`releasePool`).
+    pub fn let_go(&mut self, streams: Vec<u16>) {
+        self.let_go.extend(streams);
+    }
+
+    /// Says what the streams stand for.
+    pub fn set_lanes(&mut self, lanes: &[Lane]) {
+        self.lanes = lanes.to_vec();
+    }
+
+    /// `garbage_collect_cached_blocks`: older than average, until enough is returned. Private pools keep theirs.
     fn collect_garbage(&mut self) {
         let Some(limit) = self.limit else { return };
         let threshold = (self.config.garbage_collection_threshold * limit as f64) as u64;
@@ -395,7 +451,7 @@ impl Allocator {
         while self.reserved > threshold && reclaimed < target {
             let requests = self.pools[1].requests;
             let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.3).collect();
-            whole.retain(|id| self.blocks.is_whole_segment(*id) && !self.blocks.get(*id).expandable);
+            whole.retain(|id| self.is_plain_segment(*id) && !self.is_private(self.blocks.get(*id).stream));
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
             let count = whole.len() as u64;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::free::{FreeKey, FreeList};
+
 /// A block's place in the arena.
 pub(crate) type BlockId = u32;
 
@@ -122,13 +124,10 @@ impl Blocks {
     }
 }
 
-/// Order of free blocks: by stream, then size, then address (`BlockComparatorSize`).
-pub(crate) type FreeKey = (u16, u64, u64, BlockId);
-
 /// The free blocks of one kind.
 #[derive(Default)]
 pub(crate) struct Pool {
-    pub free: BTreeSet<FreeKey>,
+    pub free: FreeList,
     /// Stretches of expandable segments without memory, by stream and address.
     pub unmapped: BTreeSet<(u16, u64, BlockId)>,
     /// Requests so far, for garbage collection.

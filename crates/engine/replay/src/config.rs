@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct AllocatorConfig {
     /// Blocks of this many bytes and more are not split; unlimited by default.
     pub max_split_size: u64,
-    /// How much larger than the request an unsplittable block may be, in bytes.
+    /// How much larger than the request an unsplittable block may be, in bytes; as a segment for requests
+    /// between 1 and 10 MiB where it is not set.
     pub max_non_split_rounding: u64,
     /// Rounding of requests by interval of size; 0 is off.
     pub roundup_power2_divisions: [u64; 16],
@@ -23,6 +24,8 @@ pub struct AllocatorConfig {
     pub large_segment_size: u64,
     /// Share of the device that the process may reserve; `None` where no limit is set.
     pub per_process_memory_fraction: Option<f64>,
+    /// Whether a request beyond that share fails at once, before cached memory is given back.
+    pub throw_on_cudamalloc_oom: bool,
 }
 
 impl Default for AllocatorConfig {
@@ -35,6 +38,7 @@ impl Default for AllocatorConfig {
             expandable_segments: false,
             large_segment_size: 20 << 20,
             per_process_memory_fraction: None,
+            throw_on_cudamalloc_oom: false,
         }
     }
 }
@@ -60,19 +64,29 @@ pub enum ConfigError {
     },
 }
 
-const KNOWN: [&str; 14] = [
+/// The keys of torch 2.15 (`c10/core/AllocatorConfig.h`, `c10/cuda/CUDAAllocatorConfig.h`).
+const KNOWN: [&str; 23] = [
     "backend",
     "expandable_segments",
+    "expandable_segments_handle_type",
+    "expandable_segments_reserve",
+    "expandable_segments_reserve_by_class",
     "garbage_collection_threshold",
     "graph_capture_record_stream_reuse",
     "large_segment_size_mb",
     "max_non_split_rounding_mb",
     "max_split_size_mb",
     "per_process_memory_fraction",
+    "pinned_free_catch_all",
+    "pinned_max_cached_size_mb",
+    "pinned_max_round_threshold_mb",
     "pinned_num_register_threads",
+    "pinned_reserve_segment_size_mb",
     "pinned_use_background_threads",
     "pinned_use_cuda_host_register",
+    "pinned_use_hip_host_register",
     "release_lock_on_cudamalloc",
+    "release_lock_on_hipmalloc",
     "roundup_power2_divisions",
     "throw_on_cudamalloc_oom",
 ];
@@ -82,13 +96,24 @@ impl FromStr for AllocatorConfig {
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let mut config = AllocatorConfig::default();
-        for part in split_outside_brackets(text) {
-            let (name, value) =
-                part.split_once(':').ok_or_else(|| ConfigError::Malformed(part.to_owned()))?;
-            config.set(name.trim(), value.trim())?;
+        // What the smallest values of others depend on comes first, as in `parseArgs`.
+        let is_segment = |setting: &(&str, &str)| setting.0 == "large_segment_size_mb";
+        let (first, then): (Vec<_>, Vec<_>) = settings(text)?.into_iter().partition(is_segment);
+        for (name, value) in first.into_iter().chain(then) {
+            config.set(name, value)?;
         }
         Ok(config)
     }
+}
+
+/// Names and values.
+fn settings(text: &str) -> Result<Vec<(&str, &str)>, ConfigError> {
+    let pair = |part| {
+        let (name, value) =
+            str::split_once(part, ':').ok_or_else(|| ConfigError::Malformed(part.to_owned()))?;
+        Ok((name.trim(), value.trim()))
+    };
+    split_outside_brackets(text).into_iter().map(pair).collect()
 }
 
 /// Parts between commas; `[256:1,512:2]` is one value.
@@ -119,19 +144,24 @@ impl AllocatorConfig {
             }
             "max_split_size_mb" => {
                 self.max_split_size =
-                    mebibytes(value, 20).ok_or_else(|| wrong("a number of MiB of at least 20"))?;
+                    mebibytes(value, self.large_segment_size).ok_or_else(|| wrong(AT_LEAST_A_SEGMENT))?;
             }
             "max_non_split_rounding_mb" => {
                 self.max_non_split_rounding =
-                    mebibytes(value, 20).ok_or_else(|| wrong("a number of MiB of at least 20"))?;
+                    mebibytes(value, self.large_segment_size).ok_or_else(|| wrong(AT_LEAST_A_SEGMENT))?;
             }
             "large_segment_size_mb" => {
                 self.large_segment_size =
-                    mebibytes(value, 2).ok_or_else(|| wrong("a number of MiB of at least 2"))?;
+                    mebibytes(value, 11 << 20).ok_or_else(|| wrong("a number of MiB of more than 10"))?;
+                self.max_non_split_rounding = self.large_segment_size;
             }
             "garbage_collection_threshold" => {
+                let below_one = share(value).filter(|share| *share < 1.0);
                 self.garbage_collection_threshold =
-                    share(value).ok_or_else(|| wrong("a number between 0 and 1"))?;
+                    below_one.ok_or_else(|| wrong("a number above 0 and below 1"))?;
+            }
+            "throw_on_cudamalloc_oom" => {
+                self.throw_on_cudamalloc_oom = boolean(value).ok_or_else(|| wrong("True or False"))?;
             }
             "per_process_memory_fraction" => {
                 self.per_process_memory_fraction =
@@ -142,6 +172,11 @@ impl AllocatorConfig {
                     .ok_or_else(|| wrong("a power of two, or a list such as [256:1,512:2,>:4]"))?;
             }
             "backend" if value == "native" => {}
+            "expandable_segments_reserve" | "expandable_segments_reserve_by_class" => {
+                return Err(wrong(
+                    "no such setting (address space below 9/8 of the device is not simulated)",
+                ));
+            }
             "backend" => return Err(wrong("native (cudaMallocAsync's pool is the driver's, not simulated)")),
             other if KNOWN.contains(&other) => {}
             other => return Err(ConfigError::Unknown(other.to_owned())),
@@ -158,8 +193,11 @@ fn boolean(value: &str) -> Option<bool> {
     }
 }
 
+const AT_LEAST_A_SEGMENT: &str =
+    "a number of MiB of at least large_segment_size_mb, which is 20 where it is not set";
+
 fn mebibytes(value: &str, least: u64) -> Option<u64> {
-    value.parse::<u64>().ok().filter(|n| *n >= least)?.checked_mul(1 << 20)
+    value.parse::<u64>().ok()?.checked_mul(1 << 20).filter(|bytes| *bytes >= least)
 }
 
 fn share(value: &str) -> Option<f64> {
@@ -169,7 +207,9 @@ fn share(value: &str) -> Option<f64> {
 /// `parseRoundUpPower2Divisions`: one number for all, or by interval.
 fn divisions(value: &str) -> Option<[u64; 16]> {
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|n| *n == 0 || n.is_power_of_two());
-    let Some(list) = value.strip_prefix('[') else { return Some([number(value)?; 16]) };
+    let Some(list) = value.strip_prefix('[') else {
+        return Some([number(value).filter(|divisions| *divisions > 0)?; 16]);
+    };
     let mut all = [0; 16];
     let (mut last_index, mut first) = (0, true);
     for pair in list.strip_suffix(']')?.split(',') {
@@ -212,5 +252,20 @@ mod tests {
         assert!("max_split_size_mb:5".parse::<AllocatorConfig>().is_err());
         assert!("garbage".parse::<AllocatorConfig>().is_err());
         assert!("roundup_power2_divisions:3".parse::<AllocatorConfig>().is_err());
+        assert!("roundup_power2_divisions:0".parse::<AllocatorConfig>().is_err());
+        assert!("garbage_collection_threshold:1.0".parse::<AllocatorConfig>().is_err());
+        assert!("large_segment_size_mb:10".parse::<AllocatorConfig>().is_err());
+    }
+
+    /// As torch 2.15 answers, whichever comes first.
+    #[test]
+    fn the_segment_size_moves_what_depends_on_it() {
+        let config: AllocatorConfig = "large_segment_size_mb:64".parse().unwrap();
+        assert_eq!(config.max_non_split_rounding, 64 << 20);
+        let config: AllocatorConfig =
+            "max_non_split_rounding_mb:128,large_segment_size_mb:64".parse().unwrap();
+        assert_eq!(config.max_non_split_rounding, 128 << 20);
+        assert!("max_split_size_mb:32,large_segment_size_mb:64".parse::<AllocatorConfig>().is_err());
+        assert!("large_segment_size_mb:11,max_split_size_mb:11".parse::<AllocatorConfig>().is_ok());
     }
 }

@@ -112,7 +112,7 @@ impl Allocator {
         let block = self.blocks.get_mut(id);
         block.size = got;
         block.mapped = true;
-        self.reserved += got;
+        self.reserve(got);
         self.count_device_alloc();
         self.return_to_pool(id);
         Some(id)

@@ -1,10 +1,13 @@
 //! Layout mode: follows a recording address by address, and checks that every block was placed where
 //! the rules of the allocator say and that the memory at the end is the recorded one.
 
+use std::collections::BTreeMap;
+
 use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace};
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
+use crate::places::{Placed, Slot};
 use crate::shadow::{Shadow, Stretch};
 use crate::sizes::{MIN_BLOCK, SMALL_SEGMENT, SMALL_SIZE};
 use crate::start::rebuild;
@@ -49,6 +52,9 @@ pub struct Unverified {
     pub cross_stream_frees: u64,
     /// Blocks that were there at the start whose rounding the recording does not show.
     pub rounding_at_start: u64,
+    /// The address space of an expandable segment, nine eighths of the device, where placements tell it: it is not
+    /// recorded.
+    pub address_space: Option<Bytes>,
     /// Whether the end could not be compared, since the file was cut off or holds no segments.
     pub end: bool,
     /// Whether the start could not be rebuilt.
@@ -115,9 +121,7 @@ pub struct Laid {
 ///
 /// The rules are those of `DeviceCachingAllocator` in `c10/cuda/CUDACachingAllocator.cpp`.
 pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
-    let mut follower = Follower::new(trace, config);
-    follower.advance(trace.len());
-    follower.finish()
+    follow_with_layouts(trace, config, None).0
 }
 
 /// The memory at the instants that matter, by address.
@@ -137,7 +141,68 @@ pub fn follow_with_layouts(
     config: &AllocatorConfig,
     after: Option<usize>,
 ) -> (Followed, Layouts) {
+    let first = follow_once(trace, config, after, None);
+    if first.doubt.is_none() {
+        return (first.followed, first.layouts);
+    }
+    fit_space(trace, config, after, first)
+}
+
+/// Looks for the address space of expandable segments under which every placement is as the rules say.
+///
+/// It is nine eighths of the device (`ExpandableSegment`), which a recording does not tell. It matters where nearly
+/// all of it is in use: among free blocks the one that can grow least is preferred.
+fn fit_space(
+    trace: &Trace,
+    config: &AllocatorConfig,
+    after: Option<usize>,
+    first: Once,
+) -> (Followed, Layouts) {
+    let page = config.large_segment_size;
+    let (mut low, mut high) = (first.longest_space / page, 2 * first.longest_space / page);
+    let mut best = first;
+    for _ in 0..MOST_SPACES {
+        let middle = low + (high - low) / 2;
+        let once = follow_once(trace, config, after, Some(middle * page));
+        match once.doubt {
+            Some(Doubt::TooLong) => high = middle,
+            Some(Doubt::TooShort) => low = middle + 1,
+            None => {}
+        }
+        let settled = once.doubt.is_none() || low >= high;
+        if once.followed.mismatches < best.followed.mismatches {
+            best = once;
+        }
+        if settled {
+            break;
+        }
+    }
+    (best.followed, best.layouts)
+}
+
+/// How many lengths of expandable segments are tried.
+const MOST_SPACES: usize = 12;
+
+/// In what the length of expandable segments may be wrong, at the first mismatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    TooLong,
+    TooShort,
+}
+
+struct Once {
+    followed: Followed,
+    layouts: Layouts,
+    doubt: Option<Doubt>,
+    /// The least that the address space of a segment must be.
+    longest_space: u64,
+}
+
+/// Follows a recording, given the address space of expandable segments, if it is known.
+fn follow_once(trace: &Trace, config: &AllocatorConfig, after: Option<usize>, space: Option<u64>) -> Once {
     let mut follower = Follower::new(trace, config);
+    follower.shadow.space = space;
+    follower.followed.unverified.address_space = space.map(Bytes::new);
     let (peak, fullest) = peaks(trace, &follower.followed.start);
     let mut layouts = Layouts::default();
     let mut wanted =
@@ -148,7 +213,8 @@ pub fn follow_with_layouts(
         *layout = follower.laid();
     }
     follower.advance(trace.len());
-    (follower.finish(), layouts)
+    let (doubt, longest_space) = (follower.doubt, follower.shadow.longest_space);
+    Once { followed: follower.finish(), layouts, doubt, longest_space }
 }
 
 /// The events at which most is requested and most is reserved, from the sizes alone; `None` for the start.
@@ -197,6 +263,9 @@ struct Follower<'a> {
     at: usize,
     /// Where the next block or failure is.
     request_at: Option<usize>,
+    doubt: Option<Doubt>,
+    /// Where cached memory was given back directly before.
+    released_at: Option<usize>,
     nothing: Recording,
 }
 
@@ -204,9 +273,9 @@ impl<'a> Follower<'a> {
     fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
         let (shadow, sure) = rebuild(trace, config);
         let mut at_start = Vec::new();
-        if !shadow.stretches.is_empty() {
+        if shadow.iter().next().is_some() {
             at_start.resize(trace.allocations.len(), false);
-            for id in shadow.stretches.values().filter_map(|stretch| stretch.block) {
+            for id in shadow.iter().filter_map(|(_, placed)| placed.stretch.block) {
                 at_start[id.0 as usize] = true;
             }
         }
@@ -220,6 +289,8 @@ impl<'a> Follower<'a> {
             late_frees: false,
             at: 0,
             request_at: None,
+            doubt: None,
+            released_at: None,
             nothing: Recording::default(),
         };
         follower.followed.unverified.start = !sure;
@@ -245,7 +316,7 @@ impl<'a> Follower<'a> {
     }
 
     fn laid(&self) -> Vec<Laid> {
-        let laid = |(address, stretch): (&u64, &Stretch)| Laid {
+        let laid = |(_, Placed { address, stretch, .. }): (Slot, &Placed)| Laid {
             address: *address,
             bytes: Bytes::new(stretch.size),
             state: stretch.state,
@@ -255,7 +326,7 @@ impl<'a> Follower<'a> {
             expandable: stretch.expandable,
             segment: stretch.segment,
         };
-        self.shadow.stretches.iter().map(laid).collect()
+        self.shadow.iter().map(laid).collect()
     }
 
     fn finish(mut self) -> Followed {
@@ -287,31 +358,44 @@ impl<'a> Follower<'a> {
         let rounded = self.config.round_size(requested);
         let small = rounded <= SMALL_SIZE;
         self.followed.checked += 1;
-        match self.asking.take() {
-            Some(asking) => self.check_from_device(&asking, address, rounded),
-            None => match self
-                .expected(row.stream, small, rounded, Some(address))
-                .or_else(|| self.grown(row.stream, small, rounded))
-            {
-                Some(expected) if expected == address => {}
-                None if self.late_frees => self.followed.unverified.after_late_frees += 1,
-                expected => self.mismatch(MismatchKind::Placement, address, expected),
-            },
-        }
+        let free = match self.asking.take() {
+            Some(asking) => {
+                self.check_from_device(&asking, address, rounded);
+                None
+            }
+            None => self.check_choice(row.stream, small, rounded, address),
+        };
         self.late_frees = false;
-        self.place(id, address, requested, rounded, small);
+        self.place(id, free, address, requested, rounded, small);
         self.raise();
+    }
+
+    /// The free stretch that the rules choose; `None` where it is not at the address that was recorded.
+    fn check_choice(&mut self, lane: u16, small: bool, rounded: u64, address: u64) -> Option<Slot> {
+        let expected = self.expected(lane, small, rounded, Some(address));
+        let expected = expected.or_else(|| self.grown(lane, small, rounded));
+        let found = expected.filter(|slot| self.shadow.at(*slot).address == address);
+        match expected {
+            _ if found.is_some() => {}
+            None if self.late_frees => self.followed.unverified.after_late_frees += 1,
+            _ => {
+                self.doubt_space(expected);
+                let expected = expected.map(|slot| self.shadow.at(slot).address);
+                self.mismatch(MismatchKind::Placement, address, expected);
+            }
+        }
+        found
     }
 
     /// What the rules choose for a request; `found` is where the recording has it, `None` for a new segment.
     ///
     /// A block of the start may be larger than its request shows: up to 1 MiB is not split off. Where the
     /// choice differs for that reason alone, the block is as large as it must be.
-    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<u64> {
+    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<Slot> {
         let mut choice = self.choice(lane, small, rounded);
         let mut learned = 0;
-        while let Some(address) = choice.filter(|address| Some(*address) != found) {
-            let size = self.shadow.stretches.get(&address).map_or(0, |stretch| stretch.size);
+        while let Some(other) = choice.filter(|slot| Some(self.shadow.at(*slot).address) != found) {
+            let Placed { address, stretch: Stretch { size, .. }, .. } = *self.shadow.at(other);
             if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
                 break;
             }
@@ -319,7 +403,7 @@ impl<'a> Follower<'a> {
             choice = self.choice(lane, small, rounded);
         }
         if let Some(found) = found.filter(|_| choice.is_none())
-            && let Some((start, _)) = self.shadow.holding(found)
+            && let Some(start) = self.shadow.holding(found).map(|placed| placed.address)
             && found > start
             && self.round_up_start(start, found - start)
         {
@@ -330,10 +414,23 @@ impl<'a> Follower<'a> {
         choice
     }
 
+    /// At the first mismatch: segments may have less address space than was taken for granted, so that another block
+    /// was preferred, which cannot grow so far; or more.
+    fn doubt_space(&mut self, expected: Option<Slot>) {
+        if !self.config.expandable_segments || self.followed.mismatches > 0 {
+            return;
+        }
+        let ends_its_space = expected.is_some_and(|slot| self.shadow.ends_its_space(slot));
+        self.doubt = Some(if ends_its_space { Doubt::TooShort } else { Doubt::TooLong });
+    }
+
     /// Makes the block of the start before a free stretch larger, at the cost of the stretch.
     fn round_up_start(&mut self, free: u64, more: u64) -> bool {
-        let before = self.shadow.stretches.range(..free).next_back();
-        let Some((at, block)) = before.map(|(at, block)| (*at, *block)) else { return false };
+        if self.at_start.is_empty() {
+            return false;
+        }
+        let before = self.shadow.before(free);
+        let Some(Placed { address: at, stretch: block, .. }) = before else { return false };
         let of_the_start =
             block.block.is_some_and(|id| self.at_start.get(id.0 as usize).copied().unwrap_or(false));
         let unsplit =
@@ -343,9 +440,7 @@ impl<'a> Follower<'a> {
     }
 
     fn check_from_device(&mut self, asking: &Asking, address: u64, rounded: u64) {
-        let Some((start, stretch)) =
-            self.shadow.holding(asking.address).map(|(start, stretch)| (start, *stretch))
-        else {
+        let Some(Placed { address: start, stretch, .. }) = self.shadow.holding(asking.address) else {
             return;
         };
         if start != address {
@@ -356,92 +451,94 @@ impl<'a> Follower<'a> {
     }
 
     /// `get_free_block`: the smallest that fits, the lowest address among equals.
-    fn choice(&self, lane: u16, small: bool, rounded: u64) -> Option<u64> {
+    fn choice(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
         let mut fitting = self.shadow.fitting(lane, small, rounded);
-        let (mut best, mut stretch) = fitting.next()?;
+        let expandable = |slot: Slot| self.shadow.at(slot).stretch.expandable;
+        let mut best = fitting.next()?;
         if self.config.expandable_segments {
-            for (address, next) in fitting {
-                if !stretch.expandable || self.shadow.reach(address, next) >= self.shadow.reach(best, stretch)
-                {
+            for next in fitting {
+                if !expandable(best) || self.shadow.reach(next) >= self.shadow.reach(best) {
                     break;
                 }
-                (best, stretch) = (address, next);
+                best = next;
             }
-        } else {
-            let mut plain = Some((best, stretch)).into_iter().chain(fitting).filter(|(_, s)| !s.expandable);
-            (best, stretch) = plain.next()?;
+        } else if expandable(best) {
+            best = fitting.find(|slot| !expandable(*slot))?;
         }
-        self.config.may_take(stretch.size, rounded).then_some(best)
+        self.config.may_take(self.shadow.at(best).stretch.size, rounded).then_some(best)
     }
 
     /// `find_expandable_block` where nothing need be mapped: the first free block before unmapped space that
     /// is large enough. It is taken even where the cache would not give it, since it is oversize.
-    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<u64> {
+    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
         if !self.config.expandable_segments {
             return None;
         }
         let own = |stretch: &Stretch| stretch.expandable && (stretch.lane, stretch.small) == (lane, small);
         let mut blocks =
-            self.shadow.stretches.iter().filter(|(_, stretch)| own(stretch) && stretch.is_free());
-        let before_space = |(address, stretch): &(&u64, &Stretch)| {
-            let reach = self.shadow.reach(**address, stretch);
-            reach > stretch.size && reach >= rounded
+            self.shadow.iter().filter(|(_, placed)| own(&placed.stretch) && placed.stretch.is_free());
+        let before_space = |(slot, placed): &(Slot, &Placed)| {
+            let reach = self.shadow.reach(*slot);
+            reach > placed.stretch.size && reach >= rounded
         };
-        blocks.find(before_space).filter(|(_, stretch)| stretch.size >= rounded).map(|(address, _)| *address)
+        blocks.find(before_space).filter(|(_, placed)| placed.stretch.size >= rounded).map(|(slot, _)| slot)
     }
 
-    fn place(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64, small: bool) {
-        let Some(free) = self.shadow.stretches.get(&address).copied().filter(Stretch::is_free) else {
+    fn place(
+        &mut self,
+        id: AllocationId,
+        free: Option<Slot>,
+        address: u64,
+        requested: u64,
+        rounded: u64,
+        small: bool,
+    ) {
+        let free = free.or_else(|| self.shadow.find(address));
+        let Some(slot) = free.filter(|slot| self.shadow.at(*slot).stretch.is_free()) else {
             return self.place_anyhow(id, address, requested, rounded);
         };
+        let free = self.shadow.at(slot).stretch;
         if free.size < rounded {
             return self.mismatch(MismatchKind::Occupied, address, None);
         }
         let expandable = free.expandable && self.config.expandable_segments;
         let split = self.config.should_split(free.size, rounded, small, expandable);
         let size = if split { rounded } else { free.size };
-        self.put(id, address, requested, size);
+        self.shadow.occupy(slot, size, requested, id);
     }
 
     /// The recording is right where it differs from the replay: the block goes where it was.
     fn place_anyhow(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64) {
-        let fits = self.shadow.holding(address).is_some_and(|(start, free)| {
-            free.is_free() && address.saturating_add(rounded) <= start + free.size
-        });
-        if fits {
-            self.put(id, address, requested, rounded);
-        } else {
-            self.mismatch(MismatchKind::Occupied, address, None);
-        }
-    }
-
-    fn put(&mut self, id: AllocationId, address: u64, requested: u64, size: u64) {
-        if self.shadow.occupy(address, size, requested, id) {
-            return;
-        }
-        if let Some(free) = self.shadow.carve(address, size) {
-            let state = BlockState::Allocated;
-            self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });
+        let fits = self
+            .shadow
+            .holding(address)
+            .is_some_and(|free| free.stretch.is_free() && address.saturating_add(rounded) <= free.end());
+        match fits.then(|| self.shadow.carve(address, rounded)).flatten() {
+            Some(free) => {
+                let state = BlockState::Allocated;
+                self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });
+            }
+            None => self.mismatch(MismatchKind::Occupied, address, None),
         }
     }
 
     fn free_requested(&mut self, id: AllocationId) {
-        let address = self.address(id);
-        if self.shadow.stretches.get(&address).is_none_or(|stretch| stretch.block != Some(id)) {
-            return self.mismatch(MismatchKind::Unknown, address, None);
+        // Most blocks come free at once: then the completion does all.
+        if self.at + 1 < self.trace.len() && self.trace.event(self.at + 1) == Event::FreeCompleted(id) {
+            return;
         }
-        self.shadow.set_pending(address, true);
-        let completed =
-            self.at + 1 < self.trace.len() && self.trace.event(self.at + 1) == Event::FreeCompleted(id);
-        self.followed.unverified.cross_stream_frees += u64::from(!completed);
+        let Some(slot) = self.shadow.find_block(id) else {
+            return self.mismatch(MismatchKind::Unknown, self.address(id), None);
+        };
+        self.shadow.set_pending(slot, true);
+        self.followed.unverified.cross_stream_frees += 1;
     }
 
     fn free_completed(&mut self, id: AllocationId) {
-        let address = self.address(id);
-        if self.shadow.stretches.get(&address).is_none_or(|stretch| stretch.block != Some(id)) {
-            return self.mismatch(MismatchKind::Unknown, address, None);
-        }
-        self.shadow.release(address);
+        let Some(slot) = self.shadow.find_block(id) else {
+            return self.mismatch(MismatchKind::Unknown, self.address(id), None);
+        };
+        self.shadow.release(slot);
         let at_once = self.at > 0 && self.trace.event(self.at - 1) == Event::FreeRequested(id);
         if !at_once {
             self.late_frees = true;
@@ -469,32 +566,39 @@ impl<'a> Follower<'a> {
         let rounded = self.next_request();
         let small = rounded <= SMALL_SIZE;
         if self.asking.is_none()
+            && !self.is_retrying()
             && let Some(expected) = self.expected(row.stream, small, rounded, None)
         {
             if self.late_frees {
                 self.followed.unverified.after_late_frees += 1;
             } else {
-                self.mismatch(MismatchKind::Needless, address, Some(expected));
+                self.doubt_space(Some(expected));
+                self.mismatch(MismatchKind::Needless, address, Some(self.shadow.at(expected).address));
             }
         }
-        let expandable = matches!(event, Event::SegmentMap(_));
-        let stretch = self.shadow.segment(row.stream, size, small, expandable);
-        if self.overlaps(address, size) {
+        if self.shadow.is_taken(address, size) {
             return self.mismatch(MismatchKind::Occupied, address, None);
         }
+        let stretch = match event {
+            Event::SegmentMap(_) => self.shadow.pages(address, row.stream, size, small),
+            _ => self.shadow.segment(row.stream, size, small),
+        };
         self.shadow.insert_merged(address, stretch);
         self.asking = Some(Asking { address, size });
         self.raise();
     }
 
-    fn overlaps(&self, address: u64, size: u64) -> bool {
-        self.shadow.holding(address).is_some()
-            || self.shadow.stretches.range(address..address.saturating_add(size)).next().is_some()
+    /// Whether cached memory was given back to make room for the request that is being served: what remained of it
+    /// is not searched again (`malloc` goes on with `alloc_block`).
+    fn is_retrying(&self) -> bool {
+        let site = |at: usize| self.trace.recording.as_ref().and_then(|recording| recording.sites.get(at));
+        self.released_at.is_some_and(|at| at + 1 == self.at && site(at) == site(self.at))
     }
 
     fn segment_free(&mut self, id: SegmentId) {
+        self.released_at = Some(self.at);
         let row = self.trace.segments.get(id);
-        let whole = self.shadow.stretches.get(&row.address);
+        let whole = self.shadow.find(row.address).map(|slot| self.shadow.at(slot).stretch);
         if whole.is_none_or(|stretch| !stretch.is_free() || stretch.size != row.bytes.get()) {
             return self.mismatch(MismatchKind::Unknown, row.address, None);
         }
@@ -502,8 +606,9 @@ impl<'a> Follower<'a> {
     }
 
     fn unmap(&mut self, id: SegmentId) {
+        self.released_at = Some(self.at);
         let row = self.trace.segments.get(id);
-        if self.shadow.carve(row.address, row.bytes.get()).is_none() {
+        if !self.shadow.unmap(row.address, row.bytes.get()) {
             self.mismatch(MismatchKind::Unknown, row.address, None);
         }
     }
@@ -533,15 +638,17 @@ impl<'a> Follower<'a> {
             self.followed.unverified.end = true;
             return;
         }
-        let mut recorded = Shadow::at_the_end(recording).stretches;
+        let recorded = Shadow::at_the_end(recording);
+        let mut recorded: BTreeMap<u64, &Stretch> =
+            recorded.iter().map(|(_, placed)| (placed.address, &placed.stretch)).collect();
         let differs = |mine: &Stretch, theirs: &Stretch| {
             (mine.size, mine.state, mine.requested) != (theirs.size, theirs.state, theirs.requested)
         };
         let mut wrong = Vec::new();
-        for (address, mine) in &self.shadow.stretches {
-            let theirs = recorded.remove(address);
-            if theirs.is_none_or(|theirs| differs(mine, &theirs)) {
-                wrong.push(*address);
+        for (_, mine) in self.shadow.iter() {
+            let theirs = recorded.remove(&mine.address);
+            if theirs.is_none_or(|theirs| differs(&mine.stretch, theirs)) {
+                wrong.push(mine.address);
             }
         }
         wrong.extend(recorded.keys());

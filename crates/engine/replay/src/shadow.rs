@@ -1,13 +1,16 @@
 //! Memory as a recording shows it: stretches by address, and the free ones in the order of best fit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use brimful_trace::{AllocationId, BlockState, Recording};
 
-/// Address space behind the last mapped page of an expandable segment; its end is not recorded.
+use crate::free::{FreeKey, FreeList};
+use crate::places::{NONE, Placed, Places, Slot};
+
+/// Address space behind the last mapped page of an expandable segment, until something tells its end.
 const UNKNOWN_SPACE: u64 = 1 << 46;
-/// Segments of expandable memory share a number by lane and pool; those of cudaMalloc follow.
-const EXPANDABLE_NUMBERS: u32 = 1 << 17;
+/// Expandable segments that are not told apart share a number by lane and pool; the others have their own.
+const SHARED_NUMBERS: u32 = 1 << 17;
 
 /// A stretch of memory with one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +37,23 @@ impl Stretch {
     }
 }
 
-/// The order of best fit: lane, pool, size, address.
-type Key = (u16, bool, u64, u64);
-
-/// Memory by address.
+/// Memory by address, with its free part in the order of best fit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shadow {
-    pub stretches: BTreeMap<u64, Stretch>,
-    free: BTreeSet<Key>,
+    places: Places,
+    /// Where each block is, by allocation; out of date where it was given back.
+    of_block: Vec<Slot>,
+    /// Of the large pool and of the small one.
+    free: [FreeList; 2],
+    /// Numbers that were given to segments.
     segments: u32,
+    /// The numbers of expandable segments by where they are known to begin, and the reverse.
+    spaces: BTreeMap<u64, u32>,
+    starts: BTreeMap<u32, u64>,
+    /// How long they are, where that is known.
+    pub space: Option<u64>,
+    /// From the beginning of one to its last page, at most.
+    pub longest_space: u64,
     pub reserved: u64,
     pub allocated: u64,
     /// Allocated, or waiting for another stream.
@@ -57,7 +68,7 @@ impl Shadow {
         let mut shadow = Shadow::default();
         for segment in &recording.segments {
             let (lane, small) = (segment.lane, segment.small);
-            let number = shadow.number(lane, small, segment.expandable);
+            let number = if segment.expandable { shared_number(lane, small) } else { shadow.new_number() };
             for block in recording.blocks_of(segment) {
                 let active = block.state != BlockState::Inactive;
                 shadow.insert(
@@ -78,143 +89,246 @@ impl Shadow {
         shadow
     }
 
-    fn number(&mut self, lane: u16, small: bool, expandable: bool) -> u32 {
-        if expandable {
-            return u32::from(lane) << 1 | u32::from(small);
-        }
+    fn new_number(&mut self) -> u32 {
         self.segments += 1;
-        EXPANDABLE_NUMBERS + self.segments
+        SHARED_NUMBERS + self.segments
     }
 
-    /// A free stretch of a new segment, or of pages mapped into one.
-    pub fn segment(&mut self, lane: u16, size: u64, small: bool, expandable: bool) -> Stretch {
-        let segment = self.number(lane, small, expandable);
-        let state = BlockState::Inactive;
-        Stretch { size, state, requested: 0, lane, small, expandable, segment, block: None }
+    /// A free stretch of a segment of cudaMalloc.
+    pub fn segment(&mut self, lane: u16, size: u64, small: bool) -> Stretch {
+        let segment = self.new_number();
+        free_stretch(lane, size, small, false, segment)
+    }
+
+    /// Free pages of an expandable segment, of which it is not known which.
+    pub fn some_pages(lane: u16, size: u64, small: bool) -> Stretch {
+        free_stretch(lane, size, small, true, shared_number(lane, small))
+    }
+
+    /// Free pages mapped at an address, as part of the expandable segment there.
+    ///
+    /// Pages are mapped from the start of unmapped space on (`map_block`), which begins behind a mapped page of the
+    /// same segment, or where the segment begins. So pages that do not touch others begin a segment; another one
+    /// may end right before them.
+    pub fn pages(&mut self, address: u64, lane: u16, size: u64, small: bool) -> Stretch {
+        let before = address.checked_sub(1).and_then(|before| self.places.last_until(before));
+        let next = before.map_or_else(|| self.first(), |before| Places::some(self.places.at(before).next));
+        let kin = |placed: &&Placed| {
+            placed.stretch.expandable && (placed.stretch.lane, placed.stretch.small) == (lane, small)
+        };
+        let goes_on = |before: &&Placed| {
+            before.end() == address && self.end_of_space(before.stretch.segment) != Some(address)
+        };
+        let before = before.map(|slot| self.places.at(slot)).filter(kin).filter(goes_on);
+        let shared = shared_number(lane, small);
+        let number = |placed: &Placed| placed.stretch.segment;
+        let next =
+            next.map(|slot| self.places.at(slot)).filter(kin).filter(|next| next.stretch.segment == shared);
+        let known = self.spaces.get(&address).copied();
+        let (before, next) = (before.map(number), next.map(number));
+        let segment = known.or(before).or(next).unwrap_or_else(|| {
+            let number = self.new_number();
+            self.spaces.insert(address, number);
+            self.starts.insert(number, address);
+            number
+        });
+        if let Some(start) = self.starts.get(&segment) {
+            self.longest_space = self.longest_space.max(address + size - start);
+        }
+        free_stretch(lane, size, small, true, segment)
+    }
+
+    /// Takes unmapped pages away; false where there are none. A segment without pages is gone.
+    pub fn unmap(&mut self, address: u64, size: u64) -> bool {
+        let Some(gone) = self.carve(address, size) else { return false };
+        let before = self.places.last_until(address);
+        let next = before.map_or_else(|| self.first(), |before| Places::some(self.places.at(before).next));
+        let remains = |slot: &Slot| self.places.at(*slot).stretch.segment == gone.segment;
+        if !before.iter().chain(&next).any(remains)
+            && let Some(start) = self.starts.remove(&gone.segment)
+        {
+            self.spaces.remove(&start);
+        }
+        true
+    }
+
+    fn first(&self) -> Option<Slot> {
+        self.places.iter().next().map(|(slot, _)| slot)
+    }
+
+    /// The stretch that begins at an address.
+    pub fn find(&mut self, address: u64) -> Option<Slot> {
+        self.places.last_until(address).filter(|slot| self.places.at(*slot).address == address)
+    }
+
+    /// Where a block is; `None` where it was given back.
+    #[inline]
+    pub fn find_block(&self, id: AllocationId) -> Option<Slot> {
+        let slot = *self.of_block.get(id.0 as usize)?;
+        (slot != NONE && self.places.at(slot).stretch.block == Some(id)).then_some(slot)
+    }
+
+    #[inline]
+    pub fn at(&self, slot: Slot) -> &Placed {
+        self.places.at(slot)
+    }
+
+    /// Every stretch, by address.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Placed)> {
+        self.places.iter()
+    }
+
+    /// The last stretch that begins before an address.
+    pub fn before(&mut self, address: u64) -> Option<Placed> {
+        let slot = self.places.last_until(address.checked_sub(1)?)?;
+        Some(*self.places.at(slot))
+    }
+
+    /// The stretch that holds an address.
+    pub fn holding(&mut self, address: u64) -> Option<Placed> {
+        let slot = self.places.last_until(address)?;
+        let placed = *self.places.at(slot);
+        (address < placed.end()).then_some(placed)
+    }
+
+    /// Whether anything is in a range.
+    pub fn is_taken(&mut self, address: u64, size: u64) -> bool {
+        let end = address.saturating_add(size);
+        let last = end.checked_sub(1).and_then(|last| self.places.last_until(last));
+        last.is_some_and(|slot| self.places.at(slot).end() > address)
     }
 
     /// Puts a stretch where nothing is.
     pub fn insert(&mut self, address: u64, stretch: Stretch) {
+        let slot = self.places.insert(address, stretch);
         self.reserved += stretch.size;
         match stretch.state {
-            BlockState::Inactive => {
-                self.free.insert((stretch.lane, stretch.small, stretch.size, address));
-            }
+            BlockState::Inactive => self.list(slot),
             state => {
                 self.active += stretch.size;
                 self.requested += stretch.requested;
                 self.allocated += if state == BlockState::Allocated { stretch.size } else { 0 };
             }
         }
-        self.stretches.insert(address, stretch);
+        if let Some(id) = stretch.block {
+            self.put_block(id, slot);
+        }
+    }
+
+    fn put_block(&mut self, id: AllocationId, slot: Slot) {
+        let at = id.0 as usize;
+        if self.of_block.len() <= at {
+            self.of_block.resize(at + 1, NONE);
+        }
+        self.of_block[at] = slot;
     }
 
     /// Takes a stretch away.
     pub fn remove(&mut self, address: u64) -> Option<Stretch> {
-        let stretch = self.stretches.remove(&address)?;
+        let slot = self.find(address)?;
+        let stretch = self.places.at(slot).stretch;
         self.reserved -= stretch.size;
         match stretch.state {
-            BlockState::Inactive => {
-                self.free.remove(&(stretch.lane, stretch.small, stretch.size, address));
-            }
-            state => {
-                self.active -= stretch.size;
-                self.requested -= stretch.requested;
-                self.allocated -= if state == BlockState::Allocated { stretch.size } else { 0 };
-            }
+            BlockState::Inactive => self.unlist(slot),
+            _ => self.uncount(&stretch),
         }
+        self.places.at_mut(slot).stretch.block = None;
+        self.places.remove(slot);
         Some(stretch)
     }
 
-    /// The stretch that holds an address, and where it begins.
-    pub fn holding(&self, address: u64) -> Option<(u64, &Stretch)> {
-        let (start, stretch) = self.stretches.range(..=address).next_back()?;
-        (address < start + stretch.size).then_some((*start, stretch))
+    /// What is no longer handed out.
+    fn uncount(&mut self, block: &Stretch) {
+        self.active -= block.size;
+        self.requested -= block.requested;
+        self.allocated -= if block.state == BlockState::Allocated { block.size } else { 0 };
     }
 
-    fn key(address: u64, stretch: &Stretch) -> Key {
-        (stretch.lane, stretch.small, stretch.size, address)
+    fn list(&mut self, slot: Slot) {
+        let (key, small) = self.key(slot);
+        self.free[usize::from(small)].insert(key);
     }
 
-    /// Makes a block of the low end of the free stretch at an address; the rest stays free. False where
-    /// there is no such stretch.
-    pub fn occupy(&mut self, address: u64, size: u64, requested: u64, block: AllocationId) -> bool {
-        let Some(stretch) = self.stretches.get_mut(&address).filter(|s| s.is_free() && s.size >= size) else {
+    fn unlist(&mut self, slot: Slot) {
+        let (key, small) = self.key(slot);
+        self.free[usize::from(small)].remove(&key);
+    }
+
+    fn key(&self, slot: Slot) -> (FreeKey, bool) {
+        let Placed { address, stretch, .. } = self.places.at(slot);
+        ((stretch.lane, stretch.size, *address, slot), stretch.small)
+    }
+
+    /// Makes a block of the low end of a free stretch; the rest stays free. False where it is too small.
+    pub fn occupy(&mut self, slot: Slot, size: u64, requested: u64, block: AllocationId) -> bool {
+        let Placed { stretch: free, address, .. } = *self.places.at(slot);
+        if !free.is_free() || free.size < size {
             return false;
-        };
-        let free = *stretch;
-        *stretch = Stretch { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
-        self.free.remove(&Shadow::key(address, &free));
+        }
+        self.unlist(slot);
+        self.places.at_mut(slot).stretch =
+            Stretch { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
+        self.put_block(block, slot);
         self.active += size;
         self.allocated += size;
         self.requested += requested;
         let rest = Stretch { size: free.size - size, ..free };
         if rest.size > 0 {
-            self.free.insert(Shadow::key(address + size, &rest));
-            self.stretches.insert(address + size, rest);
+            let rest = self.places.insert_behind(slot, address + size, rest);
+            self.list(rest);
         }
         true
     }
 
-    /// Makes a block free and merges it with its free neighbours; false where there is none.
-    pub fn release(&mut self, address: u64) -> bool {
-        let Some(block) = self.stretches.get(&address).copied() else { return false };
-        if !block.is_free() {
-            self.active -= block.size;
-            self.requested -= block.requested;
-            self.allocated -= if block.state == BlockState::Allocated { block.size } else { 0 };
+    /// Makes a block free and merges it with its free neighbours.
+    pub fn release(&mut self, mut slot: Slot) {
+        let Placed { stretch: block, previous, next, .. } = *self.places.at(slot);
+        if block.is_free() {
+            self.unlist(slot);
+        } else {
+            self.uncount(&block);
         }
-        let joins = |other: &Stretch| other.is_free() && other.segment == block.segment;
-        let mut merged = block.freed();
-        let next = address + block.size;
-        if let Some(other) = self.stretches.get(&next).copied().filter(joins) {
-            self.free.remove(&Shadow::key(next, &other));
-            self.stretches.remove(&next);
-            merged.size += other.size;
+        self.places.at_mut(slot).stretch = block.freed();
+        if self.joins(slot, next) {
+            self.unlist(next);
+            self.merge(slot, next);
         }
-        let before = self.stretches.range_mut(..address).next_back();
-        if let Some((start, other)) =
-            before.filter(|(at, other)| **at + other.size == address && joins(other))
-        {
-            let start = *start;
-            self.free.remove(&Shadow::key(start, other));
-            other.size += merged.size;
-            self.free.insert(Shadow::key(start, other));
-            self.stretches.remove(&address);
-            return true;
+        if self.joins(previous, slot) {
+            self.unlist(previous);
+            self.merge(previous, slot);
+            slot = previous;
         }
-        self.free.insert(Shadow::key(address, &merged));
-        self.stretches.insert(address, merged);
-        true
+        self.list(slot);
     }
 
-    /// Puts a free stretch and merges it with its free neighbours; returns where it begins then.
-    pub fn insert_merged(&mut self, address: u64, stretch: Stretch) -> u64 {
-        let (mut start, mut merged) = (address, stretch);
-        let joins = |other: &Stretch| other.is_free() && other.segment == stretch.segment;
-        if let Some((before, other)) = self.stretches.range(..address).next_back().map(|(a, s)| (*a, *s))
-            && before + other.size == address
-            && joins(&other)
-        {
-            self.remove(before);
-            start = before;
-            merged.size += other.size;
+    /// Whether a stretch and the next are free memory of one segment, and touch.
+    fn joins(&self, first: Slot, second: Slot) -> bool {
+        if first == NONE || second == NONE {
+            return false;
         }
-        let end = address + stretch.size;
-        if let Some(other) = self.stretches.get(&end).copied()
-            && joins(&other)
-        {
-            self.remove(end);
-            merged.size += other.size;
+        let (first, second) = (self.places.at(first), self.places.at(second));
+        let free = first.stretch.is_free() && second.stretch.is_free();
+        free && first.stretch.segment == second.stretch.segment && first.end() == second.address
+    }
+
+    fn merge(&mut self, first: Slot, second: Slot) {
+        let size = self.places.at(second).stretch.size;
+        self.places.remove(second);
+        self.places.at_mut(first).stretch.size += size;
+    }
+
+    /// Puts a free stretch and merges it with its free neighbours.
+    pub fn insert_merged(&mut self, address: u64, stretch: Stretch) {
+        self.insert(address, stretch);
+        if let Some(slot) = self.find(address) {
+            self.release(slot);
         }
-        self.insert(start, merged);
-        start
     }
 
     /// Cuts `[address, address + size)` out of the free stretch around it; the rest stays free.
     /// `None` where there is no such free stretch.
     pub fn carve(&mut self, address: u64, size: u64) -> Option<Stretch> {
-        let (start, around) = self.holding(address).map(|(start, stretch)| (start, *stretch))?;
+        let Placed { address: start, stretch: around, .. } = self.holding(address)?;
         let end = start + around.size;
         if !around.is_free() || address + size > end {
             return None;
@@ -233,10 +347,13 @@ impl Shadow {
     pub fn shift(&mut self, block: u64, free: u64, more: u64) -> bool {
         let same =
             |a: &Stretch, b: &Stretch| a.segment == b.segment && !a.is_free() && b.is_free() && b.size > more;
-        let (Some(first), Some(second)) = (self.stretches.get(&block), self.stretches.get(&free)) else {
+        let (Some(first), Some(second)) = (self.find(block), self.find(free)) else {
             return false;
         };
-        if more == 0 || !same(first, second) || self.carve(free, more).is_none() {
+        if more == 0
+            || !same(&self.at(first).stretch, &self.at(second).stretch)
+            || self.carve(free, more).is_none()
+        {
             return false;
         }
         if let Some(stretch) = self.remove(block) {
@@ -246,29 +363,52 @@ impl Shadow {
     }
 
     /// Makes an allocated block wait for another stream, or the reverse.
-    pub fn set_pending(&mut self, address: u64, pending: bool) {
-        let Some(stretch) = self.stretches.get_mut(&address).filter(|stretch| !stretch.is_free()) else {
+    pub fn set_pending(&mut self, slot: Slot, pending: bool) {
+        let stretch = &mut self.places.at_mut(slot).stretch;
+        if stretch.is_free() {
             return;
-        };
-        let was = stretch.state == BlockState::PendingFree;
+        }
+        let (was, size) = (stretch.state == BlockState::PendingFree, stretch.size);
         stretch.state = if pending { BlockState::PendingFree } else { BlockState::Allocated };
         match (was, pending) {
-            (false, true) => self.allocated -= stretch.size,
-            (true, false) => self.allocated += stretch.size,
+            (false, true) => self.allocated -= size,
+            (true, false) => self.allocated += size,
             _ => {}
         }
     }
 
     /// Free stretches of a lane and pool that are large enough, in the order of best fit.
-    pub fn fitting(&self, lane: u16, small: bool, size: u64) -> impl Iterator<Item = (u64, &Stretch)> {
-        let keys = self.free.range((lane, small, size, 0)..=(lane, small, u64::MAX, u64::MAX));
-        keys.filter_map(|key| Some((key.3, self.stretches.get(&key.3)?)))
+    pub fn fitting(&self, lane: u16, small: bool, size: u64) -> impl Iterator<Item = Slot> {
+        self.free[usize::from(small)].fitting(lane, size).map(|key| key.3)
     }
 
     /// What a free stretch could grow to: itself and the unmapped space behind it.
-    pub fn reach(&self, address: u64, stretch: &Stretch) -> u64 {
-        let end = address + stretch.size;
-        let next = self.stretches.range(end..).next().filter(|(_, next)| next.segment == stretch.segment);
-        stretch.size + next.map_or(UNKNOWN_SPACE, |(start, _)| start - end)
+    pub fn reach(&self, slot: Slot) -> u64 {
+        let placed = self.places.at(slot);
+        let segment = placed.stretch.segment;
+        let next = Places::some(placed.next).map(|next| self.places.at(next));
+        let next = next.filter(|next| next.stretch.segment == segment).map(|next| next.address);
+        let end = next.or_else(|| self.end_of_space(segment));
+        placed.stretch.size + end.map_or(UNKNOWN_SPACE, |end| end.saturating_sub(placed.end()))
     }
+
+    fn end_of_space(&self, segment: u32) -> Option<u64> {
+        Some(self.starts.get(&segment)? + self.space?)
+    }
+
+    /// Whether what a free stretch could grow to depends on how long segments are.
+    pub fn ends_its_space(&self, slot: Slot) -> bool {
+        let placed = self.places.at(slot);
+        let next = Places::some(placed.next).map(|next| self.places.at(next).stretch.segment);
+        placed.stretch.expandable && next != Some(placed.stretch.segment)
+    }
+}
+
+/// Expandable segments of a lane and pool, where it is not known which.
+fn shared_number(lane: u16, small: bool) -> u32 {
+    u32::from(lane) << 1 | u32::from(small)
+}
+
+fn free_stretch(lane: u16, size: u64, small: bool, expandable: bool, segment: u32) -> Stretch {
+    Stretch { size, state: BlockState::Inactive, requested: 0, lane, small, expandable, segment, block: None }
 }

@@ -4,6 +4,7 @@ use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace
 
 use crate::config::AllocatorConfig;
 use crate::layout::is_small_segment;
+use crate::places::Placed;
 use crate::shadow::{Shadow, Stretch};
 use crate::sizes::SMALL_SIZE;
 
@@ -31,7 +32,7 @@ struct Undo<'a> {
 impl Undo<'_> {
     fn undo(&mut self, event: Event) {
         let done = match event {
-            Event::Alloc(id) => self.shadow.release(self.address(id)),
+            Event::Alloc(id) => self.undo_alloc(id),
             Event::FreeRequested(id) => self.undo_request(id),
             Event::FreeCompleted(id) | Event::Free(id) => self.undo_free(id),
             Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.undo_segment(id),
@@ -46,11 +47,15 @@ impl Undo<'_> {
         self.trace.allocations.get(id).address.unwrap_or(0)
     }
 
+    fn undo_alloc(&mut self, id: AllocationId) -> bool {
+        let block = self.shadow.find(self.address(id));
+        block.map(|slot| self.shadow.release(slot)).is_some()
+    }
+
     fn undo_request(&mut self, id: AllocationId) -> bool {
-        let address = self.address(id);
-        let known = self.shadow.stretches.get(&address).is_some_and(|stretch| stretch.block == Some(id));
-        self.shadow.set_pending(address, false);
-        known
+        let Some(slot) = self.shadow.find(self.address(id)) else { return false };
+        self.shadow.set_pending(slot, false);
+        self.shadow.at(slot).stretch.block == Some(id)
     }
 
     /// The block is back. It was as large as its rounded request, or larger where the rest was not
@@ -59,8 +64,7 @@ impl Undo<'_> {
         let row = self.trace.allocations.get(id);
         let (address, requested) = (self.address(id), row.bytes.get());
         let rounded = self.config.round_size(requested);
-        let Some((start, around)) = self.shadow.holding(address).map(|(start, around)| (start, *around))
-        else {
+        let Some(Placed { address: start, stretch: around, .. }) = self.shadow.holding(address) else {
             return false;
         };
         let room = start + around.size - address;
@@ -85,7 +89,11 @@ impl Undo<'_> {
         let row = self.trace.segments.get(id);
         let (address, size) = (row.address, row.bytes.get());
         let small = if expandable { self.is_small_page(address, size) } else { is_small_segment(size) };
-        let stretch = self.shadow.segment(row.stream, size, small, expandable);
+        let stretch = if expandable {
+            Shadow::some_pages(row.stream, size, small)
+        } else {
+            self.shadow.segment(row.stream, size, small)
+        };
         self.shadow.insert_merged(address, stretch);
         true
     }
@@ -104,11 +112,11 @@ impl Undo<'_> {
             stretch.is_free() && !stretch.small && !stretch.expandable && stretch.size <= SMALL_SIZE
         };
         let slivers: Vec<u64> =
-            self.shadow.stretches.iter().filter(|(_, stretch)| sliver(stretch)).map(|(at, _)| *at).collect();
+            self.shadow.iter().filter(|(_, at)| sliver(&at.stretch)).map(|(_, at)| at.address).collect();
         for address in slivers {
-            let before = self.shadow.stretches.range(..address).next_back().map(|(at, block)| (*at, *block));
-            if let Some((at, block)) =
-                before.filter(|(at, block)| at + block.size == address && !block.is_free())
+            let before = self.shadow.before(address);
+            if let Some(Placed { address: at, stretch: block, .. }) =
+                before.filter(|before| before.end() == address && !before.stretch.is_free())
                 && let Some(end) = self.shadow.remove(address)
                 && end.segment == block.segment
             {

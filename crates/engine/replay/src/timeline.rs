@@ -1,4 +1,6 @@
-use brimful_trace::{AllocationId, Event, PhaseId, Trace};
+use std::collections::BTreeSet;
+
+use brimful_trace::{AllocationId, Event, Lane, PhaseId, Trace};
 use brimful_units::Bytes;
 
 use crate::allocator::{Allocator, Exhausted, Handle};
@@ -140,7 +142,7 @@ impl Run<'_> {
     /// What a recording found in memory when it began; false where even that does not fit.
     fn begin(&mut self, config: &AllocatorConfig) -> bool {
         let Some(recording) = &self.trace.recording else { return true };
-        self.allocator.set_private(recording.lanes.iter().map(brimful_trace::Lane::is_private).collect());
+        self.allocator.set_lanes(&recording.lanes);
         if !recording.begins_late {
             return true;
         }
@@ -166,6 +168,8 @@ impl Run<'_> {
     fn step(&mut self, at: usize, event: Event) -> Result<(), (Bytes, Exhausted)> {
         match event {
             Event::Alloc(id) => self.alloc(at, id)?,
+            // Most blocks come free at once: then the completion does all.
+            Event::FreeRequested(id) if self.completes_at(at + 1, id) => {}
             Event::FreeRequested(id) => {
                 if let Some(handle) = self.handles[id.0 as usize] {
                     self.allocator.request_free(handle);
@@ -191,6 +195,10 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn completes_at(&self, at: usize, id: AllocationId) -> bool {
+        at < self.trace.len() && self.trace.event(at) == Event::FreeCompleted(id)
+    }
+
     fn alloc(&mut self, at: usize, id: AllocationId) -> Result<(), (Bytes, Exhausted)> {
         let row = self.trace.allocations.get(id);
         let handle = self.request(at, row.bytes, row.stream)?;
@@ -213,17 +221,46 @@ impl Run<'_> {
         };
         let next = (at..trace.len()).find(|at| !given_back(&trace.event(*at))).unwrap_or(trace.len());
         self.cache_emptied = next;
+        let pools: BTreeSet<_> = (at..next).filter_map(|at| self.pool_freed(at)).collect();
+        for pool in pools.iter().filter(|pool| pool.is_private()) {
+            self.allocator.let_go(self.lanes_of(pool));
+        }
         let site =
             |at: usize| trace.recording.as_ref().and_then(|recording| recording.sites.get(at).copied());
         let asks = next < trace.len()
             && matches!(trace.event(next), Event::SegmentAlloc(_) | Event::SegmentMap(_) | Event::Oom(_));
-        if !asks || site(at) != site(next) {
+        if asks && site(at) == site(next) {
+            return;
+        }
+        // A `MemPool` that ends gives its own memory back (`MemPool::~MemPool`).
+        if pools.iter().all(Lane::is_private) && !pools.is_empty() {
+            pools.iter().for_each(|pool| self.allocator.empty_pool(&self.lanes_of(pool)));
+        } else {
             self.allocator.empty_cache();
         }
     }
 
+    /// The pool, as a lane without its stream, that gives memory back at an event.
+    ///
+    /// Of private pools only those do that nothing uses any more.
+    fn pool_freed(&self, at: usize) -> Option<Lane> {
+        let (Event::SegmentFree(id) | Event::SegmentUnmap(id)) = self.trace.event(at) else { return None };
+        let lane = *self.lanes().get(usize::from(self.trace.segments.get(id).stream))?;
+        Some(Lane { stream: 0, ..lane })
+    }
+
+    fn lanes(&self) -> &[Lane] {
+        self.trace.recording.as_ref().map_or(&[], |recording| &recording.lanes)
+    }
+
+    fn lanes_of(&self, pool: &Lane) -> Vec<u16> {
+        let of_pool = self.lanes().iter().zip(0..).filter(|(lane, _)| lane.pool == pool.pool);
+        of_pool.map(|(_, number)| number).collect()
+    }
+
     fn count(&mut self, at: usize) {
-        let now = Ledger::now(&self.allocator);
+        let reserved = Bytes::new(self.allocator.take_most_reserved());
+        let now = Ledger { reserved, ..Ledger::now(&self.allocator) };
         if let Some(phase) = self.timeline.phases.last_mut() {
             phase.peak.raise_to(&now);
         }

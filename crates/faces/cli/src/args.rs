@@ -222,6 +222,12 @@ pub struct RehearseArguments {
     /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True.
     #[arg(long, value_name = "CONF")]
     pub conf: Option<String>,
+    /// The version of cuDNN that PyTorch is told, such as 9.1.0: from some on, it uses cuDNN's attention.
+    #[arg(long, value_name = "VERSION", value_parser = cudnn_number)]
+    pub cudnn: Option<u32>,
+    /// Batches hold padding: whoever asks the GPU whether a mask is all true is told that it is not.
+    #[arg(long)]
+    pub padded: bool,
     /// End the run after this time, such as 10m; what was seen until then is told.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub time_limit: Option<Duration>,
@@ -288,5 +294,31 @@ impl From<MaxOf> for Dimension {
             MaxOf::Batch => Dimension::Batch,
             MaxOf::Sequence => Dimension::Sequence,
         }
+    }
+}
+
+/// `9.1.0` as `cudnnGetVersion` tells it: 90100.
+fn cudnn_number(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text:?}: expected a version such as 9.1.0");
+    let mut numbers = text.split('.').map(|number| number.parse::<u32>().map_err(|_| wrong()));
+    let mut next = || numbers.next().unwrap_or(Ok(0));
+    let (major, minor, patch) = (next()?, next()?, next()?);
+    let known = (8..100).contains(&major) && minor < 100 && patch < 100;
+    known
+        .then_some(if major < 9 { 1000 } else { 10_000 })
+        .map(|scale| major * scale + minor * 100 + patch)
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cudnn_tells_its_version_as_a_number() {
+        assert_eq!(cudnn_number("9.26.0"), Ok(92600));
+        assert_eq!(cudnn_number("9.1"), Ok(90100));
+        assert_eq!(cudnn_number("8.9.7"), Ok(8907));
+        assert!(cudnn_number("nine").is_err() && cudnn_number("1.0").is_err());
     }
 }

@@ -114,18 +114,18 @@ fn device(arguments: &RehearseArguments) -> Result<Device> {
         (None, Some(capacity)) => Device::of_capacity(capacity),
         (None, None) => Device::without_end(),
     };
-    Ok(Device { count: arguments.gpus, ..device })
+    Ok(Device { count: arguments.gpus, cudnn: arguments.cudnn, padded: arguments.padded, ..device })
 }
 
 fn of_gpu(gpu: &Gpu) -> Device {
     Device {
-        count: 1,
         name: gpu.name.clone(),
         total: gpu.total,
         context: gpu.context,
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
         named: true,
+        ..Device::without_end()
     }
 }
 

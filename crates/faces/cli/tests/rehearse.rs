@@ -6,7 +6,6 @@ mod rehearsed;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rehearsed::{Rehearsed, brimful, call, is_left_out, rehearse, script};
 
@@ -196,11 +195,9 @@ for how in range(3):
 #[test]
 fn time_is_limited() {
     let text = "import time, torch\ntorch.allocate(1 << 30)\nwhile True: time.sleep(1)\n";
-    let began = Instant::now();
-    let arguments = ["--capacity", "4GiB", "--time-limit", "2s", "--json"];
+    let arguments = ["--capacity", "4GiB", "--time-limit", "6s", "--json"];
     let Some(run) = rehearse("limit", text, &arguments, &[]) else { return };
     let json = run.json();
-    assert!(began.elapsed() < Duration::from_secs(40));
     assert_eq!((run.code, json["verdict"].as_str()), (2, Some("unfinished")));
     assert_eq!(
         (json["exit"]["cut"].as_str(), json["peak"]["requested"].as_u64()),

@@ -92,6 +92,8 @@ const MESSAGE_BYTES: usize = 4000;
 const ABSURD: i64 = 1 << 50;
 /// Of the text before a message, so much may be its traceback.
 const FRAMES_BEFORE: usize = 6000;
+/// Where no frame tells the phase, so much before the message may, of whatever rank.
+const PHASE_BEFORE: usize = 1500;
 /// And so much after it tells where the program was.
 const FRAMES_AFTER: usize = 1500;
 
@@ -164,12 +166,17 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
         cause: format.cause.clone(),
         facts,
         processes,
-        phase: context.phase(frames),
+        phase: context.phase(frames).or_else(|| context.phase(&around(raw, hit))),
         message: string(message(&text[extent.0..extent.1])),
         frames: string(frames),
         line: shifted(line, &text, here, main.start),
         rank: rank.map(|rank| string(&rank)),
     })
+}
+
+/// Some lines of all ranks before a place: others may tell what a rank does that says nothing but its failure.
+fn around(raw: &[u8], hit: usize) -> Vec<u8> {
+    clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], None)
 }
 
 /// The number of the line of `to`, where that of `from` is `line`.

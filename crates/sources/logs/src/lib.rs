@@ -20,6 +20,7 @@ mod incident;
 mod parse;
 mod pattern;
 mod processes;
+mod progress;
 mod scan;
 mod search;
 mod shapes;

@@ -34,7 +34,7 @@ impl Lazy {
 /// What a placeholder reads.
 #[derive(Clone, Debug, PartialEq)]
 enum Reads {
-    /// A size; a bare number is in this unit.
+    /// A size; a bare number is in this unit, and is none where the unit is `unit`.
     Size(String),
     Integer,
     Float,

@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, Kind};
 use crate::clean::{Ansi, clean, rank_of};
 use crate::context::Context;
 use crate::incident::{Found, matches, read, read_fields};
+use crate::progress::last_step;
 use crate::shapes::{Known, Shapes, shape};
 
 /// The text is searched in blocks of this size.
@@ -21,8 +22,10 @@ const GLANCE_BEFORE: usize = 1500;
 const GLANCE_AFTER: usize = 2048;
 /// After a place that was nothing, the next look is this far on at most.
 const STEP: usize = 512;
-/// After a later failure, the next is this far on at least.
+/// After a failure, the next of the same rank is this far on at least.
 const NEXT_FAILURE: usize = 1500;
+/// After so many failures the ranks of further ones are not looked at.
+const MOST_COUNTED_CLOSELY: u64 = 4096;
 /// A ledger is read at most so often.
 const MOST_LEDGERS: u32 = 64;
 /// Ledgers and settings are looked for in the beginning of a log and around a failure: programs print them once.
@@ -65,6 +68,8 @@ pub struct Scanner {
     ledgers: Vec<Option<u32>>,
     shapes: Shapes,
     later_ranks: BTreeSet<Vec<u8>>,
+    /// Where the last failure that was counted is, and whose it is.
+    told: (u64, Option<Vec<u8>>),
     hits: Vec<(usize, usize)>,
     report: Report,
 }
@@ -89,6 +94,7 @@ impl Scanner {
             ledgers: ledgers(),
             shapes: Shapes::default(),
             later_ranks: BTreeSet::new(),
+            told: (0, None),
             hits: Vec::new(),
             report: Report::default(),
         }
@@ -190,13 +196,20 @@ impl Scanner {
         self.report.incident.as_ref().map_or(0, |incident| incident.kind.gravity())
     }
 
-    /// Counts a failure after the first.
+    /// Counts a failure after the first. What the same rank says soon after is the same failure.
     fn later(&mut self, at: usize, gravity: u8) -> usize {
-        self.report.later += u64::from(gravity == 3);
-        if self.later_ranks.len() < MOST_RANKS {
-            self.later_ranks.extend(self.rank(at));
+        if self.report.later >= MOST_COUNTED_CLOSELY {
+            self.report.later += u64::from(gravity == 3);
+            return NEXT_FAILURE;
         }
-        NEXT_FAILURE
+        let (place, rank) = (self.base + at as u64, self.rank(at));
+        let again = place < self.told.0 + NEXT_FAILURE as u64 && (rank.is_none() || rank == self.told.1);
+        if !again {
+            self.report.later += u64::from(gravity == 3);
+            self.later_ranks.extend(rank.clone().filter(|_| self.later_ranks.len() < MOST_RANKS));
+            self.told = (place, rank);
+        }
+        self.line_left(at)
     }
 
     fn settings(&mut self, text: &[u8]) {
@@ -230,8 +243,12 @@ impl Scanner {
         if let Some(incident) = read(&self.buffer[from..to], at - from, line) {
             let around = clean(&self.buffer[from..to], None);
             self.settings(&around);
+            if let Some(step) = last_step(&self.buffer[from..at]) {
+                self.report.settings.insert("step".to_owned(), step);
+            }
+            self.told = (at as u64 + self.base, self.rank(at));
             self.report.incident = Some(incident);
-            return NEXT_FAILURE;
+            return self.line_left(at);
         }
         STEP
     }

@@ -20,7 +20,7 @@ fn healthy_texts_raise_no_alarm() {
         }
     }
     assert!(alarms.is_empty(), "{}", alarms.join("\n"));
-    assert!(texts().count() >= 30);
+    assert!(texts().count() >= 55);
 }
 
 #[test]

@@ -83,6 +83,24 @@ fn the_first_failure_wins_and_the_others_are_counted() {
 }
 
 #[test]
+fn ranks_that_fail_in_the_next_line_are_counted() {
+    let ranks = ["3", "5", "3", "0", "5"];
+    let text: String = ranks.iter().map(|rank| format!("[rank{rank}]: {MESSAGE}\n")).collect();
+    let report = scan(text.as_bytes()).unwrap();
+    assert_eq!(report.incident.unwrap().rank.as_deref(), Some("3"));
+    assert_eq!(report.later_ranks, ["0", "3", "5"]);
+    let twice = scan(format!("[rank3]: {MESSAGE}\n[rank3]: {MESSAGE}\n").as_bytes()).unwrap();
+    assert_eq!((twice.later, twice.later_ranks.len()), (0, 0), "one failure, told twice");
+}
+
+#[test]
+fn numbers_without_units_are_no_sizes() {
+    let text = MESSAGE.replace(" MiB", "").replace(" GiB", "");
+    let incident = scan(text.as_bytes()).unwrap().incident.unwrap();
+    assert!(incident.facts.iter().all(|(name, _)| !name.ends_with("_bytes")), "{:?}", incident.facts);
+}
+
+#[test]
 fn figures_that_are_too_large_are_left_out() {
     let text = MESSAGE.replace("60.00 MiB", "99999999999999999999.00 EiB").replace("6.00 GiB", "1.2.3 GiB");
     let incident = scan(text.as_bytes()).unwrap().incident.unwrap();

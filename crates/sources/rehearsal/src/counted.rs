@@ -49,13 +49,20 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
     let managed = (managed > 0).then(|| {
         format!("{} of managed memory, which may be on the GPU or on the host", Bytes::new(managed))
     });
+    // Killed before it could say more, or a program without a word of PyTorch.
     let silent = state.processes.iter().filter(|process| {
         let took = process.devices.iter().map(|device| device.peak).max().unwrap_or(0);
-        took > 0 && records.iter().all(|record| u64::from(record.pid) != process.pid)
+        let said =
+            |record: &ProcessRecord| u64::from(record.pid) == process.pid && !record.devices.is_empty();
+        took > 0 && !records.iter().any(said)
     });
     let silent = silent.map(|process| {
         let took: u64 = process.devices.iter().map(|device| device.peak).sum();
-        format!("process {} took {} of GPU memory without a word of PyTorch", process.pid, Bytes::new(took))
+        format!(
+            "process {} had taken {} of GPU memory and left no record of it",
+            process.pid,
+            Bytes::new(took)
+        )
     });
     sizes.into_iter().chain(managed).chain(not_modelled(state)).chain(silent).collect()
 }

@@ -17,6 +17,13 @@ pub struct Device {
     pub compute_capability: (u8, u8),
     /// Streaming multiprocessors.
     pub multiprocessors: u64,
+    /// The version of cuDNN as `cudnnGetVersion` tells it (92600 is 9.26.0), which decides whether PyTorch uses its
+    /// attention; the newest known where none is given.
+    #[serde(default)]
+    pub cudnn: Option<u32>,
+    /// Whether flags that are read from the GPU are false: a mask that is asked whether all of it is true has padding.
+    #[serde(default)]
+    pub padded: bool,
     /// Whether it was asked for. Else it has no end, and the verdict is open.
     pub named: bool,
 }
@@ -34,6 +41,8 @@ impl Device {
             context: Bytes::ZERO,
             compute_capability: (8, 0),
             multiprocessors: 108,
+            cudnn: None,
+            padded: false,
             named: false,
         }
     }
@@ -51,6 +60,7 @@ impl Device {
 
 impl Device {
     /// As the library is told of it.
+    #[cfg(target_os = "linux")]
     pub(crate) fn settings(&self) -> Settings {
         let (major, minor) = self.compute_capability;
         Settings {
@@ -60,6 +70,8 @@ impl Device {
             context: self.context.get(),
             compute_capability: (u32::from(major), u32::from(minor)),
             multiprocessors: u32::try_from(self.multiprocessors).unwrap_or(u32::MAX),
+            cudnn: self.cudnn.unwrap_or(Settings::default().cudnn),
+            flags: !self.padded,
             ..Settings::default()
         }
     }

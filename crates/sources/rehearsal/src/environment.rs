@@ -5,7 +5,8 @@ use std::path::Path;
 
 use brimful_virtual_gpu::{SETTINGS_VARIABLE, SONAMES, STATE_VARIABLE};
 
-use crate::{Device, Folder};
+use crate::Device;
+use crate::folder::Folder;
 
 /// Caches of compilers: a device that computes nothing must not teach the user's caches how fast kernels are.
 const CACHES: [(&str, &str); 7] = [

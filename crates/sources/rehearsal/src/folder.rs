@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use brimful_virtual_gpu::{LIBRARY, SONAMES};
 use serde::Serialize;
@@ -13,13 +13,14 @@ use crate::RehearsalError;
 use crate::error::at;
 
 /// The files of the hook, by their names.
-const HOOK: [(&str, &str); 17] = [
+const HOOK: [(&str, &str); 18] = [
     ("sitecustomize.py", include_str!("../hook/sitecustomize.py")),
     ("brimful_rehearsal/__init__.py", include_str!("../hook/brimful_rehearsal/__init__.py")),
     ("brimful_rehearsal/imports.py", include_str!("../hook/brimful_rehearsal/imports.py")),
     ("brimful_rehearsal/start.py", include_str!("../hook/brimful_rehearsal/start.py")),
     ("brimful_rehearsal/record.py", include_str!("../hook/brimful_rehearsal/record.py")),
     ("brimful_rehearsal/recording.py", include_str!("../hook/brimful_rehearsal/recording.py")),
+    ("brimful_rehearsal/marks.py", include_str!("../hook/brimful_rehearsal/marks.py")),
     ("brimful_rehearsal/stops.py", include_str!("../hook/brimful_rehearsal/stops.py")),
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),
@@ -113,11 +114,6 @@ impl Folder {
     /// The live counters of the virtual GPU.
     pub fn state(&self) -> PathBuf {
         self.path("state")
-    }
-
-    /// The folder itself.
-    pub fn root(&self) -> &Path {
-        self.0.path()
     }
 }
 

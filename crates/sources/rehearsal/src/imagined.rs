@@ -1,9 +1,5 @@
 //! Ranks that are imagined: a few processes run, each as one rank of a world that is not there.
 
-use std::ffi::OsString;
-
-use crate::launch::Program;
-
 /// Which ranks run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranks {
@@ -16,10 +12,17 @@ pub struct Ranks {
 impl Ranks {
     /// One program for each rank that runs, with the variables that `torchrun` would set. GPUs are those of machines
     /// with so many each.
-    pub(crate) fn programs<'a>(&self, words: &'a [OsString], gpus: u32) -> Vec<Program<'a>> {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn programs<'a>(
+        &self,
+        words: &'a [std::ffi::OsString],
+        gpus: u32,
+    ) -> Vec<crate::launch::Program<'a>> {
+        use crate::launch::Program;
         self.run.iter().map(|rank| Program { words, own: self.variables(*rank, u64::from(gpus)) }).collect()
     }
 
+    #[cfg(target_os = "linux")]
     fn variables(&self, rank: u64, gpus: u64) -> Vec<(String, String)> {
         let local = rank % gpus.max(1);
         let of_machine = gpus.min(self.world_size);
@@ -38,7 +41,7 @@ impl Ranks {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -2,32 +2,50 @@
 //!
 //! Real PyTorch, with its real allocator, runs in the command's own Python; a library stands in for CUDA's. A hook at
 //! Python's start records the allocator's history and counts steps. What the processes hand over becomes one [`Run`].
+//!
+//! Commands run on Linux; run files are read and judged everywhere.
 
-mod counted;
 mod device;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod ended;
-mod environment;
 mod error;
-mod folder;
-mod host;
 pub mod imagined;
-mod launch;
-mod python;
 mod record;
-mod rehearse;
+mod rehearsal;
 mod run_file;
 pub mod search;
-mod servers;
 mod synthetic;
-mod tree;
 mod verdict;
 
+#[cfg(target_os = "linux")]
+mod counted;
+#[cfg(target_os = "linux")]
+mod environment;
+#[cfg(target_os = "linux")]
+mod folder;
+#[cfg(target_os = "linux")]
+mod host;
+#[cfg(target_os = "linux")]
+mod launch;
+#[cfg(target_os = "linux")]
+mod python;
+#[cfg(target_os = "linux")]
+mod rehearse;
+#[cfg(target_os = "linux")]
+mod servers;
+#[cfg(target_os = "linux")]
+mod tree;
+
 pub use device::Device;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Rehearsed, rehearse};
 pub use ended::{Cut, Ended};
 pub use error::RehearsalError;
-pub use folder::Folder;
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
-pub use rehearse::{HISTORY, Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{HISTORY, Rehearsal};
+#[cfg(target_os = "linux")]
+pub use rehearse::{Rehearsed, rehearse};
 pub use run_file::{MAGIC, Run, RunFile, name};
 pub use synthetic::{Synthetic, SyntheticError};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};

@@ -120,6 +120,7 @@ impl ProcessRecord {
 ///
 /// # Errors
 /// A file that cannot be read. One that is no record is none of the hook's, and is left out.
+#[cfg(target_os = "linux")]
 pub(crate) fn records(folder: &Path) -> Result<Vec<ProcessRecord>, RehearsalError> {
     let mut records = Vec::new();
     for entry in fs::read_dir(folder).map_err(at(folder))?.flatten() {

@@ -1,43 +1,13 @@
-use std::ffi::OsString;
+//! The run itself, from the folder that it needs to what its processes handed over.
+
 use std::path::Path;
-use std::time::Duration;
 
 use crate::environment::Environment;
-use crate::folder::HookSettings;
+use crate::folder::{Folder, HookSettings};
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
-use crate::{
-    Device, Ended, Folder, RehearsalError, Run, Synthetic, counted, host, imagined, python, run_file, servers,
-};
-
-/// Events that a history keeps where nothing else is said: about half a gigabyte of host memory.
-pub const HISTORY: u64 = 300_000;
-
-/// What is to be rehearsed, and how.
-#[derive(Clone, Debug)]
-pub struct Rehearsal {
-    /// The command and its arguments.
-    pub command: Vec<OsString>,
-    /// The GPUs that it is shown.
-    pub device: Device,
-    /// `PYTORCH_CUDA_ALLOC_CONF`.
-    pub conf: Option<String>,
-    /// Ends after so many optimizer steps.
-    pub steps: Option<u64>,
-    /// Ends after so long.
-    pub time_limit: Option<Duration>,
-    /// Ranks that run, among ranks that are imagined.
-    pub imagined: Option<imagined::Ranks>,
-    /// Whether missing weights are made up.
-    pub dummy_weights: bool,
-    /// Rows that stand in for data sets.
-    pub synthetic: Option<Synthetic>,
-    /// Events that the history keeps.
-    pub history: u64,
-    /// Whether the command's standard output goes to the standard error.
-    pub talk_only: bool,
-}
+use crate::{Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, host, python, run_file, servers};
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
@@ -76,7 +46,8 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
         server: engine.is_some(),
         synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
     })?;
-    let environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    environment.set.extend(engine.map(servers::variables).unwrap_or_default());
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
     let programs = match &rehearsal.imagined {
@@ -116,6 +87,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
             notes.push(note.clone());
         }
     }
+    notes.extend(untested(&processes));
     Ok(Run {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
@@ -125,5 +97,21 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
         processes,
         unseen,
         notes,
+    })
+}
+
+/// The releases of torch that rehearsals are tested with, the first and the last.
+const TESTED: [(u32, u32); 2] = [(2, 4), (2, 15)];
+
+fn untested(processes: &[ProcessRecord]) -> Option<String> {
+    let version = processes.iter().find_map(|process| process.versions.get("torch"))?;
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    let release = (numbers.next()?, numbers.next()?);
+    let [first, last] = TESTED;
+    (release < first || release > last).then(|| {
+        format!(
+            "torch {version} is not among the releases that rehearsals are tested with ({}.{} to {}.{})",
+            first.0, first.1, last.0, last.1
+        )
     })
 }

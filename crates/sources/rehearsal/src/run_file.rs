@@ -64,6 +64,7 @@ pub fn name(process: &ProcessRecord) -> String {
 ///
 /// # Errors
 /// As the system's, with the path.
+#[cfg(target_os = "linux")]
 pub(crate) fn write(path: &Path, run: &mut Run, folder: &Path) -> Result<(), RehearsalError> {
     let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
     let mut zip = ZipWriter::new(&mut file);

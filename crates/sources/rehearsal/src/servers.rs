@@ -43,6 +43,17 @@ pub(crate) fn with_dummy_weights(command: &[OsString]) -> Option<Vec<OsString>> 
     Some(command.iter().cloned().chain(words).collect())
 }
 
+/// Variables that an engine starts with, unless the caller has set them: DeepGEMM compiles with the CUDA toolkit and
+/// times its kernels on the GPU.
+pub(crate) fn variables(engine: &str) -> Vec<(OsString, OsString)> {
+    let all: &[(&str, &str)] = match engine {
+        "vLLM" => &[("VLLM_USE_DEEP_GEMM", "0"), ("VLLM_DEEP_GEMM_WARMUP", "skip")],
+        _ => &[("SGLANG_ENABLE_JIT_DEEPGEMM", "0")],
+    };
+    let unset = all.iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    unset.map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,13 +125,14 @@ fn uses<'a>(run: &'a Run, process: &'a ProcessRecord) -> impl Iterator<Item = Ra
     })
 }
 
-/// The process that died because memory ran out: by what it said, or where nobody heard it, because a request failed.
+/// The process that died because memory ran out: by what it said, or where it said nothing, because a request failed.
 fn shortage(run: &Run) -> Option<Shortage> {
     let said = run.processes.iter().find(|process| process.error.as_ref().is_some_and(is_shortage));
     let silent = || {
-        let unknown = run.processes.iter().all(|process| process.error.is_none());
-        let failed = |process: &&ProcessRecord| !process.failures.is_empty() && process.ended != "steps";
-        run.processes.iter().find(|process| unknown && failed(process))
+        let failed = |process: &&ProcessRecord| {
+            !process.failures.is_empty() && process.error.is_none() && process.ended != "steps"
+        };
+        run.processes.iter().find(failed)
     };
     let process = said.or_else(silent)?;
     Some(Shortage {
@@ -141,16 +142,27 @@ fn shortage(run: &Run) -> Option<Shortage> {
     })
 }
 
+/// What PyTorch, the CUDA libraries, vLLM and SGLang say when memory is not enough.
+const SHORTAGES: [&str; 7] = [
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "no available memory for the cache blocks",
+    "available kv cache memory",
+    "less than desired gpu memory utilization",
+    "not enough memory. please try to increase --mem-fraction-static",
+];
+
 fn is_shortage(error: &crate::ScriptError) -> bool {
     let text = error.message.to_ascii_lowercase();
-    error.kind.contains("OutOfMemory")
-        || ["out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed"]
-            .iter()
-            .any(|phrase| text.contains(phrase))
+    error.kind.contains("OutOfMemory") || SHORTAGES.iter().any(|phrase| text.contains(phrase))
 }
 
 fn why(run: &Run) -> String {
-    let error = run.processes.iter().find_map(|process| Some((process, process.error.as_ref()?)));
+    // A parent's error is that its child has failed.
+    let with_errors = || run.processes.iter().filter_map(|process| Some((process, process.error.as_ref()?)));
+    let error =
+        with_errors().find(|(process, _)| !process.devices.is_empty()).or_else(|| with_errors().next());
     let killed = run.processes.iter().find(|process| process.ended == "running");
     match (error, killed) {
         (Some((process, error)), _) => {

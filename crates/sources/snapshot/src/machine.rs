@@ -4,9 +4,8 @@
 //! is refused; a dict or list becomes rows of [`Tables`] as soon as its items are known; and items of
 //! long lists are handed over one by one, so that the stack stays short.
 
-use rustc_hash::FxHashMap;
-
 use crate::error::SnapshotError;
+use crate::runs::{Runs, references};
 use crate::tables::Tables;
 use crate::value::{Memo, NO_SLOT, Value};
 use crate::words::Word;
@@ -24,14 +23,13 @@ pub(crate) enum End {
 }
 
 pub(crate) struct Machine<'a> {
-    data: &'a [u8],
-    at: usize,
-    stack: Vec<Value>,
+    pub(crate) data: &'a [u8],
+    pub(crate) at: usize,
+    pub(crate) stack: Vec<Value>,
     marks: Vec<usize>,
-    memo: Memo,
-    /// Stacks by the bytes of their references: the same bytes mean the same frames.
-    runs: FxHashMap<&'a [u8], u32>,
-    tables: Tables<'a>,
+    pub(crate) memo: Memo,
+    runs: Runs<'a>,
+    pub(crate) tables: Tables<'a>,
     fault: Option<SnapshotError>,
 }
 
@@ -44,7 +42,7 @@ pub(crate) enum Halt {
     Fault,
 }
 
-type Step<T> = Result<T, Halt>;
+pub(crate) type Step<T> = Result<T, Halt>;
 
 impl<'a> Machine<'a> {
     pub fn new(data: &'a [u8]) -> Machine<'a> {
@@ -54,7 +52,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: Memo::for_bytes(data.len()),
-            runs: FxHashMap::default(),
+            runs: Runs::default(),
             tables: Tables::new(data),
             fault: None,
         }
@@ -102,7 +100,7 @@ impl<'a> Machine<'a> {
                 }
                 b'}' => self.push(Value::Dict { slot: NO_SLOT })?,
                 b']' => self.push(Value::List { slot: NO_SLOT })?,
-                b'(' => self.mark_or_stack()?,
+                b'(' => self.mark_and_more()?,
                 b'u' => self.set_items()?,
                 b'e' => self.appends()?,
                 0x94 => self.put(self.memo.next_slot())?,
@@ -239,7 +237,7 @@ impl<'a> Machine<'a> {
         };
         let (value, replaced) = self.memo.put(slot, top);
         if replaced {
-            self.runs.clear();
+            self.runs = Runs::default();
         }
         if let Some(top) = self.stack.last_mut() {
             *top = value;
@@ -289,32 +287,30 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A mark; and where references to frames follow up to the end of a list, the whole stack at once.
-    fn mark_or_stack(&mut self) -> Step<()> {
-        if let Some(Value::List { slot }) = self.stack.last().copied()
-            && let Some((stack, end)) = self.run_of_frames()
-        {
-            self.at = end;
-            return self.settle(Value::Stack { stack, slot });
+    /// A mark, and what can be read at once behind it: the items of a dict, or all frames of a stack.
+    fn mark_and_more(&mut self) -> Step<()> {
+        match self.stack.last().copied() {
+            Some(Value::Dict { .. }) => self.plain_items(),
+            Some(Value::List { slot }) => match self.run_of_frames(self.at) {
+                Some((stack, end)) => {
+                    self.at = end;
+                    self.settle(Value::Stack { stack, slot })
+                }
+                None => self.mark(),
+            },
+            _ => self.mark(),
         }
-        self.mark()
     }
 
-    fn run_of_frames(&mut self) -> Option<(u32, usize)> {
-        let data = self.data;
-        let start = self.at;
-        let mut at = start;
-        loop {
-            match data.get(at)? {
-                b'j' => at += 5,
-                b'h' => at += 2,
-                b'e' if at > start => break,
-                _ => return None,
-            }
+    /// The stack that references to frames up to the end of a list make, and where that is.
+    pub(crate) fn run_of_frames(&mut self, start: usize) -> Option<(u32, usize)> {
+        if let Some(known) = self.runs.expected(self.data, start) {
+            return Some(known);
         }
-        let run = data.get(start..at)?;
-        if let Some(stack) = self.runs.get(run) {
-            return Some((*stack, at + 1));
+        let run = references(self.data, start)?;
+        let end = start + run.len() + 1;
+        if let Some(stack) = self.runs.find(run) {
+            return Some((stack, end));
         }
         let mut frames = Vec::new();
         let mut rest = run;
@@ -327,8 +323,8 @@ impl<'a> Machine<'a> {
             rest = tail;
         }
         let stack = self.tables.stack(frames.into_iter());
-        self.runs.insert(run, stack);
-        Some((stack, at + 1))
+        self.runs.add(run, stack);
+        Some((stack, end))
     }
 
     /// Puts a mark below the topmost values, so that single items are handled as many are.
@@ -356,7 +352,13 @@ impl<'a> Machine<'a> {
         if (self.stack.len() - from) % 2 == 1 {
             return self.fault("a key without a value");
         }
-        let value = match self.tables.dict(&self.stack[from..]) {
+        let value = self.tables.dict(&self.stack[from..]);
+        self.end_of_dict(from, value)
+    }
+
+    /// A dict is complete; its items began at this place of the stack.
+    pub(crate) fn end_of_dict(&mut self, from: usize, value: Result<Value, String>) -> Step<()> {
+        let value = match value {
             Ok(value) => value,
             Err(what) => return self.fault(what),
         };
@@ -503,7 +505,7 @@ impl<'a> Machine<'a> {
 }
 
 /// A little-endian two's complement integer; `None` where it exceeds 64 bits.
-fn integer(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<Value> {
     let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
     let fill = if negative { 0xff } else { 0 };
     let used = bytes.iter().rposition(|byte| *byte != fill).map_or(0, |at| at + 1);

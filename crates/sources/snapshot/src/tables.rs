@@ -137,6 +137,9 @@ impl<'a> Tables<'a> {
     pub fn tuple(&mut self, items: &[Value]) -> Value {
         let [a, b] = items else { return Value::Other };
         let (Some(a), Some(b)) = (a.as_u64(), b.as_u64()) else { return Value::Other };
+        if self.pairs.first() == Some(&(a, b)) {
+            return Value::Pair(0);
+        }
         let pairs = &mut self.pairs;
         let number = *self.pair_numbers.entry((a, b)).or_insert_with(|| {
             pairs.push((a, b));
@@ -171,6 +174,20 @@ impl<'a> Tables<'a> {
                 key => self.unknown_key(key),
             }
         }
+        self.known_dict(mask, items)
+    }
+
+    /// The value of a key, for the dict that is told next.
+    #[inline]
+    pub fn set_field(&mut self, word: Word, value: Value) {
+        self.fields[word as usize] = value;
+    }
+
+    /// What a dict of these fields is; `items` are those that may have unknown keys.
+    ///
+    /// # Errors
+    /// What is impossible in it.
+    pub fn known_dict(&mut self, mask: u64, items: &[Value]) -> Result<Value, String> {
         let has = |word: Word| mask & word.bit().unwrap_or(0) != 0;
         if has(Word::Action) {
             return self.entry(mask);
@@ -202,7 +219,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    fn field(&self, mask: u64, word: Word) -> Value {
+    #[inline]
+    pub fn field(&self, mask: u64, word: Word) -> Value {
         if mask & word.bit().unwrap_or(0) == 0 { Value::None } else { self.fields[word as usize] }
     }
 

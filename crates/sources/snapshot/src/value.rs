@@ -192,6 +192,21 @@ impl Memo {
         (packed >> NUMBER == FRAME).then_some(packed & ((1 << NUMBER) - 1))
     }
 
+    /// The word in a slot.
+    #[inline]
+    pub fn word(&self, slot: u32) -> Option<Word> {
+        let packed = *self.packed.get(slot as usize)?;
+        if packed >> NUMBER == WORD { Word::from_number(packed & ((1 << NUMBER) - 1)) } else { None }
+    }
+
+    /// The value of a slot that is no container under way.
+    #[inline]
+    pub fn plain(&self, slot: u32) -> Option<Value> {
+        let packed = *self.packed.get(slot as usize)?;
+        let plain = matches!(packed >> NUMBER, WORD | PAIR | STACK | WIDE);
+        plain.then(|| self.unpack(packed, slot))
+    }
+
     #[inline]
     fn pack(&mut self, value: Value) -> u32 {
         let (tag, number) = match value {

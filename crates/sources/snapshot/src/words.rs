@@ -63,11 +63,13 @@ pub(crate) const KEYS: usize = Word::Alloc as usize;
 
 impl Word {
     /// The word's bit in a mask of keys; `None` for a word that is no key.
-    pub fn bit(self) -> Option<u64> {
-        ((self as usize) < KEYS).then(|| 1 << self as u8)
+    #[inline]
+    pub const fn bit(self) -> Option<u64> {
+        if (self as usize) < KEYS { Some(1 << self as u8) } else { None }
     }
 
     /// The word of a number that `as u8` gave.
+    #[inline]
     pub fn from_number(number: u32) -> Option<Word> {
         Word::ALL.get(number as usize).copied()
     }

@@ -149,15 +149,18 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
     );
     note(
         figures.get("private_pools").is_some_and(|pools| pools > 0.0),
-        "{private_pools} of what is allocated are in private pools (CUDA graphs), which serve nobody else",
+        "{private_pools} of what PyTorch calls allocated is idle in private pools (CUDA graphs), which serve nobody else",
     );
     if report.later > 0 {
         let ranks = match report.later_ranks.len() {
             0 => String::new(),
             n => format!(" of {n} rank{}", if n == 1 { "" } else { "s" }),
         };
-        notes
-            .push(format!("{} later memory errors{ranks} follow from the first, or repeat it", report.later));
+        let (errors, s) = if report.later == 1 { ("error", "s") } else { ("errors", "") };
+        notes.push(format!(
+            "{} later memory {errors}{ranks} follow{s} from the first, or repeat{s} it",
+            report.later
+        ));
     }
     notes
 }

@@ -37,6 +37,13 @@ pub(crate) fn idle(facts: &Facts) -> Option<Bytes> {
     facts.bytes("reserved_unallocated_bytes").or_else(from_reserved)
 }
 
+/// What is idle in private pools. PyTorch prints it as allocated in them, and counts it as allocated: since 2.2
+/// `reportOutOfMemory` of c10/cuda/CUDACachingAllocator.cpp sums up the free blocks of those pools
+/// (`fixtures/logs/genuine.jsonl.gz` has both figures).
+fn private_pools(facts: &Facts) -> Option<Bytes> {
+    facts.bytes("private_pools_bytes").filter(|pools| *pools > Bytes::ZERO)
+}
+
 /// What of the card is neither free nor in this process's pool.
 pub(crate) fn outside(facts: &Facts) -> Option<Bytes> {
     let ours = facts.bytes("allocated_bytes")?.checked_add(idle(facts)?)?;
@@ -50,7 +57,10 @@ pub(crate) fn ledger(incident: &Incident) -> Option<CardLedger> {
     let allocated = facts.bytes("allocated_bytes")?;
     let idle = idle(facts);
     let pool = allocated.checked_add(idle.unwrap_or(Bytes::ZERO))?;
-    let mut parts = vec![part("allocated by PyTorch", allocated)];
+    let pools = private_pools(facts).filter(|pools| *pools <= allocated);
+    let mut parts =
+        vec![part("allocated by PyTorch", allocated.saturating_sub(pools.unwrap_or(Bytes::ZERO)))];
+    parts.extend(pools.map(|pools| part("idle in private pools (CUDA graphs)", pools)));
     parts.extend(idle.map(|idle| part("idle in PyTorch's pool", idle)));
     parts.extend(beside_the_pool(incident, pool));
     parts.extend(facts.bytes("free_bytes").map(|free| part("free", free)));

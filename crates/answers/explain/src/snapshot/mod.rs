@@ -7,6 +7,7 @@ mod fixes;
 mod fragments;
 mod held;
 mod leaks;
+mod marked;
 mod purpose;
 mod sites;
 mod whatif;
@@ -24,7 +25,8 @@ pub use purpose::Purpose;
 pub use sites::{Doing, owner, stack_text};
 
 use sites::Sites;
-pub use whatif::{WhatIf, what_if};
+use whatif::Trials;
+pub use whatif::WhatIf;
 
 /// How much there is of one kind of segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +86,14 @@ pub struct Explanation {
 pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
     let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
     let capacity = failed.and_then(|event| cause::capacity_at(trace, event));
-    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
-    let try_others = || if trace.is_empty() { Vec::new() } else { what_if(trace, conf, capacity) };
-    let (what_if, mut explanation) = both(try_others, || explain_as_recorded(trace, failed, most));
+    let trials = Trials::new(trace, capacity);
+    let (mut tried, (mut explanation, rest)) =
+        both(|| trials.run(), || (explain_as_recorded(trace, failed, most), trials.run()));
     if explanation.followed.unverified.start {
         return explanation;
     }
+    tried.extend(rest);
+    let what_if = trials.finish(tried, &explanation.followed);
     if let Some(oom) = &mut explanation.out_of_memory {
         oom.conclude(&what_if, cause::needed(trace, capacity), &explanation.leaks);
     }
@@ -209,6 +213,12 @@ fn notes(trace: &Trace, followed: &Followed) -> Vec<String> {
         notes.push(format!(
             "{} placements came after such frees completed in the middle of a request and could not be checked",
             unverified.after_late_frees
+        ));
+    }
+    if let Some(space) = unverified.address_space {
+        notes.push(format!(
+            "placements are as the rules say if an expandable segment has {space} of address space (9/8 of the device), \
+             which the recording does not tell"
         ));
     }
     if unverified.rounding_at_start > 0 {

@@ -3,6 +3,7 @@
 use brimful_trace::{AllocationId, Category, ContextId, Event, Trace};
 
 use super::activity::site;
+use super::marked::marked;
 use super::sites::{Doing, Signs, Sites};
 
 /// A block's purpose, and whether another one is possible.
@@ -30,7 +31,11 @@ struct Life {
 /// The purpose of every block of a trace.
 pub fn purposes(trace: &Trace, sites: &Sites, activity: &[Doing]) -> Vec<Purpose> {
     let (lives, backwards) = lives(trace, sites, activity);
+    let marked = marked(trace);
     let judge = |id: AllocationId| {
+        if let Some(category) = marked.get(&id) {
+            return Purpose { category: *category, uncertain: false };
+        }
         let signs = sites.get(trace.allocations.get(id).context);
         let life = &lives[id.0 as usize];
         let known = trace.allocations.get(id).context != ContextId::default() || life.born > 0;

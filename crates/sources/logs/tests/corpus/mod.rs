@@ -21,7 +21,12 @@ pub struct Record {
 }
 
 pub fn records() -> Vec<Record> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/logs/reports.jsonl.gz");
+    read("reports.jsonl.gz")
+}
+
+/// The lines of a file of `fixtures/logs`.
+pub fn read<T: serde::de::DeserializeOwned>(file: &str) -> Vec<T> {
+    let path = format!("{}/../../../fixtures/logs/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -9,6 +9,14 @@ def install():
 
 
 def _torch_is_here(torch):
-    from . import start
+    """The program goes on whatever becomes of this."""
+    try:
+        from . import start
 
-    start.begin(torch)
+        start.begin(torch)
+    except Exception:
+        import sys
+        import traceback
+
+        print("brimful: this process cannot be recorded", file=sys.stderr)
+        traceback.print_exc()

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 
+from . import imports
 from .settle import settle
 
 
@@ -55,7 +56,22 @@ def _at_errors(here):
     show = sys.excepthook
 
     def excepthook(kind, error, trace):
-        here.error = {"type": kind.__name__, "message": str(error)[:20000]}
+        here.keep_error(error)
         show(kind, error, trace)
 
     sys.excepthook = excepthook
+    imports.after("multiprocessing.process", lambda module: _at_errors_of_children(here, module.BaseProcess))
+
+
+def _at_errors_of_children(here, process):
+    """A process of `multiprocessing` prints its error itself."""
+    run = process.run
+
+    def keeping(self):
+        try:
+            run(self)
+        except Exception as error:
+            here.keep_error(error)
+            raise
+
+    process.run = keeping

@@ -3,6 +3,8 @@ import json
 import os
 import sys
 
+from . import marks
+
 # What a process is asked to say of its memory, in PyTorch's words.
 LEDGERS = {"requested": "requested_bytes", "allocated": "allocated_bytes", "active": "active_bytes", "reserved": "reserved_bytes"}
 VERSIONS = ("transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lightning", "trl", "diffusers", "timm", "vllm", "sglang")
@@ -24,6 +26,7 @@ class Record:
         self.notes = []
         self.steps = 0
         self.optimizers = []
+        self.marks = marks.Marks()
         self.recording = False
         self.written = False
 
@@ -40,6 +43,9 @@ class Record:
         if text not in self.notes:
             self.notes.append(text)
             say(text)
+
+    def keep_error(self, error):
+        self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
 
     def fold(self, device):
         """Keeps the peaks so far, before the program resets them."""
@@ -92,17 +98,22 @@ class Record:
         snapshot = None
         if self.recording and devices:
             snapshot = f"{self.process}.pickle"
-            self.snapshot(snapshot)
+            self.snapshot(snapshot, devices)
         self.hand_over(how, devices, snapshot)
         gc.enable()
 
-    def snapshot(self, name):
+    def snapshot(self, name, devices):
         """The history of this process, as `torch.cuda.memory._dump_snapshot` writes it."""
         import pickle
 
         whole = os.path.join(self.folder, name)
+        content = self.torch.cuda.memory._snapshot()
+        ranges = list(content.get("external_annotations", ()))
+        for device in devices:
+            ranges += [{**mark, "device": device["device"]} for mark in self.marks.annotations()]
+        content["external_annotations"] = sorted(ranges, key=lambda one: one["time_us"])
         with open(whole + ".part", "wb") as file:
-            pickle.dump(self.torch.cuda.memory._snapshot(), file, protocol=4)
+            pickle.dump(content, file, protocol=4)
         os.rename(whole + ".part", whole)
 
     def hand_over(self, how, devices=(), snapshot=None):

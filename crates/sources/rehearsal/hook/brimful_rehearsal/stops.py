@@ -2,6 +2,8 @@
 import os
 import weakref
 
+from . import marks
+
 
 def attach(torch, here, settings):
     from torch.optim import optimizer
@@ -15,6 +17,8 @@ def attach(torch, here, settings):
         if name not in here.optimizers:
             here.optimizers.append(name)
         here.steps = max(here.steps, done)
+        if done <= marks.STEPS:
+            here.marks.add(which)
         if last is not None and min(counts.values()) >= last:
             enough(here, done > last)
 

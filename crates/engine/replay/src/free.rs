@@ -1,0 +1,179 @@
+//! Free memory in the order of best fit.
+
+/// A free stretch: stream, size, address, and what the owner of the list calls it.
+pub(crate) type FreeKey = (u16, u64, u64, u32);
+
+/// Free stretches by stream, then size, then address (`BlockComparatorSize`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FreeList {
+    streams: Vec<Bins>,
+}
+
+impl FreeList {
+    pub fn insert(&mut self, (stream, size, address, id): FreeKey) {
+        let stream = usize::from(stream);
+        if self.streams.len() <= stream {
+            self.streams.resize_with(stream + 1, Bins::default);
+        }
+        self.streams[stream].insert(Free { size, address, id });
+    }
+
+    pub fn remove(&mut self, (stream, size, address, id): &FreeKey) {
+        if let Some(free) = self.streams.get_mut(usize::from(*stream)) {
+            free.remove(&Free { size: *size, address: *address, id: *id });
+        }
+    }
+
+    /// What is at least so large, the smallest first.
+    pub fn fitting(&self, stream: u16, size: u64) -> impl Iterator<Item = FreeKey> {
+        let free = self.streams.get(usize::from(stream));
+        free.into_iter().flat_map(move |free| free.fitting(size)).map(move |free| free.key(stream))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = FreeKey> {
+        let streams = self.streams.iter().zip(0u16..);
+        streams.flat_map(|(free, stream)| free.fitting(0).map(move |free| free.key(stream)))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Free {
+    size: u64,
+    address: u64,
+    id: u32,
+}
+
+impl Free {
+    fn key(self, stream: u16) -> FreeKey {
+        (stream, self.size, self.address, self.id)
+    }
+
+    fn place(&self) -> (u64, u64) {
+        (self.size, self.address)
+    }
+}
+
+/// An octave of sizes has two to the power of this many bins.
+const SPLITS: u32 = 4;
+/// A stream with no more free stretches than this needs one bin only.
+const FEW: usize = 32;
+/// Bins that one word of the map stands for.
+const WORD: usize = 64;
+
+/// The free stretches of a stream, in bins by size: a sixteenth of an octave each (two-level segregated fit, Masmano
+/// et al. 2004), sorted within. There are few in a bin, and the map of those that hold any leads from one to the next.
+#[derive(Clone, Debug, Default)]
+struct Bins {
+    bins: Vec<Vec<Free>>,
+    used: Vec<u64>,
+    many: bool,
+}
+
+impl Bins {
+    /// The bin of a size. It rises with the size.
+    fn of(size: u64) -> usize {
+        let units = (size / crate::sizes::MIN_BLOCK).max(1);
+        let octave = units.ilog2();
+        if octave < SPLITS {
+            return units as usize;
+        }
+        let split = (units >> (octave - SPLITS)) as usize & ((1 << SPLITS) - 1);
+        (((octave - SPLITS + 1) as usize) << SPLITS) | split
+    }
+
+    fn bin(&self, size: u64) -> usize {
+        if self.many { Bins::of(size) } else { 0 }
+    }
+
+    fn insert(&mut self, free: Free) {
+        if !self.many && self.bins.first().is_some_and(|few| few.len() == FEW) {
+            let few = std::mem::take(self).bins.into_iter().flatten();
+            self.many = true;
+            few.for_each(|free| self.insert(free));
+        }
+        let at = self.bin(free.size);
+        if self.bins.len() <= at {
+            self.bins.resize_with(at + 1, Vec::new);
+            self.used.resize(at / WORD + 1, 0);
+        }
+        let bin = &mut self.bins[at];
+        bin.insert(bin.partition_point(|other| other.place() < free.place()), free);
+        self.used[at / WORD] |= 1 << (at % WORD);
+    }
+
+    fn remove(&mut self, free: &Free) {
+        let at = self.bin(free.size);
+        let Some(bin) = self.bins.get_mut(at) else { return };
+        if let Ok(place) = bin.binary_search_by_key(&free.place(), Free::place) {
+            bin.remove(place);
+        }
+        if bin.is_empty() {
+            self.used[at / WORD] &= !(1 << (at % WORD));
+        }
+    }
+
+    fn fitting(&self, size: u64) -> impl Iterator<Item = Free> {
+        let first = self.bin(size);
+        let bin = self.bins.get(first).map_or(&[][..], Vec::as_slice);
+        let in_first = bin[bin.partition_point(|free| free.size < size)..].iter();
+        let bins = std::iter::successors(self.next_used(first + 1), |at| self.next_used(at + 1));
+        in_first.chain(bins.flat_map(|at| &self.bins[at])).copied()
+    }
+
+    /// The first bin from one on that holds any.
+    fn next_used(&self, from: usize) -> Option<usize> {
+        let mut word = self.used.get(from / WORD)? & (u64::MAX << (from % WORD));
+        let mut at = from / WORD;
+        while word == 0 {
+            at += 1;
+            word = *self.used.get(at)?;
+        }
+        Some(at * WORD + word.trailing_zeros() as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn bins_rise_with_the_size() {
+        let sizes = (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) + 512, (1 << bit) | (1 << bit >> 1)]);
+        let mut sizes: Vec<u64> = sizes.chain([0, u64::MAX]).collect();
+        sizes.sort_unstable();
+        assert!(sizes.is_sorted_by_key(|size| Bins::of(*size)));
+        assert!(Bins::of(u64::MAX) < 1024);
+    }
+
+    /// Against a sorted set, in an arbitrary but fixed order of insertions, removals and searches.
+    #[test]
+    fn the_order_is_that_of_best_fit() {
+        let (mut list, mut set) = (FreeList::default(), BTreeSet::new());
+        let mut state = 1u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..20_000 {
+            let stream = random(3) as u16;
+            let magnitude = random(20);
+            let size = 512 * (1 + random(1 << magnitude));
+            let address = 512 * random(40);
+            let key = (stream, size, address, address as u32);
+            if random(2) == 0 {
+                if set.insert(key) {
+                    list.insert(key);
+                }
+            } else if let Some(key) = set.range((stream, size, 0, 0)..).next().copied() {
+                set.remove(&key);
+                list.remove(&key);
+            }
+            let wanted = set.range((stream, size, 0, 0)..=(stream, u64::MAX, u64::MAX, u32::MAX));
+            assert!(list.fitting(stream, size).take(5).eq(wanted.take(5).copied()));
+        }
+        assert!(list.iter().eq(set.iter().copied()));
+        assert!(set.len() > 100);
+    }
+}

@@ -1,0 +1,140 @@
+//! Stretches of memory by address.
+
+use std::collections::BTreeMap;
+
+use crate::shadow::Stretch;
+
+/// A stretch's place in the arena.
+pub(crate) type Slot = u32;
+
+/// Stands for "no neighbour".
+pub(crate) const NONE: Slot = Slot::MAX;
+/// A search that walks further than this leaves a mark where it ends.
+const FAR: usize = 16;
+
+/// A stretch and its neighbours by address, whether they touch it or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub address: u64,
+    pub stretch: Stretch,
+    pub previous: Slot,
+    pub next: Slot,
+    marked: bool,
+}
+
+impl Placed {
+    pub fn end(&self) -> u64 {
+        self.address + self.stretch.size
+    }
+}
+
+/// A list of stretches, linked by address.
+///
+/// Nearly every event splits or merges neighbours, which the links lead to. So only some stretches are kept in a
+/// tree, as marks: searches begin at the last mark and walk on, and leave marks where they walk far. The first
+/// stretch always has one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    arena: Vec<Placed>,
+    unused: Vec<Slot>,
+    marks: BTreeMap<u64, Slot>,
+}
+
+impl Places {
+    #[inline]
+    pub fn at(&self, slot: Slot) -> &Placed {
+        &self.arena[slot as usize]
+    }
+
+    #[inline]
+    pub fn at_mut(&mut self, slot: Slot) -> &mut Placed {
+        &mut self.arena[slot as usize]
+    }
+
+    /// A slot, unless it stands for none.
+    pub fn some(slot: Slot) -> Option<Slot> {
+        (slot != NONE).then_some(slot)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Placed)> {
+        let first = self.marks.first_key_value().map(|(_, slot)| *slot);
+        let slots = std::iter::successors(first, |slot| Places::some(self.at(*slot).next));
+        slots.map(|slot| (slot, self.at(slot)))
+    }
+
+    /// The last stretch that begins at an address or before it.
+    pub fn last_until(&mut self, address: u64) -> Option<Slot> {
+        let mut slot = *self.marks.range(..=address).next_back()?.1;
+        let mut steps = 0;
+        while let Some(next) =
+            Places::some(self.at(slot).next).filter(|next| self.at(*next).address <= address)
+        {
+            slot = next;
+            steps += 1;
+        }
+        if steps > FAR {
+            self.mark(slot);
+        }
+        Some(slot)
+    }
+
+    /// Puts a stretch where it belongs by address.
+    pub fn insert(&mut self, address: u64, stretch: Stretch) -> Slot {
+        let previous = address.checked_sub(1).and_then(|before| self.last_until(before));
+        let slot = self.link(previous.unwrap_or(NONE), address, stretch);
+        self.mark(slot);
+        slot
+    }
+
+    /// Puts a stretch directly behind another one.
+    pub fn insert_behind(&mut self, previous: Slot, address: u64, stretch: Stretch) -> Slot {
+        self.link(previous, address, stretch)
+    }
+
+    pub fn remove(&mut self, slot: Slot) {
+        let gone = *self.at(slot);
+        self.join(gone.previous, gone.next);
+        if gone.marked && self.marks.get(&gone.address) == Some(&slot) {
+            self.marks.remove(&gone.address);
+            if gone.next != NONE {
+                self.mark(gone.next);
+            }
+        }
+        self.unused.push(slot);
+    }
+
+    fn link(&mut self, previous: Slot, address: u64, stretch: Stretch) -> Slot {
+        let next = match previous {
+            NONE => self.marks.first_key_value().map_or(NONE, |(_, slot)| *slot),
+            previous => self.at(previous).next,
+        };
+        let placed = Placed { address, stretch, previous, next, marked: false };
+        let slot = match self.unused.pop() {
+            Some(slot) => slot,
+            None => {
+                self.arena.push(placed);
+                self.arena.len() as Slot - 1
+            }
+        };
+        *self.at_mut(slot) = placed;
+        self.join(previous, slot);
+        self.join(slot, next);
+        slot
+    }
+
+    fn join(&mut self, first: Slot, second: Slot) {
+        if first != NONE {
+            self.at_mut(first).next = second;
+        }
+        if second != NONE {
+            self.at_mut(second).previous = first;
+        }
+    }
+
+    fn mark(&mut self, slot: Slot) {
+        let placed = self.at_mut(slot);
+        placed.marked = true;
+        let address = placed.address;
+        self.marks.insert(address, slot);
+    }
+}

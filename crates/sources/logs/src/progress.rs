@@ -1,0 +1,56 @@
+//! How far a run had come: the last step that it printed.
+
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+/// Trainers' counters, and tqdm's bar of a whole run.
+static STEP: LazyLock<Regex> = LazyLock::new(|| {
+    let counters =
+        r"\b(?:global_|train_)?(?i:step|iter|iteration)\W{1,4}(\d{1,9})(?:\s*(?:/|of)\s*(\d{1,9}))?";
+    let bar = r"\|\s*(\d{1,9})/(\d{1,9})\s+\[";
+    Regex::new(&format!("(?-u){counters}|{bar}")).expect("a pattern of this file")
+});
+
+/// What else has a bar.
+static NO_STEP: LazyLock<Regex> = LazyLock::new(|| {
+    let words = r"(?-u)(?i)shard|load|download|fetch|map\b|tokeniz|captur|compil|file|process";
+    Regex::new(words).expect("a pattern of this file")
+});
+
+/// So much before a counter tells what it counts.
+const TITLE: usize = 60;
+
+/// The last step in a text: `120`, or `120 of 1000`.
+pub(crate) fn last_step(text: &[u8]) -> Option<String> {
+    let number = |group: regex::bytes::Match<'_>| String::from_utf8_lossy(group.as_bytes()).into_owned();
+    let steps = STEP.captures_iter(text).filter(|found| {
+        let at = found.get(0).map_or(0, |all| all.start());
+        let line = memchr::memrchr2(b'\n', b'\r', &text[..at]).map_or(0, |end| end + 1);
+        !NO_STEP.is_match(&text[line.max(at.saturating_sub(TITLE))..at])
+    });
+    let last = steps.last()?;
+    let step = number(last.get(1).or_else(|| last.get(3))?);
+    Some(match last.get(2).or_else(|| last.get(4)) {
+        Some(of) => format!("{step} of {}", number(of)),
+        None => step,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_bars() {
+        for (text, step) in [
+            ("step=119 loss=2\nstep=120 loss=1\n", Some("120")),
+            (" 12%|##     | 120/1000 [10:01<1:13:22,  5.00s/it]", Some("120 of 1000")),
+            ("iteration 77/ 500000 | loss", Some("77 of 500000")),
+            ("Loading checkpoint shards:  50%|#####     | 2/4 [00:01<00:01]", None),
+            ("nothing", None),
+        ] {
+            assert_eq!(last_step(text.as_bytes()).as_deref(), step, "{text}");
+        }
+    }
+}

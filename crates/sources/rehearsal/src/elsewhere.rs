@@ -1,0 +1,29 @@
+//! Where no program can be given a virtual GPU. Run files are read everywhere.
+
+use std::path::Path;
+
+use crate::{Rehearsal, RehearsalError, Run};
+
+/// A run; there is none here.
+pub struct Rehearsed {
+    /// What is known of it.
+    pub run: Run,
+}
+
+impl Rehearsed {
+    /// Writes the run file.
+    ///
+    /// # Errors
+    /// [`RehearsalError::OnlyLinux`].
+    pub fn write(&mut self, _path: &Path) -> Result<(), RehearsalError> {
+        Err(RehearsalError::OnlyLinux)
+    }
+}
+
+/// Runs the command on the virtual GPU.
+///
+/// # Errors
+/// [`RehearsalError::OnlyLinux`].
+pub fn rehearse(_rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
+    Err(RehearsalError::OnlyLinux)
+}

@@ -1,0 +1,126 @@
+//! Dicts whose keys are known words and whose values are plain: nearly all bytes of a snapshot.
+//!
+//! The machine would push every key and value on its stack and take them off again. Here they go where the tables
+//! want them at once. Whatever else comes is left to the machine, with the stack as it would be by then.
+
+use crate::machine::{Machine, Step, integer};
+use crate::value::{NO_SLOT, Value};
+use crate::words::{KEYS, Word};
+
+impl Machine<'_> {
+    /// The items of a dict whose mark was just read, up to the first that is not plain.
+    pub(crate) fn plain_items(&mut self) -> Step<()> {
+        let (mut words, mut count, mut mask) = ([Word::Action; KEYS], 0, 0);
+        while let Some((word, value)) = self.plain_item(mask) {
+            words[count] = word;
+            count += 1;
+            mask |= word.bit().unwrap_or(0);
+            self.tables.set_field(word, value);
+        }
+        if count > 0 && self.data.get(self.at) == Some(&b'u') {
+            self.at += 1;
+            let value = self.tables.known_dict(mask, &[]);
+            return self.end_of_dict(self.stack.len(), value);
+        }
+        self.mark()?;
+        for word in &words[..count] {
+            let value = self.tables.field(mask, *word);
+            self.push(Value::Word(*word))?;
+            self.push(value)?;
+        }
+        Ok(())
+    }
+
+    /// A key that the dict has not got yet and its value; nothing is read where they are not plain.
+    #[inline]
+    fn plain_item(&mut self, mask: u64) -> Option<(Word, Value)> {
+        let (slot, at) = self.reference(self.at)?;
+        let word = self.memo.word(slot)?;
+        if word.bit()? & mask != 0 {
+            return None;
+        }
+        let (value, at) = self.plain_value(at)?;
+        self.at = at;
+        Some((word, value))
+    }
+
+    /// The slot that a GET names, and where it ends.
+    #[inline]
+    fn reference(&self, at: usize) -> Option<(u32, usize)> {
+        match self.data.get(at)? {
+            b'h' => Some((u32::from(*self.data.get(at + 1)?), at + 2)),
+            b'j' => Some((u32::from_le_bytes(*self.data.get(at + 1..)?.first_chunk()?), at + 5)),
+            _ => None,
+        }
+    }
+
+    /// A value and where it ends. What the memo is to keep is kept last, when nothing can fail any more.
+    #[inline]
+    fn plain_value(&mut self, at: usize) -> Option<(Value, usize)> {
+        let (value, end) = match self.data.get(at)? {
+            b'h' | b'j' => {
+                let (slot, end) = self.reference(at)?;
+                return Some((self.memo.plain(slot)?, end));
+            }
+            b'K' | b'M' | b'J' => {
+                let (first, end) = self.short_integer(at)?;
+                let Some((second, end_of_pair)) =
+                    self.short_integer(end).filter(|(_, end)| self.data.get(*end) == Some(&0x86))
+                else {
+                    return Some((Value::Int(first), end));
+                };
+                (self.tables.tuple(&[Value::Int(first), Value::Int(second)]), end_of_pair + 1)
+            }
+            0x8a => return self.plain_long(at),
+            0x8c => {
+                let (start, len) = (at + 2, *self.data.get(at + 1)?);
+                let end = start + usize::from(len);
+                let text = self.data.get(start..end)?;
+                let other = Value::Text { at: start as u64, len: u32::from(len) };
+                (Word::of(text).map_or(other, Value::Word), end)
+            }
+            b']' => return self.plain_stack(at + 1),
+            b'N' => return Some((Value::None, at + 1)),
+            0x88 => return Some((Value::Bool(true), at + 1)),
+            0x89 => return Some((Value::Bool(false), at + 1)),
+            _ => return None,
+        };
+        if self.data.get(end) != Some(&0x94) {
+            return Some((value, end));
+        }
+        Some((self.memo.put(self.memo.next_slot(), value).0, end + 1))
+    }
+
+    #[inline]
+    fn short_integer(&self, at: usize) -> Option<(i64, usize)> {
+        let rest = self.data.get(at + 1..)?;
+        match self.data[at] {
+            b'K' => Some((i64::from(*rest.first()?), at + 2)),
+            b'M' => Some((i64::from(u16::from_le_bytes(*rest.first_chunk()?)), at + 3)),
+            b'J' => Some((i64::from(i32::from_le_bytes(*rest.first_chunk()?)), at + 5)),
+            _ => None,
+        }
+    }
+
+    /// LONG1. Eight bytes are loaded at once, where the file has so many: byte by byte the processor waits for its own stores.
+    #[inline]
+    fn plain_long(&self, at: usize) -> Option<(Value, usize)> {
+        let len = usize::from(*self.data.get(at + 1)?);
+        let end = at + 2 + len;
+        if let (1..=8, Some(word)) = (len, self.data[at + 2..].first_chunk()) {
+            let unused = 64 - 8 * len;
+            return Some((Value::Int(i64::from_le_bytes(*word) << unused >> unused), end));
+        }
+        Some((integer(self.data.get(at + 2..end)?)?, end))
+    }
+
+    /// A list that is remembered and holds references to frames.
+    fn plain_stack(&mut self, at: usize) -> Option<(Value, usize)> {
+        if self.data.get(at..at + 2) != Some(b"\x94(") {
+            return None;
+        }
+        let (stack, end) = self.run_of_frames(at + 2)?;
+        let value = Value::Stack { stack, slot: NO_SLOT };
+        Some((self.memo.put(self.memo.next_slot(), value).0, end))
+    }
+}
