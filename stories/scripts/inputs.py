@@ -117,6 +117,8 @@ PIPELINE = {
 CONFIGS = {
     "Meta-Llama-3-8B/config.json": LLAMA
     | {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32},
+    "Meta-Llama-3-70B/config.json": LLAMA
+    | {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64, "num_hidden_layers": 80},
     "Llama-3.2-1B/config.json": LLAMA
     | {
         "hidden_size": 2048,
