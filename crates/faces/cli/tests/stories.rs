@@ -43,7 +43,8 @@ fn read(path: &Path) -> Story {
 
 /// The contents of the fenced blocks of a kind.
 fn blocks(text: &str, kind: &str) -> Vec<String> {
-    let opened = text.split(&format!("\n```{kind}\n")).skip(1);
+    let fence = format!("\n```{kind}\n");
+    let opened = text.split(&fence).skip(1);
     opened.map(|rest| rest.split("\n```").next().unwrap_or_default().to_owned()).collect()
 }
 
