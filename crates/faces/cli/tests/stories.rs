@@ -93,7 +93,9 @@ fn check(story: &Story) {
     let inputs =
         Command::new(&python).arg(format!("{STORIES}/scripts/inputs.py")).arg(folder.path()).status();
     assert!(inputs.unwrap().success(), "{}: inputs.py", story.name);
-    std::os::unix::fs::symlink(format!("{STORIES}/scripts"), folder.path().join("scripts")).unwrap();
+    for (from, name) in [("scripts", "scripts"), ("../fixtures/serving/models", "models")] {
+        std::os::unix::fs::symlink(format!("{STORIES}/{from}"), folder.path().join(name)).unwrap();
+    }
     let brimful = Path::new(env!("CARGO_BIN_EXE_brimful")).parent().unwrap();
     let mut path = vec![brimful.to_owned(), python.parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));

@@ -1,5 +1,6 @@
 //! What the virtual GPU counted, and what it could not see.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -11,9 +12,15 @@ use crate::ProcessRecord;
 /// Functions that are named.
 const NAMED: usize = 8;
 
-/// The counters of a run; none where no process met the GPU.
-pub(crate) fn read(path: &Path) -> State {
-    fs::read(path).ok().and_then(|bytes| State::read(&bytes).ok()).unwrap_or_default()
+/// The counters of a run's machines, together; none where no process met a GPU.
+pub(crate) fn read(folder: &Path) -> State {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let states = files.filter_map(|file| State::read(&fs::read(file.path()).ok()?).ok());
+    states.fold(State::default(), |mut all, one| {
+        all.processes.extend(one.processes);
+        all.calls.extend(one.calls);
+        all
+    })
 }
 
 /// Adds to each record what its process took of its GPUs, PyTorch's memory and everything beside it.
@@ -71,7 +78,11 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
 fn not_modelled(state: &State) -> Option<String> {
     let symbols: Vec<Symbol> = symbols().collect();
     let asks = |symbol: &Symbol| symbol.answer() == Answer::NoSize;
-    let asked = state.calls.iter().filter_map(|(symbol, count)| Some((symbols.get(*symbol)?, *count)));
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    for (symbol, count) in &state.calls {
+        *counts.entry(*symbol).or_default() += count;
+    }
+    let asked = counts.into_iter().filter_map(|(symbol, count)| Some((symbols.get(symbol)?, count)));
     let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| asks(symbol)).collect();
     asked.sort_by_key(|(symbol, count)| (std::cmp::Reverse(*count), symbol.name));
     let more = asked.len().saturating_sub(NAMED);

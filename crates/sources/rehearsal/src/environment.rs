@@ -44,7 +44,7 @@ impl Environment {
             ("PYTHONPATH".into(), before(folder.path("hook").into(), "PYTHONPATH")),
             ("TRITON_LIBCUDA_PATH".into(), library.into()),
             (SETTINGS_VARIABLE.into(), device.settings().to_string().into()),
-            (STATE_VARIABLE.into(), folder.state().into()),
+            (STATE_VARIABLE.into(), folder.states().join("0").into()),
             ("BRIMFUL_REHEARSAL".into(), settings.into()),
         ];
         set.extend(CACHES.map(|(name, part)| (name.into(), folder.path("cache").join(part).into())));

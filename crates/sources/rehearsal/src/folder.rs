@@ -68,7 +68,7 @@ impl Folder {
         let parent = std::env::temp_dir();
         let made = tempfile::Builder::new().prefix("brimful-rehearsal-").tempdir_in(&parent);
         let folder = Folder(made.map_err(at(parent))?);
-        for name in ["lib", "bin", "hook/brimful_rehearsal", "cache", "records"] {
+        for name in ["lib", "bin", "hook/brimful_rehearsal", "cache", "records", "states"] {
             let path = folder.path(name);
             fs::create_dir_all(&path).map_err(at(path))?;
         }
@@ -78,8 +78,7 @@ impl Folder {
         }
         folder.put_library()?;
         folder.put_nvidia_smi()?;
-        let state = folder.state();
-        fs::write(&state, []).map_err(at(state))?;
+        folder.machine(0)?;
         Ok(folder)
     }
 
@@ -124,9 +123,21 @@ impl Folder {
         self.path("records")
     }
 
-    /// The live counters of the virtual GPU.
-    pub fn state(&self) -> PathBuf {
-        self.path("state")
+    /// Where the live counters of the virtual GPUs are, a file for each machine.
+    pub fn states(&self) -> PathBuf {
+        self.path("states")
+    }
+
+    /// The counters of one machine. Programs on different machines share no GPU.
+    ///
+    /// # Errors
+    /// As the system's, with the path.
+    pub fn machine(&self, number: u64) -> Result<PathBuf, RehearsalError> {
+        let path = self.states().join(number.to_string());
+        if !path.exists() {
+            fs::write(&path, []).map_err(at(&path))?;
+        }
+        Ok(path)
     }
 }
 

@@ -51,7 +51,9 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
     let programs = match &rehearsal.imagined {
-        Some(ranks) => ranks.programs(&rehearsal.command, rehearsal.device.count),
+        Some(ranks) => {
+            ranks.programs(&rehearsal.command, rehearsal.device.count, |machine| folder.machine(machine))?
+        }
         None => vec![Program { words: &rehearsal.command, own: Vec::new() }],
     };
     let killed = host::killed();
@@ -76,7 +78,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
     if processes.is_empty() && ended.cut.is_none() {
         return Err(RehearsalError::NothingSeen { ended: ended.to_string() });
     }
-    let state = counted::read(&folder.state());
+    let state = counted::read(&folder.states());
     counted::add_to(&mut processes, &state);
     let unseen = counted::unseen(&processes, &state);
     let mut notes = rehearsal.notes.clone();
