@@ -207,6 +207,8 @@ impl Run<'_> {
     }
 
     fn request(&mut self, at: usize, bytes: Bytes, stream: u16) -> Result<Handle, (Bytes, Exhausted)> {
+        // What was reserved before is counted; the cache may have been emptied since.
+        self.allocator.take_most_reserved();
         let handle = self.allocator.malloc(bytes.get(), stream).map_err(|exhausted| (bytes, exhausted))?;
         self.count(at);
         Ok(handle)
