@@ -238,6 +238,10 @@ pub struct RehearseArguments {
     /// Batches hold padding: whoever asks the GPU whether a mask is all true is told that it is not.
     #[arg(long)]
     pub padded: bool,
+    /// Work on a stream is done only after so many further launches, or when somebody waits for it: memory that another
+    /// stream used comes back late, as on hardware. Else it is done at once.
+    #[arg(long, value_name = "LAUNCHES")]
+    pub delay: Option<u64>,
     /// End the run after this time, such as 10m; what was seen until then is told.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub time_limit: Option<Duration>,
@@ -253,8 +257,8 @@ pub struct RehearseArguments {
     /// Let a server (vLLM, SGLang) go on once it listens; else the run ends then.
     #[arg(long)]
     pub keep_serving: bool,
-    /// Rows in place of data sets: 'input_ids:int64[4,2048]' is four rows of 2048 numbers. Several fields are separated by
-    /// ';'. 'text:string[8,500]' are 500 words, 'image:image[16,224,224]' pictures.
+    /// Rows in place of data sets: `input_ids:int64[4,2048]` is four rows of 2048 numbers. Several fields are separated by
+    /// ';'. `text:string[8,500]` are 500 words, `image:image[16,224,224]` pictures.
     #[arg(long, value_name = "FIELDS")]
     pub synthetic: Option<String>,
     /// Events that the history keeps, the newest. Peaks are of the whole run in any case.

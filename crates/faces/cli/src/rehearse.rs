@@ -126,7 +126,13 @@ fn device(arguments: &RehearseArguments, notes: &mut Vec<String>) -> Result<Devi
         (None, Some(capacity)) => Device::of_capacity(capacity),
         (None, None) => Device::without_end(),
     };
-    Ok(Device { count: arguments.gpus, cudnn: arguments.cudnn, padded: arguments.padded, ..device })
+    Ok(Device {
+        count: arguments.gpus,
+        cudnn: arguments.cudnn,
+        padded: arguments.padded,
+        delay: arguments.delay,
+        ..device
+    })
 }
 
 /// Servers were measured: what their libraries and NCCL take is set aside when they take it.

@@ -1,5 +1,5 @@
 use brimful_units::Bytes;
-use brimful_virtual_gpu::Settings;
+use brimful_virtual_gpu::{Completion, Settings};
 use serde::{Deserialize, Serialize};
 
 /// The GPUs that a command is shown. All are alike.
@@ -30,6 +30,9 @@ pub struct Device {
     /// Whether flags that are read from the GPU are false: a mask that is asked whether all of it is true has padding.
     #[serde(default)]
     pub padded: bool,
+    /// Launches after which work on a stream is done; `None`: at once.
+    #[serde(default)]
+    pub delay: Option<u64>,
     /// Whether it was asked for. Else it has no end, and the verdict is open.
     pub named: bool,
 }
@@ -51,6 +54,7 @@ impl Device {
             multiprocessors: 108,
             cudnn: None,
             padded: false,
+            delay: None,
             named: false,
         }
     }
@@ -82,6 +86,7 @@ impl Device {
             multiprocessors: u32::try_from(self.multiprocessors).unwrap_or(u32::MAX),
             cudnn: self.cudnn.unwrap_or(Settings::default().cudnn),
             flags: !self.padded,
+            completion: self.delay.map_or(Completion::Immediate, Completion::Delayed),
             ..Settings::default()
         }
     }
