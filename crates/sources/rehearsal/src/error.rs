@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum RehearsalError {
     /// The command is not there.
-    #[error("{command}: {source}; expected a program, such as: brimful rehearse -- python train.py")]
+    #[error("{command} cannot be started (expected a program, such as: brimful rehearse -- python train.py)")]
     Command {
         /// Its first word.
         command: String,
@@ -14,7 +14,7 @@ pub enum RehearsalError {
         source: io::Error,
     },
     /// A file or folder of the rehearsal.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// Which.
         path: PathBuf,
