@@ -126,6 +126,25 @@ impl Flags {
         self.last = value;
     }
 
+    /// A count of flags is compared with a number (`mask.sum() == mask.numel()`, which transformers asks instead of
+    /// `mask.all()`): all of many are true, so that they are equal.
+    ///
+    /// # Safety
+    /// `arguments` are those of a kernel that [`written_by`] calls equality with a number.
+    pub unsafe fn write_all_counted(&mut self, arguments: *const *const u8) {
+        // SAFETY: as in `write`.
+        let (equal, address) = unsafe {
+            (operator(*arguments.add(1)) == 0, (*arguments.add(2)).cast::<usize>().read_unaligned())
+        };
+        self.known.insert(address, equal);
+        self.last = equal;
+    }
+
+    /// Flags were written that nobody looked at.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
     fn at(&self, address: usize) -> bool {
         self.known.get(&address).copied().unwrap_or(self.last)
     }

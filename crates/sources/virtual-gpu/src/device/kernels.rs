@@ -14,6 +14,8 @@ use crate::state::OfProcess;
 thread_local! {
     /// The kernel that this thread launched last, by the address of its host function.
     static LAST: Cell<usize> = const { Cell::new(0) };
+    /// The one before.
+    static BEFORE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Names by host function: pairs are noted while libraries load, and sorted when somebody asks.
@@ -37,6 +39,8 @@ struct Traits {
     flag: Option<Flag>,
     /// It selects by value: the size of its result depends on the data.
     selects: bool,
+    /// It counts: `mask.sum()`, which turns flags into whole numbers first.
+    counts: bool,
 }
 
 /// Parts of the names of kernels whose result has a size that only the data tells: `nonzero`, `masked_select`, `unique`.
@@ -53,7 +57,7 @@ fn names() -> MutexGuard<'static, Names> {
 }
 
 pub(super) fn launched(host_function: usize, stream: usize) {
-    LAST.set(host_function);
+    BEFORE.set(LAST.replace(host_function));
     machine().counters.add(OfProcess::Launches, 1);
     super::streams::launched(stream);
 }
@@ -67,18 +71,27 @@ pub(super) fn code(host_function: usize) -> Code {
     unsafe { code::of(image, gpu) }.unwrap_or(Code { compiled: gpu, binary: gpu })
 }
 
-/// A kernel of one block was launched: such a one may have written a flag.
+/// A kernel was launched that may have written a flag. One of several blocks writes many, of which nothing is kept.
 ///
 /// # Safety
 /// `arguments` are the kernel's.
-pub(super) unsafe fn may_have_written(host_function: usize, arguments: usize) {
+pub(super) unsafe fn may_have_written(host_function: usize, arguments: usize, is_one_block: bool) {
     if arguments == 0 || !machine().settings.flags {
         return;
     }
     let mut names = names();
-    if let Some(flag) = names.traits(host_function).flag {
+    let counted = names.traits(BEFORE.get()).counts;
+    match names.traits(host_function).flag {
         // SAFETY: as the caller promises.
-        unsafe { names.flags.write(flag, arguments as *const *const u8) };
+        Some(Flag::ComparedWith { order: false, is_float: false, .. }) if counted && is_one_block => unsafe {
+            names.flags.write_all_counted(arguments as *const *const u8);
+        },
+        // SAFETY: as the caller promises.
+        Some(flag) if is_one_block || matches!(flag, Flag::Is(_)) => unsafe {
+            names.flags.write(flag, arguments as *const *const u8);
+        },
+        Some(_) => names.flags.forget(),
+        None => {}
     }
 }
 
@@ -108,6 +121,8 @@ impl Names {
             Traits {
                 flag: flags::written_by(&name),
                 selects: SELECTING.iter().any(|part| name.contains(part)),
+                counts: ["8ReduceOpIb", "8ReduceOpIl"].iter().any(|part| name.contains(part))
+                    && name.contains("11sum_functor"),
             }
         });
         self.traits.insert(host_function, traits);

@@ -89,10 +89,9 @@ unsafe extern "C" fn cudaLaunchKernel(
     stream: usize,
 ) -> Status {
     kernels::launched(function, stream);
-    if (grid.x, grid.y, grid.z) == (1, 1, 1) {
-        // SAFETY: as the caller promises.
-        unsafe { kernels::may_have_written(function, arguments) };
-    }
+    let is_one_block = (grid.x, grid.y, grid.z) == (1, 1, 1);
+    // SAFETY: as the caller promises.
+    unsafe { kernels::may_have_written(function, arguments, is_one_block) };
     SUCCESS
 }
 
