@@ -68,7 +68,7 @@ fn recorded_predicted_and_rehearsed_are_the_same() {
         let mut arguments = vec!["--cudnn", cudnn];
         // Without an end where the recorder had none: kernels of the A100 are the default.
         if job["gpu"] == "h100-sxm-80gb" {
-            arguments.extend(["--gpu", "h100-sxm-80gb"]);
+            arguments.extend(["--gpu", "h100-sxm-80gb", "--gpu-total", "16384 GiB"]);
         }
         if job["train"]["attention_mask"] == "padded" {
             arguments.push("--padded");
