@@ -243,17 +243,18 @@ impl Allocator {
         let counted = collecting && !self.is_private(stream);
         let pool = &mut self.pools[usize::from(!small)];
         pool.requests += u64::from(counted);
+        if !self.config.expandable_segments {
+            return pool.free.take_smallest(stream, rounded, |size| self.config.may_take(size, rounded));
+        }
         let mut candidates = pool.free.fitting(stream, rounded);
         let mut best = candidates.next()?;
-        if self.config.expandable_segments {
-            // Prefer a block that cannot grow into unmapped space behind it.
-            let reach = |id: BlockId| reach_of(&self.blocks, id);
-            for next in candidates.by_ref() {
-                if !self.blocks.get(best.3).expandable || reach(next.3) >= reach(best.3) {
-                    break;
-                }
-                best = next;
+        // Prefer a block that cannot grow into unmapped space behind it.
+        let reach = |id: BlockId| reach_of(&self.blocks, id);
+        for next in candidates.by_ref() {
+            if !self.blocks.get(best.3).expandable || reach(next.3) >= reach(best.3) {
+                break;
             }
+            best = next;
         }
         if !self.config.may_take(best.1, rounded) {
             return None;

@@ -24,6 +24,11 @@ impl FreeList {
         }
     }
 
+    /// Takes the smallest that is at least so large, if it will do.
+    pub fn take_smallest(&mut self, stream: u16, size: u64, will_do: impl Fn(u64) -> bool) -> Option<u32> {
+        self.streams.get_mut(usize::from(stream))?.take_smallest(size, will_do)
+    }
+
     /// What is at least so large, the smallest first.
     pub fn fitting(&self, stream: u16, size: u64) -> impl Iterator<Item = FreeKey> {
         let free = self.streams.get(usize::from(stream));
@@ -105,11 +110,25 @@ impl Bins {
         let at = self.bin(free.size);
         let Some(bin) = self.bins.get_mut(at) else { return };
         if let Ok(place) = bin.binary_search_by_key(&free.place(), Free::place) {
-            bin.remove(place);
+            self.take(at, place);
         }
-        if bin.is_empty() {
-            self.used[at / WORD] &= !(1 << (at % WORD));
+    }
+
+    fn take(&mut self, bin: usize, place: usize) -> Free {
+        let free = self.bins[bin].remove(place);
+        if self.bins[bin].is_empty() {
+            self.used[bin / WORD] &= !(1 << (bin % WORD));
         }
+        free
+    }
+
+    fn take_smallest(&mut self, size: u64, will_do: impl Fn(u64) -> bool) -> Option<u32> {
+        let mut at = self.bin(size);
+        let mut place = self.bins.get(at)?.partition_point(|free| free.size < size);
+        if place == self.bins[at].len() {
+            (at, place) = (self.next_used(at + 1)?, 0);
+        }
+        will_do(self.bins[at][place].size).then(|| self.take(at, place).id)
     }
 
     fn fitting(&self, size: u64) -> impl Iterator<Item = Free> {
@@ -168,7 +187,11 @@ mod tests {
                 }
             } else if let Some(key) = set.range((stream, size, 0, 0)..).next().copied() {
                 set.remove(&key);
-                list.remove(&key);
+                if random(2) == 0 {
+                    list.remove(&key);
+                } else {
+                    assert_eq!(list.take_smallest(key.0, key.1, |found| found == key.1), Some(key.3));
+                }
             }
             let wanted = set.range((stream, size, 0, 0)..=(stream, u64::MAX, u64::MAX, u32::MAX));
             assert!(list.fitting(stream, size).take(5).eq(wanted.take(5).copied()));

@@ -1,8 +1,10 @@
 //! Opening snapshots and traces: the files are mapped, since they can be larger than the memory left.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io::{Cursor, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_rehearsal::{MAGIC, RunFile};
@@ -116,13 +118,34 @@ pub fn open(input: &str, content: &[u8], device: Option<usize>) -> Result<Opened
         let format = "brimful trace".to_owned();
         return Ok(Opened { trace, device: None, format, unread: Vec::new(), partial: false });
     }
-    let read = progress::during(content.len(), "reading", || brimful_snapshot::read(content));
-    let snapshot = read.with_context(|| input.to_owned())?;
+    let read = || progress::during(content.len(), "reading", || brimful_snapshot::read(content));
+    let snapshot = with_pages_ahead(content, read).with_context(|| input.to_owned())?;
     let device = choose(input, &snapshot, device)?;
     let (format, unread) = (format_of(&snapshot), unread(&snapshot, device));
     let partial = snapshot.unread.cut_off_at.is_some();
     let Some(trace) = snapshot.into_trace(device) else { bail!("{input}: GPU {device} has no memory in it") };
     Ok(Opened { trace, device: Some(device), format, unread, partial })
+}
+
+/// How far a thread looks ahead at most: of a file that exceeds memory, it would push out what is still to be read.
+const MOST_AHEAD: usize = 2 << 30;
+/// The system brings in so many bytes around each that is looked at (`fault_around_bytes`).
+const AROUND: usize = 64 << 10;
+
+/// Does something with a mapped file while a thread beside it brings in the file's pages.
+fn with_pages_ahead<T>(content: &[u8], read: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let pages = content[..content.len().min(MOST_AHEAD)].chunks(AROUND);
+        scope.spawn(|| {
+            for page in pages.take_while(|_| !done.load(Ordering::Relaxed)) {
+                black_box(page[0]);
+            }
+        });
+        let read = read();
+        done.store(true, Ordering::Relaxed);
+        read
+    })
 }
 
 fn choose(input: &str, snapshot: &Snapshot, wanted: Option<usize>) -> Result<usize> {

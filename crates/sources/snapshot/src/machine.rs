@@ -26,7 +26,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) at: usize,
     pub(crate) stack: Vec<Value>,
-    marks: Vec<usize>,
+    pub(crate) marks: Vec<usize>,
     pub(crate) memo: Memo,
     runs: Runs<'a>,
     pub(crate) tables: Tables<'a>,
@@ -207,7 +207,7 @@ impl<'a> Machine<'a> {
     }
 
     #[cold]
-    fn fault<T>(&mut self, what: impl Into<String>) -> Step<T> {
+    pub(crate) fn fault<T>(&mut self, what: impl Into<String>) -> Step<T> {
         self.fault = Some(SnapshotError::damaged(self.at.saturating_sub(1), what));
         Err(Halt::Fault)
     }
@@ -394,7 +394,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The container on top is known now: the memo hears of it.
-    fn settle(&mut self, value: Value) -> Step<()> {
+    pub(crate) fn settle(&mut self, value: Value) -> Step<()> {
         let Some(top) = self.stack.last_mut() else { return self.fault("no container") };
         let slot = top.slot();
         *top = value;

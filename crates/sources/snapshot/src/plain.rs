@@ -4,6 +4,7 @@
 //! want them at once. Whatever else comes is left to the machine, with the stack as it would be by then.
 
 use crate::machine::{Machine, Step, integer};
+use crate::tables::Tables;
 use crate::value::{NO_SLOT, Value};
 use crate::words::{KEYS, Word};
 
@@ -19,6 +20,9 @@ impl Machine<'_> {
         }
         if count > 0 && self.data.get(self.at) == Some(&b'u') {
             self.at += 1;
+            if let Some(device) = self.device_of_entry(mask) {
+                return self.end_of_entry(device, mask);
+            }
             let value = self.tables.known_dict(mask, &[]);
             return self.end_of_dict(self.stack.len(), value);
         }
@@ -28,6 +32,25 @@ impl Machine<'_> {
             self.push(Value::Word(*word))?;
             self.push(value)?;
         }
+        Ok(())
+    }
+
+    /// The device whose list the dict on top goes into, if it is a trace entry that nothing else will want.
+    #[inline]
+    fn device_of_entry(&self, mask: u64) -> Option<u32> {
+        let [.., Value::Device { number }, Value::Dict { .. }] = self.stack[..] else { return None };
+        let is_item = self.marks.last() == Some(&(self.stack.len() - 1));
+        let remembered_late = matches!(self.data.get(self.at), Some(b'q' | b'r'));
+        (Tables::is_entry(mask) && is_item && !remembered_late).then_some(number)
+    }
+
+    /// What [`Machine::end_of_dict`] does, at once.
+    fn end_of_entry(&mut self, device: u32, mask: u64) -> Step<()> {
+        if let Err(what) = self.tables.entry_of(device, mask) {
+            return self.fault(what);
+        }
+        self.settle(Value::Other)?;
+        self.stack.pop();
         Ok(())
     }
 

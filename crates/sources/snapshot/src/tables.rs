@@ -189,10 +189,11 @@ impl<'a> Tables<'a> {
     /// What is impossible in it.
     pub fn known_dict(&mut self, mask: u64, items: &[Value]) -> Result<Value, String> {
         let has = |word: Word| mask & word.bit().unwrap_or(0) != 0;
-        if has(Word::Action) {
-            return self.entry(mask);
-        }
-        if has(Word::Filename) {
+        if Tables::is_entry(mask) {
+            let entry = self.entry(mask)?;
+            self.entries.push(entry);
+            Ok(Value::Entry(self.entries.len() as u32 - 1))
+        } else if has(Word::Filename) {
             Ok(self.frame(mask))
         } else if has(Word::State) {
             self.block(mask)
@@ -243,7 +244,23 @@ impl<'a> Tables<'a> {
         Lane { stream: self.field(mask, Word::Stream).as_i64().unwrap_or(0), pool }
     }
 
-    fn entry(&mut self, mask: u64) -> Result<Value, String> {
+    /// Whether a dict of these fields is a trace entry.
+    #[inline]
+    pub fn is_entry(mask: u64) -> bool {
+        mask & Word::Action.bit().unwrap_or(0) != 0
+    }
+
+    /// Appends the entry of these fields to a device's list.
+    ///
+    /// # Errors
+    /// What is impossible in it.
+    pub fn entry_of(&mut self, device: u32, mask: u64) -> Result<(), String> {
+        let entry = self.entry(mask)?;
+        self.devices[device as usize].push(&entry)
+    }
+
+    #[inline]
+    fn entry(&mut self, mask: u64) -> Result<Entry, String> {
         self.entry_keys |= mask;
         let address = match self.field(mask, Word::DeviceFree) {
             Value::None => self.number(mask, Word::Addr).ok_or("an event without an address in `addr`"),
@@ -254,15 +271,14 @@ impl<'a> Tables<'a> {
             Value::Text { .. } => Word::UserDefined,
             _ => return Err("an event whose `action` is no text".to_owned()),
         };
-        self.entries.push(Entry {
+        Ok(Entry {
             action,
             address,
             size: self.number(mask, Word::Size).ok_or("an event without a number of bytes in `size`")?,
             lane: self.lane(mask, Word::PoolId),
             time: self.number(mask, Word::TimeUs).unwrap_or(0),
             site: self.site(mask),
-        });
-        Ok(Value::Entry(self.entries.len() as u32 - 1))
+        })
     }
 
     fn intern(&mut self, value: Value) -> StrId {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::{Holder, Life};
-use brimful_trace::{Category, Trace};
+use brimful_trace::{Category, ContextId, Trace};
 use serde_json::{Value, json};
 
 use super::PageAnswer;
@@ -41,29 +41,41 @@ pub(super) fn data(answer: &PageAnswer<'_>) -> Value {
 struct Names {
     list: Vec<Vec<String>>,
     ids: BTreeMap<Vec<String>, usize>,
+    of_contexts: BTreeMap<ContextId, usize>,
 }
 
 impl Names {
-    fn id(&mut self, name: Vec<String>) -> usize {
-        *self.ids.entry(name).or_insert_with_key(|name| {
+    fn of(&mut self, trace: &Trace, context: ContextId) -> usize {
+        if let Some(id) = self.of_contexts.get(&context) {
+            return *id;
+        }
+        let id = *self.ids.entry(name(trace, context)).or_insert_with_key(|name| {
             self.list.push(name.clone());
             self.list.len() - 1
-        })
+        });
+        self.of_contexts.insert(context, id);
+        id
     }
+}
+
+/// The stack of a context; of a predicted one, which has none, what is known of it.
+fn name(trace: &Trace, id: ContextId) -> Vec<String> {
+    let stack = brimful_explain::snapshot::stack_text(trace, id);
+    if !stack.is_empty() {
+        return stack;
+    }
+    let context = trace.contexts.get(id);
+    let parts = [context.op, context.module, context.node].map(|id| trace.contexts.str(id).to_owned());
+    parts.into_iter().filter(|part| !part.is_empty()).collect()
 }
 
 /// Birth, death, bytes, category, stack, address, tensor.
 fn block(trace: &Trace, life: &Life, names: &mut Names) -> Value {
     let row = trace.allocations.get(life.id);
-    let context = trace.contexts.get(row.context);
-    let mut name = brimful_explain::snapshot::stack_text(trace, row.context);
-    if name.is_empty() {
-        let parts = [context.op, context.module, context.node].map(|id| trace.contexts.str(id).to_owned());
-        name = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    }
+    let name = names.of(trace, row.context);
     let tensor = trace.tensor(life.id).map(|tensor| format!("{} {}", tensor.shape, tensor.dtype));
     let address = row.address.map(|address| address.to_string());
-    json!([life.born, life.died, row.bytes.get(), life.category as usize, names.id(name), address, tensor])
+    json!([life.born, life.died, row.bytes.get(), life.category as usize, name, address, tensor])
 }
 
 /// A tree of frames: name, bytes, children.
