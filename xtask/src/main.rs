@@ -1,7 +1,8 @@
-//! Chores of the project: `cargo xtask tidy`, `accuracy` and `cuda-api`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy` and `cuda-api`.
 
 mod accuracy;
 mod cuda_api;
+mod test;
 mod tidy;
 mod truth;
 
@@ -11,11 +12,13 @@ use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
     let root = root();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
     match std::env::args().nth(1).as_deref() {
+        Some("test") => test::run(&root, &arguments),
         Some("tidy") => tidy::run(&root),
         Some("accuracy") => accuracy::run(&root),
-        Some("cuda-api") => cuda_api::run(&root, &std::env::args().skip(2).collect::<Vec<_>>()),
-        _ => bail!("usage: cargo xtask tidy | accuracy | cuda-api"),
+        Some("cuda-api") => cuda_api::run(&root, &arguments),
+        _ => bail!("usage: cargo xtask test [--torch] | tidy | accuracy | cuda-api"),
     }
 }
 

@@ -2,6 +2,7 @@ use brimful_jobs::{Job, Run};
 use brimful_models::Config;
 
 use crate::fit::{FitError, Verdict, fit};
+use crate::search::largest_fitting;
 
 /// What is made larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,7 @@ const BOUND: u64 = 1 << 22;
 
 /// Finds the largest batch or sequence that fits the job's GPU, everything else unchanged.
 ///
-/// Doubles until it does not fit, then halves the gap. A larger value that fits above one that does
-/// not (fragmentation makes that possible) is not looked for.
+/// As [`largest_fitting`] looks for it.
 ///
 /// # Errors
 /// As [`fit`].
@@ -69,25 +69,10 @@ pub fn largest(job: &Job, dimension: Dimension) -> Result<Largest, FitError> {
     let fits = |value: u64| -> Result<bool, FitError> {
         Ok(fit(&with(job, dimension, value))?.verdict != Verdict::DoesNotFit)
     };
-    if !fits(1)? {
-        return Ok(Largest { dimension, value: None, limit: Limit::Memory });
-    }
     let (bound, limit) = bound(job, dimension);
-    let (mut good, mut bad) = (1, bound + 1);
-    while good < bound {
-        let next = (good * 2).min(bound);
-        if !fits(next)? {
-            bad = next;
-            break;
-        }
-        good = next;
-    }
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if fits(middle)? { good = middle } else { bad = middle }
-    }
-    let limit = if good == bound { limit } else { Limit::Memory };
-    Ok(Largest { dimension, value: Some(good), limit })
+    let value = largest_fitting(bound, fits)?;
+    let limit = if value == Some(bound) { limit } else { Limit::Memory };
+    Ok(Largest { dimension, value, limit })
 }
 
 /// The most that is asked for, and why.

@@ -6,6 +6,7 @@ mod expected;
 mod fit;
 mod largest;
 mod rule_of_thumb;
+mod search;
 mod techniques;
 
 pub use basis::{Grounds, grounds};
@@ -13,4 +14,5 @@ pub use expected::{Expected, expected};
 pub use fit::{DeviceUse, Fit, FitError, Params, Shortage, Verdict, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
+pub use search::largest_fitting;
 pub use techniques::{Outcome, Row, techniques};

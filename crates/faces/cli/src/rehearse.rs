@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use brimful_devices::{Gpu, servers};
 use brimful_explain::snapshot::{Explanation, describe_recording};
+use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
-use brimful_rehearsal::search::{HOLE, largest, with_value};
 use brimful_rehearsal::{
-    Device, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge, rehearse,
+    Device, HOLE, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge, rehearse,
+    with_value,
 };
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
@@ -22,6 +23,8 @@ use crate::recordings;
 
 /// Sites and blocks that are named.
 const MOST: usize = 20;
+/// Nobody asks for a larger batch.
+const MOST_SEARCHED: u64 = 1 << 20;
 
 /// Runs the command, or searches by runs.
 ///
@@ -45,7 +48,7 @@ fn search(arguments: &RehearseArguments, rehearsal: &Rehearsal, key: &str) -> Re
     words.extend(arguments.with.iter().flat_map(|with| with.split_whitespace()).map(OsString::from));
     let mut tried = Vec::new();
     let mut last = None;
-    let largest = largest(|value| {
+    let largest = largest_fitting(MOST_SEARCHED, |value| {
         let command = with_value(&words, value).with_context(|| {
             format!("--search {key}: neither the command nor --with has a {HOLE} for the value")
         })?;

@@ -41,25 +41,23 @@ def transformers(torch, here, folder, module):
         here.note("this transformers cannot be given dummy weights: expected 4.50 or later")
         return
 
-    def get_resolved_checkpoint_files(*place, **named):
-        try:
-            return find(*place, **named)
-        except OSError:
-            caller = sys._getframe(1).f_locals
-            model, config = caller.get("cls"), caller.get("config")
-            if model is None or config is None:
-                raise
-            made = dummy(torch, folder, model, config, getattr(config, "dtype", None))
-            here.note(f"dummy weights: {model.__name__} has no checkpoint here; it is built from its config.json")
-            return [made], None
+    def made(model, config):
+        return [dummy(torch, folder, model, config, getattr(config, "dtype", None))], None
 
-    setattr(module, name, get_resolved_checkpoint_files)
+    setattr(module, name, or_made(here, find, made))
 
 
 def diffusers(torch, here, folder, module):
-    find = module._get_model_file
+    def made(model, config):
+        return dummy(torch, folder, model.from_config, config, None)
 
-    def get_model_file(*place, **named):
+    module._get_model_file = or_made(here, module._get_model_file, made)
+
+
+def or_made(here, find, made):
+    """What finds a checkpoint, or makes one for the model and the config that its caller has at hand."""
+
+    def found(*place, **named):
         try:
             return find(*place, **named)
         except OSError:
@@ -67,11 +65,11 @@ def diffusers(torch, here, folder, module):
             model, config = caller.get("cls"), caller.get("config")
             if model is None or config is None:
                 raise
-            made = dummy(torch, folder, model.from_config, config, None)
+            made_up = made(model, config)
             here.note(f"dummy weights: {model.__name__} has no checkpoint here; it is built from its config.json")
-            return made
+            return made_up
 
-    module._get_model_file = get_model_file
+    return found
 
 
 def dummy(torch, folder, build, config, dtype):

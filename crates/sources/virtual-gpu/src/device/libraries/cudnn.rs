@@ -46,17 +46,14 @@ extern "C" fn cudnnGetStream(handle: usize, stream: Option<&mut usize>) -> Statu
     answer(stream, stream_of(handle))
 }
 
-/// The first algorithm of a convolution, without a workspace.
+/// The first algorithm of a convolution, without a workspace, where so many descriptors and buffers come before.
 macro_rules! first_algorithm {
-    ($($name:ident),+) => {$(
+    ($given:tt: $($name:ident),+) => {$(first_algorithm!(@ $name $given);)+};
+    (@ $name:ident ($($given:ident),+)) => {
         #[unsafe(no_mangle)]
         #[allow(clippy::too_many_arguments)]
         extern "C" fn $name(
-            _handle: usize,
-            _a: usize,
-            _b: usize,
-            _convolution: usize,
-            _c: usize,
+            $($given: usize,)+
             _requested: i32,
             count: Option<&mut i32>,
             found: Option<&mut cudnnConvolutionAlgoPerf>,
@@ -65,10 +62,11 @@ macro_rules! first_algorithm {
             answer(found, unsafe { std::mem::zeroed() });
             answer(count, 1)
         }
-    )+};
+    };
 }
 
 first_algorithm!(
+    (_handle, _a, _b, _convolution, _c):
     cudnnGetConvolutionForwardAlgorithm_v7,
     cudnnGetConvolutionBackwardDataAlgorithm_v7,
     cudnnGetConvolutionBackwardFilterAlgorithm_v7,
@@ -77,32 +75,8 @@ first_algorithm!(
     cudnnFindConvolutionBackwardFilterAlgorithm
 );
 
-/// The same where buffers and a workspace are handed in.
-macro_rules! first_algorithm_tried {
-    ($($name:ident),+) => {$(
-        #[unsafe(no_mangle)]
-        #[allow(clippy::too_many_arguments)]
-        extern "C" fn $name(
-            _handle: usize,
-            _a: usize,
-            _a_data: usize,
-            _b: usize,
-            _b_data: usize,
-            _convolution: usize,
-            _c: usize,
-            _c_data: usize,
-            _requested: i32,
-            count: Option<&mut i32>,
-            found: Option<&mut cudnnConvolutionAlgoPerf>,
-        ) -> Status {
-            // SAFETY: numbers only, for which zeros are a value.
-            answer(found, unsafe { std::mem::zeroed() });
-            answer(count, 1)
-        }
-    )+};
-}
-
-first_algorithm_tried!(
+first_algorithm!(
+    (_handle, _a, _a_data, _b, _b_data, _convolution, _c, _c_data):
     cudnnFindConvolutionForwardAlgorithmEx,
     cudnnFindConvolutionBackwardDataAlgorithmEx,
     cudnnFindConvolutionBackwardFilterAlgorithmEx
