@@ -61,6 +61,19 @@ fn an_oom_by_fragmentation_is_told_and_its_fix_was_replayed() {
     assert!(!oom.fragmentation.pinned[0].pins.is_empty());
 }
 
+/// Two layers; each keeps the product of its second linear layer's input, 512 × 256 in fp32.
+#[test]
+fn a_recording_that_names_modules_is_told_by_them() {
+    let explanation = explained("modules");
+    let layers: Vec<_> =
+        explanation.contents.blocks.iter().filter(|block| !block.module.is_empty()).collect();
+    let told: Vec<_> = layers.iter().map(|block| (block.module.as_str(), block.bytes)).collect();
+    let (kept, sum) = (Bytes::new(512 << 10), Bytes::new(128 << 10));
+    assert_eq!(told, [("layers.0", kept), ("layers.1", kept), ("layers.0", sum)]);
+    let owner = &explanation.contents.owners[1];
+    assert_eq!((owner.owner.as_str(), owner.blocks), ("layers.* modules.py:12 forward", 3));
+}
+
 /// The loop keeps the logits of 4 × 256 tokens and 50,257 words in bf16, once a step.
 #[test]
 fn a_leak_has_its_slope_and_its_line() {

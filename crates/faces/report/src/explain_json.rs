@@ -237,7 +237,7 @@ pub fn recording_json(answer: &RecordingAnswer<'_>) -> String {
         peak_at: PlaceJson {
             phase: explanation.doing.phase().map_or("", |phase| phase.name()),
             op: "",
-            module: &explanation.owner,
+            module: known(&explanation.module, &explanation.owner),
             event: explanation.followed.peak_event,
             stack: &explanation.stack,
         },
@@ -331,6 +331,11 @@ pub(crate) fn composition(
     all
 }
 
+/// The module's path, or the line where the recording tells no module.
+pub(crate) fn known<'a>(module: &'a str, owner: &'a str) -> &'a str {
+    if module.is_empty() { owner } else { module }
+}
+
 pub(crate) fn block(held: &Held) -> BlockJson<'_> {
     BlockJson {
         bytes: held.bytes.get(),
@@ -339,7 +344,7 @@ pub(crate) fn block(held: &Held) -> BlockJson<'_> {
         shape: None,
         dtype: None,
         op: "",
-        module: &held.owner,
+        module: known(&held.module, &held.owner),
         address: held.address,
         stack: &held.stack,
     }

@@ -21,6 +21,7 @@ const HOOK: &[(&str, &str)] = &[
     ("brimful_rehearsal/record.py", include_str!("../hook/brimful_rehearsal/record.py")),
     ("brimful_rehearsal/recording.py", include_str!("../hook/brimful_rehearsal/recording.py")),
     ("brimful_rehearsal/marks.py", include_str!("../hook/brimful_rehearsal/marks.py")),
+    ("brimful_rehearsal/modules.py", include_str!("../hook/brimful_rehearsal/modules.py")),
     ("brimful_rehearsal/stops.py", include_str!("../hook/brimful_rehearsal/stops.py")),
     ("brimful_rehearsal/exits.py", include_str!("../hook/brimful_rehearsal/exits.py")),
     ("brimful_rehearsal/objects.py", include_str!("../hook/brimful_rehearsal/objects.py")),

@@ -68,6 +68,8 @@ pub(crate) struct Tables<'a> {
     pub contexts: ContextTable,
     /// Contexts by stack.
     sites: Vec<ContextId>,
+    /// Sites within a module.
+    within: FxHashMap<(ContextId, StrId), ContextId>,
     pairs: Vec<(u64, u64)>,
     pair_numbers: FxHashMap<(u64, u64), u32>,
     entries: Vec<Entry>,
@@ -97,6 +99,7 @@ impl<'a> Tables<'a> {
             arena: Vec::new(),
             contexts: ContextTable::default(),
             sites: vec![ContextId::default()],
+            within: FxHashMap::default(),
             pairs: Vec::new(),
             pair_numbers: FxHashMap::default(),
             entries: Vec::new(),
@@ -236,6 +239,20 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// What a program says of its allocations (`torch.cuda.memory._set_memory_metadata`) is taken for a module's path.
+    fn site_of_entry(&mut self, mask: u64) -> ContextId {
+        let site = self.site(mask);
+        let metadata = self.field(mask, Word::UserMetadata);
+        if !matches!(metadata, Value::Text { .. } | Value::Word(_)) || metadata == Value::Word(Word::Nothing)
+        {
+            return site;
+        }
+        let module = self.intern(metadata);
+        let contexts = &mut self.contexts;
+        let within = self.within.entry((site, module));
+        *within.or_insert_with(|| contexts.context(Context { module, ..contexts.get(site) }))
+    }
+
     fn lane(&self, mask: u64, pool: Word) -> Lane {
         let pool = match self.field(mask, pool) {
             Value::Pair(number) => self.pairs.get(number as usize).copied().unwrap_or_default(),
@@ -277,7 +294,7 @@ impl<'a> Tables<'a> {
             size: self.number(mask, Word::Size).ok_or("an event without a number of bytes in `size`")?,
             lane: self.lane(mask, Word::PoolId),
             time: self.number(mask, Word::TimeUs).unwrap_or(0),
-            site: self.site(mask),
+            site: self.site_of_entry(mask),
         })
     }
 

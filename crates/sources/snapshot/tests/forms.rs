@@ -150,3 +150,22 @@ fn only_snapshots_look_like_one() {
     assert!(!brimful_snapshot::looks_like_one(b"torch.OutOfMemoryError: CUDA out of memory."));
     assert!(!brimful_snapshot::looks_like_one(b"{\"loss\": 3.5}"));
 }
+
+/// What a program says of its allocations is the module that asks, whatever the stack.
+#[test]
+fn metadata_is_a_module() {
+    let json = String::from_utf8(bytes("snapshot.json")).unwrap();
+    let module_of = |said: &str| {
+        let said = json.replace(r#""user_metadata": """#, &format!(r#""user_metadata": "{said}""#));
+        let trace = read(said.as_bytes()).unwrap().into_trace(0).unwrap();
+        let recording = trace.recording.as_ref().unwrap();
+        let context = trace.contexts.get(recording.sites[1]);
+        assert!(!trace.contexts.frames_of(context.stack).is_empty());
+        trace.contexts.str(context.module).to_owned()
+    };
+    assert!(json.contains(r#""user_metadata": """#));
+    assert_eq!(module_of(""), "");
+    assert_eq!(module_of("model.layers.3.mlp"), "model.layers.3.mlp");
+    // A name that means something elsewhere in a snapshot.
+    assert_eq!(module_of("blocks"), "blocks");
+}

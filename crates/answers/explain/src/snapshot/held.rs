@@ -6,7 +6,7 @@ use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::purpose::Purpose;
-use super::sites::{owner, stack_text};
+use super::sites::{module, owner, stack_text};
 
 /// Memory of one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub struct Site {
     pub blocks: u64,
     /// What it is for.
     pub category: Category,
-    /// The innermost line outside of PyTorch.
+    /// The module, any layer of it, and the innermost line outside of PyTorch.
     pub owner: String,
     /// The stack, innermost first.
     pub stack: Vec<String>,
 }
 
-/// Memory of one purpose that one line of the program holds, whatever called it.
+/// Memory of one purpose that one line of the program holds, whatever called it, in any layer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// How much (ledger: requested).
@@ -43,7 +43,7 @@ pub struct Owner {
     pub blocks: u64,
     /// What it is for.
     pub category: Category,
-    /// The innermost line outside of PyTorch.
+    /// The module, any layer of it, and the innermost line outside of PyTorch.
     pub owner: String,
 }
 
@@ -56,7 +56,9 @@ pub struct Held {
     pub address: u64,
     /// What it is for.
     pub purpose: Purpose,
-    /// The innermost line outside of PyTorch.
+    /// The module that asked; empty where the recording does not tell.
+    pub module: String,
+    /// The module, any layer of it, and the innermost line outside of PyTorch.
     pub owner: String,
     /// The stack, innermost first.
     pub stack: Vec<String>,
@@ -135,6 +137,7 @@ pub fn held(trace: &Trace, id: AllocationId, purposes: &[Purpose]) -> Held {
         bytes: row.bytes,
         address: row.address.unwrap_or(0),
         purpose: purposes[id.0 as usize],
+        module: module(trace, row.context).to_owned(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),
     }

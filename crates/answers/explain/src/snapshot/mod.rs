@@ -59,7 +59,9 @@ pub struct Explanation {
     pub followed: Followed,
     /// What the program was doing at the requested peak.
     pub doing: Doing,
-    /// The innermost line outside of PyTorch at the requested peak.
+    /// The module that asked at the requested peak; empty where the recording does not tell.
+    pub module: String,
+    /// The module, any layer of it, and the innermost line outside of PyTorch at the requested peak.
     pub owner: String,
     /// The stack there, innermost first.
     pub stack: Vec<String>,
@@ -146,6 +148,7 @@ fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Exp
     let at = followed.peak_event.map(|event| activity::site(trace, event));
     let mut explanation = Explanation {
         doing: doing(followed.peak_event),
+        module: at.map_or("", |context| sites::module(trace, context)).to_owned(),
         owner: at.map_or_else(String::new, |context| owner(trace, context)),
         stack: at.map_or_else(Vec::new, |context| stack_text(trace, context)),
         contents: held::contents(trace, &layouts.at_peak, &purposes, most),

@@ -155,8 +155,24 @@ fn frame_text(trace: &Trace, frame: FrameId) -> String {
     if frame.line == 0 { function.to_owned() } else { format!("{file}:{} {function}", frame.line) }
 }
 
-/// The line that people know: the innermost frame outside of PyTorch, its file without the folders.
+/// The path of the module that asked, such as `model.layers.3.mlp`; empty where the recording does not tell.
+pub fn module(trace: &Trace, context: ContextId) -> &str {
+    trace.contexts.str(trace.contexts.get(context).module)
+}
+
+/// What people know a block by: the module, any layer of it, and the line.
 pub fn owner(trace: &Trace, context: ContextId) -> String {
+    let (module, line) = (module(trace, context), line(trace, context));
+    if module.is_empty() {
+        return line;
+    }
+    let number = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = module.split('.').map(|word| if number(&word) { "*" } else { word }).collect();
+    format!("{} {line}", words.join("."))
+}
+
+/// The innermost line outside of PyTorch, its file without the folders.
+fn line(trace: &Trace, context: ContextId) -> String {
     let frames = trace.contexts.frames_of(trace.contexts.get(context).stack);
     let own = |frame: &&FrameId| {
         let file = trace.contexts.str(trace.contexts.frame_of(**frame).file);

@@ -58,15 +58,12 @@ impl Names {
     }
 }
 
-/// The stack of a context; of a predicted one, which has none, what is known of it.
+/// What is known of a context, innermost first: op, module and node of a predicted one, module and stack of a recorded.
 fn name(trace: &Trace, id: ContextId) -> Vec<String> {
-    let stack = brimful_explain::snapshot::stack_text(trace, id);
-    if !stack.is_empty() {
-        return stack;
-    }
     let context = trace.contexts.get(id);
     let parts = [context.op, context.module, context.node].map(|id| trace.contexts.str(id).to_owned());
-    parts.into_iter().filter(|part| !part.is_empty()).collect()
+    let stack = brimful_explain::snapshot::stack_text(trace, id);
+    parts.into_iter().filter(|part| !part.is_empty()).chain(stack).collect()
 }
 
 /// Birth, death, bytes, category, stack, address, tensor.

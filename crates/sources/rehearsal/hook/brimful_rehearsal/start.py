@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import exits, objects, record, recording, serving, stops
+from . import exits, modules, objects, record, recording, serving, stops
 
 
 # The record of this process, once it has one.
@@ -18,6 +18,7 @@ def begin(torch):
         here.refuse()
     recording.attach(torch, here, settings)
     stops.attach(torch, here, settings)
+    modules.attach(torch)
     exits.attach(here)
     serving.attach(here, settings)
     objects.attach(torch, settings["imagined"])
