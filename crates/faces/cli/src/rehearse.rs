@@ -1,5 +1,6 @@
 //! `brimful rehearse`: what will my own script use?
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -48,6 +49,7 @@ fn search(arguments: &RehearseArguments, rehearsal: &Rehearsal, key: &str) -> Re
     words.extend(arguments.with.iter().flat_map(|with| with.split_whitespace()).map(OsString::from));
     let mut tried = Vec::new();
     let mut last = None;
+    let mut asked = BTreeMap::new();
     let largest = largest_fitting(MOST_SEARCHED, |value| {
         let command = with_value(&words, value).with_context(|| {
             format!("--search {key}: neither the command nor --with has a {HOLE} for the value")
@@ -59,6 +61,12 @@ fn search(arguments: &RehearseArguments, rehearsal: &Rehearsal, key: &str) -> Re
             bail!("--search {key}: the run with {value} says nothing about memory: {reason}");
         }
         let fits = judgement.verdict == Verdict::Fits;
+        if fits && let Some(same) = asked.insert(asked_by(&rehearsed.run), value) {
+            bail!(
+                "--search {key}: with {value} the command asks for exactly as much memory as with {same}, so it does not take \
+                 its {key} from {HOLE}, or has no data for more"
+            );
+        }
         let reserved = judgement.ranks.first().map_or(0, |rank| rank.peak.reserved.get());
         tell(&format!("{key} = {value}: {}", judgement.verdict.word()));
         tried.push((value, reserved, fits));
@@ -71,6 +79,11 @@ fn search(arguments: &RehearseArguments, rehearsal: &Rehearsal, key: &str) -> Re
     let found = SearchAnswer { key: key.to_owned(), largest, tried };
     let run = last.context("no run")?;
     answer(arguments, &run, Some(&found))
+}
+
+/// All that was ever asked for: two runs that differ in anything differ in it.
+fn asked_by(run: &Run) -> Bytes {
+    run.processes.iter().flat_map(|process| &process.devices).map(|device| device.asked).sum()
 }
 
 fn shown(command: &[OsString]) -> String {

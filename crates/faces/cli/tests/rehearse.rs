@@ -250,6 +250,19 @@ fn the_largest_batch_is_searched() {
 }
 
 #[test]
+fn a_search_for_what_the_script_does_not_take() {
+    let text = "import torch\ntorch.allocate(1 << 30)\n";
+    let arguments = ["--capacity", "5GiB", "--search", "batch", "--with", "--bs {}"];
+    let Some(run) = rehearse("ignored", text, &arguments, &[]) else { return };
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr.contains("with 2 the command asks for exactly as much memory as with 1"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn ranks_are_imagined() {
     let text = "
 import os, torch

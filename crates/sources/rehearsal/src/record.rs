@@ -37,6 +37,9 @@ pub struct DeviceRecord {
     pub retries: u64,
     /// How many requests failed.
     pub ooms: u64,
+    /// The sum of all requests that did not.
+    #[serde(default)]
+    pub asked: Bytes,
     /// What the process took of it at most: PyTorch's memory, the CUDA context, libraries. `None` where nobody counted.
     #[serde(default)]
     pub taken: Option<Bytes>,

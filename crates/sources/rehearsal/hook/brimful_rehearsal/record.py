@@ -64,7 +64,7 @@ class Record:
         peaks = self.peaks.setdefault(device, dict.fromkeys(LEDGERS, 0))
         for ledger, name in LEDGERS.items():
             peaks[ledger] = max(peaks[ledger], stats[name]["all"]["peak"])
-        counts = self.counts.setdefault(device, {"retries": 0, "ooms": 0})
+        counts = self.counts.setdefault(device, {"retries": 0, "ooms": 0, "asked": 0})
         return stats, peaks, counts
 
     def fold_counts(self, device):
@@ -72,6 +72,7 @@ class Record:
         stats, _, counts = self.fold(device)
         counts["retries"] += stats["num_alloc_retries"]
         counts["ooms"] += stats["num_ooms"]
+        counts["asked"] += stats["requested_bytes"]["all"]["allocated"]
 
     def devices(self):
         for device in range(self.torch._C._cuda_getDeviceCount()):
@@ -84,6 +85,7 @@ class Record:
                 "end": {ledger: stats[name]["all"]["current"] for ledger, name in LEDGERS.items()},
                 "retries": counts["retries"] + stats["num_alloc_retries"],
                 "ooms": counts["ooms"] + stats["num_ooms"],
+                "asked": counts["asked"] + stats["requested_bytes"]["all"]["allocated"],
             }
 
     def used_cuda(self):
