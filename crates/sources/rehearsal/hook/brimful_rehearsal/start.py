@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import exits, objects, record, recording, serving, stops
+from . import deepspeed, exits, objects, record, recording, serving, stops
 
 
 # The record of this process, once it has one.
@@ -20,6 +20,7 @@ def begin(torch):
     stops.attach(torch, here, settings)
     exits.attach(here)
     serving.attach(here, settings)
+    deepspeed.attach(here)
     objects.attach(torch, settings["imagined"])
     if settings["imagined"]:
         from . import imagined

@@ -20,6 +20,8 @@ pub(super) enum Flag {
     Joined { all: bool },
     /// The contrary.
     Negated,
+    /// Whatever another elementwise kernel makes: a flag that was at its place is gone.
+    Unknown,
 }
 
 /// The flag that a kernel of this (mangled) name writes.
@@ -48,7 +50,7 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
                 Some(Flag::ComparedWith { order, bytes, is_float, is_signed })
             }
             None if has("BinaryFunctorI") => Some(Flag::Compared { order }),
-            None => None,
+            None => Some(Flag::Unknown),
         };
     }
     if let Some((bytes, is_float, is_signed)) = number_after(name, "21compare_scalar_kernelI") {
@@ -58,11 +60,13 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
     if either(["22logical_or_kernel_cuda", "BitwiseOrFunctorIb"]) {
         return Some(Flag::Joined { all: false });
     }
-    if either(["23logical_and_kernel_cuda", "BitwiseAndFunctorIb"]) {
+    // `isfinite` is `(x == x) * (x.abs() != inf)`.
+    if either(["23logical_and_kernel_cuda", "BitwiseAndFunctorIb"]) || either(["10MulFunctorIb"; 2]) {
         return Some(Flag::Joined { all: true });
     }
     // Of flags, `~` is `logical_not`.
-    (has("logical_not_kernel_cuda") || has("bitwise_not_kernel_cuda")).then_some(Flag::Negated)
+    let is_negated = has("logical_not_kernel_cuda") || has("bitwise_not_kernel_cuda");
+    Some(if is_negated { Flag::Negated } else { Flag::Unknown })
 }
 
 /// Bytes of the number whose type's mangled name stands behind a part of a kernel's name, whether it is a floating-point
@@ -109,6 +113,7 @@ impl Flags {
         let address = |at: usize| unsafe { addresses.add(at).read_unaligned() };
         let value = match flag {
             Flag::Is(value) => value,
+            Flag::Unknown => return self.gone(address(0)),
             Flag::Negated => !self.at(address(1)),
             Flag::Joined { all: true } => self.at(address(1)) && self.at(address(2)),
             Flag::Joined { all: false } => self.at(address(1)) || self.at(address(2)),
@@ -143,6 +148,11 @@ impl Flags {
     /// Flags were written that nobody looked at.
     pub fn forget(&mut self) {
         self.known.clear();
+    }
+
+    /// Something else was written there.
+    pub fn gone(&mut self, address: usize) {
+        self.known.remove(&address);
     }
 
     fn at(&self, address: usize) -> bool {
@@ -213,7 +223,10 @@ mod tests {
         let with_half = Flag::ComparedWith { order: true, bytes: 2, is_float: true, is_signed: true };
         assert_eq!(written_by(&half), Some(with_half));
         assert_eq!(written_by("_ZN2at6native13reduce_kernelI14or_kernel_cudaE"), Some(Flag::Is(false)));
-        assert_eq!(written_by(&format!("{PARTS}NS0_15CUDAFunctor_addIfEE")), None);
+        let product = format!("{PARTS}NS0_13BinaryFunctorIbbbNS0_15binary_internal10MulFunctorIbEEEESt5array");
+        assert_eq!(written_by(&product), Some(Flag::Joined { all: true }));
+        assert_eq!(written_by(&format!("{PARTS}NS0_15CUDAFunctor_addIfEE")), Some(Flag::Unknown));
+        assert_eq!(written_by("_ZN2at6native18elementwise_kernelILi128ELi4EZNS0_15gpu_kernel_implI"), None);
     }
 
     #[test]
@@ -249,5 +262,7 @@ mod tests {
         assert_eq!(write(Flag::Joined { all: true }, [0x13, 0x10, 0x11]), Some(false));
         assert_eq!(write(Flag::Is(true), [0, 0, 0]), None);
         assert_eq!(write(Flag::Negated, [0x14, 0x99, 0]), Some(false));
+        assert_eq!(write(Flag::Negated, [0x15, 0x14, 0]), Some(true));
+        assert_eq!(write(Flag::Unknown, [0x15, 0x14, 0]), None);
     }
 }

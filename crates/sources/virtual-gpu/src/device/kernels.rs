@@ -90,9 +90,14 @@ pub(super) unsafe fn may_have_written(host_function: usize, arguments: usize, is
         Some(flag) if is_one_block || matches!(flag, Flag::Is(_)) => unsafe {
             names.flags.write(flag, arguments as *const *const u8);
         },
+        Some(Flag::Unknown) | None => {}
         Some(_) => names.flags.forget(),
-        None => {}
     }
+}
+
+/// The host writes at an address.
+pub(super) fn overwritten(address: usize) {
+    names().flags.gone(address);
 }
 
 /// What is at one address is copied to another.

@@ -220,7 +220,10 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
                     kernels::moved(to, from);
                 }
             }
-            (false, true) => written::put(to, std::slice::from_raw_parts(from as *const u8, bytes)),
+            (false, true) => {
+                written::put(to, std::slice::from_raw_parts(from as *const u8, bytes));
+                kernels::overwritten(to);
+            }
             (true, false) => match written::get(from, bytes) {
                 Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
                 None => (to as *mut u8).write_bytes(kernels::read(from, bytes), bytes),
@@ -242,6 +245,7 @@ unsafe extern "C" fn cudaMemset(address: usize, value: i32, bytes: usize) -> Sta
     }
     if on_device {
         written::drop_overlapping(address, bytes);
+        kernels::overwritten(address);
     }
     SUCCESS
 }
