@@ -20,7 +20,7 @@ def begin(torch):
     stops.attach(torch, here, settings)
     exits.attach(here)
     serving.attach(here, settings)
-    deepspeed.attach(here)
+    deepspeed.attach(torch, here)
     objects.attach(torch, settings["imagined"])
     if settings["imagined"]:
         from . import imagined
