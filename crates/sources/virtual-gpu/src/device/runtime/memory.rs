@@ -216,13 +216,12 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
         match (from_device, to_device) {
             (true, true) => {
                 written::moved(to, from, bytes);
-                if bytes == 1 {
-                    kernels::moved(to, from);
-                }
+                kernels::moved(to, from, bytes);
             }
             (false, true) => {
-                written::put(to, std::slice::from_raw_parts(from as *const u8, bytes));
-                kernels::overwritten(to);
+                let bytes = std::slice::from_raw_parts(from as *const u8, bytes);
+                written::put(to, bytes);
+                kernels::put(to, bytes);
             }
             (true, false) => match written::get(from, bytes) {
                 Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
@@ -245,7 +244,7 @@ unsafe extern "C" fn cudaMemset(address: usize, value: i32, bytes: usize) -> Sta
     }
     if on_device {
         written::drop_overlapping(address, bytes);
-        kernels::overwritten(address);
+        kernels::cleared(address);
     }
     SUCCESS
 }
