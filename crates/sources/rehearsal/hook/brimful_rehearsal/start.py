@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import exits, modules, objects, record, recording, serving, stops
+from . import deepspeed, exits, modules, objects, record, recording, serving, stops
 
 
 # The record of this process, once it has one.
@@ -21,6 +21,7 @@ def begin(torch):
     modules.attach(torch)
     exits.attach(here)
     serving.attach(here, settings)
+    deepspeed.attach(torch, here)
     objects.attach(torch, settings["imagined"])
     if settings["imagined"]:
         from . import imagined

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use super::masks::{Found, Made};
+
 /// What a kernel makes of flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flag {
@@ -20,6 +22,8 @@ pub(super) enum Flag {
     Joined { all: bool },
     /// The contrary.
     Negated,
+    /// Whatever another elementwise kernel makes: a flag that was at its place is gone.
+    Unknown,
 }
 
 /// The flag that a kernel of this (mangled) name writes.
@@ -30,10 +34,7 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
         return Some(Flag::Is(*value));
     }
     // Their arguments are the number of elements, the function, and the addresses.
-    if !["29vectorized_elementwise_kernel", "27unrolled_elementwise_kernel"]
-        .iter()
-        .any(|part| name.contains(part))
-    {
+    if !is_elementwise(name) {
         return None;
     }
     let has = |part: &str| name.contains(part);
@@ -48,7 +49,7 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
                 Some(Flag::ComparedWith { order, bytes, is_float, is_signed })
             }
             None if has("BinaryFunctorI") => Some(Flag::Compared { order }),
-            None => None,
+            None => Some(Flag::Unknown),
         };
     }
     if let Some((bytes, is_float, is_signed)) = number_after(name, "21compare_scalar_kernelI") {
@@ -58,11 +59,37 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
     if either(["22logical_or_kernel_cuda", "BitwiseOrFunctorIb"]) {
         return Some(Flag::Joined { all: false });
     }
-    if either(["23logical_and_kernel_cuda", "BitwiseAndFunctorIb"]) {
+    // `isfinite` is `(x == x) * (x.abs() != inf)`.
+    if either(["23logical_and_kernel_cuda", "BitwiseAndFunctorIb"]) || either(["10MulFunctorIb"; 2]) {
         return Some(Flag::Joined { all: true });
     }
     // Of flags, `~` is `logical_not`.
-    (has("logical_not_kernel_cuda") || has("bitwise_not_kernel_cuda")).then_some(Flag::Negated)
+    let is_negated = has("logical_not_kernel_cuda") || has("bitwise_not_kernel_cuda");
+    Some(if is_negated { Flag::Negated } else { Flag::Unknown })
+}
+
+pub(super) fn is_elementwise(name: &str) -> bool {
+    ["29vectorized_elementwise_kernel", "27unrolled_elementwise_kernel"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+/// What a kernel that writes this flag makes of masks, if it does.
+///
+/// # Safety
+/// `arguments` are those of a kernel whose name told [`written_by`] this flag, and live as long as what it makes.
+pub(super) unsafe fn made<'a>(flag: Flag, arguments: *const *const u8) -> Option<Made<'a>> {
+    match flag {
+        Flag::Negated => Some(Made::Contrary),
+        Flag::ComparedWith { order: false, bytes, is_float, is_signed } => {
+            // SAFETY: as in `Flags::write`.
+            let (operator, number) = unsafe { compared_with(*arguments.add(1), bytes) };
+            // Whole numbers that are compared with another kind are cast: of these zero alone is looked at.
+            let is_known = !is_float || sign(number, is_float, is_signed) == 0;
+            is_known.then_some(Made::Compared { number, is_unequal: operator != 0 })
+        }
+        _ => None,
+    }
 }
 
 /// Bytes of the number whose type's mangled name stands behind a part of a kernel's name, whether it is a floating-point
@@ -99,9 +126,7 @@ impl Flags {
     /// `arguments` are those of a kernel whose name told [`written_by`] this flag.
     pub unsafe fn write(&mut self, flag: Flag, arguments: *const *const u8) {
         if let Flag::Is(value) = flag {
-            self.known.clear();
-            self.last = value;
-            return;
+            return self.reduced(value, None);
         }
         // SAFETY: the second and the third argument of an elementwise kernel: a function, and at least two addresses.
         let (function, addresses) = unsafe { (*arguments.add(1), (*arguments.add(2)).cast::<usize>()) };
@@ -109,6 +134,7 @@ impl Flags {
         let address = |at: usize| unsafe { addresses.add(at).read_unaligned() };
         let value = match flag {
             Flag::Is(value) => value,
+            Flag::Unknown => return self.gone(address(0)),
             Flag::Negated => !self.at(address(1)),
             Flag::Joined { all: true } => self.at(address(1)) && self.at(address(2)),
             Flag::Joined { all: false } => self.at(address(1)) || self.at(address(2)),
@@ -116,9 +142,7 @@ impl Flags {
             Flag::Compared { order } => holds(order, unsafe { operator(function) }, 0),
             Flag::ComparedWith { order, bytes, is_float, is_signed } => {
                 // SAFETY: and the number comes behind it.
-                let (operator, number) = unsafe { (operator(function), function.add(bytes.max(4))) };
-                // SAFETY: it has so many bytes.
-                let number = unsafe { std::slice::from_raw_parts(number, bytes) };
+                let (operator, number) = unsafe { compared_with(function, bytes) };
                 holds(order, operator, sign(number, is_float, is_signed))
             }
         };
@@ -127,22 +151,36 @@ impl Flags {
     }
 
     /// A count of flags is compared with a number (`mask.sum() == mask.numel()`, which transformers asks instead of
-    /// `mask.all()`): all of many are true, so that they are equal.
+    /// `mask.all()`): equal where all of them are set, and of many that nobody knows all are.
     ///
     /// # Safety
     /// `arguments` are those of a kernel that [`written_by`] calls equality with a number.
-    pub unsafe fn write_all_counted(&mut self, arguments: *const *const u8) {
+    pub unsafe fn write_count(&mut self, arguments: *const *const u8, are_all: bool) {
         // SAFETY: as in `write`.
-        let (equal, address) = unsafe {
+        let (asks_equal, address) = unsafe {
             (operator(*arguments.add(1)) == 0, (*arguments.add(2)).cast::<usize>().read_unaligned())
         };
-        self.known.insert(address, equal);
-        self.last = equal;
+        self.known.insert(address, asks_equal == are_all);
+        self.last = asks_equal == are_all;
+    }
+
+    /// One flag is made of many; where it goes is known for masks that are known.
+    pub fn reduced(&mut self, value: bool, found: Option<Found>) {
+        self.known.clear();
+        self.last = value;
+        if let Some(found) = found {
+            self.known.insert(found.to, value);
+        }
     }
 
     /// Flags were written that nobody looked at.
     pub fn forget(&mut self) {
         self.known.clear();
+    }
+
+    /// Something else was written there.
+    pub fn gone(&mut self, address: usize) {
+        self.known.remove(&address);
     }
 
     fn at(&self, address: usize) -> bool {
@@ -161,6 +199,15 @@ impl Flags {
             None => self.known.remove(&to),
         };
     }
+}
+
+/// The operator of a function, and the number behind it.
+///
+/// # Safety
+/// It is one that compares with a number of so many bytes.
+unsafe fn compared_with<'a>(function: *const u8, bytes: usize) -> (i32, &'a [u8]) {
+    // SAFETY: as the caller promises; the number begins at its own alignment.
+    unsafe { (operator(function), std::slice::from_raw_parts(function.add(bytes.max(4)), bytes)) }
 }
 
 /// # Safety
@@ -213,7 +260,11 @@ mod tests {
         let with_half = Flag::ComparedWith { order: true, bytes: 2, is_float: true, is_signed: true };
         assert_eq!(written_by(&half), Some(with_half));
         assert_eq!(written_by("_ZN2at6native13reduce_kernelI14or_kernel_cudaE"), Some(Flag::Is(false)));
-        assert_eq!(written_by(&format!("{PARTS}NS0_15CUDAFunctor_addIfEE")), None);
+        let product =
+            format!("{PARTS}NS0_13BinaryFunctorIbbbNS0_15binary_internal10MulFunctorIbEEEESt5array");
+        assert_eq!(written_by(&product), Some(Flag::Joined { all: true }));
+        assert_eq!(written_by(&format!("{PARTS}NS0_15CUDAFunctor_addIfEE")), Some(Flag::Unknown));
+        assert_eq!(written_by("_ZN2at6native18elementwise_kernelILi128ELi4EZNS0_15gpu_kernel_implI"), None);
     }
 
     #[test]
@@ -249,5 +300,7 @@ mod tests {
         assert_eq!(write(Flag::Joined { all: true }, [0x13, 0x10, 0x11]), Some(false));
         assert_eq!(write(Flag::Is(true), [0, 0, 0]), None);
         assert_eq!(write(Flag::Negated, [0x14, 0x99, 0]), Some(false));
+        assert_eq!(write(Flag::Negated, [0x15, 0x14, 0]), Some(true));
+        assert_eq!(write(Flag::Unknown, [0x15, 0x14, 0]), None);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::flags::{self, Flag, Flags};
 use super::machine::machine;
+use super::masks::{Found, Made, Masks};
 use super::runtime::code::{self, Code};
 use crate::state::OfProcess;
 
@@ -30,6 +31,9 @@ struct Names {
     is_sorted: bool,
     traits: HashMap<usize, Traits>,
     flags: Flags,
+    masks: Masks,
+    /// What the last count of a mask found.
+    counted: Option<Found>,
 }
 
 /// What its name says of a kernel.
@@ -41,6 +45,10 @@ struct Traits {
     selects: bool,
     /// It counts: `mask.sum()`, which turns flags into whole numbers first.
     counts: bool,
+    /// It casts one element after the other.
+    casts: bool,
+    /// It makes one number of many.
+    reduces: bool,
 }
 
 /// Parts of the names of kernels whose result has a size that only the data tells: `nonzero`, `masked_select`, `unique`.
@@ -71,7 +79,7 @@ pub(super) fn code(host_function: usize) -> Code {
     unsafe { code::of(image, gpu) }.unwrap_or(Code { compiled: gpu, binary: gpu })
 }
 
-/// A kernel was launched that may have written a flag. One of several blocks writes many, of which nothing is kept.
+/// A kernel was launched that may have written a flag. One of several blocks writes many, of which only masks are kept.
 ///
 /// # Safety
 /// `arguments` are the kernel's.
@@ -79,28 +87,95 @@ pub(super) unsafe fn may_have_written(host_function: usize, arguments: usize, is
     if arguments == 0 || !machine().settings.flags {
         return;
     }
+    let arguments = arguments as *const *const u8;
     let mut names = names();
-    let counted = names.traits(BEFORE.get()).counts;
-    match names.traits(host_function).flag {
+    let (traits, counted) = (names.traits(host_function), names.traits(BEFORE.get()).counts);
+    // SAFETY: as the caller promises.
+    let found = unsafe { names.follow_masks(traits, arguments) };
+    match traits.flag {
         // SAFETY: as the caller promises.
         Some(Flag::ComparedWith { order: false, is_float: false, .. }) if counted && is_one_block => unsafe {
-            names.flags.write_all_counted(arguments as *const *const u8);
+            let are_all = names.counted.is_none_or(|found| found.all);
+            names.flags.write_count(arguments, are_all);
         },
+        Some(Flag::Is(value)) => {
+            names
+                .flags
+                .reduced(found.map_or(value, |found| if value { found.all } else { found.any }), found);
+        }
         // SAFETY: as the caller promises.
-        Some(flag) if is_one_block || matches!(flag, Flag::Is(_)) => unsafe {
-            names.flags.write(flag, arguments as *const *const u8);
-        },
+        Some(flag) if is_one_block => unsafe { names.flags.write(flag, arguments) },
+        Some(Flag::Unknown) | None => {}
         Some(_) => names.flags.forget(),
-        None => {}
     }
 }
 
+/// The host puts bytes on the GPU.
+pub(super) fn put(address: usize, bytes: &[u8]) {
+    let mut names = names();
+    names.flags.gone(address);
+    names.masks.put(address, bytes);
+}
+
+/// The host clears an address.
+pub(super) fn cleared(address: usize) {
+    let mut names = names();
+    names.flags.gone(address);
+    names.masks.gone(address);
+}
+
 /// What is at one address is copied to another.
-pub(super) fn moved(to: usize, from: usize) {
-    names().flags.moved(to, from);
+pub(super) fn moved(to: usize, from: usize, bytes: usize) {
+    let mut names = names();
+    if bytes == 1 {
+        names.flags.moved(to, from);
+    }
+    names.masks.gone(to);
 }
 
 impl Names {
+    /// What a kernel makes of masks; what it finds, where it reduces one.
+    ///
+    /// # Safety
+    /// `arguments` are those of a kernel with these traits.
+    unsafe fn follow_masks(&mut self, traits: Traits, arguments: *const *const u8) -> Option<Found> {
+        if traits.counts {
+            self.counted = None;
+        }
+        if self.masks.is_empty() {
+            return None;
+        }
+        if traits.reduces && (traits.counts || matches!(traits.flag, Some(Flag::Is(_)))) {
+            let is_device = |address| machine().memory().device_of(address).is_some();
+            // SAFETY: the structure that a reduction takes lies on the stack of who launches it.
+            let found = unsafe { self.masks.reduced(*arguments, is_device) };
+            if traits.counts {
+                self.counted = found;
+            }
+            return found;
+        }
+        let made = match traits.flag {
+            _ if traits.casts => Some(Made::Cast),
+            Some(Flag::Is(_)) => return None,
+            // SAFETY: as the caller promises.
+            Some(flag) => unsafe { flags::made(flag, arguments) },
+            None => return None,
+        };
+        // SAFETY: an elementwise kernel has its number of elements, its function and its addresses.
+        unsafe {
+            let count = (*arguments).cast::<u32>().read_unaligned() as usize;
+            let addresses = (*arguments.add(2)).cast::<usize>();
+            match made {
+                Some(made) => {
+                    let (to, from) = (addresses.read_unaligned(), addresses.add(1).read_unaligned());
+                    self.masks.made(to, from, count, made);
+                }
+                None => self.masks.gone(addresses.read_unaligned()),
+            }
+        }
+        None
+    }
+
     fn noted(&mut self, host_function: usize) -> Option<Noted> {
         if !self.is_sorted {
             self.noted.sort_unstable();
@@ -123,6 +198,11 @@ impl Names {
                 selects: SELECTING.iter().any(|part| name.contains(part)),
                 counts: ["8ReduceOpIb", "8ReduceOpIl"].iter().any(|part| name.contains(part))
                     && name.contains("11sum_functor"),
+                casts: flags::is_elementwise(&name)
+                    && ["23direct_copy_kernel_cuda", "27converting_copy_kernel_cuda"]
+                        .iter()
+                        .any(|part| name.contains(part)),
+                reduces: name.contains("13reduce_kernel"),
             }
         });
         self.traits.insert(host_function, traits);

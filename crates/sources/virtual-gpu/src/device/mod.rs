@@ -9,6 +9,7 @@ mod flags;
 mod kernels;
 mod libraries;
 mod machine;
+mod masks;
 mod memory;
 mod properties;
 mod runtime;

@@ -216,11 +216,13 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
         match (from_device, to_device) {
             (true, true) => {
                 written::moved(to, from, bytes);
-                if bytes == 1 {
-                    kernels::moved(to, from);
-                }
+                kernels::moved(to, from, bytes);
             }
-            (false, true) => written::put(to, std::slice::from_raw_parts(from as *const u8, bytes)),
+            (false, true) => {
+                let bytes = std::slice::from_raw_parts(from as *const u8, bytes);
+                written::put(to, bytes);
+                kernels::put(to, bytes);
+            }
             (true, false) => match written::get(from, bytes) {
                 Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
                 None => (to as *mut u8).write_bytes(kernels::read(from, bytes), bytes),
@@ -242,6 +244,7 @@ unsafe extern "C" fn cudaMemset(address: usize, value: i32, bytes: usize) -> Sta
     }
     if on_device {
         written::drop_overlapping(address, bytes);
+        kernels::cleared(address);
     }
     SUCCESS
 }
