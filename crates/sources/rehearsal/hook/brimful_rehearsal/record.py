@@ -18,6 +18,7 @@ class Record:
     def __init__(self, torch, settings):
         self.torch = torch
         self.folder = settings["folder"]
+        self.keep_serving = settings["keep_serving"]
         self.process = os.getpid()
         self.peaks = {}
         self.counts = {}
