@@ -18,7 +18,6 @@ class Record:
     def __init__(self, torch, settings):
         self.torch = torch
         self.folder = settings["folder"]
-        self.keep_serving = settings["keep_serving"]
         self.process = os.getpid()
         self.peaks = {}
         self.counts = {}

@@ -8,12 +8,14 @@ GIB = 1 << 30
 
 
 def attach(here, settings):
-    imports.after("sglang.srt.entrypoints.http_server", server)
+    imports.after("sglang.srt.entrypoints.http_server", functools.partial(server, settings))
     imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner))
     imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler))
 
 
-def server(module):
+def server(settings, module):
+    if not settings["keep_serving"]:
+        module._wait_and_warmup = lambda *place, **named: None  # it asks a server that has ended by then
     launch = module.launch_server
 
     @functools.wraps(launch)
@@ -36,7 +38,6 @@ def arguments(kind):
         here = start.record_here
         if here is not None and not getattr(self, "_resolution_finished", False):
             serving.prepare(here, self, self.model_path, self.tokenizer_path)
-            self.skip_server_warmup |= not here.keep_serving  # it asks a server that has ended by then
         return complete(self, *place, **named)
 
     setattr(kind, name, prepared)
