@@ -2,8 +2,10 @@
 
 An engine is several processes: one that listens, one that schedules, one for each GPU. Each hands over what it knows.
 """
+import contextlib
 import functools
 import os
+import signal
 
 from . import imports
 
@@ -34,6 +36,8 @@ def end_when_listening(here, server):
         if os.environ.get(SERVES) and self.started:
             here.say("the server listens: the start-up is complete")
             self.should_exit = True
+            with contextlib.suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # SGLang's watchdog: its processes are killed now
 
     server.startup = startup
 

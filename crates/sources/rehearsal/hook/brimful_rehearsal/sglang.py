@@ -9,8 +9,9 @@ GIB = 1 << 30
 
 def attach(here, settings):
     imports.after("sglang.srt.entrypoints.http_server", functools.partial(server, settings))
-    imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner))
-    imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler))
+    free = []  # what each model's runner found before it loaded the model, in GiB
+    imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner, free))
+    imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler, free))
 
 
 def server(settings, module):
@@ -43,10 +44,11 @@ def arguments(kind):
     setattr(kind, name, prepared)
 
 
-def runner(here, kind):
+def runner(here, kind, free):
     def loaded(self, *rest, **named):
-        share, free = getattr(self, "mem_fraction_static", None), getattr(self, "pre_model_load_memory", None)
-        budget = in_bytes(share * free) if share and free else None
+        share, before = getattr(self, "mem_fraction_static", None), getattr(self, "pre_model_load_memory", None)
+        free.extend([before] if before else [])
+        budget = in_bytes(share * before) if share and before else None
         here.serve("sglang", weights=in_bytes(getattr(self, "weight_load_mem_usage", None)), budget=budget, **load(self))
 
     def cached(self, *rest, **named):
@@ -72,10 +74,12 @@ def runner(here, kind):
         serving.around(here, kind, name, captured)
 
 
-def scheduler(here, settings, kind):
+def scheduler(here, settings, kind, free):
     def figures():
         if here.used_cuda():
-            here.serve("sglang", allocated=here.torch.cuda.memory_allocated())
+            cuda = here.torch.cuda
+            beside = in_bytes(free[0]) - cuda.mem_get_info()[0] - cuda.memory_reserved() if free else None
+            here.serve("sglang", allocated=cuda.memory_allocated(), non_torch=beside)
 
     serving.constructed(here, settings, kind, figures, killed=True)
 
