@@ -43,7 +43,8 @@ fn verdict(run: &Run, judgement: &Judgement) -> Vec<String> {
             format!("needs {needs} of {total}, {} to spare", total.saturating_sub(needs)),
         ),
         Verdict::DoesNotFit => {
-            (Style::BAD.paint("✗ does not fit"), format!("had {needs} of {total} when a request failed"))
+            let when = if judgement.shortage.is_some() { " when a request failed" } else { "" };
+            (Style::BAD.paint("✗ does not fit"), format!("had {needs} of {total}{when}"))
         }
         Verdict::NoDevice => {
             (Style::STRONG.paint("no GPU was named"), format!("needs {needs} and the CUDA context"))
@@ -136,7 +137,7 @@ fn ranks(judgement: &Judgement) -> Vec<String> {
 
 fn next(judgement: &Judgement) -> &'static str {
     match judgement.verdict {
-        Verdict::DoesNotFit => "explain",
+        Verdict::DoesNotFit if judgement.shortage.is_some() => "explain",
         _ => "open",
     }
 }

@@ -92,13 +92,20 @@ fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String
             thousands(batch)
         )
     });
-    let lines: Vec<String> = [half, share, batch].into_iter().flatten().collect();
+    let whole = found.falls_short().map(|(tokens, _)| {
+        format!("    {} {tokens} or less: requests of full length are then served", length_flag(found.engine))
+    });
+    let lines: Vec<String> = [whole, half, share, batch].into_iter().flatten().collect();
     let head = (!lines.is_empty()).then(|| "  to hold more at once:".to_owned());
     head.into_iter().chain(lines).collect()
 }
 
 fn share_flag(engine: &str) -> &'static str {
     if engine == "sglang" { "--mem-fraction-static" } else { "--gpu-memory-utilization" }
+}
+
+fn length_flag(engine: &str) -> &'static str {
+    if engine == "sglang" { "--context-length" } else { "--max-model-len" }
 }
 
 fn batch_flag(engine: &str) -> &'static str {

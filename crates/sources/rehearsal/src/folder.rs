@@ -28,7 +28,7 @@ const HOOK: &[(&str, &str)] = &[
     ("brimful_rehearsal/weights.py", include_str!("../hook/brimful_rehearsal/weights.py")),
     ("brimful_rehearsal/serving.py", include_str!("../hook/brimful_rehearsal/serving.py")),
     ("brimful_rehearsal/vllm.py", include_str!("../hook/brimful_rehearsal/vllm.py")),
-    ("brimful_rehearsal/flashinfer.py", include_str!("../hook/brimful_rehearsal/flashinfer.py")),
+    ("brimful_rehearsal/uncompiled.py", include_str!("../hook/brimful_rehearsal/uncompiled.py")),
     ("brimful_rehearsal/deepspeed.py", include_str!("../hook/brimful_rehearsal/deepspeed.py")),
     ("brimful_rehearsal/sglang.py", include_str!("../hook/brimful_rehearsal/sglang.py")),
     ("brimful_rehearsal/synthetic.py", include_str!("../hook/brimful_rehearsal/synthetic.py")),

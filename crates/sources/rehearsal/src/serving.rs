@@ -76,6 +76,13 @@ pub struct Serving<'a> {
 }
 
 impl<'a> Serving<'a> {
+    /// Tokens that the KV cache holds and tokens of a request of full length, where not one such request fits. vLLM does
+    /// not start then; SGLang does, and turns long requests away.
+    pub fn falls_short(&self) -> Option<(u64, u64)> {
+        let length = self.tightest()?.max_model_len?;
+        self.max_concurrency.filter(|most| *most < 1.0).and(self.kv_tokens).map(|tokens| (tokens, length))
+    }
+
     /// The rank with the most weights and activations: the one that bounds the KV cache.
     pub fn tightest(&self) -> Option<&'a ServingRecord> {
         let used = |record: &ServingRecord| {

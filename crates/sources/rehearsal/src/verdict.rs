@@ -2,14 +2,14 @@
 
 use brimful_units::Bytes;
 
-use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, Run, name};
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, Run, name, serving};
 
 /// Does the run fit its GPUs?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It ran to its end.
     Fits,
-    /// It died because memory ran out.
+    /// It died because memory ran out, or serves less than it was asked for.
     DoesNotFit,
     /// It ran to its end, and no GPU was named.
     NoDevice,
@@ -87,8 +87,10 @@ pub fn judge(run: &Run) -> Judgement {
     ranks.sort_by_key(|rank| std::cmp::Reverse(rank.peak.reserved));
     let failed = !run.ended.is_success();
     let shortage = if failed { shortage(run) } else { None };
+    let short = serving(run).filter(|_| !failed).and_then(|served| served.falls_short());
     let verdict = match (&shortage, run.ended.cut) {
         (Some(_), _) => Verdict::DoesNotFit,
+        _ if short.is_some() => Verdict::DoesNotFit,
         (None, Some(_)) => Verdict::Unfinished,
         (None, None) if failed => Verdict::Failed,
         _ if run.device.named => Verdict::Fits,
@@ -97,7 +99,9 @@ pub fn judge(run: &Run) -> Judgement {
     let reason = match verdict {
         Verdict::Failed => Some(why(run)),
         Verdict::Unfinished => Some(cut(run)),
-        _ => None,
+        _ => short.map(|(tokens, length)| {
+            format!("the KV cache holds {tokens} tokens, and a request of full length has {length}")
+        }),
     };
     let failures: u64 = ranks.iter().map(|rank| rank.ooms).sum();
     Judgement {

@@ -2,8 +2,10 @@
 
 An engine is several processes: one that listens, one that schedules, one for each GPU. Each hands over what it knows.
 """
+import contextlib
 import functools
 import os
+import signal
 
 from . import imports
 
@@ -12,9 +14,9 @@ SERVES = "BRIMFUL_REHEARSAL_SERVES"
 
 
 def attach(here, settings):
-    from . import flashinfer, sglang, vllm
+    from . import sglang, uncompiled, vllm
 
-    flashinfer.attach(here)
+    uncompiled.attach(here)
     vllm.attach(here, settings)
     sglang.attach(here, settings)
     if not settings["keep_serving"]:
@@ -34,6 +36,8 @@ def end_when_listening(here, server):
         if os.environ.get(SERVES) and self.started:
             here.say("the server listens: the start-up is complete")
             self.should_exit = True
+            with contextlib.suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # SGLang's watchdog: its processes are killed now
 
     server.startup = startup
 
@@ -62,6 +66,38 @@ def around(here, owner, name, after=None):
         return result
 
     setattr(owner, name, method)
+
+
+def constructed(here, settings, kind, figures=None, killed=False):
+    """The process is ready once this has been made. What it died of is kept: at once, where the engine then has its whole
+    tree killed."""
+    start = kind.__init__
+
+    @functools.wraps(start)
+    def __init__(self, *place, **named):
+        try:
+            start(self, *place, **named)
+        except Exception as error:
+            here.keep_error(error)
+            if killed:
+                here.finish("error")
+            raise
+        if figures is not None:
+            figures()
+        ready(here, settings)
+
+    kind.__init__ = __init__
+
+
+def prepare(here, asked, model, tokenizer):
+    """Weights and tokenizer that are not here are done without, and it is said."""
+    if str(getattr(asked.load_format, "value", asked.load_format)) == "auto":
+        asked.load_format = "dummy"
+        here.note("dummy weights: --load-format dummy was added; the model is built from its config.json")
+    place = tokenizer or model
+    if not asked.skip_tokenizer_init and lacks_tokenizer(place, getattr(asked, "revision", None)):
+        asked.skip_tokenizer_init = True
+        here.note(f"no tokenizer: {place} has none here; --skip-tokenizer-init was added")
 
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")

@@ -1,4 +1,5 @@
 """SGLang's start-up: the figures of its model runner. It has no profile run: a share of the GPU is a rule of its own."""
+import contextlib
 import functools
 
 from . import imports, serving
@@ -7,12 +8,15 @@ GIB = 1 << 30
 
 
 def attach(here, settings):
-    imports.after("sglang.srt.entrypoints.http_server", server)
-    imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner))
-    imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler))
+    imports.after("sglang.srt.entrypoints.http_server", functools.partial(server, settings))
+    free = []  # what each model's runner found before it loaded the model, in GiB
+    imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner, free))
+    imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler, free))
 
 
-def server(module):
+def server(settings, module):
+    if not settings["keep_serving"]:
+        module._wait_and_warmup = lambda *place, **named: None  # it asks a server that has ended by then
     launch = module.launch_server
 
     @functools.wraps(launch)
@@ -32,26 +36,20 @@ def arguments(kind):
     def prepared(self, *place, **named):
         from . import start
 
-        if start.record_here is not None and not getattr(self, "_resolution_finished", False):
-            prepare(start.record_here, self)
+        here = start.record_here
+        if here is not None and not getattr(self, "_resolution_finished", False):
+            serving.prepare(here, self, self.model_path, self.tokenizer_path)
         return complete(self, *place, **named)
 
     setattr(kind, name, prepared)
 
 
-def prepare(here, asked):
-    if asked.load_format == "auto":
-        asked.load_format = "dummy"
-        here.note("dummy weights: --load-format dummy was added; the model is built from its config.json")
-    place = asked.tokenizer_path or asked.model_path
-    if not asked.skip_tokenizer_init and serving.lacks_tokenizer(place, getattr(asked, "revision", None)):
-        asked.skip_tokenizer_init = True
-        here.note(f"no tokenizer: {place} has none here; --skip-tokenizer-init was added")
-
-
-def runner(here, kind):
+def runner(here, kind, free):
     def loaded(self, *rest, **named):
-        here.serve("sglang", weights=of_gib(self, "weight_load_mem_usage"), **load(self))
+        share, before = getattr(self, "mem_fraction_static", None), getattr(self, "pre_model_load_memory", None)
+        free.extend([before] if before else [])
+        budget = in_bytes(share * before) if share and before else None
+        here.serve("sglang", weights=in_bytes(getattr(self, "weight_load_mem_usage", None)), budget=budget, **load(self))
 
     def cached(self, *rest, **named):
         tokens = getattr(self, "max_total_num_tokens", None)
@@ -65,7 +63,9 @@ def runner(here, kind):
         )
 
     def captured(self, *rest, **named):
-        here.serve("sglang", graphs=of_gib(self, "graph_mem_usage"))
+        took = getattr(self, "graph_memory_usage", None)  # by phase; one number in 0.5.1x and before
+        took = sum(took.values()) if took else getattr(self, "graph_mem_usage", None)
+        here.serve("sglang", graphs=in_bytes(took))
 
     serving.around(here, kind, "load_model", loaded)
     for name in ("init_memory_pool", "alloc_memory_pool"):
@@ -74,32 +74,34 @@ def runner(here, kind):
         serving.around(here, kind, name, captured)
 
 
-def scheduler(here, settings, kind):
-    start = kind.__init__
-
-    @functools.wraps(start)
-    def __init__(self, *place, **named):
-        try:
-            start(self, *place, **named)
-        except Exception as error:
-            here.keep_error(error)
-            here.finish("error")  # the launcher kills its whole tree at once
-            raise
+def scheduler(here, settings, kind, free):
+    def figures():
         if here.used_cuda():
-            here.serve("sglang", allocated=here.torch.cuda.memory_allocated())
-        serving.ready(here, settings)
+            cuda = here.torch.cuda
+            beside = in_bytes(free[0]) - cuda.mem_get_info()[0] - cuda.memory_reserved() if free else None
+            here.serve("sglang", allocated=cuda.memory_allocated(), non_torch=beside)
 
-    kind.__init__ = __init__
+    serving.constructed(here, settings, kind, figures, killed=True)
 
 
 def load(runner):
-    asked = runner.server_args
     return {
         "max_model_len": getattr(runner.model_config, "context_len", None),
-        "max_num_batched_tokens": number(asked, "chunked_prefill_size"),
-        "gpu_memory_utilization": getattr(asked, "mem_fraction_static", None),
-        "kv_cache_dtype": str(getattr(asked, "kv_cache_dtype", "auto")),
+        "max_num_batched_tokens": positive(resolved(runner.server_args, "chunked_prefill_size")),
+        "gpu_memory_utilization": getattr(runner, "mem_fraction_static", None),
+        "kv_cache_dtype": str(getattr(runner.server_args, "kv_cache_dtype", "auto")),
     }
+
+
+def resolved(asked, name):
+    """What was asked for, or what SGLang made of it: 0.5.2x leaves the arguments as they were given."""
+    value = getattr(asked, name, None)
+    if value is None:
+        with contextlib.suppress(ImportError):
+            from sglang.srt.arg_groups.overrides import resolving_view
+
+            value = getattr(resolving_view(asked), name, None)
+    return value
 
 
 def size_of(pool):
@@ -111,11 +113,9 @@ def size_of(pool):
     return int(sum(size)) if isinstance(size, tuple) else int(size)
 
 
-def of_gib(runner, name):
-    value = getattr(runner, name, None)
-    return int(value * GIB) if isinstance(value, (int, float)) else None
+def in_bytes(gib):
+    return int(gib * GIB) if isinstance(gib, (int, float)) else None
 
 
-def number(asked, name):
-    value = getattr(asked, name, None)
+def positive(value):
     return value if isinstance(value, int) and value > 0 else None

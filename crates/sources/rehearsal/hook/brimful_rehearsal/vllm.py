@@ -10,7 +10,7 @@ from . import imports, serving
 def attach(here, settings):
     imports.after("vllm.engine.arg_utils", lambda module: arguments(here, module.EngineArgs))
     imports.after("vllm.v1.worker.gpu_worker", lambda module: worker(here, settings, module))
-    imports.after("vllm.v1.engine.core", lambda module: engine(here, settings, module.EngineCore))
+    imports.after("vllm.v1.engine.core", lambda module: serving.constructed(here, settings, module.EngineCore))
     logging.getLogger("vllm.v1.core.kv_cache_utils").addFilter(functools.partial(heard, here))
 
 
@@ -21,20 +21,10 @@ def arguments(here, arguments):
     def create_engine_config(self, usage_context=None, *place, **named):
         if str(getattr(usage_context, "name", "")).endswith("API_SERVER"):
             serving.will_serve()
-        prepare(here, self)
+        serving.prepare(here, self, self.model, getattr(self, "tokenizer", None))
         return create(self, usage_context, *place, **named)
 
     arguments.create_engine_config = create_engine_config
-
-
-def prepare(here, asked):
-    if str(getattr(asked.load_format, "value", asked.load_format)) == "auto":
-        asked.load_format = "dummy"
-        here.note("dummy weights: --load-format dummy was added; the model is built from its config.json")
-    place = getattr(asked, "tokenizer", None) or asked.model
-    if not asked.skip_tokenizer_init and serving.lacks_tokenizer(place, getattr(asked, "revision", None)):
-        asked.skip_tokenizer_init = True
-        here.note(f"no tokenizer: {place} has none here; --skip-tokenizer-init was added")
 
 
 def worker(here, settings, module):
@@ -109,21 +99,6 @@ def listen_to_graphs(here, kind):
             del self.model_runner.capture_model
 
     kind.compile_or_warm_up_model = compile_or_warm_up_model
-
-
-def engine(here, settings, kind):
-    start = kind.__init__
-
-    @functools.wraps(start)
-    def __init__(self, *place, **named):
-        try:
-            start(self, *place, **named)
-        except Exception as error:
-            here.keep_error(error)
-            raise
-        serving.ready(here, settings)
-
-    kind.__init__ = __init__
 
 
 # Two lines, or one for both, by version.
