@@ -8,7 +8,7 @@ import functools
 import os
 
 from . import imports
-from .flashinfer import Nothing
+from .uncompiled import Nothing
 
 IN_PLACE = ("fused_adam", "fused_lion", "cpu_adam", "cpu_lion", "cpu_adagrad")
 
