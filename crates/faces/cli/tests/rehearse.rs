@@ -148,6 +148,39 @@ while True:
     );
 }
 
+/// DeepSpeed's engine makes a step of its optimizer for each group of parameters, and when it makes the states.
+#[test]
+fn a_step_of_an_engine_is_one() {
+    let text = "
+import os, sys
+folder = os.path.join(os.path.dirname(__file__), 'deepspeed', 'runtime')
+os.makedirs(folder)
+with open(os.path.join(folder, 'engine.py'), 'w') as file:
+    file.write('''
+class DeepSpeedEngine:
+    skipped_steps = 0
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.optimizer.step()
+    def _take_model_step(self, overflows):
+        self.skipped_steps += overflows
+        for group in range(0 if overflows else 3):
+            self.optimizer.step()
+''')
+import torch
+from deepspeed.runtime.engine import DeepSpeedEngine
+engine = DeepSpeedEngine(torch.optim.Optimizer())
+for step in range(9):
+    torch.allocate(1 << 30)
+    engine._take_model_step(step == 1)
+";
+    let Some(run) = rehearse("engine", text, &["--steps", "3", "--json"], &[]) else { return };
+    let json = run.json();
+    assert_eq!((run.code, json["steps"].as_u64()), (0, Some(3)), "{}", run.stderr);
+    // The second is skipped.
+    assert_eq!(json["peak"]["requested"].as_u64(), Some(4 * GIB));
+}
+
 #[test]
 fn one_that_catches_everything_ends_too() {
     let text = "

@@ -167,6 +167,45 @@ fn imagined_ranks_take_what_real_ones_take() {
     assert_eq!(peak(&imagined.json()), peak(&real.1));
 }
 
+/// Masks are the host's own, and a norm is finite whatever was at its address before.
+#[test]
+fn flags_are_as_the_host_finds_them() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(
+        "
+import torch
+asked = {
+    'all': lambda mask: mask.all(),
+    'all of flags': lambda mask: mask.bool().all(),
+    'sum': lambda mask: mask.sum() == mask.numel(),
+    'sum of flags': lambda mask: mask.bool().sum() != mask.numel(),
+    'ones': lambda mask: torch.all(mask == 1),
+    'no ones': lambda mask: (mask != 1).any(),
+    'none': lambda mask: (~mask.bool()).any(),
+    'in': lambda mask: 0.0 in mask,
+    'any': lambda mask: mask.any(),
+}
+for again in range(3):
+    for shape in ((1, 8), (2, 7), (4, 1024), (8, 4096)):
+        for dtype in (torch.int64, torch.int32, torch.bool):
+            for padding in (0, 3, shape[1]):
+                mask = torch.ones(shape, dtype=dtype)
+                mask[-1, shape[1] - padding:] = 0
+                for name, ask in asked.items():
+                    expected, found = bool(ask(mask)), bool(ask(mask.cuda()))
+                    assert found == expected, (name, shape, dtype, padding)
+kept = []
+for step in range(20):
+    norm = torch.stack([torch.zeros(100, device='cuda').norm() for _ in range(3)]).norm()
+    finite = torch.isfinite(norm)
+    assert finite and not ~finite and not (~finite | (norm < 0)).any() and not torch.isnan(norm)
+    kept = [torch.isnan(norm) for _ in range(step)]
+",
+    );
+    let run = rehearse(&[], &[&python, path.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
 #[test]
 fn weights_that_are_not_there() {
     let Some(python) = python() else { return };
