@@ -64,6 +64,13 @@ fn what_differs_says_why() {
     }
 }
 
+/// The stages of a pipeline differ: `rank` says whose figures were published.
+fn published_part<'a>(case: &Value, serving: &'a Value) -> &'a Value {
+    let Some(rank) = case["rank"].as_u64() else { return serving };
+    let of_rank = |told: &&Value| told["rank"].as_u64() == Some(rank);
+    serving["ranks"].as_array().unwrap().iter().find(of_rank).unwrap()
+}
+
 /// Starts vLLM as a library on the virtual H100 of the measurements.
 fn start(python: &str, case: &Value) -> Rehearsed {
     let folder = tempfile::tempdir().unwrap();
@@ -104,11 +111,12 @@ fn vllm_starts_as_on_real_gpus() {
         let started = start(&python, case);
         assert_eq!(started.code, 0, "{}", started.stderr);
         let answer = started.json();
-        agree(case, &answer["serving"]);
+        let told = published_part(case, &answer["serving"]);
+        agree(case, told);
         let version = answer["serving"]["version"].as_str().unwrap();
         if let Some(before) = case["observed"].get(version) {
             for name in ["weights", "activation_peak", "non_torch", "kv_cache"] {
-                assert_eq!(answer["serving"][name], before[name], "{name} of {}", case["id"]);
+                assert_eq!(told[name], before[name], "{name} of {}", case["id"]);
             }
         }
     }

@@ -79,8 +79,7 @@ impl<'a> Serving<'a> {
     /// Tokens that the KV cache holds and tokens of a request of full length, where not one such request fits. vLLM does
     /// not start then; SGLang does, and turns long requests away.
     pub fn falls_short(&self) -> Option<(u64, u64)> {
-        let length = self.tightest()?.max_model_len?;
-        self.max_concurrency.filter(|most| *most < 1.0).and(self.kv_tokens).map(|tokens| (tokens, length))
+        falls_short(self.max_concurrency?, self.kv_tokens?, self.tightest()?.max_model_len?)
     }
 
     /// The rank with the most weights and activations: the one that bounds the KV cache.
@@ -91,6 +90,10 @@ impl<'a> Serving<'a> {
         };
         self.ranks.iter().rev().map(|rank| rank.1).max_by_key(|record| used(record))
     }
+}
+
+fn falls_short(requests: f64, tokens: u64, length: u64) -> Option<(u64, u64)> {
+    (requests < 1.0).then_some((tokens, length))
 }
 
 /// What the engine of a run told; `None` where there was none, or where it did not come so far.
@@ -144,6 +147,12 @@ fn imported(script: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cache_that_holds_no_request_of_full_length_falls_short() {
+        assert_eq!(falls_short(0.61, 5000, 8192), Some((5000, 8192)));
+        assert_eq!(falls_short(1.0, 8192, 8192), None);
+    }
 
     fn started(words: &str) -> Option<&'static str> {
         engine(&words.split(' ').map(OsString::from).collect::<Vec<_>>())

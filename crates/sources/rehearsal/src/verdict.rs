@@ -147,7 +147,7 @@ fn shortage(run: &Run) -> Option<Shortage> {
 }
 
 /// What PyTorch, the CUDA libraries, vLLM and SGLang say when memory is not enough.
-const SHORTAGES: [&str; 7] = [
+const SHORTAGES: [&str; 9] = [
     "out of memory",
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
@@ -155,6 +155,8 @@ const SHORTAGES: [&str; 7] = [
     "available kv cache memory",
     "less than desired gpu memory utilization",
     "not enough memory. please try to increase --mem-fraction-static",
+    "loaded weights leave no gpu memory for the kv cache",
+    "not enough gpu memory for hybrid",
 ];
 
 fn is_shortage(error: &crate::ScriptError) -> bool {

@@ -48,14 +48,17 @@ def ready(here, settings):
         here.finish("ready")
 
 
-def around(here, owner, name, after=None):
-    """Calls `after` with the object and what the method gave; keeps what it died of, which the engine may hide."""
+def around(here, owner, name, after=None, before=None):
+    """Calls `before`, and `after` with the object and what the method gave; keeps what it died of, which the engine may
+    hide."""
     call = getattr(owner, name, None)
     if call is None:
         return
 
     @functools.wraps(call)
     def method(self, *place, **named):
+        if before is not None:
+            before()
         try:
             result = call(self, *place, **named)
         except Exception as error:

@@ -9,7 +9,7 @@ GIB = 1 << 30
 
 def attach(here, settings):
     imports.after("sglang.srt.entrypoints.http_server", functools.partial(server, settings))
-    free = []  # what each model's runner found before it loaded the model, in GiB
+    free = []  # before each model was loaded, with what PyTorch had cached, in bytes
     imports.after("sglang.srt.model_executor.model_runner", lambda module: runner(here, module.ModelRunner, free))
     imports.after("sglang.srt.managers.scheduler", lambda module: scheduler(here, settings, module.Scheduler, free))
 
@@ -47,7 +47,6 @@ def arguments(kind):
 def runner(here, kind, free):
     def loaded(self, *rest, **named):
         share, before = getattr(self, "mem_fraction_static", None), getattr(self, "pre_model_load_memory", None)
-        free.extend([before] if before else [])
         budget = in_bytes(share * before) if share and before else None
         here.serve("sglang", weights=in_bytes(getattr(self, "weight_load_mem_usage", None)), budget=budget, **load(self))
 
@@ -67,7 +66,7 @@ def runner(here, kind, free):
         took = sum(took.values()) if took else getattr(self, "graph_mem_usage", None)
         here.serve("sglang", graphs=in_bytes(took))
 
-    serving.around(here, kind, "load_model", loaded)
+    serving.around(here, kind, "load_model", loaded, before=lambda: free.append(for_pytorch(here.torch.cuda)))
     for name in ("init_memory_pool", "alloc_memory_pool"):
         serving.around(here, kind, name, cached)
     for name in ("init_device_graphs", "init_cuda_graphs"):
@@ -77,11 +76,15 @@ def runner(here, kind, free):
 def scheduler(here, settings, kind, free):
     def figures():
         if here.used_cuda():
-            cuda = here.torch.cuda
-            beside = in_bytes(free[0]) - cuda.mem_get_info()[0] - cuda.memory_reserved() if free else None
-            here.serve("sglang", allocated=cuda.memory_allocated(), non_torch=beside)
+            beside = free[0] - for_pytorch(here.torch.cuda) if free else None
+            here.serve("sglang", allocated=here.torch.cuda.memory_allocated(), non_torch=beside)
 
     serving.constructed(here, settings, kind, figures, killed=True)
+
+
+def for_pytorch(cuda):
+    """What the GPU has for PyTorch: free, or reserved already."""
+    return cuda.mem_get_info()[0] + cuda.memory_reserved()
 
 
 def load(runner):

@@ -61,8 +61,9 @@ unsafe extern "C" fn cuGetProcAddress_v2(
     status
 }
 
-/// The driver's undocumented tables, which a statically linked runtime asks for: there are none, and it says that it
-/// could not be initialised.
+/// The driver's undocumented tables: there are none. A statically linked runtime (that of CuTe's compiler, for one) asks for
+/// two before all else (f8cff951-2146-8b4e-b9e2-fb469e7c0dd9, 6bd5fb6c-5bf4-e74a-8987-d93912fd9df9) and calls what stands in
+/// them; what that is NVIDIA says nowhere, and a guess would crash where this makes it answer that it cannot begin.
 #[unsafe(no_mangle)]
 extern "C" fn cuGetExportTable(table: Option<&mut usize>, _id: usize) -> Status {
     answer(table, 0);
