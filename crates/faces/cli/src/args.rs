@@ -235,7 +235,8 @@ pub struct RehearseArguments {
     /// The version of cuDNN that PyTorch is told, such as 9.1.0: from some on, it uses cuDNN's attention.
     #[arg(long, value_name = "VERSION", value_parser = cudnn_number)]
     pub cudnn: Option<u32>,
-    /// Batches hold padding: whoever asks the GPU whether a mask is all true is told that it is not.
+    /// Batches hold padding: whoever asks the GPU whether a mask that it made itself is all true is told that it is not;
+    /// masks that the host sent are known.
     #[arg(long)]
     pub padded: bool,
     /// Work on a stream is done only after so many further launches, or when somebody waits for it: memory that another
