@@ -64,7 +64,7 @@ fn an_oom_by_fragmentation_is_told_and_its_fix_was_replayed() {
 /// Two layers; each keeps the product of its second linear layer's input, 512 × 256 in fp32.
 #[test]
 fn a_recording_that_names_modules_is_told_by_them() {
-    let explanation = explained("modules");
+    let explanation = explained("rehearsed/modules");
     let layers: Vec<_> =
         explanation.contents.blocks.iter().filter(|block| !block.module.is_empty()).collect();
     let told: Vec<_> = layers.iter().map(|block| (block.module.as_str(), block.bytes)).collect();
