@@ -1,12 +1,10 @@
 """Writes what stands in for downloads: the config.json of public models, without weights, and pictures of noise.
 
-    python inputs.py FOLDER
-
 The numbers are those of the models' own config files.
 """
+import argparse
 import json
 import os
-import sys
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -205,4 +203,6 @@ def pictures(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    arguments = argparse.ArgumentParser(description="Writes the inputs of the stories.")
+    arguments.add_argument("folder", help="where to; made where it is not there")
+    main(arguments.parse_args().folder)
