@@ -33,7 +33,9 @@ fn read(path: &Path) -> Story {
     let first = text.lines().next().unwrap_or_default();
     let needs = first.strip_prefix("<!-- needs: ").and_then(|rest| rest.strip_suffix(" -->"));
     let needs = needs.unwrap_or_else(|| panic!("{}: expected <!-- needs: … -->", path.display()));
-    let told = blocks(&text, "sh").into_iter().zip(blocks(&text, "text")).collect();
+    let (commands, answers) = (blocks(&text, "sh"), blocks(&text, "text"));
+    assert_eq!(commands.len(), answers.len(), "{}: each command has its answer", path.display());
+    let told = commands.into_iter().zip(answers).collect();
     Story {
         name: path.file_stem().unwrap().to_string_lossy().into_owned(),
         needs: needs.split(", ").map(str::to_owned).collect(),

@@ -237,7 +237,7 @@ pub fn recording_json(answer: &RecordingAnswer<'_>) -> String {
         peak_at: PlaceJson {
             phase: explanation.doing.phase().map_or("", |phase| phase.name()),
             op: "",
-            module: known(&explanation.module, &explanation.owner),
+            module: module_or_line(&explanation.module, &explanation.owner),
             event: explanation.followed.peak_event,
             stack: &explanation.stack,
         },
@@ -332,7 +332,7 @@ pub(crate) fn composition(
 }
 
 /// The module's path, or the line where the recording tells no module.
-pub(crate) fn known<'a>(module: &'a str, owner: &'a str) -> &'a str {
+pub(crate) fn module_or_line<'a>(module: &'a str, owner: &'a str) -> &'a str {
     if module.is_empty() { owner } else { module }
 }
 
@@ -344,7 +344,7 @@ pub(crate) fn block(held: &Held) -> BlockJson<'_> {
         shape: None,
         dtype: None,
         op: "",
-        module: known(&held.module, &held.owner),
+        module: module_or_line(&held.module, &held.owner),
         address: held.address,
         stack: &held.stack,
     }

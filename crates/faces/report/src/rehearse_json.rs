@@ -5,7 +5,7 @@ use brimful_rehearsal::{Judgement, RankUse, Run, Shortage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::explain_json::{BlockJson, block, composition, known};
+use crate::explain_json::{BlockJson, block, composition, module_or_line};
 use crate::serving_json::serving_json;
 
 /// A rehearsal with what stands around it.
@@ -150,7 +150,7 @@ fn peak_at(explanation: &Explanation) -> Value {
     json!({
         "phase": explanation.doing.phase().map_or("", |phase| phase.name()),
         "op": "",
-        "module": known(&explanation.module, &explanation.owner),
+        "module": module_or_line(&explanation.module, &explanation.owner),
         "event": explanation.followed.peak_event,
         "stack": explanation.stack,
     })

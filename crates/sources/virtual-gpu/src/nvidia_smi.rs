@@ -90,10 +90,12 @@ fn holders(state: &State) -> Vec<Holder> {
 impl Question {
     fn answer(&self, settings: &Settings, state: &State) -> Result<String, String> {
         let all = 0..settings.devices as usize;
-        let devices: Vec<usize> = all.filter(|device| self.only.is_none_or(|only| only == *device)).collect();
-        if devices.is_empty() {
-            return Err("No devices were found\n".to_owned());
+        if let Some(missing) = self.only.filter(|only| !all.contains(only)) {
+            return Err(format!(
+                "No devices were found: -i {missing}, and virtual GPUs are numbered {all:?}.\n"
+            ));
         }
+        let devices: Vec<usize> = self.only.map_or_else(|| all.collect(), |only| vec![only]);
         let holders = holders(state);
         let used = |device: usize| {
             holders.iter().filter(|holder| holder.device == device).map(|holder| holder.held).sum()
@@ -233,33 +235,32 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_answered_as_csv() {
-        let text = ask("--query-gpu=index,memory.used,memory.free --format=csv").unwrap();
+    fn fields_are_answered_as_csv() -> Result<(), String> {
         assert_eq!(
-            text,
+            ask("--query-gpu=index,memory.used,memory.free --format=csv")?,
             "index, memory.used [MiB], memory.free [MiB]\n0, 0 MiB, 22528 MiB\n1, 1100 MiB, 21428 MiB\n"
         );
-        let text = ask("--query-gpu memory.total --format csv,noheader,nounits -i 1").unwrap();
-        assert_eq!(text, "22528\n");
-        assert_eq!(
-            ask("--query-compute-apps=pid,used_memory --format=csv,noheader").unwrap(),
-            "7, 1100 MiB\n"
-        );
+        assert_eq!(ask("--query-gpu memory.total --format csv,noheader,nounits -i 1")?, "22528\n");
+        assert_eq!(ask("--query-compute-apps=pid,used_memory --format=csv,noheader")?, "7, 1100 MiB\n");
+        Ok(())
     }
 
     #[test]
     fn what_is_not_known_is_named() {
-        assert!(ask("--query-gpu=colour").unwrap_err().contains("\"colour\""));
-        assert!(ask("--gpu-reset").unwrap_err().contains("--gpu-reset"));
-        assert!(ask("-i 5").is_err());
+        for (asked, named) in
+            [("--query-gpu=colour", "\"colour\""), ("--gpu-reset", "--gpu-reset"), ("-i 5", "-i 5")]
+        {
+            assert!(ask(asked).is_err_and(|refusal| refusal.contains(named)), "{asked}");
+        }
     }
 
     #[test]
-    fn the_table_holds_each_gpu_and_each_process() {
-        let text = ask("").unwrap();
+    fn the_table_holds_each_gpu_and_each_process() -> Result<(), String> {
+        let text = ask("")?;
         assert!(text.contains("1100MiB / 22528MiB") && text.contains("NVIDIA L4"), "{text}");
-        assert_eq!(ask("-L").unwrap().lines().count(), 2);
-        let width = text.lines().next().unwrap().len();
-        assert!(text.lines().all(|line| line.len() == width), "{text}");
+        assert_eq!(ask("-L")?.lines().count(), 2);
+        let width = text.find('\n');
+        assert!(text.lines().all(|line| Some(line.len()) == width), "{text}");
+        Ok(())
     }
 }

@@ -267,5 +267,17 @@ fn nccl_is_complete_with_one_rank_and_connects_with_the_first_large_message() {
     };
     assert_eq!((reduce(32 << 10), gpu.memory().0), (0, 64 * MIB));
     assert_eq!((reduce((32 << 10) + 1), gpu.memory().0), (0, 56 * MIB));
+    // The communicator is found wherever it stands.
+    let scattered = call!(
+        gpu, b"ncclReduceScatter",
+        0 => usize, 0 => usize, 1 => usize, 9 => i32, 0 => i32, communicator => usize, 0 => usize
+    );
+    let gathered = call!(
+        gpu, b"ncclAllGather", 0 => usize, 0 => usize, 1 => usize, 9 => i32, communicator => usize, 0 => usize
+    );
+    let sent = call!(
+        gpu, b"ncclBcast", 0 => usize, 1 => usize, 9 => i32, 0 => i32, communicator => usize, 0 => usize
+    );
+    assert_eq!([scattered, gathered, sent], [0; 3]);
     assert_eq!((reduce(1 << 20), gpu.memory().0), (0, 56 * MIB));
 }

@@ -192,20 +192,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn what_is_written_is_read() -> Result<(), Box<dyn std::error::Error>> {
         let mut trace = Trace::new(Origin::Predicted);
         trace.begin_phase(brimful_trace::PhaseKind::Forward, "forward");
         let block = trace.alloc(Allocation { bytes: Bytes::mib(3), ..Allocation::default() });
         trace.free(block);
         let mut file = Vec::new();
-        parquet(&trace, &[Category::Activation], &mut file).unwrap();
-        let reader = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
-        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        parquet(&trace, &[Category::Activation], &mut file)?;
+        let reader = SerializedFileReader::new(bytes::Bytes::from(file))?;
+        let rows = reader.get_row_iter(None)?.collect::<Result<Vec<_>, _>>()?;
         assert_eq!(rows.len(), 3);
-        let kinds: Vec<&String> = rows.iter().map(|row| row.get_string(1).unwrap()).collect();
+        let kinds = rows.iter().map(|row| row.get_string(1)).collect::<Result<Vec<_>, _>>()?;
         assert_eq!(kinds, ["phase", "alloc", "free"]);
         assert!(rows[0].get_long(2).is_err(), "a phase has no bytes");
-        assert_eq!(rows[1].get_long(2).unwrap(), 3 << 20);
-        assert_eq!(rows[2].get_string(5).unwrap(), "activation");
+        assert_eq!(rows[1].get_long(2)?, 3 << 20);
+        assert_eq!(rows[2].get_string(5)?, "activation");
+        Ok(())
     }
 }

@@ -20,7 +20,9 @@ struct Communicator {
     device: i32,
 }
 
-/// Messages up to this many bytes go by the low-latency connections; NCCL's tuner takes the others from about here on.
+/// Messages up to this many bytes are taken to go by the low-latency connections. Where NCCL's tuner changes over depends on
+/// the machine (src/graph/tuning.cc); this number is chosen, not measured. It parts the barriers and flags of a few bytes
+/// from the activations of megabytes that the measured servers reduce.
 const SMALL: usize = 64 << 10;
 
 /// GPUs of this process on which the connections of the bandwidth algorithms are made.
@@ -188,65 +190,27 @@ fn collective(communicator: usize, part: Part, datatype: i32) -> Status {
     SUCCESS
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn ncclAllReduce(
-    _from: usize,
-    _to: usize,
-    count: usize,
-    datatype: i32,
-    _operation: i32,
-    communicator: usize,
-    _stream: usize,
-) -> Status {
-    collective(communicator, Part::Whole(count), datatype)
+/// Collectives: their buffers, and the number that stands between the type and the communicator, if there is one.
+macro_rules! collectives {
+    ($($name:ident($($buffer:ident),+; $($number:ident)?): $part:ident),+) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(
+            $($buffer: usize,)+
+            count: usize,
+            datatype: i32,
+            $($number: i32,)?
+            communicator: usize,
+            _stream: usize,
+        ) -> Status {
+            collective(communicator, Part::$part(count), datatype)
+        }
+    )+};
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn ncclBroadcast(
-    _from: usize,
-    _to: usize,
-    count: usize,
-    datatype: i32,
-    _root: i32,
-    communicator: usize,
-    _stream: usize,
-) -> Status {
-    collective(communicator, Part::Whole(count), datatype)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn ncclReduceScatter(
-    _from: usize,
-    _to: usize,
-    count: usize,
-    datatype: i32,
-    _operation: i32,
-    communicator: usize,
-    _stream: usize,
-) -> Status {
-    collective(communicator, Part::OfEachRank(count), datatype)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn ncclBcast(
-    _buffer: usize,
-    count: usize,
-    datatype: i32,
-    _root: i32,
-    communicator: usize,
-    _stream: usize,
-) -> Status {
-    collective(communicator, Part::Whole(count), datatype)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn ncclAllGather(
-    _from: usize,
-    _to: usize,
-    count: usize,
-    datatype: i32,
-    communicator: usize,
-    _stream: usize,
-) -> Status {
-    collective(communicator, Part::OfEachRank(count), datatype)
-}
+collectives!(
+    ncclAllReduce(_from, _to; _operation): Whole,
+    ncclBroadcast(_from, _to; _root): Whole,
+    ncclBcast(_buffer; _root): Whole,
+    ncclReduceScatter(_from, _to; _operation): OfEachRank,
+    ncclAllGather(_from, _to;): OfEachRank
+);
