@@ -5,6 +5,9 @@ use crate::serving_json::{each, per_token};
 use crate::style::Style;
 use crate::table::table;
 
+/// A larger share of the GPU is not advised: what an engine does not count has to fit beside it.
+const LARGEST_SHARE: f64 = 0.97;
+
 /// A serving engine's start-up for people: what fills the GPU, what it holds at once, and what would hold more.
 pub(crate) fn serving_text(run: &Run) -> Vec<String> {
     let Some(found) = serving(run) else { return Vec::new() };
@@ -73,12 +76,13 @@ fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String
     if most >= asked as f64 {
         return Vec::new();
     }
+    let flags = if found.engine == "sglang" { SGLANG } else { VLLM };
     let hundredth =
         per_token(record, tokens).and_then(|each| (run.device.total.get() / 100).checked_div(each));
-    let room = record.gpu_memory_utilization.is_some_and(|share| share < 0.97);
-    let share = hundredth.filter(|_| room).map(|more| {
-        format!("    each 0.01 of {} more holds {} tokens more", share_flag(found.engine), thousands(more))
-    });
+    let room = record.gpu_memory_utilization.is_some_and(|share| share < LARGEST_SHARE);
+    let share = hundredth
+        .filter(|_| room)
+        .map(|more| format!("    each 0.01 of {} more holds {} tokens more", flags.share, thousands(more)));
     let half = (record.kv_cache_dtype.as_deref() == Some("auto")).then(|| {
         format!(
             "    --kv-cache-dtype fp8 holds about {} tokens, with a little less accuracy",
@@ -86,31 +90,31 @@ fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String
         )
     });
     let batch = record.activation_peak.zip(record.max_num_batched_tokens).map(|(peak, batch)| {
-        let flag = batch_flag(found.engine);
         format!(
-            "    a {flag} below {} gives part of the activation peak of {peak} to the KV cache",
+            "    a {} below {} gives part of the activation peak of {peak} to the KV cache",
+            flags.batch,
             thousands(batch)
         )
     });
     let whole = found.falls_short().map(|(tokens, _)| {
-        format!("    {} {tokens} or less: requests of full length are then served", length_flag(found.engine))
+        format!("    {} {tokens} or less: requests of full length are then served", flags.length)
     });
     let lines: Vec<String> = [whole, half, share, batch].into_iter().flatten().collect();
     let head = (!lines.is_empty()).then(|| "  to hold more at once:".to_owned());
     head.into_iter().chain(lines).collect()
 }
 
-fn share_flag(engine: &str) -> &'static str {
-    if engine == "sglang" { "--mem-fraction-static" } else { "--gpu-memory-utilization" }
+/// What an engine calls its settings.
+struct Flags {
+    share: &'static str,
+    length: &'static str,
+    batch: &'static str,
 }
 
-fn length_flag(engine: &str) -> &'static str {
-    if engine == "sglang" { "--context-length" } else { "--max-model-len" }
-}
-
-fn batch_flag(engine: &str) -> &'static str {
-    if engine == "sglang" { "--chunked-prefill-size" } else { "--max-num-batched-tokens" }
-}
+const SGLANG: Flags =
+    Flags { share: "--mem-fraction-static", length: "--context-length", batch: "--chunked-prefill-size" };
+const VLLM: Flags =
+    Flags { share: "--gpu-memory-utilization", length: "--max-model-len", batch: "--max-num-batched-tokens" };
 
 /// 475984 as 475,984.
 fn thousands(number: u64) -> String {
