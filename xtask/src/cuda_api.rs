@@ -78,7 +78,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
             symbols.entry(name.to_owned()).or_insert((library, String::new()));
         }
     }
-    let home = root.join("crates/sources/virtual-gpu");
+    let home = root.join("crates/rehearse/virtual-gpu");
     fs::write(home.join("data/symbols.tsv"), table(&symbols))?;
     fs::write(home.join("src/abi.rs"), layouts(&source, &nvml)?)?;
     println!("{} functions", symbols.len());

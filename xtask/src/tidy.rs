@@ -35,7 +35,7 @@ const PURE: [&str; 11] = [
     "facts/jobs",
     "sources/step",
     "sources/snapshot",
-    "sources/logs",
+    "answers/logs",
     "engine/replay",
     "answers/explain",
     "answers/plan",
