@@ -12,7 +12,8 @@ use brimful_units::{Bytes, Dtype, Shape};
 
 use crate::{Allocation, Category, Context, ContextId, Event, Origin, PhaseKind, StrId, TensorInfo, Trace};
 
-const MAGIC: &[u8; 4] = b"BRIM";
+/// How every `.brim` file begins.
+pub const MAGIC: &[u8; 4] = b"BRIM";
 const VERSION: u32 = 1;
 /// Dtypes by number in the file.
 const DTYPES: [Dtype; 13] = [

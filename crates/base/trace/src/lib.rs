@@ -12,7 +12,7 @@ mod recording;
 mod tables;
 mod trace;
 
-pub use brim::BrimError;
+pub use brim::{BrimError, MAGIC as BRIM_MAGIC};
 pub use category::Category;
 pub use context::{Context, ContextId, ContextTable, Frame, FrameId, StackId, StrId};
 pub use event::{AllocationId, Event, OomId, PhaseId, SegmentId};

@@ -306,6 +306,18 @@ pub enum MaxOf {
     Sequence,
 }
 
+impl From<ExportFormat> for brimful_ask::ExportFormat {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Collapsed => Self::Collapsed,
+            ExportFormat::Speedscope => Self::Speedscope,
+            ExportFormat::Perfetto => Self::Perfetto,
+            ExportFormat::Dhat => Self::Dhat,
+            ExportFormat::Parquet => Self::Parquet,
+        }
+    }
+}
+
 impl From<MaxOf> for Dimension {
     fn from(of: MaxOf) -> Dimension {
         match of {

@@ -2,10 +2,7 @@
 
 mod args;
 mod diff;
-mod disk;
 mod explain;
-mod explain_recording;
-mod explain_text;
 mod export;
 mod fit;
 mod job_flags;
@@ -14,10 +11,8 @@ mod open;
 mod out;
 mod progress;
 mod ranks;
-mod recordings;
 mod rehearse;
 mod replay;
-mod runs;
 
 use std::process::ExitCode;
 

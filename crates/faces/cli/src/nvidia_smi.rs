@@ -3,9 +3,10 @@
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use brimful_ask::Outcome;
 use brimful_virtual_gpu::{SETTINGS_VARIABLE, STATE_VARIABLE, Settings, State, nvidia_smi};
 
-use crate::out::{Outcome, print, tell};
+use crate::out::{print, tell};
 
 /// Answers as `nvidia-smi` does.
 ///

@@ -1,20 +1,16 @@
-//! Streams and exit codes.
+//! Streams and exit status.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use anyhow::Error;
+use brimful_ask::{Answer, DiskFiles, Host, Outcome};
 use brimful_report::Style;
 
-/// How a command ended (the contract of exit codes).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// It fits, all is well: 0.
-    Well,
-    /// It does not fit, something was found: 1.
-    Found,
-    /// The input or the call is wrong: 2.
-    Wrong,
-}
+use crate::progress::Bars;
+
+/// What the command line lends to every question: this machine's files, and bars on its terminal.
+pub const HOST: Host<'static> = Host { files: &DiskFiles, progress: &Bars };
 
 /// The exit code. A reader that has seen enough and closed the pipe is no failure.
 pub fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
@@ -30,8 +26,44 @@ pub fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Prints an answer as a text or as a line of JSON.
+///
+/// # Errors
+/// As [`print()`].
+pub fn show(answer: &dyn Answer, json: bool) -> io::Result<Outcome> {
+    print(&if json { answer.json() + "\n" } else { answer.text() })?;
+    Ok(answer.outcome())
+}
+
+/// Prints the answers to several inputs in their order, texts with a blank line between them. An input that cannot be
+/// answered is reported, and the rest still answered.
+///
+/// # Errors
+/// As [`print()`].
+pub fn show_all<A: Answer>(
+    answers: impl IntoIterator<Item = anyhow::Result<A>>,
+    json: bool,
+) -> io::Result<Outcome> {
+    let mut worst = Outcome::Well;
+    for (at, answer) in answers.into_iter().enumerate() {
+        worst = worst.max(match answer {
+            Ok(answer) => {
+                if at > 0 && !json {
+                    print("\n")?;
+                }
+                show(&answer, json)?
+            }
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                Outcome::Wrong
+            }
+        });
+    }
+    Ok(worst)
 }
 
 /// Data, on stdout; colours only for a terminal.
@@ -50,12 +82,12 @@ pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     io::stdout().lock().write_all(bytes)
 }
 
-/// Talk, on stderr. Where even that is closed, there is nobody to tell.
+/// An error, on stderr. Where even that is closed, nobody can read it.
 pub fn complain(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {message}", Style::BAD.paint("error:"));
 }
 
-/// What goes on, on stderr.
+/// A step of a longer task, on stderr.
 pub fn tell(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "brimful: {message}");
 }

@@ -1,15 +1,21 @@
-//! The files of the machine; the libraries open none.
-
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use brimful_models::{Files, Kind};
+use brimful_models::Kind;
+use memmap2::Mmap;
 
-/// The files of the machine, for the libraries that read what they are handed.
+use crate::{Content, Files, Stream};
+
+/// The name of the standard input.
+const STDIN: &str = "-";
+/// A stream is read in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// The files of this machine, and its standard input as `-`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFiles;
 
-impl Files for DiskFiles {
+impl brimful_models::Files for DiskFiles {
     fn kind(&self, path: &str) -> Kind {
         match fs::metadata(path) {
             Ok(about) if about.is_dir() => Kind::Folder,
@@ -33,6 +39,37 @@ impl Files for DiskFiles {
     fn read(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, String> {
         read(path, offset, length).map_err(|error| error.to_string())
     }
+}
+
+impl Files for DiskFiles {
+    fn content(&self, path: &str) -> io::Result<Content> {
+        if path == STDIN {
+            return read_to_end(io::stdin().lock());
+        }
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        if !about.is_file() || about.len() == 0 {
+            return read_to_end(&file);
+        }
+        // SAFETY: the map is only read, and lives no longer than the answer. Should another program shorten the file
+        // meanwhile, the system ends this one (SIGBUS); nothing is written in any case.
+        unsafe { Mmap::map(&file) }.map(Content::Mapped)
+    }
+
+    fn stream(&self, path: &str) -> io::Result<Stream<'_>> {
+        if path == STDIN {
+            return Ok(Stream { reader: Box::new(io::stdin().lock()), size: None });
+        }
+        let file = File::open(path)?;
+        let size = file.metadata().ok().filter(fs::Metadata::is_file).map(|about| about.len());
+        Ok(Stream { reader: Box::new(BufReader::with_capacity(PIECE, file)), size })
+    }
+}
+
+fn read_to_end(mut reader: impl Read) -> io::Result<Content> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    Ok(Content::Read(bytes))
 }
 
 /// Reads as much as is there: the buffer grows with what comes, not with what was asked for.

@@ -1,101 +1,71 @@
-//! Opening snapshots and traces: the files are mapped, since they can be larger than the memory left.
+//! Opening snapshots, traces and the ranks of run files.
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{Cursor, Read};
-use std::path::Path;
+use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use brimful_models::Kind;
 use brimful_rehearsal::{MAGIC, RunFile};
 use brimful_snapshot::{Container, Snapshot};
 use brimful_trace::{Origin, Trace};
-use memmap2::Mmap;
 
-use crate::progress;
+use crate::{Content, Files, Host, Input};
 
 /// How to record what a snapshot lacks.
 const HOW_TO_RECORD: &str = "record one: call torch.cuda.memory._record_memory_history(max_entries=1_000_000) before the \
      model is built, and torch.cuda.memory._dump_snapshot(\"snapshot.pickle\") at the end or on OOM";
 
-/// The bytes of an input.
-pub enum Content {
-    /// A file, mapped.
-    Mapped(Mmap),
-    /// What came through a pipe, or an empty file, which cannot be mapped.
-    Read(Vec<u8>),
-}
-
-impl std::ops::Deref for Content {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Content::Mapped(map) => map,
-            Content::Read(bytes) => bytes,
-        }
-    }
-}
-
-/// The bytes of a file, or of stdin for `-`.
+/// The bytes of a file, or of one rank of a run file: `rehearsal.zip#63`.
 ///
 /// # Errors
 /// As the system's, with the name.
-pub fn content(input: &str) -> Result<Content> {
-    if input == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("stdin")?;
-        return Ok(Content::Read(bytes));
-    }
-    let (path, rank) = of_rank(input);
-    let file = File::open(path).with_context(|| input.to_owned())?;
-    let about = file.metadata().with_context(|| input.to_owned())?;
-    if about.is_dir() {
-        bail!("{input}: is a folder; expected a file, such as {input}/snapshot.pickle");
-    }
-    if !about.is_file() || about.len() == 0 {
-        let mut bytes = Vec::new();
-        (&file).read_to_end(&mut bytes).with_context(|| input.to_owned())?;
-        return Ok(Content::Read(bytes));
-    }
-    // SAFETY: the map is only read, and lives no longer than the answer. Should another program shorten
-    // the file meanwhile, the system ends this one (SIGBUS); nothing is written in any case.
-    let map = unsafe { Mmap::map(&file) }.with_context(|| input.to_owned())?;
-    if !map.starts_with(MAGIC) {
+pub(crate) fn content(files: &dyn Files, input: &str) -> Result<Content> {
+    let (path, rank) = of_rank(files, input);
+    ensure!(
+        files.kind(path) != Kind::Folder,
+        "{input}: is a folder; expected a file, such as {input}/snapshot.pickle"
+    );
+    let content = files.content(path).with_context(|| input.to_owned())?;
+    if Input::recognise(&content) != Input::RunFile {
         ensure!(rank.is_none(), "{input}: no such file; FILE#RANK is for run files of `brimful rehearse`");
-        return Ok(Content::Mapped(map));
+        return Ok(content);
     }
-    let mut run = RunFile::new(Cursor::new(&map[..])).with_context(|| path.to_owned())?;
+    let mut run = RunFile::new(Cursor::new(&content[..])).with_context(|| path.to_owned())?;
     Ok(Content::Read(run.snapshot(rank).with_context(|| path.to_owned())?))
 }
 
-/// A file, and the rank of the run in it that is meant: `rehearsal.zip#63`. A file that is named so goes before.
-fn of_rank(input: &str) -> (&str, Option<&str>) {
+/// A file, and the rank of the run in it that is meant. A file whose name has a `#` goes before.
+fn of_rank<'i>(files: &dyn Files, input: &'i str) -> (&'i str, Option<&'i str>) {
     match input.rsplit_once('#') {
-        Some((path, rank)) if !Path::new(input).exists() => (path, Some(rank)),
+        Some((path, rank)) if files.kind(input) == Kind::Missing => (path, Some(rank)),
         _ => (input, None),
     }
+}
+
+/// Whether a name means one rank of a run file that is there.
+pub(crate) fn names_a_rank(files: &dyn Files, input: &str) -> bool {
+    matches!(of_rank(files, input), (path, Some(_)) if files.kind(path) == Kind::File)
 }
 
 /// A run file's ranks, each as an input of its own; `None` for any other file.
 ///
 /// # Errors
 /// A zip archive that is no run file.
-pub fn ranks_of(input: &str) -> Result<Option<Vec<String>>> {
-    let mut head = Vec::new();
-    let file = File::open(input).with_context(|| input.to_owned())?;
-    file.take(MAGIC.len() as u64).read_to_end(&mut head).with_context(|| input.to_owned())?;
-    if head != MAGIC {
+pub(crate) fn ranks_of(files: &dyn Files, input: &str) -> Result<Option<Vec<String>>> {
+    let head = files.read(input, 0, MAGIC.len() as u64);
+    if head.map_err(anyhow::Error::msg).with_context(|| input.to_owned())? != MAGIC {
         return Ok(None);
     }
-    let run = RunFile::open(Path::new(input)).with_context(|| input.to_owned())?;
+    let content = files.content(input).with_context(|| input.to_owned())?;
+    let run = RunFile::new(Cursor::new(&content[..])).with_context(|| input.to_owned())?;
     let ranks = run.run.snapshots();
     ensure!(!ranks.is_empty(), "{input}: no process of the run used a GPU");
     Ok(Some(ranks.iter().map(|rank| format!("{input}#{rank}")).collect()))
 }
 
 /// A trace with what the file said about it.
-pub struct Opened {
+pub(crate) struct Recording {
     /// The trace.
     pub trace: Trace,
     /// The GPU of the snapshot; `None` for a predicted trace.
@@ -112,19 +82,19 @@ pub struct Opened {
 ///
 /// # Errors
 /// What the file is instead, or what it lacks, with the cure.
-pub fn open(input: &str, content: &[u8], device: Option<usize>) -> Result<Opened> {
-    if content.starts_with(b"BRIM") {
+pub(crate) fn open(host: Host<'_>, input: &str, content: &[u8], device: Option<usize>) -> Result<Recording> {
+    if Input::recognise(content) == Input::Trace {
         let trace = Trace::read_brim(content).with_context(|| input.to_owned())?;
         let format = "brimful trace".to_owned();
-        return Ok(Opened { trace, device: None, format, unread: Vec::new(), partial: false });
+        return Ok(Recording { trace, device: None, format, unread: Vec::new(), partial: false });
     }
-    let read = || progress::during(content.len(), "reading", || brimful_snapshot::read(content));
+    let read = || host.during(content.len(), "reading", || brimful_snapshot::read(content));
     let snapshot = with_pages_ahead(content, read).with_context(|| input.to_owned())?;
     let device = choose(input, &snapshot, device)?;
     let (format, unread) = (format_of(&snapshot), unread(&snapshot, device));
     let partial = snapshot.unread.cut_off_at.is_some();
     let Some(trace) = snapshot.into_trace(device) else { bail!("{input}: GPU {device} has no memory in it") };
-    Ok(Opened { trace, device: Some(device), format, unread, partial })
+    Ok(Recording { trace, device: Some(device), format, unread, partial })
 }
 
 /// How far a thread looks ahead at most: of a file that exceeds memory, it would push out what is still to be read.
@@ -202,7 +172,7 @@ fn unread(snapshot: &Snapshot, device: usize) -> Vec<String> {
 ///
 /// # Errors
 /// Says how to record the history.
-pub fn need_history(input: &str, trace: &Trace) -> Result<()> {
+pub(crate) fn need_history(input: &str, trace: &Trace) -> Result<()> {
     if trace.is_empty() && trace.origin == Origin::Recorded {
         bail!("{input}: the snapshot holds no history, so there is nothing to replay; {HOW_TO_RECORD}");
     }
@@ -210,7 +180,7 @@ pub fn need_history(input: &str, trace: &Trace) -> Result<()> {
 }
 
 /// The note of an explanation without history.
-pub fn no_history_note(trace: &Trace) -> Option<String> {
+pub(crate) fn no_history_note(trace: &Trace) -> Option<String> {
     trace
         .is_empty()
         .then(|| format!("no history was recorded: this is the memory at the end only; {HOW_TO_RECORD}"))

@@ -1,0 +1,37 @@
+//! The questions that brimful answers, for every face: the command line today, Python and a page tomorrow.
+//!
+//! A use case goes from what a user names (a file, a run file's rank, a job, a model) to an [`Answer`]. It opens nothing by
+//! itself: a face lends it a [`Host`], which reads files and shows progress. What a file is, is decided in one place
+//! ([`Input`]).
+
+mod answer;
+mod diff;
+mod disk;
+mod explain;
+mod export;
+mod files;
+mod fit;
+mod host;
+mod incident;
+mod input;
+mod page;
+mod ranks;
+mod recording;
+mod rehearse;
+mod replay;
+mod run;
+
+pub use answer::{Answer, Outcome};
+pub use diff::{DiffReply, diff};
+pub use disk::DiskFiles;
+pub use explain::{Explained, explain, inputs_to_explain};
+pub use export::{ExportFormat, export};
+pub use files::{Content, Files, Stream};
+pub use fit::{FitReply, FitRequest, ShowTechniques, fit};
+pub use host::{Host, NoProgress, Progress};
+pub use incident::IncidentReply;
+pub use input::Input;
+pub use page::page;
+pub use ranks::{RanksReply, ranks};
+pub use rehearse::{RehearsalReply, RehearseRequest, rehearse};
+pub use replay::{ReplayReply, ReplayRequest, replay};
