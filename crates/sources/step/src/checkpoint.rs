@@ -8,7 +8,7 @@ use brimful_jobs::Checkpointing;
 use brimful_units::Dtype;
 
 use crate::autocast::{active_dtype, autocast};
-use crate::autograd::{Call, Packed, SavedTensorHooks, Unpack, backward, record};
+use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward};
 use crate::ops::{grads, saved};
 use crate::tensor::Tensor;
 
@@ -32,18 +32,15 @@ type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
 fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let precision = active_dtype(&device);
-    let output = {
-        let _off = device.set_grad_enabled(false);
-        function(&input, other.as_ref())
-    };
-    record(
-        &output,
-        "CheckpointFunctionBackward",
-        &[&input],
-        || saved![Some(input.clone()), other],
-        move |call| grads![Some(rerun(call, &function, precision))],
-    );
-    output
+    // `save_for_backward` of a Python function is packed when its forward has returned: after the result.
+    let kept = input.clone();
+    Op::nameless("CheckpointFunctionBackward", &[&input])
+        .run(|| {
+            let _off = device.set_grad_enabled(false);
+            function(&input, other.as_ref())
+        })
+        .saves_results(|_| saved![Some(kept), other.clone()])
+        .backward(move |call| grads![Some(rerun(call, &function, precision))])
 }
 
 fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tensor {

@@ -4,8 +4,10 @@ mod accumulate;
 mod engine;
 mod hooks;
 mod node;
+mod op;
 
 pub(crate) use accumulate::AccumulateGrad;
 pub(crate) use engine::backward;
 pub(crate) use hooks::{Packed, SavedTensorHooks, Unpack};
-pub(crate) use node::{Call, Edge, Grads, Node, Recording, Target, begin, record, record_outputs};
+pub(crate) use node::{Call, Edge, Grads, Node, Target};
+pub(crate) use op::{Op, Saved};

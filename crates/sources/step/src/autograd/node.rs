@@ -6,7 +6,6 @@ use brimful_units::{Dtype, Shape};
 use smallvec::SmallVec;
 
 use super::{AccumulateGrad, Packed};
-use crate::device::Device;
 use crate::tensor::Tensor;
 
 /// Where a gradient goes: an input of a node.
@@ -62,7 +61,8 @@ impl Call<'_> {
     }
 }
 
-type Apply = Box<dyn Fn(&Call<'_>) -> Grads>;
+/// What a node does with the gradients that arrive.
+pub(super) type Apply = Box<dyn Fn(&Call<'_>) -> Grads>;
 
 /// A recorded op: what it saved, and how gradients pass through it.
 pub(crate) struct Node {
@@ -74,7 +74,7 @@ pub(crate) struct Node {
     pub edges: Edges,
     /// Shape and dtype of each output of the op.
     pub inputs: RefCell<SmallVec<[(Shape, Dtype); 1]>>,
-    saved: RefCell<SmallVec<[Option<Packed>; 4]>>,
+    saved: RefCell<PackedTensors>,
     apply: Apply,
     /// How many gradients are still to come in this backward.
     pub dependencies: Cell<u32>,
@@ -82,7 +82,33 @@ pub(crate) struct Node {
     pub buffer: RefCell<Grads>,
 }
 
+/// The saved tensors of a node, as hooks packed them.
+pub(super) type PackedTensors = SmallVec<[Option<Packed>; 4]>;
+
 impl Node {
+    /// A node that waits for the backward. `outputs` are shape and dtype of each output of its op.
+    pub(super) fn new(
+        name: &'static str,
+        place: (StrId, u64),
+        edges: Edges,
+        outputs: SmallVec<[(Shape, Dtype); 1]>,
+        saved: PackedTensors,
+        apply: Apply,
+    ) -> Node {
+        let (module, sequence) = place;
+        Node {
+            name,
+            module,
+            sequence,
+            edges,
+            inputs: RefCell::new(outputs),
+            saved: RefCell::new(saved),
+            apply,
+            dependencies: Cell::new(0),
+            buffer: RefCell::new(Grads::new()),
+        }
+    }
+
     /// Unpacks what was saved; recomputes it where a checkpoint packed it.
     pub fn unpack(&self) -> SmallVec<[Option<Tensor>; 4]> {
         let count = self.saved.borrow().len();
@@ -94,7 +120,7 @@ impl Node {
             .collect()
     }
 
-    /// Drops what was saved, in order (`release_variables`).
+    /// Drops what was saved, in the order in which it was saved (`release_variables`).
     pub fn release(&self) {
         let saved = std::mem::take(&mut *self.saved.borrow_mut());
         saved.into_iter().for_each(drop);
@@ -109,6 +135,12 @@ impl Node {
 /// the stack.
 #[derive(Default)]
 pub(crate) struct Edges(SmallVec<[Option<Edge>; 3]>);
+
+impl FromIterator<Option<Edge>> for Edges {
+    fn from_iter<I: IntoIterator<Item = Option<Edge>>>(edges: I) -> Edges {
+        Edges(edges.into_iter().collect())
+    }
+}
 
 impl Edges {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Edge>> {
@@ -126,84 +158,5 @@ impl Drop for Edges {
                 pending.extend(node.edges.0.drain(..).flatten());
             }
         }
-    }
-}
-
-/// What an op keeps for its backward, in the order in which the backward releases it
-/// (alphabetical by name in PyTorch's generated code).
-pub(crate) type Saved = SmallVec<[Option<Tensor>; 4]>;
-
-/// A node whose op has not run yet.
-pub(crate) struct Recording {
-    device: Device,
-    node: Node,
-}
-
-/// Begins to record an op where gradients are on and an input wants one; what it saves of its
-/// inputs is saved before it runs.
-pub(crate) fn begin(
-    name: &'static str,
-    inputs: &[&Tensor],
-    saved: impl FnOnce() -> Saved,
-    apply: impl Fn(&Call<'_>) -> Grads + 'static,
-) -> Option<Recording> {
-    let device = inputs[0].device();
-    if !device.grad_enabled() || !inputs.iter().any(|input| input.requires_grad()) {
-        return None;
-    }
-    let node = Node {
-        name,
-        module: device.current_module(),
-        sequence: device.next_sequence(),
-        edges: Edges(inputs.iter().map(|input| input.edge()).collect()),
-        inputs: RefCell::new(SmallVec::new()),
-        saved: RefCell::new(SmallVec::new()),
-        apply: Box::new(apply),
-        dependencies: Cell::new(0),
-        buffer: RefCell::new(Grads::new()),
-    };
-    let recording = Recording { device: device.clone(), node };
-    recording.save(saved());
-    Some(recording)
-}
-
-impl Recording {
-    fn save(&self, saved: Saved) {
-        let packed = saved.into_iter().map(|tensor| tensor.map(|tensor| Packed::pack(&self.device, tensor)));
-        let packed: SmallVec<[Option<Packed>; 4]> = packed.collect();
-        self.node.saved.borrow_mut().extend(packed);
-    }
-
-    /// Makes the outputs the op's: their gradients come to this node.
-    pub fn finish(self, outputs: &[&Tensor]) {
-        self.node.inputs.borrow_mut().extend(outputs.iter().map(|o| (o.shape().clone(), o.dtype())));
-        let node = Rc::new(self.node);
-        for (slot, output) in outputs.iter().enumerate() {
-            output.set_grad_fn(node.clone(), slot);
-        }
-    }
-}
-
-/// Records an op that has run; `saved` is asked for what to keep only where it is recorded.
-pub(crate) fn record(
-    output: &Tensor,
-    name: &'static str,
-    inputs: &[&Tensor],
-    saved: impl FnOnce() -> Saved,
-    apply: impl Fn(&Call<'_>) -> Grads + 'static,
-) {
-    record_outputs(&[output], name, inputs, saved, apply);
-}
-
-/// As [`record`], for an op with several outputs that carry gradients.
-pub(crate) fn record_outputs(
-    outputs: &[&Tensor],
-    name: &'static str,
-    inputs: &[&Tensor],
-    saved: impl FnOnce() -> Saved,
-    apply: impl Fn(&Call<'_>) -> Grads + 'static,
-) {
-    if let Some(recording) = begin(name, inputs, saved, apply) {
-        recording.finish(outputs);
     }
 }

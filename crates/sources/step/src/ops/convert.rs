@@ -1,27 +1,20 @@
-use std::borrow::Borrow;
-
 use brimful_units::Dtype;
 
 use super::iterator::result;
-use super::{grads, saved};
-use crate::autograd::record;
+use super::{Operand, grads};
+use crate::autograd::Op;
 use crate::tensor::Tensor;
 
 /// `x.to(dtype)`: the tensor itself where it has that dtype already.
-pub(crate) fn to(x: impl Borrow<Tensor>, dtype: Dtype) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        if x.dtype() == dtype { x.clone() } else { to_copy(x, dtype) }
-    };
-    drop(x);
-    out
+pub(crate) fn to<'a>(x: impl Into<Operand<'a>>, dtype: Dtype) -> Tensor {
+    let x = x.into();
+    if x.dtype() == dtype { Tensor::clone(&x) } else { to_copy(&x, dtype) }
 }
 
 /// `_to_copy`: keeps the memory order.
 fn to_copy(x: &Tensor, dtype: Dtype) -> Tensor {
-    let _op = x.device().op("_to_copy");
-    let out = result(&[x], dtype);
     let from = x.dtype();
-    record(&out, "ToCopyBackward0", &[x], || saved![], move |call| grads![Some(to(call.grad(), from))]);
-    out
+    Op::new("_to_copy", "ToCopyBackward0", &[x])
+        .run(|| result(&[x], dtype))
+        .backward(move |call| grads![Some(to(call.grad(), from))])
 }

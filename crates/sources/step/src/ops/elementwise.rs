@@ -1,138 +1,96 @@
-use std::borrow::Borrow;
+//! Elementwise arithmetic and activations (aten/src/ATen/native/cuda, one kernel each). The backwards follow
+//! tools/autograd/derivatives.yaml and torch/csrc/autograd/FunctionsManual.cpp, torch 2.15.
 
 use brimful_units::Dtype;
 
 use super::iterator::{promote, result};
-use super::{grads, saved};
-use crate::autograd::record;
+use super::{Operand, grads, saved};
+use crate::autograd::Op;
 use crate::tensor::Tensor;
 
 /// `a + b`.
-pub(crate) fn add(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let (a, b) = (a.borrow(), b.borrow());
-        let _op = a.device().op("add");
-        let out = result(&[a, b], promote(a, b));
-        record(
-            &out,
-            "AddBackward0",
-            &[a, b],
-            || saved![],
-            |call| grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())],
-        );
-        out
-    };
-    drop(a);
-    drop(b);
-    out
+pub(crate) fn add<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Tensor {
+    let operands = [a.into(), b.into()];
+    let [a, b] = &operands;
+    Op::new("add", "AddBackward0", &[a, b])
+        .run(|| result(&[a, b], promote(a, b)))
+        .backward(|call| grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())])
 }
 
 /// `x + number`.
-pub(crate) fn add_scalar(x: impl Borrow<Tensor>) -> Tensor {
-    scalar_sum(x, "add", "AddBackward0")
+pub(crate) fn add_scalar<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    scalar_sum(x.into(), "add", "AddBackward0")
 }
 
 /// `x - number`.
-pub(crate) fn sub_scalar(x: impl Borrow<Tensor>) -> Tensor {
-    scalar_sum(x, "sub", "SubBackward0")
+pub(crate) fn sub_scalar<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    scalar_sum(x.into(), "sub", "SubBackward0")
 }
 
-fn scalar_sum(x: impl Borrow<Tensor>, op: &'static str, node: &'static str) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let _op = x.device().op(op);
-        let out = result(&[x], x.dtype());
-        record(&out, node, &[x], || saved![], |call| grads![Some(call.grad().clone())]);
-        out
-    };
-    drop(x);
-    out
+fn scalar_sum(x: Operand<'_>, op: &'static str, node: &'static str) -> Tensor {
+    Op::new(op, node, &[&x])
+        .run(|| result(&[&x], x.dtype()))
+        .backward(|call| grads![Some(call.grad().clone())])
 }
 
 /// `a / b` without gradient.
-pub(crate) fn div(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
-    plain_binary("div", a, b)
-}
-
-fn plain_binary(op: &'static str, a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let (a, b) = (a.borrow(), b.borrow());
-        let _op = a.device().op(op);
-        result(&[a, b], promote(a, b))
-    };
-    drop(a);
-    drop(b);
-    out
+pub(crate) fn div<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Tensor {
+    let operands = [a.into(), b.into()];
+    let [a, b] = &operands;
+    let _op = a.device().op("div");
+    result(&[a, b], promote(a, b))
 }
 
 /// `a * b`; each operand is saved where the other one wants a gradient.
-pub(crate) fn mul(a: impl Borrow<Tensor>, b: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let (a, b) = (a.borrow(), b.borrow());
-        let _op = a.device().op("mul");
-        let out = result(&[a, b], promote(a, b));
-        let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
-        record(&out, "MulBackward0", &[a, b], kept, |call| {
+pub(crate) fn mul<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Tensor {
+    let operands = [a.into(), b.into()];
+    let [a, b] = &operands;
+    Op::new("mul", "MulBackward0", &[a, b])
+        .saves_inputs(|| others(a, b))
+        .run(|| result(&[a, b], promote(a, b)))
+        .backward(|call| {
             let other = call.want(1, || mul(call.grad(), call.saved(1)));
             grads![call.want(0, || mul(call.grad(), call.saved(0))), other]
-        });
-        out
-    };
-    drop(a);
-    drop(b);
-    out
+        })
+}
+
+/// What a product saves: each operand where the *other* one wants a gradient.
+pub(super) fn others(a: &Tensor, b: &Tensor) -> crate::autograd::Saved {
+    saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())]
 }
 
 /// `x * number`.
-pub(crate) fn mul_scalar(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let _op = x.device().op("mul");
-        let out = result(&[x], x.dtype());
-        record(&out, "MulBackward0", &[x], || saved![], |call| grads![Some(mul_scalar(call.grad()))]);
-        out
-    };
-    drop(x);
-    out
+pub(crate) fn mul_scalar<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    Op::new("mul", "MulBackward0", &[&x])
+        .run(|| result(&[&x], x.dtype()))
+        .backward(|call| grads![Some(mul_scalar(call.grad()))])
 }
 
 /// `x / number`.
-pub(crate) fn div_scalar(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let _op = x.device().op("div");
-        let out = result(&[x], x.dtype());
-        record(&out, "DivBackward0", &[x], || saved![], |call| grads![Some(div_scalar(call.grad()))]);
-        out
-    };
-    drop(x);
-    out
+pub(crate) fn div_scalar<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    Op::new("div", "DivBackward0", &[&x])
+        .run(|| result(&[&x], x.dtype()))
+        .backward(|call| grads![Some(div_scalar(call.grad()))])
 }
 
 /// `x.pow(n)` for a number other than 0 and 1.
-pub(crate) fn pow_scalar(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let out = plain_unary("pow", x, x.dtype());
-        record(
-            &out,
-            "PowBackward0",
-            &[x],
-            || saved![Some(x.clone())],
-            |call| {
-                // `grad * (exponent * self.pow(exponent - 1))`: pow_backward in FunctionsManual.cpp
-                let power = plain_unary("pow", call.saved(0), call.saved(0).dtype());
-                let scaled = mul_scalar(&power);
-                let grad = mul(call.grad(), &scaled);
-                drop(scaled);
-                drop(power);
-                grads![Some(grad)]
-            },
-        );
-        out
-    };
-    drop(x);
-    out
+pub(crate) fn pow_scalar<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    Op::new("pow", "PowBackward0", &[&x])
+        .saves_inputs(|| saved![Some(Tensor::clone(&x))])
+        .run(|| result(&[&x], x.dtype()))
+        .backward(|call| {
+            // `grad * (exponent * self.pow(exponent - 1))`: pow_backward in FunctionsManual.cpp. The scaled power is
+            // the younger temporary and goes first.
+            let power = plain_unary("pow", call.saved(0), call.saved(0).dtype());
+            let scaled = mul_scalar(&power);
+            let grad = mul(call.grad(), &scaled);
+            drop(scaled);
+            drop(power);
+            grads![Some(grad)]
+        })
 }
 
 /// `torch.pow(x, 3.0)` under autocast, which runs it in fp32.
@@ -141,54 +99,36 @@ pub(crate) fn pow_autocast(x: &Tensor) -> Tensor {
 }
 
 /// `torch.rsqrt(x)`; the result is saved.
-pub(crate) fn rsqrt(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let out = plain_unary("rsqrt", x, x.dtype());
-        record(
-            &out,
-            "RsqrtBackward0",
-            &[x],
-            || saved![Some(out.detach())],
-            |call| {
-                let cube = plain_unary("pow", call.saved(0), call.saved(0).dtype());
-                let half = mul_scalar(call.grad());
-                let grad = mul(&half, &cube);
-                drop(half);
-                drop(cube);
-                grads![Some(grad)]
-            },
-        );
-        out
-    };
-    drop(x);
-    out
+pub(crate) fn rsqrt<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    Op::new("rsqrt", "RsqrtBackward0", &[&x])
+        .run(|| result(&[&x], x.dtype()))
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(|call| {
+            // `-0.5 * grad * result.pow(3)`: the power is made first, the product of both last.
+            let cube = plain_unary("pow", call.saved(0), call.saved(0).dtype());
+            let half = mul_scalar(call.grad());
+            let grad = mul(&half, &cube);
+            drop(half);
+            drop(cube);
+            grads![Some(grad)]
+        })
 }
 
-/// An activation with a fused backward kernel that reads its input.
+/// An activation whose fused backward kernel reads its input.
 fn activation(x: &Tensor, op: &'static str, node: &'static str, backward: &'static str) -> Tensor {
-    let out = plain_unary(op, x, x.dtype());
-    record(
-        &out,
-        node,
-        &[x],
-        || saved![Some(x.clone())],
-        move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))],
-    );
-    out
+    Op::new(op, node, &[x])
+        .saves_inputs(|| saved![Some(x.clone())])
+        .run(|| result(&[x], x.dtype()))
+        .backward(move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))])
 }
 
-/// As [`activation`], reading its result.
+/// An activation whose fused backward kernel reads its result.
 fn activation_of_result(x: &Tensor, op: &'static str, node: &'static str, backward: &'static str) -> Tensor {
-    let out = plain_unary(op, x, x.dtype());
-    record(
-        &out,
-        node,
-        &[x],
-        || saved![Some(out.detach())],
-        move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))],
-    );
-    out
+    Op::new(op, node, &[x])
+        .run(|| result(&[x], x.dtype()))
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))])
 }
 
 fn fused_backward(op: &'static str, grad: &Tensor, saved: &Tensor) -> Tensor {
@@ -212,22 +152,17 @@ pub(crate) fn relu(x: &Tensor) -> Tensor {
 }
 
 /// `torch.tanh(x)`.
-pub(crate) fn tanh(x: impl Borrow<Tensor>) -> Tensor {
-    let out = activation_of_result(x.borrow(), "tanh", "TanhBackward0", "tanh_backward");
-    drop(x);
-    out
+pub(crate) fn tanh<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    activation_of_result(&x, "tanh", "TanhBackward0", "tanh_backward")
 }
 
 /// `-x`.
-pub(crate) fn neg(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        let out = plain_unary("neg", x, x.dtype());
-        record(&out, "NegBackward0", &[x], || saved![], |call| grads![Some(neg(call.grad()))]);
-        out
-    };
-    drop(x);
-    out
+pub(crate) fn neg<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    Op::new("neg", "NegBackward0", &[&x])
+        .run(|| result(&[&x], x.dtype()))
+        .backward(|call| grads![Some(neg(call.grad()))])
 }
 
 /// An elementwise op of one input without gradient.
@@ -236,7 +171,7 @@ pub(crate) fn plain_unary(op: &'static str, x: &Tensor, dtype: Dtype) -> Tensor 
     result(&[x], dtype)
 }
 
-/// `torch.where(condition, a, number)` and the like: a new tensor over three inputs' broadcast.
+/// `torch.where(condition, a, number)` and the like without gradient: a new tensor over the inputs' broadcast.
 pub(crate) fn plain_ternary(op: &'static str, inputs: &[&Tensor], dtype: Dtype) -> Tensor {
     let _op = inputs[0].device().op(op);
     result(inputs, dtype)

@@ -1,34 +1,26 @@
-use std::borrow::Borrow;
-
 use brimful_units::{Dtype, Shape};
 
-use super::{grads, new_tensor, saved, scan_scratch, sort_scratch, unique_scratch};
-use crate::autograd::record;
+use super::{Operand, grads, new_tensor, saved, scan_scratch, sort_scratch, unique_scratch};
+use crate::autograd::Op;
 use crate::tensor::Tensor;
 
 /// `embedding(indices, weight)`.
-pub(crate) fn embedding(weight: &Tensor, indices: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let indices = indices.borrow();
-        let device = weight.device();
-        let _op = device.op("index_select");
-        let width = weight.dim(1);
-        let shape: Shape = indices.shape().dims().iter().copied().chain([width]).collect();
-        let flat = Tensor::empty(device, [indices.numel(), width], weight.dtype());
-        let out = flat.unsafe_view_as(shape.clone(), crate::tensor::contiguous_strides(&shape));
-        drop(flat);
-        let rows = weight.dim(0);
-        record(
-            &out,
-            "EmbeddingBackward0",
-            &[weight],
-            || saved![Some(indices.clone())],
-            move |call| grads![Some(embedding_backward(call.grad(), call.saved(0), rows))],
-        );
-        out
-    };
-    drop(indices);
-    out
+pub(crate) fn embedding<'a>(weight: &Tensor, indices: impl Into<Operand<'a>>) -> Tensor {
+    let indices = indices.into();
+    let rows = weight.dim(0);
+    Op::new("index_select", "EmbeddingBackward0", &[weight])
+        .saves_inputs(|| saved![Some(Tensor::clone(&indices))])
+        .run(|| select_rows(weight, &indices))
+        .backward(move |call| grads![Some(embedding_backward(call.grad(), call.saved(0), rows))])
+}
+
+/// `weight.index_select(0, indices.view(-1)).view(…)`: one row for each index.
+fn select_rows(weight: &Tensor, indices: &Tensor) -> Tensor {
+    let width = weight.dim(1);
+    let shape: Shape = indices.shape().dims().iter().copied().chain([width]).collect();
+    let flat = Tensor::empty(weight.device(), [indices.numel(), width], weight.dtype());
+    let strides = crate::tensor::contiguous_strides(&shape);
+    flat.unsafe_view_as(shape, strides)
 }
 
 /// Above this many tokens the gradient is summed by sorted indices

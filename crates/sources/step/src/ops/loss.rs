@@ -1,5 +1,5 @@
 use super::{grads, saved};
-use crate::autograd::record;
+use crate::autograd::Op;
 use crate::tensor::Tensor;
 
 /// `cross_entropy(logits, target)` of two-dimensional logits: log-softmax, then the negative
@@ -11,14 +11,14 @@ pub(crate) fn cross_entropy(logits: &Tensor, target: &Tensor) -> Tensor {
 }
 
 fn nll_loss(x: &Tensor, target: &Tensor) -> Tensor {
-    let _op = x.device().op("nll_loss_forward");
-    let loss = Tensor::empty(x.device(), [], x.dtype());
-    let total_weight = Tensor::empty(x.device(), [], x.dtype());
-    let kept = || saved![Some(x.clone()), Some(target.clone()), Some(total_weight.clone())];
-    record(&loss, "NllLossBackward0", &[x], kept, |call| {
-        let x = call.saved(0);
-        let _op = x.device().op("nll_loss_backward");
-        grads![Some(Tensor::empty(x.device(), x.shape().clone(), x.dtype()))]
-    });
+    let op = Op::new("nll_loss_forward", "NllLossBackward0", &[x]);
+    let scalar = || Tensor::empty(x.device(), [], x.dtype());
+    let ran = op.saves_inputs(|| saved![Some(x.clone()), Some(target.clone())]).run(|| (scalar(), scalar()));
+    let (loss, _) =
+        ran.saves_results(|(_, total_weight)| saved![Some(total_weight.clone())]).backward(|call| {
+            let x = call.saved(0);
+            let _op = x.device().op("nll_loss_backward");
+            grads![Some(Tensor::empty(x.device(), x.shape().clone(), x.dtype()))]
+        });
     loss
 }

@@ -1,11 +1,12 @@
-use std::borrow::Borrow;
+//! Products of matrices (aten/src/ATen/native/cuda/Blas.cpp), and the workspaces of the libraries that compute them.
 
 use brimful_units::Shape;
 
+use super::elementwise::others;
 use super::iterator::broadcast;
-use super::{grads, reshape, saved, t, transpose, unsafe_view, view};
+use super::{Operand, grads, reshape, t, transpose, unsafe_view, view};
 use crate::autocast::to_lower;
-use crate::autograd::{Recording, begin, record};
+use crate::autograd::Op;
 use crate::device::Device;
 use crate::tensor::Tensor;
 
@@ -54,17 +55,21 @@ pub(crate) fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
 
 /// `torch.mm(a, b)`.
 pub(crate) fn mm(a: &Tensor, b: &Tensor) -> Tensor {
-    let device = a.device();
-    let _op = device.op("mm");
-    let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
     let (a_like, b_like) = (Layout::of(a), Layout::of(b));
-    let recording = begin("MmBackward0", &[a, b], kept, move |call| {
-        let b_grad = call.want(1, || right_gradient(call.grad(), call.saved(1), &b_like));
-        grads![call.want(0, || left_gradient(call.grad(), call.saved(0), &a_like)), b_grad]
-    });
-    let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
-    gemm_workspace(device);
-    finish(recording, &out);
+    Op::new("mm", "MmBackward0", &[a, b])
+        .saves_inputs(|| others(a, b))
+        .run(|| product(a, b, gemm_workspace))
+        .backward(move |call| {
+            // derivatives.yaml computes the second operand's gradient first.
+            let b_grad = call.want(1, || right_gradient(call.grad(), call.saved(1), &b_like));
+            grads![call.want(0, || left_gradient(call.grad(), call.saved(0), &a_like)), b_grad]
+        })
+}
+
+/// A kernel's product of two matrices: the output first, then the library's workspace for the time of the call.
+fn product(a: &Tensor, b: &Tensor, workspace: fn(&Device)) -> Tensor {
+    let out = Tensor::empty(a.device(), [a.dim(0), b.dim(1)], a.dtype());
+    workspace(a.device());
     out
 }
 
@@ -91,47 +96,43 @@ fn right_gradient(grad: &Tensor, a: &Tensor, layout: &Layout) -> Tensor {
 
 /// `torch.addmm(bias, a, b)` through cuBLASLt, whose epilogue adds the bias.
 pub(crate) fn addmm(bias: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
-    let device = a.device();
-    let _op = device.op("addmm");
-    let kept = || saved![b.requires_grad().then(|| a.clone()), a.requires_grad().then(|| b.clone())];
     let (a_like, b_like) = (Layout::of(a), Layout::of(b));
-    let recording = begin("AddmmBackward0", &[bias, a, b], kept, move |call| {
-        let a_grad = call.want(1, || left_gradient(call.grad(), call.saved(1), &a_like));
-        let b_grad = call.want(2, || right_gradient(call.grad(), call.saved(0), &b_like));
-        grads![call.want(0, || call.grad().clone()), a_grad, b_grad]
-    });
-    let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
     let through_lt = bias.rank() == 1 && bias.is_contiguous() && b.dim(0) > 1 && b.dim(1) > 1;
-    if through_lt {
-        lt_workspace(device)
-    } else {
-        gemm_workspace(device)
-    }
-    finish(recording, &out);
-    out
+    let workspace = if through_lt { lt_workspace } else { gemm_workspace };
+    Op::new("addmm", "AddmmBackward0", &[bias, a, b])
+        // mat1 before mat2, by their names: the reverse of `mm`, whose operands are self and mat2.
+        .saves_inputs(|| others(b, a))
+        .run(|| product(a, b, workspace))
+        .backward(move |call| {
+            let a_grad = call.want(1, || left_gradient(call.grad(), call.saved(1), &a_like));
+            let b_grad = call.want(2, || right_gradient(call.grad(), call.saved(0), &b_like));
+            grads![call.want(0, || call.grad().clone()), a_grad, b_grad]
+        })
 }
 
 /// `torch.bmm(a, b)`.
 pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
-    let device = a.device();
-    let _op = device.op("bmm");
-    let out = Tensor::empty(device, [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
-    // An outer product has a Triton kernel of its own (torch/_native/ops/bmm_outer_product, torch 2.15).
-    if a.dim(2) != 1 {
-        gemm_workspace(device);
-    }
-    let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
-    record(&out, "BmmBackward0", &[a, b], kept, |call| {
-        let b_grad = call.want(1, || bmm(&transpose(call.saved(1), 1, 2), call.grad()));
-        grads![call.want(0, || bmm(call.grad(), &transpose(call.saved(0), 1, 2))), b_grad]
-    });
-    out
+    Op::new("bmm", "BmmBackward0", &[a, b])
+        .saves_inputs(|| others(a, b))
+        .run(|| {
+            let out = Tensor::empty(a.device(), [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
+            // An outer product has a Triton kernel of its own (torch/_native/ops/bmm_outer_product, torch 2.15).
+            if a.dim(2) != 1 {
+                gemm_workspace(a.device());
+            }
+            out
+        })
+        .backward(|call| {
+            let b_grad = call.want(1, || bmm(&transpose(call.saved(1), 1, 2), call.grad()));
+            grads![call.want(0, || bmm(call.grad(), &transpose(call.saved(0), 1, 2))), b_grad]
+        })
 }
 
 /// `torch.matmul(a, b)` of batched matrices: both become three-dimensional, with a copy where
 /// their memory order does not allow a view.
-pub(crate) fn matmul(a: &Tensor, b: impl Borrow<Tensor>) -> Tensor {
-    let (b, a) = (to_lower(b.borrow()), to_lower(a));
+pub(crate) fn matmul<'a>(a: &Tensor, b: impl Into<Operand<'a>>) -> Tensor {
+    let operand = b.into();
+    let (b, a) = (to_lower(&operand), to_lower(a));
     let batch = |x: &Tensor| -> Shape { x.shape().dims()[..x.rank() - 2].iter().copied().collect() };
     let batches = broadcast(&batch(&a), &batch(&b));
     let count = batches.dims().iter().fold(1, |n, d| a.device().mul(n, *d));
@@ -146,12 +147,6 @@ pub(crate) fn matmul(a: &Tensor, b: impl Borrow<Tensor>) -> Tensor {
     let product = bmm(&left, &right);
     drop((a, b));
     unsafe_view(product, out_shape)
-}
-
-fn finish(recording: Option<Recording>, out: &Tensor) {
-    if let Some(recording) = recording {
-        recording.finish(&[out]);
-    }
 }
 
 /// cuBLAS's workspace, taken from the allocator around each call

@@ -16,6 +16,7 @@ mod iterator;
 mod loss;
 mod matmul;
 mod norm;
+mod operand;
 mod reduce;
 mod scratch;
 mod softmax;
@@ -31,14 +32,15 @@ pub(crate) use foreach::*;
 pub(crate) use loss::*;
 pub(crate) use matmul::*;
 pub(crate) use norm::*;
+pub(crate) use operand::Operand;
 pub(crate) use reduce::*;
 use scratch::*;
 pub(crate) use softmax::*;
 pub(crate) use view::*;
 
-/// What a node saves, in the order in which it is released.
+/// What an op saves, in the order in which it is packed and released.
 macro_rules! saved {
-    ($($tensor:expr),* $(,)?) => { smallvec::SmallVec::from_iter([$($tensor),*]) };
+    ($($tensor:expr),* $(,)?) => { $crate::autograd::Saved::from_iter([$($tensor),*]) };
 }
 /// Gradients by input.
 macro_rules! grads {

@@ -3,26 +3,18 @@
 
 use brimful_units::{Dtype, Shape};
 
-use super::{grads, saved};
-use crate::autograd::record;
+use super::grads;
+use crate::autograd::Op;
 use crate::device::Device;
 use crate::tensor::{Dims, Tensor};
 
 /// `x.mean(-1, keepdim=True)` of a temporary.
 pub(crate) fn mean_last(x: Tensor) -> Tensor {
-    let out = reduced(&x, "mean", &[x.rank() - 1], x.dtype());
     let whole = x.shape().clone();
-    record(
-        &out,
-        "MeanBackward1",
-        &[&x],
-        || saved![],
-        move |call| {
-            let expanded = super::expand(call.grad(), whole.clone());
-            grads![Some(super::div_scalar(&expanded))]
-        },
-    );
-    out
+    Op::new("mean", "MeanBackward1", &[&x]).run(|| mean_kept(&x, x.rank() - 1)).backward(move |call| {
+        let expanded = super::expand(call.grad(), whole.clone());
+        grads![Some(super::div_scalar(&expanded))]
+    })
 }
 
 /// `at::sum_to(x, shape)`: sums what broadcasting repeated; the tensor itself where nothing was.
@@ -58,7 +50,7 @@ pub(crate) fn reduced(x: &Tensor, op: &'static str, dims: &[usize], dtype: Dtype
     let outputs = out.numel();
     if outputs > 0 {
         let along_fastest = reduces_fastest(x, dims);
-        let plan = Plan::new(device, x.dtype(), outputs, x.numel() / outputs, along_fastest);
+        let plan = Plan::new(device, outputs, x.numel() / outputs, along_fastest);
         plan.stage(device);
     }
     out
@@ -69,7 +61,7 @@ pub(crate) fn reduced_to_scalar(x: &Tensor, op: &'static str, dtype: Dtype) -> T
     let device = x.device();
     let _op = device.op(op);
     let out = Tensor::empty(device, [], dtype);
-    Plan::new(device, x.dtype(), 1, x.numel(), Along::Everything).stage(device);
+    Plan::new(device, 1, x.numel(), Along::Everything).stage(device);
     out
 }
 
@@ -117,7 +109,7 @@ const MAX_VALUES_PER_THREAD: u64 = 256;
 const ACCUMULATOR_BYTES: u64 = 4;
 
 impl Plan {
-    fn new(device: &Device, _dtype: Dtype, outputs: u64, per_output: u64, along: Along) -> Plan {
+    fn new(device: &Device, outputs: u64, per_output: u64, along: Along) -> Plan {
         let across_lanes = along != Along::Slower;
         let (mut dim0, dim1) = if across_lanes { (per_output, outputs) } else { (outputs, per_output) };
         let mut output_vector = 1;
@@ -185,12 +177,7 @@ fn last_power_of_two(n: u64) -> u64 {
     1 << (63 - n.max(1).leading_zeros())
 }
 
-/// `x.mean(dim)` without gradient.
-pub(crate) fn mean_along(x: &Tensor, dim: usize) -> Tensor {
-    reduced(x, "mean", &[dim], x.dtype())
-}
-
-/// `x.mean(dim, keepdim=True)` without gradient.
+/// `x.mean(dim, keepdim=True)` without gradient, and as large as `x.mean(dim)`.
 pub(crate) fn mean_kept(x: &Tensor, dim: usize) -> Tensor {
     reduced(x, "mean", &[dim], x.dtype())
 }
@@ -199,7 +186,7 @@ pub(crate) fn mean_kept(x: &Tensor, dim: usize) -> Tensor {
 pub(crate) fn stage_sum(x: &Tensor) {
     let device = x.device();
     let _op = device.op("sum");
-    Plan::new(device, x.dtype(), 1, x.numel(), Along::Everything).stage(device);
+    Plan::new(device, 1, x.numel(), Along::Everything).stage(device);
 }
 
 /// `x.cumsum(-1)` of booleans: the sums, a copy as integers, and one row's scan buffer.

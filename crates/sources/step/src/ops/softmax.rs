@@ -2,75 +2,52 @@ use brimful_units::Dtype;
 
 use super::{grads, saved};
 use crate::autocast::to_float;
-use crate::autograd::record;
+use crate::autograd::Op;
 use crate::tensor::Tensor;
 
-/// `softmax(x, -1, dtype)`: converts first.
+/// `softmax(x, -1, dtype)`: converts first, but for fp16 to fp32, which the kernel does itself (`softmax` in
+/// aten/src/ATen/native/SoftMax.cpp).
 pub(crate) fn softmax_in(x: &Tensor, dtype: Dtype) -> Tensor {
     let _op = x.device().op("softmax");
     if x.dtype() == Dtype::F16 && dtype == Dtype::F32 {
-        return softmax_half_to_float(x);
+        return softmax(x, Dtype::F32);
     }
     let converted = super::to(x, dtype);
-    softmax(&converted)
-}
-
-/// fp16 goes to fp32 inside the kernel (`softmax` in aten/src/ATen/native/SoftMax.cpp).
-fn softmax_half_to_float(x: &Tensor) -> Tensor {
-    let out = row_major(x, "_softmax", Dtype::F32);
-    record(
-        &out,
-        "SoftmaxBackward0",
-        &[x],
-        || saved![Some(out.detach())],
-        |call| {
-            let grad = row_major(call.grad(), "_softmax_backward_data", Dtype::F16);
-            let _op = grad.device().op("_softmax_backward_data");
-            drop(super::mul(call.grad(), call.saved(0)));
-            grads![Some(grad)]
-        },
-    );
-    out
+    softmax(&converted, converted.dtype())
 }
 
 /// `softmax(x, -1)`, which autocast runs in fp32.
 pub(crate) fn softmax_autocast(x: &Tensor) -> Tensor {
-    softmax(&to_float(x))
+    let x = to_float(x);
+    softmax(&x, x.dtype())
 }
 
-fn softmax(x: &Tensor) -> Tensor {
-    let out = row_major(x, "_softmax", x.dtype());
-    record(
-        &out,
-        "SoftmaxBackward0",
-        &[x],
-        || saved![Some(out.detach())],
-        |call| {
-            let grad = row_major(call.grad(), "_softmax_backward_data", call.grad().dtype());
-            // `grad * output` is materialised first: softmax_backward_cuda_out in SoftMax.cu
-            let _op = grad.device().op("_softmax_backward_data");
+fn softmax(x: &Tensor, dtype: Dtype) -> Tensor {
+    let from = x.dtype();
+    Op::new("_softmax", "SoftmaxBackward0", &[x])
+        .run(|| row_major(x, dtype))
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(move |call| {
+            let _op = call.grad().device().op("_softmax_backward_data");
+            let grad = row_major(call.grad(), from);
+            // `grad * output` is materialised: softmax_backward_cuda_out in SoftMax.cu
             drop(super::mul(call.grad(), call.saved(0)));
             grads![Some(grad)]
-        },
-    );
-    out
+        })
 }
 
 /// `log_softmax(x, -1)`; the result is saved.
 pub(crate) fn log_softmax(x: &Tensor) -> Tensor {
-    let out = row_major(x, "_log_softmax", x.dtype());
     let from = x.dtype();
-    record(
-        &out,
-        "LogSoftmaxBackward0",
-        &[x],
-        || saved![Some(out.detach())],
-        move |call| grads![Some(row_major(call.grad(), "_log_softmax_backward_data", from))],
-    );
-    out
+    Op::new("_log_softmax", "LogSoftmaxBackward0", &[x])
+        .run(|| row_major(x, from))
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(move |call| {
+            let _op = call.grad().device().op("_log_softmax_backward_data");
+            grads![Some(row_major(call.grad(), from))]
+        })
 }
 
-fn row_major(x: &Tensor, op: &'static str, dtype: Dtype) -> Tensor {
-    let _op = x.device().op(op);
+fn row_major(x: &Tensor, dtype: Dtype) -> Tensor {
     Tensor::empty(x.device(), x.shape().clone(), dtype)
 }

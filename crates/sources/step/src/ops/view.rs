@@ -1,10 +1,10 @@
-use std::borrow::Borrow;
+//! Views, and the ops that copy where a view does not exist (aten/src/ATen/native/TensorShape.cpp).
 
 use brimful_units::{Dtype, Shape};
 use smallvec::SmallVec;
 
-use super::{grads, saved};
-use crate::autograd::record;
+use super::{Operand, grads};
+use crate::autograd::Op;
 use crate::tensor::{Dims, Tensor, contiguous_strides};
 
 /// The strides of a view with another shape, where one exists (`computeStride` in
@@ -53,9 +53,7 @@ pub(crate) fn view(x: &Tensor, shape: impl Into<Shape>) -> Tensor {
 pub(crate) fn unsafe_view(x: Tensor, shape: impl Into<Shape>) -> Tensor {
     let shape = shape.into();
     let strides = view_strides(&x, &shape).unwrap_or_else(|| contiguous_strides(&shape));
-    let out = x.unsafe_view_as(shape, strides);
-    record_reshape(&x, &out, "UnsafeViewBackward0");
-    out
+    reshaped(&x, "UnsafeViewBackward0", || x.unsafe_view_as(shape, strides))
 }
 
 /// `x.reshape(shape)`: a view where one exists, a copy otherwise.
@@ -68,28 +66,20 @@ pub(crate) fn reshape(x: &Tensor, shape: impl Into<Shape>) -> Tensor {
 }
 
 fn recorded_view(x: &Tensor, shape: Shape, strides: Shape, node: &'static str) -> Tensor {
-    let out = x.view_as(shape, strides);
-    record_reshape(x, &out, node);
-    out
+    reshaped(x, node, || x.view_as(shape, strides))
 }
 
-fn record_reshape(x: &Tensor, out: &Tensor, node: &'static str) {
+fn reshaped(x: &Tensor, node: &'static str, view: impl FnOnce() -> Tensor) -> Tensor {
     let shape = x.shape().clone();
-    record(out, node, &[x], || saved![], move |call| grads![Some(reshape(call.grad(), shape.clone()))]);
+    Op::nameless(node, &[x]).run(view).backward(move |call| grads![Some(reshape(call.grad(), shape.clone()))])
 }
 
 /// `x.transpose(a, b)`.
-pub(crate) fn transpose(x: impl Borrow<Tensor>, a: usize, b: usize) -> Tensor {
-    let x = x.borrow();
-    let out = x.view_as(swapped(x.shape(), a, b), swapped(x.strides(), a, b));
-    record(
-        &out,
-        "TransposeBackward0",
-        &[x],
-        || saved![],
-        move |call| grads![Some(transpose(call.grad(), a, b))],
-    );
-    out
+pub(crate) fn transpose<'a>(x: impl Into<Operand<'a>>, a: usize, b: usize) -> Tensor {
+    let x = x.into();
+    Op::nameless("TransposeBackward0", &[&x])
+        .run(|| x.view_as(swapped(x.shape(), a, b), swapped(x.strides(), a, b)))
+        .backward(move |call| grads![Some(transpose(call.grad(), a, b))])
 }
 
 fn swapped(dims: &Shape, a: usize, b: usize) -> Shape {
@@ -100,28 +90,22 @@ fn swapped(dims: &Shape, a: usize, b: usize) -> Shape {
 
 /// `x.t()` of a matrix.
 pub(crate) fn t(x: &Tensor) -> Tensor {
-    let out = x.view_as(swapped(x.shape(), 0, 1), swapped(x.strides(), 0, 1));
-    record(&out, "TBackward0", &[x], || saved![], |call| grads![Some(t(call.grad()))]);
-    out
+    Op::nameless("TBackward0", &[x])
+        .run(|| x.view_as(swapped(x.shape(), 0, 1), swapped(x.strides(), 0, 1)))
+        .backward(|call| grads![Some(t(call.grad()))])
 }
 
 /// `x.unsqueeze(dim)`.
-pub(crate) fn unsqueeze(x: impl Borrow<Tensor>, dim: usize) -> Tensor {
-    let x = x.borrow();
+pub(crate) fn unsqueeze<'a>(x: impl Into<Operand<'a>>, dim: usize) -> Tensor {
+    let x = x.into();
     let mut shape: Dims = x.shape().dims().iter().copied().collect();
     let mut strides: Dims = x.strides().dims().iter().copied().collect();
     let stride = if dim < x.rank() { shape[dim].saturating_mul(strides[dim]) } else { 1 };
     shape.insert(dim, 1);
     strides.insert(dim, stride);
-    let out = x.view_as(shape.into_iter().collect(), strides.into_iter().collect());
-    record(
-        &out,
-        "UnsqueezeBackward0",
-        &[x],
-        || saved![],
-        move |call| grads![Some(squeeze(call.grad(), dim))],
-    );
-    out
+    Op::nameless("UnsqueezeBackward0", &[&x])
+        .run(|| x.view_as(shape.into_iter().collect(), strides.into_iter().collect()))
+        .backward(move |call| grads![Some(squeeze(call.grad(), dim))])
 }
 
 /// `x.squeeze(dim)` of a dimension of size 1.
@@ -134,21 +118,11 @@ fn squeeze(x: &Tensor, dim: usize) -> Tensor {
 
 /// `x.narrow(dim, start, length)`, recorded as the indexing `x[..., start:end]`.
 pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
-    shape[dim] = length;
-    let out = x.view_as(shape.into_iter().collect(), x.strides().clone());
     let whole = x.shape().clone();
-    record(
-        &out,
-        "SliceBackward0",
-        &[x],
-        || saved![],
-        move |call| {
-            let _op = call.grad().device().op("slice_backward");
-            grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
-        },
-    );
-    out
+    Op::nameless("SliceBackward0", &[x]).run(|| narrow(x, dim, length)).backward(move |call| {
+        let _op = call.grad().device().op("slice_backward");
+        grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+    })
 }
 
 /// A part of a tensor along a dimension, without a record.
@@ -161,26 +135,19 @@ pub(super) fn narrow(x: &Tensor, dim: usize, length: u64) -> Tensor {
 /// `x.split(size, dim)` into equal parts; the backward concatenates.
 pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
     let count = x.dim(dim) / size.max(1);
-    let parts: Vec<Tensor> = (0..count).map(|_| narrow(x, dim, size)).collect();
-    let outputs: Vec<&Tensor> = parts.iter().collect();
     let whole = x.shape().clone();
-    crate::autograd::record_outputs(
-        &outputs,
-        "SplitBackward0",
-        &[x],
-        || saved![],
-        move |call| {
+    Op::nameless("SplitBackward0", &[x])
+        .run(|| (0..count).map(|_| narrow(x, dim, size)).collect::<Vec<Tensor>>())
+        .backward(move |call| {
             let first = call.grads.iter().flatten().next().expect("a gradient arrived");
             let _op = first.device().op("cat");
             grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
-        },
-    );
-    parts
+        })
 }
 
 /// `x.expand(shape)`.
-pub(crate) fn expand(x: impl Borrow<Tensor>, shape: impl Into<Shape>) -> Tensor {
-    let x = x.borrow();
+pub(crate) fn expand<'a>(x: impl Into<Operand<'a>>, shape: impl Into<Shape>) -> Tensor {
+    let x = x.into();
     let shape = shape.into();
     let missing = shape.rank() - x.rank();
     let strides: Shape = (0..shape.rank())
@@ -190,15 +157,9 @@ pub(crate) fn expand(x: impl Borrow<Tensor>, shape: impl Into<Shape>) -> Tensor 
         })
         .collect();
     let from = x.shape().clone();
-    let out = x.view_as(shape, strides);
-    record(
-        &out,
-        "ExpandBackward0",
-        &[x],
-        || saved![],
-        move |call| grads![Some(super::sum_to(call.grad().clone(), &from))],
-    );
-    out
+    Op::nameless("ExpandBackward0", &[&x])
+        .run(|| x.view_as(shape, strides))
+        .backward(move |call| grads![Some(super::sum_to(call.grad().clone(), &from))])
 }
 
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
@@ -208,41 +169,28 @@ pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
 
 /// As [`cat`], into a dtype that the parts are promoted to.
 pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
-    let device = parts[0].device();
-    let _op = device.op("cat");
     let mut shape: Dims = parts[0].shape().dims().iter().copied().collect();
     shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
-    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), dtype);
     let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
-    record(
-        &out,
-        "CatBackward0",
-        parts,
-        || saved![],
-        move |call| {
+    Op::new("cat", "CatBackward0", parts)
+        .run(|| Tensor::empty(parts[0].device(), shape.into_iter().collect::<Shape>(), dtype))
+        .backward(move |call| {
             let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
             lengths.iter().enumerate().map(part).collect()
-        },
-    );
-    out
+        })
 }
 
 /// `x.clone()` in row-major order.
 pub(crate) fn clone_contiguous(x: &Tensor) -> Tensor {
-    let _op = x.device().op("clone");
-    let out = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
-    record(&out, "CloneBackward0", &[x], || saved![], |call| grads![Some(call.grad().clone())]);
-    out
+    Op::new("clone", "CloneBackward0", &[x])
+        .run(|| Tensor::empty(x.device(), x.shape().clone(), x.dtype()))
+        .backward(|call| grads![Some(call.grad().clone())])
 }
 
 /// `x.contiguous()`: the tensor itself where it is row-major.
-pub(crate) fn contiguous(x: impl Borrow<Tensor>) -> Tensor {
-    let out = {
-        let x = x.borrow();
-        if x.is_contiguous() { x.clone() } else { clone_contiguous(x) }
-    };
-    drop(x);
-    out
+pub(crate) fn contiguous<'a>(x: impl Into<Operand<'a>>) -> Tensor {
+    let x = x.into();
+    if x.is_contiguous() { Tensor::clone(&x) } else { clone_contiguous(&x) }
 }
 
 /// A copy of a gradient in the memory order of its variable (`clone_obey_contract`).
@@ -267,16 +215,10 @@ pub(crate) fn pad_last_by_one(x: &Tensor) -> Tensor {
 
 /// `constant_pad_nd` of the last dimension up to `width`; the backward cuts it off again.
 pub(crate) fn pad_last(x: &Tensor, width: u64) -> Tensor {
-    let out = with_last(x, width);
     let before = x.last(0);
-    record(
-        &out,
-        "ConstantPadNdBackward0",
-        &[x],
-        || saved![],
-        move |call| grads![Some(with_last(call.grad(), before))],
-    );
-    out
+    Op::nameless("ConstantPadNdBackward0", &[x])
+        .run(|| with_last(x, width))
+        .backward(move |call| grads![Some(with_last(call.grad(), before))])
 }
 
 fn with_last(x: &Tensor, width: u64) -> Tensor {

@@ -65,8 +65,8 @@ impl Adafactor {
         locals.update = Some(squared.clone());
         let update = match &state.moment {
             Moment::Factored { row, column } => {
-                drop(ops::mean_along(&squared, squared.rank() - 1));
-                drop(ops::mean_along(&squared, squared.rank() - 2));
+                drop(ops::mean_kept(&squared, squared.rank() - 1));
+                drop(ops::mean_kept(&squared, squared.rank() - 2));
                 drop(squared);
                 approximate(row, column)
             }

@@ -1,0 +1,136 @@
+//! Memory-efficient attention (aten/src/ATen/native/transformers/cuda/attention.cu).
+
+use brimful_units::Dtype;
+
+use super::super::{grads, mul, new_tensor, reduce_last, reshape, saved, transpose};
+use super::Sizes;
+use crate::StepError;
+use crate::autograd::{Grads, Op};
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// `_efficient_attention_forward`.
+pub(super) fn memory_efficient(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    dropout: f64,
+    bias: Option<Tensor>,
+) -> Tensor {
+    refuse_unaligned(q.device(), q);
+    let node = "ScaledDotProductEfficientAttentionBackward0";
+    let ran = Op::new("_efficient_attention_forward", node, &[q, k, v])
+        .saves_inputs(|| saved![bias.clone(), Some(k.clone()), Some(q.clone()), Some(v.clone())])
+        .run(|| forward(q, k, v, dropout));
+    let saves = |(out, extra): &(Tensor, Extra)| {
+        saved![Some(extra.lse.clone()), Some(out.detach()), extra.offset.clone(), extra.seed.clone()]
+    };
+    let (out, _) = ran
+        .saves_results(saves)
+        .backward(|call| memory_efficient_backward(call.saved(2), call.saved(1), call.saved(5), call.grad()));
+    out
+}
+
+/// What the kernel returns beside its output: the log-sum-exp of each row, and the random state. They go in this order.
+struct Extra {
+    lse: Tensor,
+    seed: Option<Tensor>,
+    offset: Option<Tensor>,
+}
+
+fn forward(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> (Tensor, Extra) {
+    let device = q.device().clone();
+    let sizes = Sizes::of(q, k);
+    let needs_grad = device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
+    // Without dropout the random state is made first; with dropout it stays on the host.
+    let random = (dropout == 0.0).then(|| {
+        let seed = Tensor::empty(&device, [], Dtype::I64);
+        (seed, Tensor::empty(&device, [], Dtype::I64))
+    });
+    let (seed, offset) = random.unzip();
+    let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    // Rows are padded to whole warps of 32, and only kept for a backward.
+    let lse_rows = if needs_grad { sizes.queries.next_multiple_of(32) } else { 0 };
+    let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
+    (out, Extra { lse, seed, offset })
+}
+
+/// Heads whose width is not aligned go to PyTorch's math path, which is not simulated
+/// (`check_head_dim_size_mem_efficient`, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
+fn refuse_unaligned(device: &Device, q: &Tensor) {
+    let half = q.dtype() != Dtype::F32;
+    let (major, _) = device.properties().compute_capability;
+    let alignment = match (major, half) {
+        (8.., true) | (7, true) => 8,
+        (8.., false) => 4,
+        _ => 1,
+    };
+    if !q.last(0).is_multiple_of(alignment) {
+        device.fail(StepError::Unsupported {
+            key: "model.head_dim",
+            value: q.last(0).to_string(),
+            cure: "PyTorch takes its math path for heads of this width here: a multiple of 8 is simulated, or \
+                   attention = \"eager\"",
+        });
+    }
+}
+
+/// `_efficient_attention_backward`.
+fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
+    let device = q.device().clone();
+    let _op = device.op("_efficient_attention_backward");
+    let sizes = Sizes::of(q, k);
+    let q_grad = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    let k_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let v_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let expanded = (sizes.heads != sizes.kv_heads).then(|| {
+        let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
+        (k, sizes.output(&device, sizes.heads, sizes.keys, q.dtype()))
+    });
+    let delta = if q.dtype() == Dtype::F32 {
+        row_sums(out, grad, &sizes)
+    } else {
+        Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32)
+    };
+    let workspace = query_accumulator(&device, &sizes, q.dtype());
+    drop(delta);
+    drop(workspace);
+    if let Some((k, v)) = expanded {
+        drop(v);
+        drop(k);
+    }
+    grads![Some(q_grad), Some(k_grad), Some(v_grad)]
+}
+
+/// `(grad * out).sum(-1).transpose(-2, -1).contiguous()` in the kernel's order; the
+/// half-precision kernels sum by themselves.
+fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
+    let product = mul(transpose(grad, 1, 2), transpose(out, 1, 2));
+    let sums = reduce_last(&product);
+    let shape = [sizes.batch, sizes.heads, sizes.queries];
+    if sizes.heads == 1 || sizes.queries == 1 {
+        drop(product);
+        return reshape(&sums, shape);
+    }
+    let delta = new_tensor(sums.device(), "clone", shape, Dtype::F32);
+    drop(sums);
+    drop(product);
+    delta
+}
+
+/// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
+/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h). Tile sizes read off torch 2.15 on
+/// compute capabilities 8.0, 8.9 and 9.0; half precision takes wide tiles where shared memory is large.
+fn query_accumulator(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
+    const LOCK: u64 = 16;
+    let roomy = matches!(device.properties().compute_capability, (8, 0) | (9, _) | (10, _));
+    let (rows, columns) = match sizes.width {
+        0..=64 => (64, 64),
+        _ if dtype != Dtype::F32 && roomy => (128, 128),
+        _ => (128, 64),
+    };
+    let tile = rows * columns * 4 + LOCK;
+    let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(columns));
+    let bytes = device.mul(device.mul(device.mul(sizes.batch, sizes.heads), tiles), tile);
+    Tensor::empty(device, [bytes], Dtype::U8)
+}
