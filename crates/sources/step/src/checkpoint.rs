@@ -9,27 +9,26 @@ use brimful_units::Dtype;
 
 use crate::autocast::{active_dtype, autocast};
 use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward};
+use crate::nn::{Forward, Wrapper};
 use crate::ops::{grads, saved};
 use crate::tensor::Tensor;
 
-/// `torch.utils.checkpoint.checkpoint(function, input, other)`: what a model passes by keyword is the function's own.
-pub(crate) fn checkpoint(
-    kind: Checkpointing,
-    input: Tensor,
-    other: Option<Tensor>,
-    function: impl Fn(&Tensor, Option<&Tensor>) -> Tensor + 'static,
-) -> Tensor {
-    match kind {
-        Checkpointing::None => function(&input, other.as_ref()),
-        Checkpointing::Reentrant => reentrant(input, other, Rc::new(function)),
-        Checkpointing::NonReentrant => non_reentrant(input, other, Rc::new(function)),
+/// `torch.utils.checkpoint.checkpoint(module.__call__, input, other)` around a block. What a model passes by keyword is the
+/// function's own.
+pub(crate) struct Checkpoint(pub Checkpointing);
+
+impl Wrapper for Checkpoint {
+    fn call(&self, input: Tensor, other: Option<Tensor>, forward: Forward) -> Tensor {
+        match self.0 {
+            Checkpointing::None => forward(&input, other.as_ref()),
+            Checkpointing::Reentrant => reentrant(input, other, forward),
+            Checkpointing::NonReentrant => non_reentrant(input, other, forward),
+        }
     }
 }
 
-type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
-
 /// `CheckpointFunction`: no graph in the forward; the backward runs forward and backward.
-fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+fn reentrant(input: Tensor, other: Option<Tensor>, function: Forward) -> Tensor {
     let device = input.device().clone();
     let precision = active_dtype(&device);
     // `save_for_backward` of a Python function is packed when its forward has returned: after the result.
@@ -43,7 +42,7 @@ fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor
         .backward(move |call| grads![Some(rerun(call, &function, precision))])
 }
 
-fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tensor {
+fn rerun(call: &Call<'_>, function: &Forward, precision: Option<Dtype>) -> Tensor {
     let (input, other) = (call.saved(0), call.saved[1].as_ref());
     let device = input.device().clone();
     let detached = input.detach_requiring_grad(input.requires_grad());
@@ -59,7 +58,7 @@ fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tens
 
 /// One checkpointed call: what was saved in it is computed again when the first of it is needed.
 struct Frame {
-    function: Function,
+    function: Forward,
     other: Option<Tensor>,
     input: Tensor,
     precision: Option<Dtype>,
@@ -85,7 +84,7 @@ impl Unpack for Holder {
 }
 
 /// `_checkpoint_without_reentrant_generator`.
-fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Forward) -> Tensor {
     let device = input.device().clone();
     let frame = Rc::new(Frame {
         function,

@@ -2,23 +2,23 @@
 
 use std::rc::Rc;
 
-use brimful_jobs::{AttentionKernel, Checkpointing};
+use brimful_jobs::AttentionKernel;
 use brimful_models::{Activation, Gpt2Config};
 use brimful_units::Dtype;
 
 use super::attention::{AttentionCall, attend};
+use super::block::{self, Block};
 use super::cache::Cache;
-use super::loss::causal_lm_loss;
+use super::causal_lm::{Backbone, ForCausalLm};
 use super::mask::{self, Mask};
-use super::{CausalLm, Inputs, Mode, Outputs};
-use crate::checkpoint::checkpoint;
-use crate::nn::{Builder, Conv1d, Embedding, LayerNorm, Linear, activation, dropout};
+use super::{Inputs, Mode};
+use crate::nn::{Builder, Conv1d, Embedding, LayerNorm, Module, Parameter, activation, dropout};
 use crate::ops;
 use crate::tensor::Tensor;
 
 struct Attention {
-    path: Rc<str>,
-    resid_path: Rc<str>,
+    module: Module,
+    resid_dropout: Module,
     c_attn: Conv1d,
     c_proj: Conv1d,
     heads: u64,
@@ -28,27 +28,27 @@ struct Attention {
 }
 
 impl Attention {
-    fn new(config: &Gpt2Config, builder: &Builder, path: String) -> Attention {
+    fn new(config: &Gpt2Config, builder: &Builder, path: &str) -> Attention {
         let width = config.n_embd;
         Attention {
-            c_attn: builder.conv1d(format!("{path}.c_attn"), width, 3 * width),
-            c_proj: builder.conv1d(format!("{path}.c_proj"), width, width),
-            resid_path: format!("{path}.resid_dropout").into(),
+            c_attn: builder.conv1d(&format!("{path}.c_attn"), width, 3 * width),
+            c_proj: builder.conv1d(&format!("{path}.c_proj"), width, width),
+            resid_dropout: builder.module(&format!("{path}.resid_dropout")),
             heads: config.n_head,
             attn_pdrop: config.attn_pdrop,
             resid_pdrop: config.resid_pdrop,
             upcast: config.reorder_and_upcast_attn,
-            path: path.into(),
+            module: builder.module(path),
         }
     }
 
     fn forward(
         &self,
         hidden: &Tensor,
-        layer: &Layer<'_>,
+        given: &Given<'_>,
         cache: Option<&mut Cache>,
     ) -> (Tensor, Option<Tensor>) {
-        let _module = hidden.device().module(&self.path);
+        let _module = self.module.scope(hidden.device());
         let projected = self.c_attn.forward(hidden);
         let parts = ops::split(&projected, hidden.last(0), 2);
         drop(projected);
@@ -60,16 +60,16 @@ impl Attention {
         let query = per_head(&parts[0]);
         drop(parts);
         let (key, value) = match cache {
-            Some(cache) => cache.update(key, value, layer.index),
+            Some(cache) => cache.update(key, value, given.index),
             None => (key, value),
         };
-        let training = layer.mode.training;
+        let training = given.mode.training;
         let p = if training { self.attn_pdrop } else { 0.0 };
-        let (output, weights) = match (layer.mode.attention, self.upcast) {
-            (AttentionKernel::Eager, true) => upcast_attention(&query, &key, &value, layer.mask, p, training),
-            (AttentionKernel::Eager, false) => eager_attention(&query, &key, &value, layer.mask, p, training),
+        let (output, weights) = match (given.mode.attention, self.upcast) {
+            (AttentionKernel::Eager, true) => upcast_attention(&query, &key, &value, given.mask, p, training),
+            (AttentionKernel::Eager, false) => eager_attention(&query, &key, &value, given.mask, p, training),
             (kernel, _) => {
-                attend(&query, &key, &value, layer.mask, &AttentionCall { kernel, dropout: p, training })
+                attend(&query, &key, &value, given.mask, &AttentionCall { kernel, dropout: p, training })
             }
         };
         let shape = [hidden.dim(0), hidden.dim(1), hidden.last(0)];
@@ -77,14 +77,10 @@ impl Attention {
         drop(output);
         let projected = self.c_proj.forward(&flat);
         drop(flat);
-        let output = dropout(&self.resid_path, &projected, self.resid_pdrop, training);
+        let output = dropout(&self.resid_dropout, &projected, self.resid_pdrop, training);
         drop(projected);
         drop((key, value, query));
         (output, weights)
-    }
-
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        self.c_attn.parameters().into_iter().chain(self.c_proj.parameters())
     }
 }
 
@@ -141,9 +137,9 @@ fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> (Tens
 }
 
 struct Mlp {
-    path: Rc<str>,
-    act_path: Rc<str>,
-    dropout_path: Rc<str>,
+    module: Module,
+    act_fn: Module,
+    dropout: Module,
     c_fc: Conv1d,
     c_proj: Conv1d,
     act: Activation,
@@ -151,33 +147,29 @@ struct Mlp {
 }
 
 impl Mlp {
-    fn new(config: &Gpt2Config, builder: &Builder, path: String) -> Mlp {
+    fn new(config: &Gpt2Config, builder: &Builder, path: &str) -> Mlp {
         Mlp {
-            c_fc: builder.conv1d(format!("{path}.c_fc"), config.n_embd, config.n_inner),
-            c_proj: builder.conv1d(format!("{path}.c_proj"), config.n_inner, config.n_embd),
-            act_path: format!("{path}.act").into(),
-            dropout_path: format!("{path}.dropout").into(),
+            c_fc: builder.conv1d(&format!("{path}.c_fc"), config.n_embd, config.n_inner),
+            c_proj: builder.conv1d(&format!("{path}.c_proj"), config.n_inner, config.n_embd),
+            act_fn: builder.module(&format!("{path}.act")),
+            dropout: builder.module(&format!("{path}.dropout")),
             act: config.activation_function,
             resid_pdrop: config.resid_pdrop,
-            path: path.into(),
+            module: builder.module(path),
         }
     }
 
     fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let _module = x.device().module(&self.path);
+        let _module = self.module.scope(x.device());
         let mut hidden = self.c_fc.forward(x);
-        hidden = activation(self.act, &self.act_path, &hidden);
+        hidden = activation(self.act, &self.act_fn, &hidden);
         hidden = self.c_proj.forward(&hidden);
-        dropout(&self.dropout_path, &hidden, self.resid_pdrop, training)
-    }
-
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        self.c_fc.parameters().into_iter().chain(self.c_proj.parameters())
+        dropout(&self.dropout, &hidden, self.resid_pdrop, training)
     }
 }
 
-struct Block {
-    path: Rc<str>,
+struct Gpt2Block {
+    module: Module,
     ln_1: LayerNorm,
     attn: Attention,
     ln_2: LayerNorm,
@@ -186,33 +178,49 @@ struct Block {
 
 /// What a block is given beside the hidden states.
 #[derive(Clone, Copy)]
-struct Layer<'a> {
+struct Given<'a> {
     index: usize,
     mask: &'a Mask,
     position_ids: &'a Tensor,
     mode: &'a Mode,
 }
 
-impl Block {
-    fn new(config: &Gpt2Config, builder: &Builder, index: u64) -> Block {
-        let path = builder.root(&format!("transformer.h.{index}"));
-        Block {
-            ln_1: builder.layer_norm(format!("{path}.ln_1"), config.n_embd),
-            attn: Attention::new(config, builder, format!("{path}.attn")),
-            ln_2: builder.layer_norm(format!("{path}.ln_2"), config.n_embd),
-            mlp: Mlp::new(config, builder, format!("{path}.mlp")),
-            path: path.into(),
+/// The keyword arguments of a block's call. The mask is passed by position, and so it is the call's to keep.
+struct Kept {
+    position_ids: Tensor,
+    mask: fn(Option<Tensor>) -> Mask,
+    index: usize,
+    mode: Mode,
+}
+
+impl Gpt2Block {
+    fn new(config: &Gpt2Config, builder: &Builder, index: u64) -> Gpt2Block {
+        let path = format!("transformer.h.{index}");
+        Gpt2Block {
+            ln_1: builder.layer_norm(&format!("{path}.ln_1"), config.n_embd),
+            attn: Attention::new(config, builder, &format!("{path}.attn")),
+            ln_2: builder.layer_norm(&format!("{path}.ln_2"), config.n_embd),
+            mlp: Mlp::new(config, builder, &format!("{path}.mlp")),
+            module: builder.block(&path),
         }
     }
+}
 
-    fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
-        let _module = hidden.device().module(&self.path);
+impl Block for Gpt2Block {
+    type Given<'a> = Given<'a>;
+    type Kept = Kept;
+
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn forward(&self, hidden: &Tensor, given: &Given<'_>, cache: Option<&mut Cache>) -> Tensor {
         let normed = self.ln_1.forward(hidden);
-        let (attended, weights) = self.attn.forward(&normed, layer, cache);
+        let (attended, weights) = self.attn.forward(&normed, given, cache);
         let residual = ops::add(&attended, hidden);
         drop(normed);
         let normed = self.ln_2.forward(&residual);
-        let fed = self.mlp.forward(&normed, layer.mode.training);
+        let fed = self.mlp.forward(&normed, given.mode.training);
         let output = ops::add(&residual, &fed);
         drop(normed);
         drop(residual);
@@ -222,62 +230,65 @@ impl Block {
         output
     }
 
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        let first = self.ln_1.parameters().into_iter().chain(self.attn.parameters());
-        first.chain(self.ln_2.parameters()).chain(self.mlp.parameters())
+    fn keep(&self, given: &Given<'_>) -> (Option<Tensor>, Kept) {
+        let (tensor, mask) = given.mask.clone().into_parts();
+        let position_ids = given.position_ids.clone();
+        (tensor, Kept { position_ids, mask, index: given.index, mode: given.mode.clone() })
+    }
+
+    fn forward_kept(&self, hidden: &Tensor, other: Option<&Tensor>, kept: &Kept) -> Tensor {
+        let mask = (kept.mask)(other.cloned());
+        let (position_ids, mode) = (&kept.position_ids, &kept.mode);
+        self.forward(hidden, &Given { index: kept.index, mask: &mask, position_ids, mode }, None)
     }
 }
 
-/// `GPT2LMHeadModel`.
-pub(super) struct Gpt2LmHeadModel {
-    transformer_path: Rc<str>,
-    drop_path: Rc<str>,
-    root_path: Rc<str>,
+/// `GPT2Model`.
+pub(super) struct Gpt2Model {
+    module: Module,
+    drop: Module,
     wte: Embedding,
     wpe: Embedding,
-    h: Vec<Rc<Block>>,
+    h: Vec<Rc<Gpt2Block>>,
     ln_f: LayerNorm,
-    lm_head: Linear,
     embd_pdrop: f64,
 }
 
-impl Gpt2LmHeadModel {
-    pub fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2LmHeadModel {
-        let wte = builder.embedding(builder.root("transformer.wte"), config.vocab_size, config.n_embd);
-        let wpe =
-            builder.position_embedding(builder.root("transformer.wpe"), config.n_positions, config.n_embd);
-        let h = (0..config.n_layer).map(|index| Rc::new(Block::new(config, builder, index))).collect();
-        let ln_f = builder.layer_norm(builder.root("transformer.ln_f"), config.n_embd);
-        let mut lm_head = builder.linear(builder.root("lm_head"), config.n_embd, config.vocab_size, false);
-        if config.tie_word_embeddings {
-            lm_head.weight = wte.weight.clone();
-        }
-        Gpt2LmHeadModel {
-            transformer_path: builder.root("transformer").into(),
-            drop_path: builder.root("transformer.drop").into(),
-            root_path: builder.root("").into(),
+/// `GPT2LMHeadModel`.
+pub(super) fn for_causal_lm(config: &Gpt2Config, builder: &Builder) -> ForCausalLm<Gpt2Model> {
+    ForCausalLm::new(builder, Gpt2Model::new(config, builder), config.tie_word_embeddings)
+}
+
+impl Gpt2Model {
+    fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2Model {
+        let wte = builder.embedding("transformer.wte", config.vocab_size, config.n_embd);
+        let wpe = builder.position_embedding("transformer.wpe", config.n_positions, config.n_embd);
+        let h = (0..config.n_layer).map(|index| Rc::new(Gpt2Block::new(config, builder, index))).collect();
+        Gpt2Model {
+            module: builder.module("transformer"),
+            drop: builder.module("transformer.drop"),
             wte,
             wpe,
             h,
-            ln_f,
-            lm_head,
+            ln_f: builder.layer_norm("transformer.ln_f", config.n_embd),
             embd_pdrop: config.embd_pdrop,
         }
     }
+}
 
-    /// `GPT2Model.forward`.
-    fn transformer(&self, inputs: &Inputs<'_>, mode: &Mode, mut cache: Option<&mut Cache>) -> Tensor {
+impl Backbone for Gpt2Model {
+    fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, mut cache: Option<&mut Cache>) -> Tensor {
         let device = inputs.input_ids.device();
-        let _module = device.module(&self.transformer_path);
+        let _module = self.module.scope(device);
         let embeds = self.wte.forward(inputs.input_ids);
-        let position_ids = mask::position_ids(&embeds, cache.as_deref());
+        let position_ids = mask::position_ids(&embeds);
         let positions = self.wpe.forward(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);
         let mask = mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), None);
-        hidden = dropout(&self.drop_path, &hidden, self.embd_pdrop, mode.training);
+        hidden = dropout(&self.drop, &hidden, self.embd_pdrop, mode.training);
         for (index, block) in self.h.iter().enumerate() {
-            let layer = Layer { index, mask: &mask, position_ids: &position_ids, mode };
-            hidden = run_block(block, hidden, &layer, cache.as_deref_mut());
+            let given = Given { index, mask: &mask, position_ids: &position_ids, mode };
+            hidden = block::call(block, hidden, &given, cache.as_deref_mut());
         }
         let normed = self.ln_f.forward(&hidden);
         drop(hidden);
@@ -289,47 +300,12 @@ impl Gpt2LmHeadModel {
         drop(mask);
         out
     }
-}
 
-/// A block's `__call__` (`GradientCheckpointingLayer`): through a checkpoint where asked.
-fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
-    if !layer.mode.training || layer.mode.checkpointing == Checkpointing::None {
-        return block.forward(&hidden, layer, cache);
-    }
-    let (block, mode, index) = (block.clone(), layer.mode.clone(), layer.index);
-    let position_ids = layer.position_ids.clone();
-    // The mask is passed by position, and so it is the checkpoint's to keep.
-    let (mask, masks) = layer.mask.clone().into_parts();
-    checkpoint(layer.mode.checkpointing, hidden, mask, move |hidden, mask| {
-        let mask = masks(mask.cloned());
-        block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
-    })
-}
-
-impl CausalLm for Gpt2LmHeadModel {
-    fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
-        let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit = (mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.cache_layers()));
-        let hidden = self.transformer(inputs, mode, cache.or(implicit.as_mut()));
-        let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
-        let logits = self.lm_head.forward(&last);
-        let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels));
-        drop(last);
-        drop(hidden);
-        Outputs { loss, logits, cache: implicit }
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        let mut all = vec![self.wte.weight.clone(), self.wpe.weight.clone()];
-        all.extend(self.h.iter().flat_map(|block| block.parameters().collect::<Vec<_>>()));
-        all.extend(self.ln_f.parameters());
-        if self.lm_head.weight.key() != self.wte.weight.key() {
-            all.push(self.lm_head.weight.clone());
-        }
-        all
-    }
-
-    fn cache_layers(&self) -> Vec<Option<u64>> {
+    fn windows(&self) -> Vec<Option<u64>> {
         vec![None; self.h.len()]
+    }
+
+    fn embeddings(&self) -> &Parameter {
+        &self.wte.weight
     }
 }

@@ -35,7 +35,7 @@ impl Mask {
 }
 
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
-pub(super) fn position_ids(embeds: &Tensor, _cache: Option<&Cache>) -> Tensor {
+pub(super) fn position_ids(embeds: &Tensor) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
     ops::unsqueeze(ops::add_scalar(range), 0)
 }

@@ -2,7 +2,10 @@
 //! (transformers 5.23, src/transformers/models).
 
 mod attention;
+mod block;
 mod cache;
+mod causal_lm;
+mod decoder;
 mod gpt2;
 mod llama;
 mod loss;
@@ -45,7 +48,6 @@ pub(crate) struct Mode {
     pub attention: AttentionKernel,
     pub attention_mask: AttentionMask,
     pub training: bool,
-    pub checkpointing: brimful_jobs::Checkpointing,
     pub use_cache: bool,
 }
 
@@ -53,22 +55,73 @@ pub(crate) struct Mode {
 pub(crate) trait CausalLm {
     fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs;
 
-    /// Every parameter once, in the order of `model.parameters()`.
-    fn parameters(&self) -> Vec<Tensor>;
-
-    /// Key-value heads, head width and window of each block, for the cache.
-    fn cache_layers(&self) -> Vec<Option<u64>>;
+    /// The attention window of each block, for the cache; `None` where a block sees everything.
+    fn windows(&self) -> Vec<Option<u64>>;
 }
 
 /// Builds the model on the device.
 pub(crate) fn build(config: &Config, builder: &Builder) -> Box<dyn CausalLm> {
-    match config {
-        Config::Gpt2(config) => Box::new(gpt2::Gpt2LmHeadModel::new(config, builder)),
-        Config::Decoder(config) => Box::new(match config.family {
-            DecoderFamily::Llama => llama::for_causal_lm(config, builder),
-            DecoderFamily::Mistral => mistral::for_causal_lm(config, builder),
-            DecoderFamily::Qwen2 => qwen2::for_causal_lm(config, builder),
-            DecoderFamily::Qwen3 => qwen3::for_causal_lm(config, builder),
-        }),
+    let config = match config {
+        Config::Gpt2(config) => return Box::new(gpt2::for_causal_lm(config, builder)),
+        Config::Decoder(config) => config,
+    };
+    let variation = match config.family {
+        DecoderFamily::Llama => llama::VARIATION,
+        DecoderFamily::Mistral => mistral::VARIATION,
+        DecoderFamily::Qwen2 => qwen2::VARIATION,
+        DecoderFamily::Qwen3 => qwen3::VARIATION,
+    };
+    Box::new(decoder::for_causal_lm(config, builder, &variation))
+}
+
+#[cfg(test)]
+mod tests {
+    use brimful_jobs::Precision;
+    use brimful_models::ConfigFile;
+    use brimful_trace::{Category, Event};
+
+    use super::*;
+    use crate::device::{Device, Properties};
+
+    /// Module and shape of every parameter that is there when the model is built, in the order of its constructor.
+    fn built(config: &Config) -> Vec<(String, String)> {
+        let device = Device::new(Properties { compute_capability: (8, 0), multiprocessors: 108 });
+        let _model = build(config, &Builder::new(&device, Precision::Bf16));
+        device.end();
+        let trace = device.finish().unwrap();
+        let freed: Vec<_> =
+            trace.events().filter_map(|e| if let Event::Free(id) = e { Some(id) } else { None }).collect();
+        let parameters = trace
+            .allocations
+            .ids()
+            .filter(|id| trace.allocations.category(*id) == Category::Parameter && !freed.contains(id));
+        let row = |id| {
+            let module = trace.contexts.get(trace.allocations.get(id).context).module;
+            (trace.contexts.str(module).to_owned(), trace.tensor(id).unwrap().shape.to_string())
+        };
+        parameters.map(row).collect()
+    }
+
+    #[test]
+    fn a_model_is_built_of_the_parameters_that_its_config_says() {
+        let sizes =
+            r#""num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 99"#;
+        for (model_type, more) in [
+            ("llama", ""),
+            ("llama", r#", "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true"#),
+            ("mistral", r#", "num_key_value_heads": 2"#),
+            ("qwen2", r#", "num_key_value_heads": 1"#),
+            ("qwen3", r#", "head_dim": 24, "num_key_value_heads": 4, "tie_word_embeddings": true"#),
+            ("gpt2", ""),
+            ("gpt2", r#", "tie_word_embeddings": false"#),
+        ] {
+            let text = format!(r#"{{"model_type": "{model_type}", {sizes}{more}}}"#);
+            let config = ConfigFile::from_json(&text).unwrap_or_else(|e| panic!("{text}: {e}")).config;
+            let said = config
+                .parameter_tensors()
+                .into_iter()
+                .map(|(name, shape)| (name.rsplit_once('.').unwrap().0.to_owned(), shape.to_string()));
+            assert_eq!(built(&config), said.collect::<Vec<_>>(), "{text}");
+        }
     }
 }

@@ -1,18 +1,16 @@
 //! Rotary position embedding (`LlamaRotaryEmbedding`, `apply_rotary_pos_emb`).
 
-use std::rc::Rc;
-
 use brimful_models::{DecoderConfig, RopeType};
 use brimful_trace::Category;
 use brimful_units::Dtype;
 
 use crate::device::Device;
-use crate::nn::Builder;
+use crate::nn::{Builder, Module};
 use crate::ops;
 use crate::tensor::Tensor;
 
 pub(super) struct RotaryEmbedding {
-    path: Rc<str>,
+    module: Module,
     inv_freq: Tensor,
     _original_inv_freq: Tensor,
 }
@@ -30,17 +28,13 @@ impl RotaryEmbedding {
         inv_freq.categorize(Category::Buffer);
         original.categorize(Category::Buffer);
         drop(inverse_frequencies(device, config.rope_type, frequencies));
-        RotaryEmbedding {
-            path: builder.root("model.rotary_emb").into(),
-            inv_freq,
-            _original_inv_freq: original,
-        }
+        RotaryEmbedding { module: builder.module("model.rotary_emb"), inv_freq, _original_inv_freq: original }
     }
 
     /// `cos` and `sin`, `[1, S, D]` in the dtype of the hidden states.
     pub fn forward(&self, x: &Tensor, position_ids: &Tensor) -> (Tensor, Tensor) {
         let device = x.device();
-        let _module = device.module(&self.path);
+        let _module = self.module.scope(device);
         let _off = device.set_grad_enabled(false);
         let positions = ops::to(ops::unsqueeze(position_ids, 2), Dtype::F32);
         let freqs = ops::mul(positions, &self.inv_freq);

@@ -1,58 +1,36 @@
 //! PEFT's LoRA (peft/tuners/lora/layer.py, 0.21.2): a frozen Linear with two small ones beside it.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use brimful_jobs::Lora;
-use brimful_trace::Category;
 use brimful_units::Dtype;
 
-use super::Builder;
+use super::builder::Target;
+use super::{Builder, Forward, Module, Parameter, Wrapper};
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// Where an adapter goes once the whole model is there.
-pub(crate) type Slot = Rc<OnceCell<Adapter>>;
-
-/// A Linear that gets an adapter.
-pub(crate) struct Target {
-    pub slot: Slot,
-    pub path: String,
-    pub inputs: u64,
-    pub outputs: u64,
+/// What stands in the place of a Linear: `base_layer(x) + lora_B(lora_A(dropout(x))) * scaling`.
+struct Adapter {
+    module: Module,
+    dropout: Module,
+    lora_a: (Module, Parameter),
+    lora_b: (Module, Parameter),
+    p: f64,
 }
 
-/// What stands beside a Linear: `lora_B(lora_A(dropout(x)))`.
-pub(crate) struct Adapter {
-    base_path: Rc<str>,
-    dropout_path: Rc<str>,
-    a_path: Rc<str>,
-    b_path: Rc<str>,
-    a: Tensor,
-    b: Tensor,
-    dropout: f64,
-}
-
-impl Adapter {
-    /// `lora.Linear.forward` around the frozen `base`; the module's scope is open.
-    pub fn forward(&self, x: &Tensor, base: impl FnOnce() -> Tensor) -> Tensor {
-        let device = x.device();
-        let result = {
-            let _module = device.module(&self.base_path);
-            base()
-        };
+impl Wrapper for Adapter {
+    /// `lora.Linear.forward` around the frozen base.
+    fn call(&self, input: Tensor, _: Option<Tensor>, base: Forward) -> Tensor {
+        let device = input.device().clone();
+        let _module = self.module.scope(&device);
+        let result = base(&input, None);
         let dtype = result.dtype();
-        let x = ops::to(x, self.a.dtype());
-        let dropped = super::dropout(&self.dropout_path, &x, self.dropout, true);
-        let low = {
-            let _module = device.module(&self.a_path);
-            ops::linear(&dropped, &self.a, None)
-        };
+        let x = ops::to(&input, self.lora_a.1.tensor().dtype());
+        let dropped = super::dropout(&self.dropout, &x, self.p, true);
+        let low = small(&self.lora_a, &dropped);
         drop(dropped);
-        let high = {
-            let _module = device.module(&self.b_path);
-            ops::linear(&low, &self.b, None)
-        };
+        let high = small(&self.lora_b, &low);
         drop(low);
         let scaled = ops::mul_scalar(high);
         let sum = ops::add(&result, scaled);
@@ -65,48 +43,58 @@ impl Adapter {
     }
 }
 
+/// One of the two small Linears.
+fn small((module, weight): &(Module, Parameter), x: &Tensor) -> Tensor {
+    let _module = module.scope(x.device());
+    ops::linear(x, &weight.tensor(), None)
+}
+
 impl Builder {
-    /// `get_peft_model`: adapters on every target, made in the base's dtype and then converted to fp32 unless told
-    /// otherwise. Returns what is trained, in the order of the modules.
-    pub fn get_peft_model(&self, lora: &Lora) -> Vec<Tensor> {
-        let targets = self.targets.take();
-        let made: Vec<[Tensor; 2]> = targets
-            .iter()
-            .map(|target| [self.adapter(lora.r, target.inputs), self.adapter(target.outputs, lora.r)])
-            .collect();
-        let made: Vec<[Tensor; 2]> = made.into_iter().map(|pair| self.cast_adapter(pair, lora)).collect();
-        for (target, [a, b]) in targets.iter().zip(&made) {
-            let path = |name: &str| Rc::from(format!("{}.{name}", target.path));
-            let adapter = Adapter {
-                base_path: path("base_layer"),
-                dropout_path: path("lora_dropout.default"),
-                a_path: path("lora_A.default"),
-                b_path: path("lora_B.default"),
-                a: a.clone(),
-                b: b.clone(),
-                dropout: lora.lora_dropout,
-            };
-            // A slot is filled once: its target is listed once.
-            let _ = target.slot.set(adapter);
+    /// `get_peft_model`: adapters on every target, made in the base's dtype and then converted to fp32 unless the job
+    /// says otherwise.
+    pub fn get_peft_model(&self, lora: &Lora) {
+        let targets = self.targets();
+        // All adapters are made before the first is converted.
+        let made: Vec<[Parameter; 2]> = targets.iter().map(|target| self.adapter(target, lora.r)).collect();
+        for parameter in made.iter().flatten() {
+            if lora.autocast_adapter_dtype {
+                cast_adapter_dtype(parameter);
+            }
+            parameter.tensor().require_grad();
         }
-        made.into_iter().flatten().inspect(Tensor::require_grad).collect()
+        for (target, [a, b]) in targets.iter().zip(made) {
+            attach(&target.module, a, b, lora.lora_dropout);
+        }
     }
 
-    fn adapter(&self, rows: u64, columns: u64) -> Tensor {
-        let made = ops::new_tensor(&self.device, "_to_copy", [rows, columns], self.dtype);
-        made.categorize(Category::Parameter);
-        made
+    fn adapter(&self, target: &Target, rank: u64) -> [Parameter; 2] {
+        let make = |rows: u64, columns: u64| {
+            let _module = target.module.scope(&self.device);
+            self.added_parameter(ops::new_tensor(&self.device, "_to_copy", [rows, columns], self.dtype))
+        };
+        [make(rank, target.inputs), make(target.outputs, rank)]
     }
+}
 
-    /// `cast_adapter_dtype` (peft/tuners/tuners_utils.py).
-    fn cast_adapter(&self, pair: [Tensor; 2], lora: &Lora) -> [Tensor; 2] {
-        if !lora.autocast_adapter_dtype {
-            return pair;
-        }
-        pair.map(|half| {
-            let full = ops::to(half, Dtype::F32);
-            full.categorize(Category::Parameter);
-            full
-        })
-    }
+/// `cast_adapter_dtype` (peft/tuners/tuners_utils.py): `param.data = param.data.to(torch.float32)`.
+fn cast_adapter_dtype(parameter: &Parameter) {
+    let half = parameter.tensor();
+    let full = ops::to(&half, Dtype::F32);
+    full.categorize(brimful_trace::Category::Parameter);
+    drop(half);
+    parameter.set_data(full);
+}
+
+/// Puts the adapter in the Linear's place: the Linear is its `base_layer` from now on.
+fn attach(linear: &Module, a: Parameter, b: Parameter, p: f64) {
+    let path = linear.path();
+    let below = |name: &str| Module::new(format!("{path}.{name}"));
+    linear.rename(format!("{path}.base_layer"));
+    linear.wrap(Rc::new(Adapter {
+        module: Module::new(path.clone()),
+        dropout: below("lora_dropout.default"),
+        lora_a: (below("lora_A.default"), a),
+        lora_b: (below("lora_B.default"), b),
+        p,
+    }));
 }

@@ -1,4 +1,4 @@
-use brimful_jobs::{AttentionMask, Cache as CacheKind, Checkpointing, Infer};
+use brimful_jobs::{AttentionMask, Cache as CacheKind, Infer};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
@@ -23,13 +23,12 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         });
     }
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision, None));
+    let model = models::build(config, &Builder::new(device, job.precision));
     device.empty_cache();
     let mut mode = Mode {
         attention: job.attention,
         attention_mask: AttentionMask::None,
         training: false,
-        checkpointing: Checkpointing::None,
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);
@@ -37,7 +36,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");
-    let windows = model.cache_layers();
+    let windows = model.windows();
     let mut cache = match job.cache {
         CacheKind::Dynamic => Some(Cache::dynamic(&windows)),
         CacheKind::Static { max_cache_len } => Some(Cache::fixed(&windows, max_cache_len)),

@@ -8,7 +8,7 @@ use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
 use crate::models::{self, CausalLm, Inputs, Mode, Outputs};
-use crate::nn::Builder;
+use crate::nn::{Builder, Parameter};
 use crate::ops;
 use crate::optim;
 use crate::tensor::Tensor;
@@ -27,12 +27,13 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let builder = Builder::new(device, job.precision, lora.as_ref());
+    let builder =
+        Builder::new(device, job.precision).with_checkpointing(job.checkpointing).with_lora(lora.clone());
     let model = models::build(config, &builder);
-    let parameters = match &lora {
-        Some(lora) => builder.get_peft_model(lora),
-        None => model.parameters(),
-    };
+    if let Some(lora) = &lora {
+        builder.get_peft_model(lora);
+    }
+    let parameters: Vec<Tensor> = builder.trained().iter().map(Parameter::tensor).collect();
     device.empty_cache();
     let mut steps = Loop {
         device,
@@ -41,7 +42,6 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             attention: job.attention,
             attention_mask: job.attention_mask,
             training: true,
-            checkpointing: job.checkpointing,
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
