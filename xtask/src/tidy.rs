@@ -6,6 +6,7 @@
 mod circles;
 mod code;
 mod families;
+mod invariants;
 mod known;
 mod lexer;
 mod manifests;
@@ -75,10 +76,12 @@ fn breaches(root: &Path) -> Result<(Vec<Breach>, usize)> {
     let mut files = Vec::new();
     collect(root, &mut files)?;
     files.sort();
-    let map = CodeMap::parse(&read(root, "ARCHITECTURE.md")?);
+    let architecture = read(root, map::FILE)?;
+    let map = CodeMap::parse(&architecture);
     let private = words::private_words(&read(root, "STYLE.md")?);
     let sources = sources(root, &files)?;
     let mut found = manifests::check(root, &map, &sources)?;
+    found.extend(invariants::check(&architecture, &sources));
     for source in &sources {
         found.extend(code::check(source, map.is_pure(&source.name)));
         found.extend(words::in_rust(source, &private));

@@ -1,7 +1,7 @@
 //! A Rust source file: its text, its syntax with and without what only tests see, and its functions.
 
 use anyhow::{Context, Result};
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -87,11 +87,35 @@ impl Source {
         functions.found
     }
 
+    /// The names of its tests: functions behind `#[test]`, in a macro such as `proptest!` as well.
+    pub fn tests(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        tests_in(self.all_tokens(), &mut names);
+        names
+    }
+
     /// The name of the innermost function around a line; `file` outside of all.
     pub fn function_at(&self, line: usize) -> String {
         let functions = self.functions();
         let around = functions.iter().filter(|function| (function.first..=function.last).contains(&line));
         around.min_by_key(|function| function.lines()).map_or("file".to_owned(), |f| f.name.clone())
+    }
+}
+
+fn tests_in(tokens: TokenStream, names: &mut Vec<String>) {
+    let mut is_test = false;
+    let mut is_name = false;
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) if is_name => {
+                names.push(word.to_string());
+                (is_test, is_name) = (false, false);
+            }
+            TokenTree::Ident(word) => is_name = is_test && word == "fn",
+            TokenTree::Group(group) if group.stream().to_string() == "test" => is_test = true,
+            TokenTree::Group(group) => tests_in(group.stream(), names),
+            _ => {}
+        }
     }
 }
 
@@ -236,5 +260,11 @@ mod tests {
         assert_eq!(found, [("A::b".to_owned(), 3), ("e".to_owned(), 1)]);
         assert!(source.is_test_line(8) && !source.is_test_line(3));
         assert_eq!(source.function_at(3), "A::b");
+    }
+
+    #[test]
+    fn tests_are_found_in_macros_too() {
+        let text = "#[test]\nfn a() {}\nfn b() {}\nproptest! { #[test]\nfn c(d in e()) {} }";
+        assert_eq!(Source::parse("a/tests/f.rs", text).unwrap().tests(), ["a", "c"]);
     }
 }
