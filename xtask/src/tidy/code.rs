@@ -198,11 +198,7 @@ impl Rules<'_> {
     }
 
     fn undocumented(&mut self) {
-        // The constants of a generated file are named by the header they come from.
-        if self.source.is_generated {
-            return;
-        }
-        let mut public = Public::default();
+        let mut public = Public { skips_constants: self.source.is_generated, ..Public::default() };
         public.visit_file(&self.source.syntax);
         for (item, line) in public.undocumented {
             self.push("undocumented", &item, line, "a public item says what it is or does");
@@ -326,6 +322,8 @@ impl Imports {
 /// Public items without documentation.
 #[derive(Default)]
 struct Public {
+    /// In a generated file the header that the constants come from documents them.
+    skips_constants: bool,
     scope: Vec<String>,
     undocumented: Vec<(String, usize)>,
 }
@@ -343,7 +341,7 @@ impl Public {
 impl<'ast> Visit<'ast> for Public {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         match item {
-            syn::Item::Const(item) => self.note(&item.attrs, &item.vis, &item.ident),
+            syn::Item::Const(item) if !self.skips_constants => self.note(&item.attrs, &item.vis, &item.ident),
             syn::Item::Enum(item) => self.note(&item.attrs, &item.vis, &item.ident),
             syn::Item::Fn(item) => self.note(&item.attrs, &item.vis, &item.sig.ident),
             syn::Item::Static(item) => self.note(&item.attrs, &item.vis, &item.ident),

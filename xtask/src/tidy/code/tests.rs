@@ -56,6 +56,8 @@ fn a_public_item_without_documentation_is_a_breach() {
     one("/// M.\nmod m { pub const C: u8 = 1; }", "undocumented", "m::C");
     none("/// A.\npub fn a() {}\npub(crate) fn b() {}\nfn c() {}");
     none("#[cfg(test)]\nmod tests { pub fn a() {} }");
+    let generated = "//! Written by `cargo xtask cuda-api`.\npub const A: u8 = 1;\npub struct B;";
+    one(generated, "undocumented", "B");
 }
 
 #[test]
