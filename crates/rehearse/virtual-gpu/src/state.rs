@@ -108,7 +108,7 @@ pub struct ProcessUse {
     pub pinned_peak: u64,
     /// Bytes of managed memory, which may live on either side.
     pub managed: u64,
-    /// The last called function that is not modelled, as its index in [`crate::symbols`].
+    /// The last called function that is not modelled, as its index in [`crate::symbols()`].
     pub last_call: Option<usize>,
     /// By GPU.
     pub devices: Vec<DeviceUse>,
@@ -119,7 +119,7 @@ pub struct ProcessUse {
 pub struct State {
     /// Every process that called the library, in the order of their first calls.
     pub processes: Vec<ProcessUse>,
-    /// Functions that were called and are not modelled: the index in [`crate::symbols`], and the number of calls.
+    /// Functions that were called and are not modelled: the index in [`crate::symbols()`], and the number of calls.
     pub calls: Vec<(usize, u64)>,
 }
 
