@@ -1,4 +1,4 @@
-"""A loop prepared by accelerate: `accelerate launch` tells it how many processes there are and in which precision."""
+"""A loop prepared by accelerate: `accelerate launch` sets the number of processes and the precision."""
 import sys
 
 import torch

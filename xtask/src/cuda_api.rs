@@ -1,7 +1,7 @@
-//! `cargo xtask cuda-api CUDARC NVML NEEDED…`: what the virtual GPU must answer to, from maintained bindings.
+//! `cargo xtask cuda-api CUDARC NVML NEEDED…` writes the functions and layouts of the virtual GPU from maintained bindings.
 //!
-//! CUDARC and NVML are the source folders of the crates `cudarc` and `nvml-wrapper-sys`; NEEDED are lists of the
-//! symbols that wheels import or NVIDIA's export (`nm -D`), for what no bindings hold. `cargo fmt` afterwards.
+//! CUDARC and NVML are the source folders of the crates `cudarc` and `nvml-wrapper-sys`. NEEDED are lists of the symbols that
+//! wheels import or that NVIDIA's wheels export (`nm -D`), for functions that no bindings have. Run `cargo fmt` afterwards.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +30,8 @@ const LIBRARIES: [&str; 16] = [
     "runtime",
 ];
 
-/// Layouts taken over: library, item, the CUDA version whose variant is meant, and the name it gets here.
+/// Layouts that are written: library, name, the version of CUDA whose variant is written (empty if there is one), and the
+/// name that it gets.
 const STRUCTS: [(&str, &str, &str, &str); 6] = [
     ("runtime", "CUuuid_st", "", "cudaUUID_t"),
     ("runtime", "cudaDeviceProp", "cuda-12090", "cudaDeviceProp12"),
@@ -39,6 +40,7 @@ const STRUCTS: [(&str, &str, &str, &str); 6] = [
     ("runtime", "cudaFuncAttributes", "cuda-12090", "cudaFuncAttributes"),
     ("cudnn", "cudnnConvolutionFwdAlgoPerfStruct", "", "cudnnConvolutionAlgoPerf"),
 ];
+/// Layouts of NVML that are written.
 const NVML_STRUCTS: [&str; 7] = [
     "nvmlMemory_st",
     "nvmlMemory_v2_st",
@@ -48,7 +50,7 @@ const NVML_STRUCTS: [&str; 7] = [
     "nvmlProcessInfo_v1_st",
     "nvmlProcessInfo_v2_st",
 ];
-/// Enumerations whose numbers are answered or asked for.
+/// Enumerations whose numbers are written: library, name, version.
 const ENUMS: [(&str, &str, &str); 5] = [
     ("runtime", "cudaError", "cuda-13000"),
     ("runtime", "cudaDeviceAttr", "cuda-13000"),
@@ -58,6 +60,9 @@ const ENUMS: [(&str, &str, &str); 5] = [
 ];
 
 /// Writes `data/symbols.tsv` and `src/abi.rs` of the virtual GPU.
+///
+/// # Errors
+/// Too few arguments, a file that cannot be read or written, or bindings without an item that is needed.
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let [cudarc, nvml, needed @ ..] = arguments else {
         anyhow::bail!("usage: cargo xtask cuda-api CUDARC_FOLDER NVML_FOLDER [NEEDED.txt …]");
@@ -99,7 +104,7 @@ fn table(symbols: &BTreeMap<String, (String, String)>) -> String {
     text
 }
 
-/// The library of a symbol that no bindings hold, by its prefix.
+/// The library of a symbol that no bindings have, by its prefix.
 fn library_of(name: &str) -> &'static str {
     let prefixes = [
         ("cublasLt", "cublaslt"),
@@ -139,7 +144,7 @@ fn add_functions(symbols: &mut BTreeMap<String, (String, String)>, library: &str
     }
 }
 
-/// What an unmodelled function of that name writes through its parameters; ends with the last that matters.
+/// The codes of what an unmodelled function writes through its parameters, up to the last parameter that it writes.
 fn written(name: &str, parameters: &str) -> String {
     let asks = [
         "Get",
@@ -159,7 +164,7 @@ fn written(name: &str, parameters: &str) -> String {
     let types = types.filter(|(name, _)| name.trim() != "&self").map(|(_, kind)| kind.trim());
     let mut codes: String = types.map(|kind| code(kind, asks)).collect();
     if name.starts_with("cufft") {
-        // Sizes are handed in through pointers that are not const; the answer is the last.
+        // cuFFT takes sizes through pointers that are not const. Only the last pointer is a result.
         let last = codes.len().saturating_sub(1);
         codes = codes
             .char_indices()
@@ -189,7 +194,7 @@ fn code(kind: &str, asks: bool) -> char {
     }
 }
 
-/// Opaque pointers, by the way the libraries name them.
+/// Whether a type is an opaque pointer, by the names that the libraries give to theirs.
 fn is_handle(kind: &str) -> bool {
     let endings =
         ["Handle_t", "Descriptor_t", "Descr_t", "Info_t", "Layout_t", "Desc_t", "Preference_t", "Plan_t"];
@@ -206,17 +211,22 @@ fn layouts(source: &dyn Fn(&str) -> Result<String>, nvml: &str) -> Result<String
     let mut text = String::from(
         "//! Layouts and numbers of the CUDA interfaces, as cudarc 0.19.10 and nvml-wrapper-sys 0.10.0 generate them from\n\
          //! NVIDIA's headers. Written by `cargo xtask cuda-api`.\n\n\
-         #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, missing_docs, dead_code)]\n",
+         #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code)]\n",
     );
     for (library, name, version, here) in STRUCTS {
         let fields = body(&source(library)?, "struct", name, version)?;
-        push_struct(&mut text, here, &fields);
+        let origin = format!("`{name}` in the headers of CUDA's {library}{}", of_version(version));
+        push_struct(&mut text, here, &origin, &fields);
     }
     for name in NVML_STRUCTS {
-        push_struct(&mut text, name.trim_end_matches("_st"), &body(nvml, "struct", name, "")?);
+        let origin = format!("`{name}` in nvml.h");
+        push_struct(&mut text, name.trim_end_matches("_st"), &origin, &body(nvml, "struct", name, "")?);
     }
     for (library, name, version) in ENUMS {
-        let _ = writeln!(text, "\npub mod {name} {{");
+        let version_text = of_version(version);
+        let _ =
+            writeln!(text, "\n/// The numbers of `{name}` in the headers of CUDA's {library}{version_text}.");
+        let _ = writeln!(text, "pub mod {name} {{");
         for line in body(&source(library)?, "enum", name, version)?.lines() {
             let line = line.trim().trim_end_matches(',');
             if line.contains(" = ") {
@@ -228,9 +238,15 @@ fn layouts(source: &dyn Fn(&str) -> Result<String>, nvml: &str) -> Result<String
     Ok(text)
 }
 
-fn push_struct(text: &mut String, name: &str, fields: &str) {
+/// The words for a version such as `cuda-12090`, which is 12.9.
+fn of_version(version: &str) -> String {
+    let number = version.strip_prefix("cuda-").and_then(|number| number.parse::<u32>().ok());
+    number.map_or(String::new(), |number| format!(", version {}.{}", number / 1000, number % 1000 / 10))
+}
+
+fn push_struct(text: &mut String, name: &str, origin: &str, fields: &str) {
     let fields = fields.replace("::core::ffi::", "core::ffi::").replace("raw::", "core::ffi::");
-    // Enumerations are as wide as an int.
+    // C enumerations are ints.
     let enums = [
         "cudaMemoryType",
         "cudnnConvolutionFwdAlgo_t",
@@ -241,10 +257,13 @@ fn push_struct(text: &mut String, name: &str, fields: &str) {
     let fields = enums
         .iter()
         .fold(fields, |fields, kind| fields.replace(&format!(": {kind},"), ": core::ffi::c_int,"));
-    let _ = write!(text, "\n#[repr(C)]\n#[derive(Clone, Copy)]\npub struct {name} {{\n{fields}}}\n");
+    let _ = write!(
+        text,
+        "\n/// {origin}.\n#[repr(C)]\n#[derive(Clone, Copy)]\npub struct {name} {{\n{fields}}}\n"
+    );
 }
 
-/// The lines within an item's braces; of several variants the one for that version of CUDA.
+/// The lines within an item's braces. Of several variants it is the one for that version of CUDA.
 fn body(source: &str, kind: &str, name: &str, version: &str) -> Result<String> {
     let head = format!("pub {kind} {name} {{\n");
     let variants = source.match_indices(&head).filter(|(at, _)| {

@@ -15,10 +15,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
     match std::env::args().nth(1).as_deref() {
         Some("test") => test::run(&root, &arguments),
-        Some("tidy") => tidy::run(&root),
+        Some("tidy") => tidy::run(&root, &arguments),
         Some("accuracy") => accuracy::run(&root),
         Some("cuda-api") => cuda_api::run(&root, &arguments),
-        _ => bail!("usage: cargo xtask test [--torch] | tidy | accuracy | cuda-api"),
+        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api"),
     }
 }
 

@@ -1,36 +1,61 @@
-//! `cargo xtask test [--torch]`: every test; with `--torch` those, too, that rehearse with the real PyTorch.
+//! `cargo xtask test [--torch]` runs every test. With `--torch` it also runs those that rehearse with real PyTorch.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-/// What is installed, without dependencies and so without NVIDIA's packages.
+/// The packages that are installed, without dependencies and so without NVIDIA's packages.
 const REQUIREMENTS: &str = "fixtures/rehearsal/requirements.txt";
+/// The variable that names the file to which tests append that they are left out: a name, a tab and the reason a line
+/// (`crates/faces/cli/tests/left_out`).
+const LEFT_OUT: &str = "BRIMFUL_LEFT_OUT";
 
-/// Runs the tests.
+/// Runs the tests, and prints which were left out, by name and with the reason.
 ///
 /// # Errors
 /// An argument that is not known, or tests that fail.
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let torch = match arguments {
-        [] => Err(anyhow!("`cargo xtask test --torch` installs PyTorch and runs them")),
-        [torch] if torch == "--torch" => torch_in(root).context("no PyTorch can be had here"),
+        [] => None,
+        [torch] if torch == "--torch" => Some(torch_in(root)),
         _ => bail!("usage: cargo xtask test [--torch]"),
     };
+    let list = root.join("target/left-out.txt");
+    std::fs::create_dir_all(root.join("target"))?;
+    std::fs::write(&list, "").with_context(|| list.display().to_string())?;
     let mut tests = Command::new(env!("CARGO"));
-    tests.args(["test", "--workspace"]).current_dir(root);
-    if let Ok(python) = &torch {
+    tests.args(["test", "--workspace"]).current_dir(root).env(LEFT_OUT, &list);
+    if let Some(Ok(python)) = &torch {
         tests.env("BRIMFUL_TORCH_PYTHON", python);
     }
-    ensure!(tests.status().context("cargo")?.success(), "tests failed");
-    if let Err(why) = torch {
-        eprintln!("all passed; rehearsals with the real PyTorch were left out: {why:#}");
+    let status = tests.status().context("cargo")?;
+    if let Some(Err(why)) = torch {
+        eprintln!("PyTorch cannot be installed: {why:#}");
     }
+    let text = std::fs::read_to_string(&list).with_context(|| list.display().to_string())?;
+    eprint!("{}", summary(&text));
+    ensure!(status.success(), "tests failed");
     Ok(())
 }
 
-/// The interpreter of an environment with PyTorch, which is made where it is not there as the requirements are now.
+/// What was left out, by reason and then by name.
+fn summary(list: &str) -> String {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, why) in list.lines().filter_map(|line| line.split_once('\t')) {
+        by_reason.entry(why).or_default().push(name);
+    }
+    let count: usize = by_reason.values().map(Vec::len).sum();
+    let mut text = format!("{count} tests and stories were left out\n");
+    for (why, mut names) in by_reason {
+        names.sort_unstable();
+        text += &format!("  {why}: {}\n", names.join(", "));
+    }
+    text
+}
+
+/// The interpreter of an environment with PyTorch. It is made if there is none that was installed from these requirements.
 fn torch_in(root: &Path) -> Result<PathBuf> {
     let wanted = std::fs::read_to_string(root.join(REQUIREMENTS)).context(REQUIREMENTS)?;
     let folder = root.join("target/torch");
@@ -42,6 +67,7 @@ fn torch_in(root: &Path) -> Result<PathBuf> {
     let install =
         ["-m", "pip", "install", "--quiet", "--retries", "2", "--no-deps", "--requirement", REQUIREMENTS];
     call(Command::new(&python).args(install).current_dir(root))?;
+    // Written last: an installation that was interrupted is made again.
     std::fs::write(installed, wanted)?;
     Ok(python)
 }
@@ -50,4 +76,22 @@ fn call(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_out_is_named_with_its_reason() {
+        let list = "story qlora\tA is not set\nvllm_starts\tB is not set\nstory fsdp2\tA is not set\n";
+        let expected = "3 tests and stories were left out\n  A is not set: story fsdp2, story qlora\n  \
+            B is not set: vllm_starts\n";
+        assert_eq!(summary(list), expected);
+    }
+
+    #[test]
+    fn a_complete_run_says_that_nothing_was_left_out() {
+        assert_eq!(summary(""), "0 tests and stories were left out\n");
+    }
 }

@@ -1,161 +1,148 @@
-//! Prose rules as tests: who may depend on whom, how large a file may be, what no source may hold.
+//! `cargo xtask tidy [--list]`: the rules of STYLE.md and ARCHITECTURE.md that a program can check.
+//!
+//! Each rule has a name, and each of its breaches names a file and an item in it. Breaches that are known and not yet mended
+//! stand in `xtask/tidy-known.txt`; an entry there that no longer is a breach is a breach itself, so the list only shrinks.
 
-use std::collections::BTreeSet;
+mod circles;
+mod code;
+mod families;
+mod invariants;
+mod known;
+mod lexer;
+mod manifests;
+mod map;
+mod prose;
+mod source;
+mod words;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
-/// What each crate may depend on among ours (DESIGN.md, ARCHITECTURE.md). `xtask` and the faces may all.
-const ALLOWED: [(&str, &[&str]); 13] = [
-    ("brimful-units", &[]),
-    ("brimful-trace", &["units"]),
-    ("brimful-models", &["units"]),
-    ("brimful-devices", &["units"]),
-    ("brimful-jobs", &["units", "models", "devices"]),
-    ("brimful-step", &["units", "trace", "models", "devices", "jobs"]),
-    ("brimful-snapshot", &["units", "trace"]),
-    ("brimful-replay", &["units", "trace"]),
-    ("brimful-logs", &["units"]),
-    ("brimful-virtual-gpu", &[]),
-    ("brimful-rehearsal", &["units", "virtual-gpu"]),
-    ("brimful-explain", &["units", "trace", "replay", "logs"]),
-    ("brimful-plan", &["units", "trace", "models", "devices", "jobs", "step", "replay", "explain"]),
-];
-const FACES: [&str; 4] = ["brimful-report", "brimful-ask", "brimful", "xtask"];
+use self::map::CodeMap;
+use self::source::Source;
 
-/// Crates that may neither do I/O nor read a clock or the environment.
-const PURE: [&str; 11] = [
-    "base/units",
-    "base/trace",
-    "facts/models",
-    "facts/devices",
-    "facts/jobs",
-    "sources/step",
-    "sources/snapshot",
-    "answers/logs",
-    "engine/replay",
-    "answers/explain",
-    "answers/plan",
-];
-/// What a pure crate's source may not name.
-const IMPURE: [&str; 5] = ["std::fs", "std::env", "std::net", "std::time::Instant", "SystemTime::now"];
-/// Lines of a source file above which it is no longer one room.
-const LONGEST_FILE: usize = 600;
-/// Words that no source may hold.
-const UNFINISHED: [&str; 4] = ["todo!(", "unimplemented!(", "FIXME", "XXX"];
+/// Crates whose modules do not import each other in a circle.
+const WITHOUT_CIRCLES: [&str; 2] = ["crates/engine/replay", "crates/sources/snapshot"];
+/// The list of breaches that are known and not yet mended.
+const KNOWN: &str = "xtask/tidy-known.txt";
+/// Folders that hold nothing of the project's own writing.
+const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", "seeds"];
 
-/// Checks every rule and tells every breach.
-pub fn run(root: &Path) -> Result<()> {
-    let mut breaches = Vec::new();
-    check_dependencies(root, &mut breaches)?;
-    let mut sources = Vec::new();
-    for folder in ["crates", "xtask"] {
-        rust_files(&root.join(folder), &mut sources)?;
+/// A place where a rule is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Breach {
+    /// The rule's name.
+    rule: &'static str,
+    /// The file, relative to the root of the repository.
+    file: String,
+    /// What in the file breaks the rule: a function, a word, a dependency.
+    item: String,
+    /// The line where one is known, counted from 1, and else 0.
+    line: usize,
+    /// What is wrong, and where it helps, what would be right.
+    detail: String,
+}
+
+/// Checks every rule and prints every breach that is not on the list; with `--list`, prints all breaches in the form of
+/// the list.
+///
+/// # Errors
+/// A file that cannot be read or parsed, or a breach.
+pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let (found, files) = breaches(root)?;
+    match arguments {
+        [] => {}
+        [list] if list == "--list" => {
+            print!("{}", known::list(&found));
+            return Ok(());
+        }
+        _ => bail!("usage: cargo xtask tidy [--list]"),
     }
-    for path in &sources {
-        check_source(root, path, &mut breaches)?;
-    }
-    check_documents(root, &mut breaches);
-    if breaches.is_empty() {
-        println!("tidy: {} source files, no breach", sources.len());
+    let known_text = fs::read_to_string(root.join(KNOWN)).unwrap_or_default();
+    let left = known::subtract(found, &known_text, KNOWN)?;
+    if left.is_empty() {
+        println!("tidy: {files} files, no breach, {} known", known::entries(&known_text).count());
         return Ok(());
     }
-    bail!("{} breaches:\n  {}", breaches.len(), breaches.join("\n  "));
+    let lines: Vec<String> = left.iter().map(Breach::to_string).collect();
+    bail!("{} breaches:\n  {}", left.len(), lines.join("\n  "));
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
+/// Every breach of every rule, in the order of rules and files, and how many files were read.
+fn breaches(root: &Path) -> Result<(Vec<Breach>, usize)> {
+    let mut files = Vec::new();
+    collect(root, &mut files)?;
+    files.sort();
+    let architecture = read(root, map::FILE)?;
+    let map = CodeMap::parse(&architecture);
+    let private = words::private_words(&read(root, "STYLE.md")?);
+    let sources = sources(root, &files)?;
+    let mut found = manifests::check(root, &map, &sources)?;
+    found.extend(invariants::check(&architecture, &sources));
+    for source in &sources {
+        found.extend(code::check(source, map.is_pure(&source.name)));
+        found.extend(words::in_rust(source, &private));
+    }
+    found.extend(lengths(&map, &sources));
+    for folder in WITHOUT_CIRCLES {
+        found.extend(circles::check(folder, &sources));
+    }
+    for file in files.iter().filter(|file| prose::is_prose(file)) {
+        let text = read(root, file)?;
+        found.extend(words::in_prose(file, &text, &private));
+        found.extend(families::check(file, &text));
+    }
+    found.sort();
+    Ok((found, files.len()))
 }
 
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
+fn read(root: &Path, file: &str) -> Result<String> {
+    fs::read_to_string(root.join(file)).with_context(|| file.to_owned())
 }
 
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    kind: Option<String>,
-    path: Option<String>,
+fn sources(root: &Path, files: &[String]) -> Result<Vec<Source>> {
+    let rust = files.iter().filter(|file| file.ends_with(".rs"));
+    let ours = rust.filter(|file| file.starts_with("crates/") || file.starts_with("xtask/"));
+    ours.map(|file| Source::parse(file, &read(root, file)?)).collect()
 }
 
-fn check_dependencies(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .current_dir(root)
-        .output()
-        .context("cargo metadata")?;
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata's output")?;
-    for package in &metadata.packages {
-        if FACES.contains(&package.name.as_str()) {
-            continue;
+/// The rule of long functions, crate by crate.
+fn lengths(map: &CodeMap, sources: &[Source]) -> Vec<Breach> {
+    let mut by_crate: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.is_test && !source.is_generated) {
+        if let Some(folder) = map.folder_of(&source.name) {
+            by_crate.entry(folder).or_default().extend(source.functions().iter().map(|f| f.lines()));
         }
-        let Some((_, allowed)) = ALLOWED.iter().find(|row| row.0 == package.name) else {
-            breaches.push(format!("{}: not in the table of crates in xtask/src/tidy.rs", package.name));
-            continue;
-        };
-        let ours =
-            package.dependencies.iter().filter(|d| d.path.is_some() && d.kind.as_deref() != Some("dev"));
-        for dependency in ours {
-            let short = dependency.name.trim_start_matches("brimful-");
-            if !allowed.contains(&short) {
-                breaches.push(format!("{} depends on {}: not allowed", package.name, dependency.name));
+    }
+    by_crate.into_iter().filter_map(|(folder, lengths)| code::long_functions(folder, lengths)).collect()
+}
+
+/// The files of a folder as paths from the root with `/`, without links and without what is built or fetched.
+fn collect(root: &Path, files: &mut Vec<String>) -> Result<()> {
+    let mut folders: Vec<PathBuf> = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let name = entry.file_name();
+            if kind.is_dir() && !SKIPPED.iter().any(|skipped| name == *skipped) {
+                folders.push(path);
+            } else if kind.is_file() {
+                let relative = path.strip_prefix(root).unwrap_or(&path);
+                files.push(relative.display().to_string().replace('\\', "/"));
             }
         }
     }
     Ok(())
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            rust_files(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn check_source(root: &Path, path: &Path, breaches: &mut Vec<String>) -> Result<()> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let name = path.strip_prefix(root).unwrap_or(path).display().to_string().replace('\\', "/");
-    let lines = text.lines().count();
-    let generated = text.lines().take(3).any(|line| line.contains("Written by `cargo xtask"));
-    if lines > LONGEST_FILE && !generated {
-        breaches.push(format!("{name}: {lines} lines, more than {LONGEST_FILE}"));
-    }
-    if name != "xtask/src/tidy.rs" {
-        let unfinished = UNFINISHED.iter().filter(|word| text.contains(*word));
-        breaches.extend(unfinished.map(|word| format!("{name}: {word}")));
-    }
-    let pure = PURE.iter().any(|folder| name.starts_with(&format!("crates/{folder}/src/")));
-    if pure {
-        // Tests read fixtures.
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let impure = IMPURE.iter().filter(|word| code.contains(*word));
-        breaches.extend(impure.map(|word| format!("{name}: {word} in a crate without I/O")));
-        if text.contains("unsafe ") {
-            breaches.push(format!("{name}: unsafe"));
-        }
-    }
-    Ok(())
-}
-
-/// Every crate is on the map.
-fn check_documents(root: &Path, breaches: &mut Vec<String>) {
-    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
-    let names: BTreeSet<&str> =
-        ALLOWED.iter().map(|row| row.0).chain(["brimful-report", "brimful-ask"]).collect();
-    for name in names {
-        if !map.contains(&format!("`{name}`")) {
-            breaches.push(format!("ARCHITECTURE.md: {name} is not in the code map"));
-        }
+impl std::fmt::Display for Breach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Breach { rule, file, item, line, detail } = self;
+        let place = if *line == 0 { file.clone() } else { format!("{file}:{line}") };
+        write!(f, "{place}: {rule}: {item}: {detail}")
     }
 }

@@ -1,6 +1,9 @@
-//! With the feature `device`: writes the functions that nothing models, from `data/symbols.tsv` less what the sources
-//! define. With the feature `library`: builds this crate once more, as the library that is loaded into programs, so that
-//! a launcher can carry it inside itself (cargo hands no crate the dynamic library of another).
+//! With the feature `device`, this writes a stub for each function in `data/symbols.tsv` that the sources do not define.
+//! With the feature `library`, it builds this crate a second time, as the library that is loaded into programs. A launcher
+//! then carries it inside itself, since cargo hands no crate the dynamic library of another.
+
+#[path = "build/defined.rs"]
+mod defined;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -9,7 +12,7 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() {
-    for input in ["build.rs", "Cargo.toml", "data/symbols.tsv", "src"] {
+    for input in ["build.rs", "build", "Cargo.toml", "data/symbols.tsv", "src"] {
         println!("cargo::rerun-if-changed={input}");
     }
     if env::var_os("CARGO_FEATURE_DEVICE").is_some() {
@@ -26,7 +29,7 @@ fn out_dir() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR"))
 }
 
-/// Where no program can be given a virtual GPU.
+/// The library for platforms on which no program can be given a virtual GPU.
 fn empty() -> PathBuf {
     let path = out_dir().join("empty");
     fs::write(&path, []).expect("OUT_DIR can be written");
@@ -42,7 +45,7 @@ fn build_library() -> PathBuf {
     cargo.args(["rustc", "--quiet", "--lib", "--release", "--no-default-features", "--features", "device"]);
     cargo.args(["--crate-type", "cdylib", "--target", &target, "--target-dir"]).arg(&folder);
     cargo.args(["--config", "profile.release.strip=true", "--config", "profile.release.panic=\"abort\""]);
-    // What the outer build asks of its own compiler is no matter of this one.
+    // The outer build sets these for its own compiler (clippy, coverage); this build must not inherit them.
     for name in ["RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_FEATURE_LIBRARY"] {
         cargo.env_remove(name);
     }
@@ -67,16 +70,14 @@ fn write_unmodelled() {
     fs::write(out_dir().join("unmodelled.rs"), text).expect("OUT_DIR can be written");
 }
 
-/// Names of functions that a folder's sources define or hand to a macro.
+/// Adds the names of the functions that a folder's sources define for C.
 fn functions_of(folder: &Path, names: &mut HashSet<String>) {
     for entry in fs::read_dir(folder).expect("src/device").flatten() {
         let path = entry.path();
         if path.is_dir() {
             functions_of(&path, names);
         } else if let Ok(source) = fs::read_to_string(&path) {
-            let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-            let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
-            names.extend(words.filter(|word| word.starts_with(['c', 'n', '_'])).map(str::to_owned));
+            defined::functions(&source, names);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a file is, told by its first bytes and its name. Every command asks here.
+//! What a file is: its first bytes and its name decide. Every command asks here.
 
 use brimful_rehearsal::MAGIC as ZIP;
 use brimful_trace::BRIM_MAGIC;

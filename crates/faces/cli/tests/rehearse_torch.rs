@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Command;
 
 use flate2::read::GzDecoder;
-use rehearsed::{Rehearsed, script};
+use rehearsed::{Rehearsed, current_test, left_out, script};
 use serde_json::{Value, json};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures");
@@ -20,7 +20,7 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures")
 fn python() -> Option<String> {
     let python = std::env::var("BRIMFUL_TORCH_PYTHON").ok();
     if python.is_none() {
-        eprintln!("BRIMFUL_TORCH_PYTHON is not set: left out");
+        left_out(&current_test(), "BRIMFUL_TORCH_PYTHON is not set (cargo xtask test --torch sets it)");
     }
     python
 }
@@ -252,7 +252,7 @@ while True:
 fn data_that_is_not_there() {
     let Some(python) = python() else { return };
     if !Command::new(&python).args(["-c", "import pyarrow, pandas, dill"]).status().unwrap().success() {
-        eprintln!("{python} has no datasets: left out");
+        left_out(&current_test(), &format!("{python} has no pyarrow, pandas and dill"));
         return;
     }
     let (_folder, path) = script(

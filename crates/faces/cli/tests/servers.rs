@@ -9,7 +9,7 @@ mod rehearsed;
 use std::fs;
 use std::process::Command;
 
-use rehearsed::Rehearsed;
+use rehearsed::{Rehearsed, current_test, left_out};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/serving");
@@ -97,7 +97,7 @@ fn start(python: &str, case: &Value) -> Rehearsed {
 #[test]
 fn vllm_starts_as_on_real_gpus() {
     let Ok(python) = std::env::var("BRIMFUL_VLLM_PYTHON") else {
-        eprintln!("BRIMFUL_VLLM_PYTHON is not set: left out");
+        left_out(&current_test(), "BRIMFUL_VLLM_PYTHON is not set");
         return;
     };
     let asked = std::env::var("BRIMFUL_VLLM_CASES").unwrap_or_default();

@@ -5,9 +5,13 @@
 
 #![cfg(target_os = "linux")]
 
+mod left_out;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use left_out::left_out;
 
 const STORIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../stories");
 
@@ -82,7 +86,7 @@ fn commands_answer_as_the_stories_tell() {
     let only = std::env::var("BRIMFUL_STORY").ok();
     for story in stories().iter().filter(|story| only.as_ref().is_none_or(|only| *only == story.name)) {
         match story.needs.iter().find(|name| std::env::var_os(name).is_none()) {
-            Some(missing) => eprintln!("{}: {missing} is not set: left out", story.name),
+            Some(missing) => left_out(&format!("story {}", story.name), &format!("{missing} is not set")),
             None => check(story),
         }
     }

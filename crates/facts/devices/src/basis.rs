@@ -11,14 +11,14 @@ pub enum BasisKind {
     Calibrated,
 }
 
-/// Where a figure is from and how far it may be off.
+/// The origin of a figure, and how far it may be off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// How it is known.
+    /// Its kind.
     pub kind: BasisKind,
     /// The file, the rule or the measurement.
     pub source: String,
-    /// How far it may be off, either way; `None` where nobody can tell.
+    /// How far it may be off in either direction; `None` if that is not known.
     pub margin: Option<Bytes>,
 }
 

@@ -53,7 +53,7 @@ impl<'a> Row<'a> {
         [self.id, self.name].into_iter().chain(self.aliases.split(',').filter(|alias| !alias.is_empty()))
     }
 
-    /// The GPU, where the row is of one that runs CUDA kernels.
+    /// The GPU, if it runs CUDA kernels.
     fn gpu(self) -> Option<Gpu> {
         let (major, minor) = self.compute_capability.split_once('.')?;
         let compute_capability = (major.parse().ok()?, minor.parse().ok()?);
@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The GPU of that id, name or alias, or the only one whose name holds every word asked for.
+/// The GPU with that id, name or alias, or the only one whose name has all of the given words.
 pub(crate) fn find(asked: &str) -> Result<Gpu, GpuError> {
     let words = words(asked);
     let exact = rows().find(|row| row.names().any(|name| self::words(name) == words));
@@ -119,7 +119,7 @@ fn unknown(asked: &str) -> GpuError {
     GpuError::Unknown { asked: asked.to_owned(), nearest }
 }
 
-/// Words that are in some spellings of a name and not in others.
+/// Words that some spellings of a name have and others lack.
 const NOISE: [&str; 8] = ["nvidia", "geforce", "tesla", "rtx", "gtx", "gpu", "generation", "amd"];
 
 /// The name's words in one spelling: `NVIDIA A100-SXM4-80GB` and `a100-sxm-80gb` have the same.

@@ -1,22 +1,23 @@
-//! What a process needs on the GPU beside PyTorch's allocator: the CUDA context and the loaded kernels.
+//! GPU memory that a process uses outside of PyTorch's allocator: the CUDA context and the loaded kernels.
 
 use brimful_units::Bytes;
 
 use crate::{Basis, BasisKind};
 
-/// Published: device memory after the first allocation of torch in a process, less the allocator's first segment (2 MiB).
-/// All from AgileRL's memory estimator (its measurements); the H100's is its own estimate.
+/// Published figures: compute capability, MiB, source. Each is the device memory after the first allocation of torch in a process,
+/// minus the allocator's first segment (2 MiB). All are measurements of AgileRL's memory estimator, except that the H100's is its
+/// estimate.
 const MEASURED: [(u8, u64, &str); 3] = [
     (80, 1266, "A100: 1268 MiB after the first torch allocation (AgileRL)"),
     (89, 692, "L4: 694 MiB after the first torch allocation (AgileRL)"),
     (90, 998, "H100: about 1000 MiB after the first torch allocation (AgileRL, estimated)"),
 ];
 
-/// The other published account: a maintainer of PyTorch puts a context with lazily loaded kernels (CUDA 11.7 and later) at
-/// 300 to 400 MB (pytorch#107667). How far the two accounts are apart is the margin.
+/// MiB by the other published source: a maintainer of PyTorch estimates a context with lazily loaded kernels (CUDA 11.7 and
+/// later) at 300 to 400 MB (pytorch#107667). The margin is the difference between the two sources.
 const LAZY: u64 = 350;
 
-/// The context's bytes on a GPU of this compute capability, and how they are known.
+/// The context's bytes on a GPU of this compute capability, and their basis.
 pub(crate) fn overhead(compute_capability: (u8, u8)) -> (Bytes, Basis) {
     let (major, minor) = compute_capability;
     let code = major.saturating_mul(10).saturating_add(minor);
@@ -32,5 +33,7 @@ pub(crate) fn overhead(compute_capability: (u8, u8)) -> (Bytes, Basis) {
 
 /// The measured architecture nearest to this one.
 fn nearest(code: u8) -> (u8, u64, &'static str) {
-    *MEASURED.iter().min_by_key(|row| row.0.abs_diff(code)).expect("the table has rows")
+    let [first, others @ ..] = MEASURED;
+    let is_nearer = |one: u8, other: u8| one.abs_diff(code) < other.abs_diff(code);
+    others.into_iter().fold(first, |best, row| if is_nearer(row.0, best.0) { row } else { best })
 }

@@ -1,4 +1,4 @@
-//! GPUs: what a kernel's buffers and a verdict need to know of one, with a source beside each figure.
+//! The figures of GPUs on which kernels' buffers and the verdict depend, each with its source.
 
 mod basis;
 pub mod catalogue;
@@ -16,21 +16,21 @@ pub struct Gpu {
     pub id: String,
     /// The name shown to people, such as "NVIDIA H100 80GB HBM3".
     pub name: String,
-    /// What `cudaMemGetInfo` reports as total: less than the marketing figure.
+    /// The total that `cudaMemGetInfo` reports, which is less than the marketing figure.
     pub total: Bytes,
     /// Compute capability, major and minor: (8, 0).
     pub compute_capability: (u8, u8),
     /// Streaming multiprocessors.
     pub multiprocessors: u64,
-    /// What one process needs beside PyTorch's allocator: the CUDA context and loaded kernels.
+    /// What one process uses outside of PyTorch's allocator: the CUDA context and loaded kernels.
     pub context: Bytes,
-    /// Where `total` is from.
+    /// The source of `total`.
     pub total_source: String,
-    /// Where `context` is from.
+    /// The source of `context`.
     pub context_source: String,
-    /// How `total` is known.
+    /// The basis of `total`.
     pub total_basis: Basis,
-    /// How `context` is known.
+    /// The basis of `context`.
     pub context_basis: Basis,
     /// What was assumed about a GPU that was given by its size only; `None` for one of the catalogue.
     pub assumed: Option<String>,
@@ -45,17 +45,17 @@ pub enum GpuError {
         hint(nearest)
     )]
     Unknown {
-        /// What was asked for.
+        /// The text that was given.
         asked: String,
         /// The nearest name.
         nearest: Option<String>,
     },
-    /// Several GPUs have that name in theirs.
+    /// The names of several GPUs contain that text.
     #[error("{asked:?} can be several GPUs: {}", candidates.join(", "))]
     Ambiguous {
-        /// What was asked for.
+        /// The text that was given.
         asked: String,
-        /// Some of them.
+        /// Some of these GPUs.
         candidates: Vec<String>,
     },
     /// A GPU that runs no CUDA kernels.
@@ -72,7 +72,7 @@ pub enum GpuError {
     #[error(transparent)]
     Size(#[from] ParseBytesError),
     /// A size that no GPU has.
-    #[error("a GPU of {0} cannot be: expected between 256 MiB and 16 TiB")]
+    #[error("no GPU has {0}; expected between 256 MiB and 16 TiB")]
     Implausible(Bytes),
 }
 
@@ -96,13 +96,13 @@ impl Gpu {
         let found = catalogue::find(text);
         match text.parse::<Bytes>() {
             Ok(size) => Gpu::of_size(text, size),
-            // "4090" is a GPU and not 4090 bytes; "24" is neither.
+            // "4090" is a GPU and not 4090 bytes, so a size needs a unit; "24" is neither.
             Err(ParseBytesError::Malformed(_)) => found,
             Err(error) => found.map_err(|_| error.into()),
         }
     }
 
-    /// An anonymous GPU with that much usable memory, its kernels those of an A100.
+    /// A GPU with that much usable memory, and the compute capability and multiprocessors of an A100.
     fn of_size(text: &str, total: Bytes) -> Result<Gpu, GpuError> {
         if total < Bytes::mib(256) || total > Bytes::gib(16 << 10) {
             return Err(GpuError::Implausible(total));

@@ -1,8 +1,8 @@
-//! What a serving engine takes beside PyTorch's memory and the CUDA context, which no simulated device can see: kernels that
-//! libraries load, and the connections of NCCL.
+//! GPU memory that a serving engine uses outside of PyTorch and the CUDA context: kernels that libraries load, and NCCL's
+//! connections. No virtual device can measure it.
 //!
-//! All from one sweep: vLLM 0.19.0 on H100s, its own "non-torch memory", which it measures from a point where the context
-//! is there already (llm-d-planner, `accuracy/accuracy_report.md` at 875a4fd6, 2026-04-27).
+//! All figures are from one sweep of vLLM 0.19.0 on H100s: its own "non-torch memory", which it measures from a point at which
+//! the context exists already (llm-d-planner, `accuracy/accuracy_report.md` at 875a4fd6, 2026-04-27).
 
 use brimful_units::Bytes;
 
@@ -23,21 +23,21 @@ const ALONE: Bytes = Bytes::mib(256);
 /// whose ranks only send and receive, it is 0.07.
 const TOGETHER: [(u32, u64); 2] = [(2, 206), (4, 213)];
 
-/// A figure with what it rests on.
+/// A figure and its basis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Bytes on each GPU.
     pub bytes: Bytes,
-    /// How they are known.
+    /// Their basis.
     pub basis: Basis,
 }
 
-/// What the kernels of libraries take with the first handle of cuBLAS.
+/// The memory that the kernels of libraries use with the first cuBLAS handle.
 pub fn libraries(gpu: &Gpu) -> Known {
     known(gpu, ALONE, PRINTED, "0.24 and 0.25 GiB with one GPU".to_owned())
 }
 
-/// What NCCL takes once so many ranks reduce large messages; nothing for one.
+/// The memory that NCCL uses once this many ranks reduce large messages; 0 for one rank.
 pub fn nccl(gpu: &Gpu, ranks: u32) -> Known {
     if ranks < 2 {
         let basis = Basis { kind: BasisKind::Exact, source: "one rank".to_owned(), margin: None };
@@ -52,7 +52,7 @@ pub fn nccl(gpu: &Gpu, ranks: u32) -> Known {
     known(gpu, bytes, margin, what)
 }
 
-/// On another architecture the whole figure is its margin.
+/// The figure with its basis. On another architecture than the sweep's, the margin is the whole figure.
 fn known(gpu: &Gpu, bytes: Bytes, margin: Bytes, what: String) -> Known {
     let same = gpu.compute_capability == MEASURED_ON;
     let (margin, source) = if same {

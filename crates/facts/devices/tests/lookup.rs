@@ -70,7 +70,7 @@ fn what_is_refused_says_why() {
         message("h100-smx-80gb")
     );
     assert!(message("24").contains("no unit"), "{}", message("24"));
-    assert!(message("1 KiB").contains("cannot be"), "{}", message("1 KiB"));
+    assert!(message("1 KiB").contains("expected between 256 MiB and 16 TiB"), "{}", message("1 KiB"));
     assert!(message("mi300x").contains("CUDA"), "{}", message("mi300x"));
     assert!(message("").contains("not a known GPU"), "{}", message(""));
 }

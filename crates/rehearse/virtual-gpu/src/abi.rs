@@ -1,14 +1,16 @@
 //! Layouts and numbers of the CUDA interfaces, as cudarc 0.19.10 and nvml-wrapper-sys 0.10.0 generate them from
 //! NVIDIA's headers. Written by `cargo xtask cuda-api`.
 
-#![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, missing_docs, dead_code)]
+#![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code)]
 
+/// `CUuuid_st` in the headers of CUDA's runtime.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudaUUID_t {
     pub bytes: [core::ffi::c_char; 16usize],
 }
 
+/// `cudaDeviceProp` in the headers of CUDA's runtime, version 12.9.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudaDeviceProp12 {
@@ -108,6 +110,7 @@ pub struct cudaDeviceProp12 {
     pub reserved: [core::ffi::c_int; 63usize],
 }
 
+/// `cudaDeviceProp` in the headers of CUDA's runtime, version 13.0.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudaDeviceProp13 {
@@ -206,6 +209,7 @@ pub struct cudaDeviceProp13 {
     pub reserved: [core::ffi::c_int; 56usize],
 }
 
+/// `cudaPointerAttributes` in the headers of CUDA's runtime, version 12.9.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudaPointerAttributes {
@@ -215,6 +219,7 @@ pub struct cudaPointerAttributes {
     pub hostPointer: *mut core::ffi::c_void,
 }
 
+/// `cudaFuncAttributes` in the headers of CUDA's runtime, version 12.9.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudaFuncAttributes {
@@ -237,6 +242,7 @@ pub struct cudaFuncAttributes {
     pub reserved: [core::ffi::c_int; 16usize],
 }
 
+/// `cudnnConvolutionFwdAlgoPerfStruct` in the headers of CUDA's cudnn.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cudnnConvolutionAlgoPerf {
@@ -249,6 +255,7 @@ pub struct cudnnConvolutionAlgoPerf {
     pub reserved: [core::ffi::c_int; 3usize],
 }
 
+/// `nvmlMemory_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlMemory {
@@ -257,6 +264,7 @@ pub struct nvmlMemory {
     pub used: core::ffi::c_ulonglong,
 }
 
+/// `nvmlMemory_v2_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlMemory_v2 {
@@ -267,6 +275,7 @@ pub struct nvmlMemory_v2 {
     pub used: core::ffi::c_ulonglong,
 }
 
+/// `nvmlUtilization_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlUtilization {
@@ -274,6 +283,7 @@ pub struct nvmlUtilization {
     pub memory: core::ffi::c_uint,
 }
 
+/// `nvmlBAR1Memory_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlBAR1Memory {
@@ -282,6 +292,7 @@ pub struct nvmlBAR1Memory {
     pub bar1Used: core::ffi::c_ulonglong,
 }
 
+/// `nvmlPciInfo_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlPciInfo {
@@ -294,6 +305,7 @@ pub struct nvmlPciInfo {
     pub busId: [core::ffi::c_char; 32usize],
 }
 
+/// `nvmlProcessInfo_v1_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlProcessInfo_v1 {
@@ -301,6 +313,7 @@ pub struct nvmlProcessInfo_v1 {
     pub usedGpuMemory: core::ffi::c_ulonglong,
 }
 
+/// `nvmlProcessInfo_v2_st` in nvml.h.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct nvmlProcessInfo_v2 {
@@ -310,6 +323,7 @@ pub struct nvmlProcessInfo_v2 {
     pub computeInstanceId: core::ffi::c_uint,
 }
 
+/// The numbers of `cudaError` in the headers of CUDA's runtime, version 13.0.
 pub mod cudaError {
     pub const cudaSuccess: i32 = 0;
     pub const cudaErrorInvalidValue: i32 = 1;
@@ -447,6 +461,7 @@ pub mod cudaError {
     pub const cudaErrorApiFailureBase: i32 = 10000;
 }
 
+/// The numbers of `cudaDeviceAttr` in the headers of CUDA's runtime, version 13.0.
 pub mod cudaDeviceAttr {
     pub const cudaDevAttrMaxThreadsPerBlock: i32 = 1;
     pub const cudaDevAttrMaxBlockDimX: i32 = 2;
@@ -588,6 +603,7 @@ pub mod cudaDeviceAttr {
     pub const cudaDevAttrMax: i32 = 148;
 }
 
+/// The numbers of `cudaMemPoolAttr` in the headers of CUDA's runtime, version 13.0.
 pub mod cudaMemPoolAttr {
     pub const cudaMemPoolReuseFollowEventDependencies: i32 = 1;
     pub const cudaMemPoolReuseAllowOpportunistic: i32 = 2;
@@ -599,6 +615,7 @@ pub mod cudaMemPoolAttr {
     pub const cudaMemPoolAttrUsedMemHigh: i32 = 8;
 }
 
+/// The numbers of `CUpointer_attribute_enum` in the headers of CUDA's driver, version 13.0.
 pub mod CUpointer_attribute_enum {
     pub const CU_POINTER_ATTRIBUTE_CONTEXT: i32 = 1;
     pub const CU_POINTER_ATTRIBUTE_MEMORY_TYPE: i32 = 2;
@@ -623,6 +640,7 @@ pub mod CUpointer_attribute_enum {
     pub const CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: i32 = 21;
 }
 
+/// The numbers of `CUfunction_attribute_enum` in the headers of CUDA's driver, version 13.0.
 pub mod CUfunction_attribute_enum {
     pub const CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: i32 = 0;
     pub const CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: i32 = 1;

@@ -1,13 +1,13 @@
-//! A GPU that is not there.
+//! A virtual GPU: a library that takes the place of CUDA's.
 //!
-//! Loaded into a program in front of everything else, this library answers as CUDA's runtime and driver, cuBLAS, cuDNN,
-//! NCCL, NVML and the rest, for a GPU of any kind and size. Memory is address space that is counted; kernels do nothing;
-//! reads of the device give zeros. The real PyTorch runs on it unchanged, and so what it allocates is what it would
-//! allocate on that GPU.
+//! It is loaded into a program before all other libraries, and has the functions of CUDA's runtime and driver, cuBLAS, cuDNN,
+//! NCCL, NVML and the others, for a GPU of any kind and size. Memory is address space that is counted, kernels do nothing,
+//! and reads of device memory return zeros. Real PyTorch runs on it unchanged, and therefore allocates what it would allocate
+//! on that GPU.
 //!
-//! What a launcher needs is always here: [`Settings`] describe the GPU to the library through an environment variable,
-//! [`State`] reads what all processes counted. The functions themselves are behind the feature `device`, which the
-//! library that is loaded has and the launcher has not.
+//! A launcher uses two types: [`Settings`] describes the GPU to the library through an environment variable, and [`State`]
+//! reads what all processes counted. The functions of CUDA are behind the feature `device`, which only the library that is
+//! loaded has.
 
 #[cfg(feature = "device")]
 mod abi;
@@ -25,9 +25,9 @@ pub use sonames::SONAMES;
 pub use state::{DeviceUse, ProcessUse, STATE_VARIABLE, State, StateError};
 pub use symbols::{Answer, Symbol, symbols};
 
-/// The library that is loaded into programs, under each of [`SONAMES`]; empty where there is none for this platform.
+/// The library that is loaded into programs, under each of [`SONAMES`]; empty if there is none for this platform.
 #[cfg(feature = "library")]
 pub static LIBRARY: &[u8] = include_bytes!(env!("BRIMFUL_VIRTUAL_GPU"));
 
-/// Most GPUs in one machine.
+/// The most GPUs that one machine can have.
 pub const MOST_DEVICES: usize = 16;

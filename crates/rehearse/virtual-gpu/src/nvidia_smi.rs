@@ -1,15 +1,15 @@
-//! What `nvidia-smi` prints of the virtual GPUs, for scripts that ask it instead of CUDA.
+//! The output of `nvidia-smi` for the virtual GPUs, for scripts that run it instead of calling CUDA.
 
 use crate::{Settings, State};
 
-/// The driver and the CUDA version that the library tells, too.
+/// The versions of the driver and of CUDA, which the library reports as well.
 const DRIVER: &str = "595.45.04";
 const CUDA: &str = "13.2";
 const MIB: u64 = 1 << 20;
 
-/// Answers a call of `nvidia-smi` with these arguments.
+/// The text that `nvidia-smi` prints when it is called with these arguments.
 ///
-/// The table, `-L`, `--query-gpu=…`, `--query-compute-apps=…`, `--format=csv[,noheader][,nounits]` and `-i` are known.
+/// The table, `-L`, `--query-gpu=…`, `--query-compute-apps=…`, `--format=csv[,noheader][,nounits]` and `-i` are supported.
 ///
 /// ```
 /// use brimful_virtual_gpu::{Settings, State, nvidia_smi};
@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 /// ```
 ///
 /// # Errors
-/// A text that names what is not known, as the real program prints it.
+/// An argument that is not supported: the message names it as the real program does.
 pub fn nvidia_smi(arguments: &[String], settings: &Settings, state: &State) -> Result<String, String> {
     let mut question = Question::default();
     let mut words = arguments.iter().map(String::as_str);

@@ -1,4 +1,4 @@
-//! The GPU that is answered for, as text in an environment variable.
+//! The settings of the virtual GPU, which are passed as text in an environment variable.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,28 +9,28 @@ pub const SETTINGS_VARIABLE: &str = "BRIMFUL_VGPU";
 /// When work on a stream is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// At once: an event that was recorded has happened.
+    /// At once: an event is complete as soon as it is recorded.
     Immediate,
-    /// After that many further launches anywhere, or when somebody waits for it: memory that another stream used comes
-    /// back late, as on hardware.
+    /// After that many further launches on any stream, or when the program waits for it. Memory that another stream used is
+    /// then free for reuse later, as on hardware.
     Delayed(u64),
 }
 
 /// The machine as programs see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// GPUs, all alike.
+    /// The number of GPUs, which are all of one kind.
     pub devices: u32,
     /// The name that the driver reports.
     pub name: String,
-    /// Bytes of memory, as `cudaMemGetInfo` tells the total.
+    /// Bytes of memory, which `cudaMemGetInfo` returns as the total.
     pub total: u64,
-    /// Bytes that a process's CUDA context takes on a GPU as soon as it uses it.
+    /// Bytes that a process's CUDA context uses on a GPU from the process's first use of that GPU.
     pub context: u64,
-    /// Bytes that libraries' kernels take once the first handle of cuBLAS is made.
+    /// Bytes that the kernels of libraries use once the first cuBLAS handle is made.
     pub libraries: u64,
-    /// Bytes that NCCL takes once per process and GPU, at the first collective of more than one rank whose message is
-    /// larger than 64 KiB: the connections of its bandwidth algorithms.
+    /// Bytes that NCCL uses for the connections of its bandwidth algorithms. They are counted once per process and GPU, at the
+    /// first collective of more than one rank whose message is larger than 64 KiB.
     pub nccl: u64,
     /// Compute capability, major and minor.
     pub compute_capability: (u32, u32),
@@ -38,16 +38,17 @@ pub struct Settings {
     pub multiprocessors: u32,
     /// When work is done.
     pub completion: Completion,
-    /// The version of cuDNN, as `cudnnGetVersion` tells it.
+    /// The version of cuDNN, which `cudnnGetVersion` returns.
     pub cudnn: u32,
-    /// Bytes of host memory that may be pinned; `None`: as much as is asked for.
+    /// Bytes of host memory that may be pinned; `None` if there is no limit.
     pub pinned: Option<u64>,
-    /// What a flag that is read from the device is: `all(…)`, comparisons.
+    /// Whether flags that the program reads from the device (`all(…)`, comparisons) are computed from zeros; if not, they are
+    /// zero.
     pub flags: bool,
 }
 
 impl Default for Settings {
-    /// One GPU without an end, with an A100's kernels.
+    /// One GPU without a memory limit, with the compute capability and multiprocessors of an A100.
     fn default() -> Settings {
         Settings {
             devices: 1,

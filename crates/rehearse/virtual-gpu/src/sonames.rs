@@ -1,6 +1,6 @@
 //! The names under which programs ask for the CUDA libraries.
 
-/// Sonames of CUDA 12 and 13, as the wheels of PyTorch, vLLM and bitsandbytes need them. One file answers under all.
+/// Sonames of CUDA 12 and 13, as the wheels of PyTorch, vLLM and bitsandbytes need them. One file is loaded under all of them.
 pub const SONAMES: &[&str] = &[
     "libcuda.so.1",
     "libcudart.so.12",

@@ -1,4 +1,4 @@
-//! What all processes of a run count, in one mapped file: it survives them, however they end.
+//! The counters of all processes of a run, in one mapped file, which remains however the processes end.
 //!
 //! The file is an array of 64-bit numbers. Only counters are in it, each changed by one atomic operation, so that no lock
 //! can be left behind by a process that dies.
@@ -13,10 +13,10 @@ pub const STATE_VARIABLE: &str = "BRIMFUL_VGPU_STATE";
 /// `brimvgpu`, then the layout's version.
 const MAGIC: u64 = u64::from_le_bytes(*b"brimvgpu");
 const VERSION: u64 = 1;
-/// Processes that can be told apart; later ones are counted in the last place.
+/// The number of processes with counters of their own; later processes share the last place.
 pub(crate) const MOST_PROCESSES: usize = 512;
 
-/// Numbers that each process has on each GPU.
+/// The counters of a process on one GPU.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 #[cfg_attr(not(feature = "device"), allow(dead_code))]
@@ -30,7 +30,7 @@ pub(crate) enum OnDevice {
 }
 const ON_DEVICE: usize = 6;
 
-/// Numbers that each process has once.
+/// The counters of a process.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 #[cfg_attr(not(feature = "device"), allow(dead_code))]
@@ -51,7 +51,7 @@ const FIRST_DEVICE: usize = 2;
 const FIRST_PROCESS: usize = FIRST_DEVICE + MOST_DEVICES;
 const FIRST_CALL: usize = FIRST_PROCESS + MOST_PROCESSES * PROCESS;
 
-/// Where things are in the array.
+/// The indices of the counters in the array.
 pub(crate) mod place {
     use super::*;
 
@@ -60,24 +60,24 @@ pub(crate) mod place {
     pub const fn device(device: usize) -> usize {
         FIRST_DEVICE + device
     }
-    /// A number of a process.
+    /// A counter of a process.
     pub const fn process(process: usize, what: OfProcess) -> usize {
         FIRST_PROCESS + process * PROCESS + what as usize
     }
-    /// A number of a process on a GPU.
+    /// A counter of a process on a GPU.
     pub const fn on_device(process: usize, device: usize, what: OnDevice) -> usize {
         FIRST_PROCESS + process * PROCESS + OF_PROCESS + device * ON_DEVICE + what as usize
     }
-    /// How often a function that is not modelled was called.
+    /// The number of calls of a function that is not modelled.
     pub const fn call(symbol: usize) -> usize {
         FIRST_CALL + symbol
     }
 }
 
-/// What a process holds on a GPU.
+/// The memory of a process on a GPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceUse {
-    /// Bytes that it has allocated, its context left out.
+    /// Bytes that it has allocated, without its context.
     pub used: u64,
     /// The most bytes that it had allocated.
     pub peak: u64,
@@ -91,16 +91,16 @@ pub struct DeviceUse {
     pub last_failed: u64,
 }
 
-/// What a process did.
+/// The counters of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessUse {
-    /// Its number.
+    /// Its process ID.
     pub pid: u64,
     /// Kernels that it launched.
     pub launches: u64,
-    /// Reads of device memory by the host: each gave zeros.
+    /// Reads of device memory by the host.
     pub reads: u64,
-    /// Reads of a size that depends on data, behind kernels that select: it was read as zero.
+    /// Reads of a size that depends on data, after a kernel that selects by value. Each returned zero.
     pub size_reads: u64,
     /// Bytes of pinned host memory now.
     pub pinned: u64,
@@ -108,18 +108,18 @@ pub struct ProcessUse {
     pub pinned_peak: u64,
     /// Bytes of managed memory, which may live on either side.
     pub managed: u64,
-    /// The function that was called last among those that are not modelled, as its place in [`crate::symbols`].
+    /// The last called function that is not modelled, as its index in [`crate::symbols()`].
     pub last_call: Option<usize>,
     /// By GPU.
     pub devices: Vec<DeviceUse>,
 }
 
-/// What a run counted.
+/// The counters of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Every process that met the GPU, in the order of their first calls.
+    /// Every process that called the library, in the order of their first calls.
     pub processes: Vec<ProcessUse>,
-    /// Functions that were called and are not modelled: their place in [`crate::symbols`], and how often.
+    /// Functions that were called and are not modelled: the index in [`crate::symbols()`], and the number of calls.
     pub calls: Vec<(usize, u64)>,
 }
 
@@ -139,10 +139,10 @@ impl fmt::Display for StateError {
 impl std::error::Error for StateError {}
 
 impl State {
-    /// Reads the counters; a file that no process has touched is a run that met no GPU.
+    /// Reads the counters. A file that no process has written is a run in which no process called the library.
     ///
     /// # Errors
-    /// [`StateError`] where the bytes are something else.
+    /// [`StateError`] if the bytes are something else.
     pub fn read(bytes: &[u8]) -> Result<State, StateError> {
         let numbers: Vec<u64> =
             bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();

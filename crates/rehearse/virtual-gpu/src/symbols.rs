@@ -1,11 +1,11 @@
 //! The functions of the CUDA libraries, by name.
 
-/// What a function does that nothing here models.
+/// What a function does that is not modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It computes, sets something, or waits: no memory of its own that a caller would see.
+    /// It returns success. The real function computes, sets something or waits, and returns no size.
     Success,
-    /// It is asked for a size, and answers zero: memory that the real library would want is not seen.
+    /// It returns success and the size zero. The memory that the real library would request is not seen.
     NoSize,
 }
 
@@ -19,7 +19,7 @@ pub struct Symbol {
 }
 
 impl Symbol {
-    /// What it does where nothing models it.
+    /// What it does if it is not modelled.
     pub fn answer(&self) -> Answer {
         let asks =
             ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize", "MakePlan", "CompressedSize"];

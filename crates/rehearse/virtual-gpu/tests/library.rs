@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 
-use brimful_virtual_gpu::{LIBRARY, SETTINGS_VARIABLE, STATE_VARIABLE, State};
+use brimful_virtual_gpu::{LIBRARY, SETTINGS_VARIABLE, STATE_VARIABLE, State, symbols};
 use libloading::Library;
 
 const MIB: usize = 1 << 20;
@@ -280,4 +280,15 @@ fn nccl_is_complete_with_one_rank_and_connects_with_the_first_large_message() {
     );
     assert_eq!([scattered, gathered, sent], [0; 3]);
     assert_eq!((reduce(1 << 20), gpu.memory().0), (0, 56 * MIB));
+}
+
+/// A program that links against a function which is not there does not load.
+#[test]
+fn every_function_of_the_table_is_there() {
+    let gpu = Gpu::with(SMALL);
+    // SAFETY: the address is not called.
+    let is_missing = |name: &str| unsafe { gpu.library.get::<*const ()>(name.as_bytes()).is_err() };
+    let missing: Vec<&str> = symbols().map(|symbol| symbol.name).filter(|name| is_missing(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(symbols().count() > 5000);
 }

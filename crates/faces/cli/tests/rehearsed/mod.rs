@@ -3,11 +3,18 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../left_out/mod.rs"]
+mod left_out;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+// Each test file uses a part of it.
+#[allow(unused_imports)]
+pub use left_out::{current_test, left_out};
 
 /// As much of PyTorch as a rehearsal touches.
 pub const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/rehearsal/stand-in");
@@ -78,7 +85,7 @@ pub fn rehearse(name: &str, text: &str, arguments: &[&str], variables: &[(&str, 
 pub fn is_left_out() -> bool {
     let missing = Command::new("python3").arg("--version").output().is_err();
     if missing {
-        eprintln!("no python3 here: left out");
+        left_out(&current_test(), "there is no python3");
     }
     missing
 }

@@ -7,7 +7,7 @@ use crate::state::{HEAD, MOST_PROCESSES, OfProcess, OnDevice, STATE_VARIABLE, fi
 
 pub(super) struct Counters {
     numbers: &'static [AtomicU64],
-    /// This process's place, and whose it is: a fork has another number.
+    /// This process's place, and the process ID that it belongs to: after a fork the ID differs, and the child claims its own.
     place: AtomicUsize,
     owner: AtomicU64,
 }
@@ -48,14 +48,17 @@ impl Counters {
         (0..MOST_PROCESSES - 1).find(free).unwrap_or(MOST_PROCESSES - 1)
     }
 
+    /// Adds to a number of this process, and returns the sum.
     pub fn add(&self, what: OfProcess, amount: u64) -> u64 {
         self.number(place::process(self.process(), what)).fetch_add(amount, Relaxed) + amount
     }
 
+    /// Subtracts from a number of this process.
     pub fn subtract(&self, what: OfProcess, amount: u64) {
         self.number(place::process(self.process(), what)).fetch_sub(amount, Relaxed);
     }
 
+    /// Raises a number of this process to `to` if it is lower.
     pub fn raise(&self, what: OfProcess, to: u64) {
         self.number(place::process(self.process(), what)).fetch_max(to, Relaxed);
     }
@@ -75,7 +78,8 @@ impl Counters {
         self.number(place::device(device)).load(Relaxed)
     }
 
-    /// Takes memory of a GPU if that much is left of `total`; what processes that died held is given back first.
+    /// Takes memory of a GPU if that much is left of `total`, and returns whether it was. Before it refuses, it returns the
+    /// memory of processes that have died.
     pub fn take(&self, device: usize, bytes: u64, total: u64, what: OnDevice) -> bool {
         if !self.try_take(device, bytes, total) {
             self.give_back_of_the_dead(device);
@@ -102,6 +106,7 @@ impl Counters {
         self.on(device, OnDevice::LastFailed).store(bytes, Relaxed);
     }
 
+    /// Returns memory of this process to a GPU.
     pub fn give_back(&self, device: usize, bytes: u64) {
         self.on(device, OnDevice::Used).fetch_sub(bytes, Relaxed);
         self.number(place::device(device)).fetch_sub(bytes, Relaxed);
@@ -112,7 +117,7 @@ impl Counters {
         self.on(device, OnDevice::Context).load(Relaxed) > 0
     }
 
-    /// The processes on a GPU and what each holds.
+    /// The processes on a GPU: process ID, and bytes held with the context.
     pub fn holders(&self, device: usize) -> Vec<(u64, u64)> {
         let holder = |process| {
             let pid = self.number(place::process(process, OfProcess::Pid)).load(Relaxed);

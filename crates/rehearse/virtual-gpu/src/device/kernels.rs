@@ -1,28 +1,28 @@
-//! Kernels: known by name, never run; and what the host reads of their results.
+//! Kernels are registered with their names and never run. This module decides what the host reads of their results.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::CStr;
-
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::flags::{self, Flag, Flags};
 use super::machine::machine;
-use super::masks::{Found, Made, Masks};
+use super::pytorch::Traits;
+use super::pytorch::flags::{self, Flag, Flags};
+use super::pytorch::masks::{Found, Made, Masks};
 use super::runtime::code::{self, Code};
 use crate::state::OfProcess;
 
 thread_local! {
     /// The kernel that this thread launched last, by the address of its host function.
     static LAST: Cell<usize> = const { Cell::new(0) };
-    /// The one before.
+    /// The kernel that this thread launched before that one.
     static BEFORE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Names by host function: pairs are noted while libraries load, and sorted when somebody asks.
+/// Names by host function. Libraries register tens of thousands while they load; they are sorted at the first look-up.
 static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
 
-/// A kernel as its library registered it: the host function, and where its name and its image's wrapper are.
+/// A kernel as its library registered it: the addresses of its host function, its name, and the wrapper of its image.
 type Noted = (usize, usize, usize);
 
 #[derive(Default)]
@@ -32,28 +32,11 @@ struct Names {
     traits: HashMap<usize, Traits>,
     flags: Flags,
     masks: Masks,
-    /// What the last count of a mask found.
+    /// The result of the last count over a mask.
     counted: Option<Found>,
 }
 
-/// What its name says of a kernel.
-#[derive(Clone, Copy, Default)]
-struct Traits {
-    /// The flag that it writes.
-    flag: Option<Flag>,
-    /// It selects by value: the size of its result depends on the data.
-    selects: bool,
-    /// It counts: `mask.sum()`, which turns flags into whole numbers first.
-    counts: bool,
-    /// It casts one element after the other.
-    casts: bool,
-    /// It makes one number of many.
-    reduces: bool,
-}
-
-/// Parts of the names of kernels whose result has a size that only the data tells: `nonzero`, `masked_select`, `unique`.
-const SELECTING: [&str; 4] = ["DeviceSelect", "DeviceRunLength", "DeviceUniqueByKey", "NonZeroOp"];
-
+/// Notes a kernel that a library registers.
 pub(super) fn register(host_function: usize, name: usize, image: usize) {
     let mut names = names();
     names.noted.push((host_function, name, image));
@@ -64,13 +47,14 @@ fn names() -> MutexGuard<'static, Names> {
     NAMES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Counts a launch, and remembers the kernel for the next read.
 pub(super) fn launched(host_function: usize, stream: usize) {
     BEFORE.set(LAST.replace(host_function));
     machine().counters.add(OfProcess::Launches, 1);
     super::streams::launched(stream);
 }
 
-/// The code of a kernel that the GPU runs; one for the GPU itself where that is not known.
+/// The code of a kernel that this GPU would run; if its image is not known, code for exactly this GPU.
 pub(super) fn code(host_function: usize) -> Code {
     let (major, minor) = machine().settings.compute_capability;
     let gpu = major * 10 + minor;
@@ -79,7 +63,8 @@ pub(super) fn code(host_function: usize) -> Code {
     unsafe { code::of(image, gpu) }.unwrap_or(Code { compiled: gpu, binary: gpu })
 }
 
-/// A kernel was launched that may have written a flag. One of several blocks writes many, of which only masks are kept.
+/// Notes what a launched kernel may have written. A kernel of several blocks writes many flags, of which only masks are
+/// kept.
 ///
 /// # Safety
 /// `arguments` are the kernel's.
@@ -110,21 +95,21 @@ pub(super) unsafe fn may_have_written(host_function: usize, arguments: usize, is
     }
 }
 
-/// The host puts bytes on the GPU.
+/// Notes that the host copies bytes to the GPU.
 pub(super) fn put(address: usize, bytes: &[u8]) {
     let mut names = names();
     names.flags.gone(address);
     names.masks.put(address, bytes);
 }
 
-/// The host clears an address.
+/// Notes that the host sets memory at an address.
 pub(super) fn cleared(address: usize) {
     let mut names = names();
     names.flags.gone(address);
     names.masks.gone(address);
 }
 
-/// What is at one address is copied to another.
+/// Notes a copy from one address of the GPU to another.
 pub(super) fn moved(to: usize, from: usize, bytes: usize) {
     let mut names = names();
     if bytes == 1 {
@@ -134,7 +119,7 @@ pub(super) fn moved(to: usize, from: usize, bytes: usize) {
 }
 
 impl Names {
-    /// What a kernel makes of masks; what it finds, where it reduces one.
+    /// Updates the tracked masks for this launch, and returns the result if the kernel reduces one.
     ///
     /// # Safety
     /// `arguments` are those of a kernel with these traits.
@@ -147,7 +132,7 @@ impl Names {
         }
         if traits.reduces && (traits.counts || matches!(traits.flag, Some(Flag::Is(_)))) {
             let is_device = |address| machine().memory().device_of(address).is_some();
-            // SAFETY: the structure that a reduction takes lies on the stack of who launches it.
+            // SAFETY: the structure that a reduction takes lies on the stack of the caller, with more behind it.
             let found = unsafe { self.masks.reduced(*arguments, is_device) };
             if traits.counts {
                 self.counted = found;
@@ -193,25 +178,15 @@ impl Names {
         let traits = noted.map_or_else(Traits::default, |(_, name, _)| {
             // SAFETY: the library that registered the kernel keeps its name for as long as it is loaded.
             let name = unsafe { CStr::from_ptr(name as *const _) }.to_string_lossy();
-            Traits {
-                flag: flags::written_by(&name),
-                selects: SELECTING.iter().any(|part| name.contains(part)),
-                counts: ["8ReduceOpIb", "8ReduceOpIl"].iter().any(|part| name.contains(part))
-                    && name.contains("11sum_functor"),
-                casts: flags::is_elementwise(&name)
-                    && ["23direct_copy_kernel_cuda", "27converting_copy_kernel_cuda"]
-                        .iter()
-                        .any(|part| name.contains(part)),
-                reduces: name.contains("13reduce_kernel"),
-            }
+            Traits::of(&name)
         });
         self.traits.insert(host_function, traits);
         traits
     }
 }
 
-/// The byte that a read of the GPU's memory is filled with: zero, but for a flag alone, which is what its kernel made of
-/// zeros, and else true.
+/// The byte with which a read of the GPU's memory is filled. It is zero, except for a read of one byte, which is a flag: the
+/// value that its kernel would compute from zeros if that is known, and true if it is not.
 pub(super) fn read(address: usize, bytes: usize) -> u8 {
     let counters = &machine().counters;
     counters.add(OfProcess::Reads, 1);

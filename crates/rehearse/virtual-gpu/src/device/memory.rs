@@ -1,4 +1,4 @@
-//! Device memory: address space that nothing can be read from, counted against the GPU.
+//! Device memory: address space that cannot be read, counted against the GPU's memory.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use super::{OUT_OF_MEMORY, Status};
 use crate::Settings;
 use crate::state::{OfProcess, OnDevice};
 
-/// What `cudaMalloc` and `cuMemCreate` hand out multiples of.
+/// The granularity of `cudaMalloc` and `cuMemCreate` in bytes.
 pub(super) const GRANULE: usize = 2 << 20;
-/// The most address space that is asked for; a process may have 128 TiB.
+/// The most address space in bytes that is reserved; a process on x86-64 has 128 TiB.
 const MOST_SPACE: usize = 96 << 40;
-/// How many times its memory a GPU may hand out before addresses come again.
+/// How many times its memory size a GPU may hand out before addresses are reused.
 const TURNS: usize = 256;
-/// Less than this is of no use.
+/// The least address space in bytes that is useful.
 const LEAST_SPACE: usize = 1 << 36;
 
-/// What a stretch of addresses is.
+/// What a range of addresses is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Memory that is counted.
@@ -27,36 +27,42 @@ enum Kind {
     Pooled,
 }
 
-struct Stretch {
+/// A range of addresses that is in use.
+struct Range {
     bytes: usize,
     device: usize,
     kind: Kind,
 }
 
+/// The memory of all GPUs.
 pub(super) struct Memory {
     base: usize,
-    /// Address space of each GPU.
+    /// Bytes of address space for each GPU.
     each: usize,
-    /// Where the space that was never handed out begins, by GPU.
+    /// The beginning of the space that was never handed out, by GPU.
     fresh: Vec<usize>,
-    stretches: BTreeMap<usize, Stretch>,
-    /// Stretches that came back, for when the fresh space is used up.
+    ranges: BTreeMap<usize, Range>,
+    /// Freed ranges, for when the fresh space is used up.
     returned: BTreeMap<usize, usize>,
     /// Physical memory by handle: bytes and GPU.
     pub physical: BTreeMap<usize, (usize, usize)>,
-    /// Host memory by address: bytes.
+    /// Host memory that CUDA knows, by address: bytes and kind.
     pub host: BTreeMap<usize, (usize, HostKind)>,
 }
 
-/// How host memory came here.
+/// How host memory became known to CUDA.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostKind {
+    /// Allocated by `cudaHostAlloc` and similar functions.
     Pinned,
+    /// Registered with `cudaHostRegister`.
     Registered,
+    /// Allocated by `cudaMallocManaged`.
     Managed,
 }
 
 impl Memory {
+    /// Reserves address space for the GPUs of these settings.
     pub fn new(settings: &Settings) -> Memory {
         let devices = settings.devices as usize;
         let turns = (settings.total as usize).saturating_mul(devices).saturating_mul(TURNS);
@@ -66,7 +72,7 @@ impl Memory {
             base,
             each,
             fresh: (0..devices).map(|device| base + device * each).collect(),
-            stretches: BTreeMap::new(),
+            ranges: BTreeMap::new(),
             returned: BTreeMap::new(),
             physical: BTreeMap::new(),
             host: BTreeMap::new(),
@@ -79,24 +85,25 @@ impl Memory {
         Some(offset / self.each).filter(|device| *device < self.fresh.len())
     }
 
-    /// What the host memory is that an address belongs to, where CUDA knows it.
+    /// The kind of host memory that holds an address; `None` if CUDA does not know it.
     pub fn host_holding(&self, address: usize) -> Option<HostKind> {
         let (start, (bytes, kind)) = self.host.range(..=address).next_back()?;
         (address < start + bytes).then_some(*kind)
     }
 
-    /// The first address, which stands for whatever has no place of its own.
+    /// The first address, which is used for everything that has no memory of its own.
     pub fn base(&self) -> usize {
         self.base
     }
 
-    /// The stretch that holds an address: where it begins, and its bytes.
+    /// The range that holds an address: its beginning and its bytes.
     pub fn holding(&self, address: usize) -> Option<(usize, usize)> {
-        let (start, stretch) = self.stretches.range(..=address).next_back()?;
-        (address < start + stretch.bytes).then_some((*start, stretch.bytes))
+        let (start, range) = self.ranges.range(..=address).next_back()?;
+        (address < start + range.bytes).then_some((*start, range.bytes))
     }
 
-    /// Addresses in the order in which they are asked for, as a new process sees them; later, returned ones.
+    /// Hands out addresses in ascending order, as a new process sees them on hardware; freed ones only when the fresh space is
+    /// used up.
     fn place(&mut self, device: usize, bytes: usize, kind: Kind) -> Option<usize> {
         let fresh = self.fresh[device];
         let end = self.base + (device + 1) * self.each;
@@ -106,7 +113,7 @@ impl Memory {
         } else {
             self.reuse(device, bytes)?
         };
-        self.stretches.insert(address, Stretch { bytes, device, kind });
+        self.ranges.insert(address, Range { bytes, device, kind });
         Some(address)
     }
 
@@ -121,9 +128,9 @@ impl Memory {
         Some(address)
     }
 
-    fn take_back(&mut self, address: usize) -> Option<Stretch> {
-        let stretch = self.stretches.remove(&address)?;
-        let (mut start, mut bytes) = (address, stretch.bytes);
+    fn take_back(&mut self, address: usize) -> Option<Range> {
+        let range = self.ranges.remove(&address)?;
+        let (mut start, mut bytes) = (address, range.bytes);
         if let Some((before, size)) = self.returned.range(..start).next_back().map(|(at, size)| (*at, *size))
             && before + size == start
         {
@@ -134,7 +141,7 @@ impl Memory {
             bytes += size;
         }
         self.returned.insert(start, bytes);
-        Some(stretch)
+        Some(range)
     }
 
     /// `cudaMalloc`.
@@ -147,24 +154,24 @@ impl Memory {
         })
     }
 
-    /// Addresses without memory.
+    /// Reserves addresses without memory.
     pub fn reserve(&mut self, device: usize, bytes: usize) -> Result<usize, Status> {
         let bytes = whole_granules(bytes).ok_or(OUT_OF_MEMORY)?;
         self.place(device, bytes, Kind::Addresses).ok_or(OUT_OF_MEMORY)
     }
 
-    /// Addresses of memory that a pool counts.
+    /// Hands out addresses for memory that a pool counts.
     pub fn place_pooled(&mut self, device: usize, bytes: usize) -> Result<usize, Status> {
         self.place(device, bytes, Kind::Pooled).ok_or(OUT_OF_MEMORY)
     }
 
-    /// `cudaFree` and its kin; the bytes and the GPU, where there was something of a pool.
+    /// Frees the range at an address (`cudaFree` and similar functions). Returns the bytes and the GPU if a pool counts them.
     pub fn free(&mut self, address: usize) -> Option<(usize, usize)> {
-        let stretch = self.take_back(address)?;
-        if stretch.kind == Kind::Memory {
-            machine().counters.give_back(stretch.device, stretch.bytes as u64);
+        let range = self.take_back(address)?;
+        if range.kind == Kind::Memory {
+            machine().counters.give_back(range.device, range.bytes as u64);
         }
-        (stretch.kind == Kind::Pooled).then_some((stretch.bytes, stretch.device))
+        (range.kind == Kind::Pooled).then_some((range.bytes, range.device))
     }
 
     /// `cuMemCreate`: memory without an address.
@@ -183,7 +190,7 @@ impl Memory {
     }
 }
 
-/// Counts memory of a GPU, or refuses it.
+/// Counts memory of a GPU, or refuses it if the GPU is full.
 pub(super) fn take(device: usize, bytes: usize) -> Result<(), Status> {
     use_device(device)?;
     let machine = machine();
@@ -194,7 +201,7 @@ pub(super) fn take(device: usize, bytes: usize) -> Result<(), Status> {
     Err(OUT_OF_MEMORY)
 }
 
-/// Makes this process's context on a GPU, where it has none yet.
+/// Makes this process's context on a GPU if it has none yet.
 pub(super) fn use_device(device: usize) -> Result<(), Status> {
     let machine = machine();
     let context = machine.settings.context;
@@ -205,8 +212,8 @@ pub(super) fn use_device(device: usize) -> Result<(), Status> {
     if taken { Ok(()) } else { Err(OUT_OF_MEMORY) }
 }
 
-/// Counts what libraries take beside the allocations of the program; a GPU that is full lets them have it, since what
-/// they do then differs from library to library.
+/// Counts memory that libraries use in addition to the program's allocations. If the GPU is full, nothing is counted and no
+/// error is returned, since the behaviour then differs from library to library.
 pub(super) fn take_beside(device: usize, bytes: u64) {
     let machine = machine();
     if bytes > 0 {
@@ -218,7 +225,7 @@ fn whole_granules(bytes: usize) -> Option<usize> {
     bytes.max(1).checked_next_multiple_of(GRANULE)
 }
 
-/// Address space that costs nothing; less of it where the process's own limits are tight.
+/// Reserves address space that uses no memory. Less than `wanted` is reserved if the process's limits are tight.
 fn reserve_space(wanted: usize) -> (usize, usize) {
     let mut space = wanted;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -235,7 +242,7 @@ fn reserve_space(wanted: usize) -> (usize, usize) {
     std::process::exit(2);
 }
 
-/// Host memory that is there when it is touched.
+/// Allocates host memory, which the system provides page by page when it is first touched.
 pub(super) fn host_pages(bytes: usize) -> Option<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -244,13 +251,13 @@ pub(super) fn host_pages(bytes: usize) -> Option<usize> {
     (base != libc::MAP_FAILED).then_some(base as usize)
 }
 
-/// Gives back what [`host_pages`] gave.
+/// Frees memory that [`host_pages`] allocated.
 pub(super) fn give_back_pages(address: usize, bytes: usize) {
     // SAFETY: the mapping is one of `host_pages`, and its owner frees it.
     unsafe { libc::munmap(address as *mut libc::c_void, bytes.max(1)) };
 }
 
-/// Counts pinned host memory, or refuses it.
+/// Counts pinned host memory, or refuses it beyond the limit in the settings.
 pub(super) fn pin(bytes: usize) -> Result<(), Status> {
     let machine = machine();
     let pinned = machine.counters.add(OfProcess::Pinned, bytes as u64);

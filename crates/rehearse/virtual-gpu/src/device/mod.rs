@@ -1,17 +1,16 @@
-//! The functions themselves.
+//! The functions that programs call, and the state behind them.
 //!
 //! Parameters that C passes as pointers to results are `Option<&mut T>` here: a null pointer is `None`, and the callers
-//! (real PyTorch, Triton, vLLM …) hand over what the headers of CUDA ask for. Handles and device addresses are numbers.
+//! (real PyTorch, Triton, vLLM …) pass what CUDA's headers require. Handles and device addresses are numbers.
 
 mod counters;
 mod driver;
-mod flags;
 mod kernels;
 mod libraries;
 mod machine;
-mod masks;
 mod memory;
 mod properties;
+mod pytorch;
 mod runtime;
 mod streams;
 mod unmodelled;
@@ -35,7 +34,7 @@ const NOT_FOUND: Status = cudaError::cudaErrorSymbolNotFound;
 thread_local! {
     /// The GPU that this thread works on.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
-    /// The error that `cudaGetLastError` tells next.
+    /// The error that `cudaGetLastError` returns next.
     static LAST_ERROR: Cell<Status> = const { Cell::new(SUCCESS) };
 }
 
@@ -51,7 +50,7 @@ fn remember(status: Status) -> Status {
     status
 }
 
-/// Writes a result where the caller wants it.
+/// Writes a result to the caller's place, if there is one, and returns success.
 fn answer<T>(place: Option<&mut T>, value: T) -> Status {
     if let Some(place) = place {
         *place = value;

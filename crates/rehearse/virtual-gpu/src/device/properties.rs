@@ -1,4 +1,4 @@
-//! What a GPU says of itself.
+//! The properties and attributes that a GPU reports.
 //!
 //! Limits by compute capability: CUDA C++ Programming Guide 13.0, "Compute Capabilities", tables "Technical
 //! Specifications per Compute Capability" and "Feature Support". Second-level caches: NVIDIA's architecture papers.
@@ -8,7 +8,7 @@ use std::ffi::c_char;
 use super::machine::machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
-/// What differs from one compute capability to the next.
+/// The limits that differ by compute capability.
 struct Limits {
     threads_per_multiprocessor: i32,
     blocks_per_multiprocessor: i32,
@@ -18,7 +18,7 @@ struct Limits {
 }
 
 const KIB: i32 = 1024;
-/// Shared memory per block without opting in, on every GPU.
+/// Bytes of shared memory per block without opting in, which are the same on every GPU.
 const SHARED_PER_BLOCK: i32 = 48 * KIB;
 const REGISTERS: i32 = 65536;
 const MOST_PER_GRID: i32 = i32::MAX;
@@ -44,7 +44,7 @@ fn limits() -> Limits {
     }
 }
 
-/// The attribute of that number; what is not known of a GPU is 0, as for a feature that it has not.
+/// The attribute with that number. It is 0 if it is not known, which is also the value for a feature that the GPU lacks.
 #[allow(non_upper_case_globals)]
 pub(super) fn attribute(number: i32, device: usize) -> i32 {
     let limits = limits();
@@ -59,7 +59,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
         cudaDevAttrTotalConstantMemory => 65536,
         cudaDevAttrWarpSize => 32,
         cudaDevAttrMaxRegistersPerBlock | cudaDevAttrMaxRegistersPerMultiprocessor => REGISTERS,
-        // kHz: only Triton's and profilers' estimates of speed ask.
+        // In kHz. Only Triton's and profilers' estimates of speed use it.
         cudaDevAttrClockRate => 1_755_000,
         cudaDevAttrMemoryClockRate => 2_619_000,
         cudaDevAttrGlobalMemoryBusWidth => 5120,
@@ -109,7 +109,7 @@ fn name_bytes() -> [c_char; 256] {
     name
 }
 
-/// Fills what both layouts have, from the attributes.
+/// Fills the fields that both layouts have, from the attributes.
 macro_rules! describe {
     ($properties:ident, $device:ident) => {
         let ask = |number| attribute(number, $device);
@@ -159,7 +159,7 @@ macro_rules! describe {
     };
 }
 
-/// The properties as CUDA 12 lays them out.
+/// The properties in the layout of CUDA 12.
 pub(super) fn describe_12(properties: &mut cudaDeviceProp12, device: usize) {
     // SAFETY: every field is a number or an array of numbers, for which zeros are a value.
     *properties = unsafe { std::mem::zeroed() };
@@ -169,7 +169,7 @@ pub(super) fn describe_12(properties: &mut cudaDeviceProp12, device: usize) {
     properties.deviceOverlap = 1;
 }
 
-/// The properties as CUDA 13 lays them out.
+/// The properties in the layout of CUDA 13.
 pub(super) fn describe_13(properties: &mut cudaDeviceProp13, device: usize) {
     // SAFETY: as above.
     *properties = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! Streams, events and the capture of graphs: when work is done, and what is recorded instead of done.
+//! Streams, events and the capture of graphs: when work is done, and what a capture records instead of doing it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,40 +8,41 @@ use super::{NOT_READY, SUCCESS, Status, new_handle};
 use crate::Completion;
 use crate::abi::cudaError::cudaErrorStreamCaptureUnsupported;
 
-/// Launches and copies so far: the clock by which delayed work is done.
+/// The number of launches and copies so far: the clock by which delayed work is done.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
-/// Streams that are capturing; while there are none, nobody has to look.
+/// The number of streams that are capturing. While it is 0, no lock is taken to look for a capture.
 static CAPTURING: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Default)]
 struct Stream {
     priority: i32,
-    /// The graph that its work goes into.
+    /// The capture that records its work.
     capture: Option<u64>,
     /// The clock at its last work.
     last: u64,
-    /// The clock up to which somebody has waited.
+    /// The clock at the last wait for this stream.
     waited: u64,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Event {
-    /// The clock when it was recorded, and on which stream.
+    /// The clock when it was recorded, and the stream.
     recorded: Option<(u64, usize)>,
     capture: Option<u64>,
 }
 
+/// All streams, events and captures of this process.
 #[derive(Default)]
 pub(super) struct Streams {
     streams: BTreeMap<usize, Stream>,
     events: BTreeMap<usize, Event>,
     captures: BTreeMap<u64, Graph>,
     next_capture: u64,
-    /// The clock up to which the whole GPU was waited for.
+    /// The clock at the last wait for the whole GPU.
     waited: u64,
 }
 
-/// What is recorded.
+/// The result of a capture.
 #[derive(Default)]
 struct Graph {
     origin: usize,
@@ -49,21 +50,24 @@ struct Graph {
 }
 
 impl Streams {
+    /// Makes a stream, and returns its handle.
     pub fn create(&mut self, priority: i32) -> usize {
         let handle = new_handle();
         self.streams.insert(handle, Stream { priority, ..Stream::default() });
         handle
     }
 
+    /// Destroys a stream.
     pub fn destroy(&mut self, stream: usize) {
         self.streams.remove(&stream);
     }
 
+    /// The priority of a stream; 0 if the stream is not known.
     pub fn priority(&self, stream: usize) -> i32 {
         self.streams.get(&stream).map_or(0, |stream| stream.priority)
     }
 
-    /// A launch or a copy.
+    /// Counts a launch or a copy on a stream.
     pub fn work(&mut self, stream: usize) {
         let now = CLOCK.fetch_add(1, Relaxed) + 1;
         let stream = self.streams.entry(stream).or_default();
@@ -105,22 +109,26 @@ impl Streams {
         if passed || waited >= recorded { SUCCESS } else { NOT_READY }
     }
 
+    /// Makes an event, and returns its handle.
     pub fn create_event(&mut self) -> usize {
         let handle = new_handle();
         self.events.insert(handle, Event::default());
         handle
     }
 
+    /// Destroys an event.
     pub fn destroy_event(&mut self, event: usize) {
         self.events.remove(&event);
     }
 
+    /// Records an event on a stream.
     pub fn record(&mut self, event: usize, stream: usize) {
         let capture = self.capture_of(stream);
         let recorded = Some((CLOCK.load(Relaxed), stream));
         self.events.insert(event, Event { recorded, capture });
     }
 
+    /// Whether the work before an event is done.
     pub fn query_event(&self, event: usize) -> Status {
         let event = self.events.get(&event).copied().unwrap_or_default();
         if event.capture.is_some_and(|capture| self.captures.contains_key(&capture)) {
@@ -129,7 +137,7 @@ impl Streams {
         event.recorded.map_or(SUCCESS, |(recorded, stream)| self.is_done(recorded, stream))
     }
 
-    /// Waits for an event: what its stream did until then is done.
+    /// Waits for an event: the work of its stream up to the event is then done.
     pub fn wait_for_event(&mut self, event: usize) {
         let Some((recorded, stream)) = self.events.get(&event).and_then(|event| event.recorded) else {
             return;
@@ -138,7 +146,7 @@ impl Streams {
         stream.waited = stream.waited.max(recorded);
     }
 
-    /// A stream that waits for an event of a captured stream joins the capture.
+    /// Lets a stream wait for an event. If the event is of a captured stream, the waiting stream joins the capture.
     pub fn join(&mut self, stream: usize, event: usize) {
         let capture = self.events.get(&event).and_then(|event| event.capture);
         let joins = capture.filter(|capture| self.captures.contains_key(capture));
@@ -150,6 +158,7 @@ impl Streams {
         }
     }
 
+    /// Begins to capture a stream.
     pub fn begin_capture(&mut self, stream: usize) {
         self.next_capture += 1;
         let capture = self.next_capture;
@@ -158,7 +167,7 @@ impl Streams {
         CAPTURING.fetch_add(1, Relaxed);
     }
 
-    /// Ends a capture; the number of nodes that were recorded.
+    /// Ends a capture, and returns the number of nodes that were recorded.
     pub fn end_capture(&mut self, stream: usize) -> Option<usize> {
         let capture = self.capture_of(stream)?;
         let graph = self.captures.get(&capture)?;
@@ -180,7 +189,7 @@ impl Streams {
     }
 }
 
-/// The capture that a stream takes part in; asked before each allocation.
+/// The capture that a stream takes part in. PyTorch asks this before each allocation, so it is fast while no stream captures.
 pub(super) fn capture_of(stream: usize) -> Option<u64> {
     if CAPTURING.load(Relaxed) == 0 {
         return None;
@@ -188,7 +197,7 @@ pub(super) fn capture_of(stream: usize) -> Option<u64> {
     machine().streams().capture_of(stream)
 }
 
-/// A launch on a stream: only its time is kept, unless somebody needs more.
+/// Counts a launch on a stream. Only the clock advances unless work is delayed or captured.
 pub(super) fn launched(stream: usize) {
     super::written::forget();
     let nobody_asks = machine().settings.completion == Completion::Immediate && CAPTURING.load(Relaxed) == 0;

@@ -3,26 +3,26 @@
 use super::machine::machine;
 use super::{SUCCESS, Status, new_handle};
 
-/// Counts a call that may write on the GPU.
+/// Counts a call that may write to GPU memory.
 fn called(symbol: usize) -> Status {
     super::written::forget();
     sent(symbol)
 }
 
-/// Counts a call of NCCL: what the host has put there is what every rank has.
+/// Counts a call of NCCL. Memory keeps the values that the host wrote, since every rank has the same ones.
 fn sent(symbol: usize) -> Status {
     machine().counters.called(symbol);
     SUCCESS
 }
 
-/// Counts a call of a function that is defined, but cannot answer what the real one would.
+/// Counts a call of a function that is defined here but cannot give the real function's answer.
 pub(super) fn not_answered(name: &str) {
     if let Some(symbol) = crate::symbols().position(|symbol| symbol.name == name) {
         machine().counters.called(symbol);
     }
 }
 
-/// Writes a result unless the address is one of the GPU, where the real function would write later.
+/// Writes a result, unless the address is on the GPU, where the real function would write later.
 ///
 /// # Safety
 /// `place` is null, of the GPU, or has room for `T`.

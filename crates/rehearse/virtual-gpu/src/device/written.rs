@@ -1,32 +1,32 @@
-//! What the host has just put on the GPU: until a kernel runs, it can be read back.
+//! Bytes that the host has just copied to the GPU. They can be read back until a kernel runs.
 //!
-//! Programs send small tensors around by way of the GPU (DDP the order of its buckets, pipelines their shapes) and read
-//! them before anything has computed with them. A kernel may have written anywhere, so that afterwards nothing is known.
+//! Programs send small tensors through the GPU (DDP the order of its buckets, pipelines their shapes) and read them before
+//! any kernel has run. A kernel may write anywhere, so after one nothing is known.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Larger copies are batches and weights, which nobody reads back.
+/// The longest copy in bytes that is kept. Longer ones are batches and weights, which programs do not read back.
 const MOST: usize = 64 << 10;
 
-/// By device address.
+/// The copies, by device address.
 static WRITTEN: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
-/// Whether there is any, so that a launch costs next to nothing.
+/// Whether there is any copy, so that a launch needs no lock while there is none.
 static ANY: AtomicBool = AtomicBool::new(false);
 
 fn written() -> MutexGuard<'static, BTreeMap<usize, Vec<u8>>> {
     WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A kernel runs.
+/// Forgets all copies, because a kernel runs.
 pub(super) fn forget() {
     if ANY.swap(false, Ordering::Relaxed) {
         written().clear();
     }
 }
 
-/// The host puts bytes on the GPU.
+/// Keeps bytes that the host copies to the GPU.
 pub(super) fn put(address: usize, bytes: &[u8]) {
     drop_overlapping(address, bytes.len());
     if bytes.len() <= MOST {
@@ -35,7 +35,7 @@ pub(super) fn put(address: usize, bytes: &[u8]) {
     }
 }
 
-/// One place of the GPU is copied to another.
+/// Copies known bytes from one address of the GPU to another.
 pub(super) fn moved(to: usize, from: usize, bytes: usize) {
     if !ANY.load(Ordering::Relaxed) {
         return;
@@ -47,7 +47,7 @@ pub(super) fn moved(to: usize, from: usize, bytes: usize) {
     }
 }
 
-/// The bytes at an address, where all of them are known.
+/// The bytes at an address; `None` unless all of them are known.
 pub(super) fn get(address: usize, bytes: usize) -> Option<Vec<u8>> {
     if !ANY.load(Ordering::Relaxed) {
         return None;
@@ -57,14 +57,14 @@ pub(super) fn get(address: usize, bytes: usize) -> Option<Vec<u8>> {
     known.get(address - start..(address - start).checked_add(bytes)?).map(<[u8]>::to_vec)
 }
 
-/// Something else is there now.
+/// Forgets copies in a range that is overwritten.
 pub(super) fn drop_overlapping(address: usize, bytes: usize) {
     if !ANY.load(Ordering::Relaxed) {
         return;
     }
     let mut all = written();
     let end = address.saturating_add(bytes);
-    // No entry is longer than the most that is kept.
+    // An entry begins at most `MOST` before the range that it overlaps.
     let near = all.range(address.saturating_sub(MOST)..end);
     let gone: Vec<usize> =
         near.filter(|(start, known)| *start + known.len() > address).map(|(start, _)| *start).collect();

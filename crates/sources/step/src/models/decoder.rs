@@ -1,5 +1,5 @@
 //! The skeleton of Llama and its relatives (models/llama/modeling_llama.py): rotary attention, a gated feed-forward, two
-//! norms. What tells a family apart is its [`Variation`], in the family's own file.
+//! norms. A family differs from it by its [`Variation`], which stands in the family's own file.
 
 use std::rc::Rc;
 
@@ -25,13 +25,13 @@ pub(super) enum Masks {
     PerKind,
 }
 
-/// What tells the families of this block apart.
+/// How the families of this block differ.
 pub(super) struct Variation {
     /// Whether queries and keys are normed per head.
     pub qk_norm: bool,
     pub masks: Masks,
-    /// Whether blocks are passed the position ids before the rotary embedding: a checkpoint lets
-    /// go of its arguments in that order.
+    /// Whether blocks are passed the position ids before the rotary embedding: a checkpoint drops its arguments in that
+    /// order.
     pub position_ids_first: bool,
 }
 
@@ -172,7 +172,7 @@ pub(super) struct Given<'a> {
     mask: &'a Mask,
     position_embeddings: (&'a Tensor, &'a Tensor),
     /// Blocks do not read them; a call that may run again keeps them.
-    position_ids: &'a Tensor,
+    position_ids: Option<&'a Tensor>,
     mode: &'a Mode,
 }
 
@@ -231,7 +231,7 @@ impl Block for DecoderLayer {
 
     fn keep(&self, given: &Given<'_>) -> (Option<Tensor>, Kept) {
         let (cos, sin) = given.position_embeddings;
-        let ids = |first: bool| (first == self.position_ids_first).then(|| given.position_ids.clone());
+        let ids = |first: bool| given.position_ids.filter(|_| first == self.position_ids_first).cloned();
         let kept = Kept {
             mask: given.mask.clone(),
             position_ids: ids(true),
@@ -245,14 +245,11 @@ impl Block for DecoderLayer {
     }
 
     fn forward_kept(&self, hidden: &Tensor, _: Option<&Tensor>, kept: &Kept) -> Tensor {
-        let Some(position_ids) = kept.position_ids.as_ref().or(kept.late_position_ids.as_ref()) else {
-            unreachable!("one of the two places holds them")
-        };
         let given = Given {
             index: kept.index,
             mask: &kept.mask,
             position_embeddings: (&kept.cos, &kept.sin),
-            position_ids,
+            position_ids: kept.position_ids.as_ref().or(kept.late_position_ids.as_ref()),
             mode: &kept.mode,
         };
         self.forward(hidden, &given, None)
@@ -335,7 +332,7 @@ impl Backbone for Decoder {
                 index,
                 mask: if layer.windowed { &masks.windowed } else { &masks.full },
                 position_embeddings: (&cos, &sin),
-                position_ids: &position_ids,
+                position_ids: Some(&position_ids),
                 mode,
             };
             hidden = block::call(layer, hidden, &given, cache.as_deref_mut());

@@ -24,6 +24,7 @@ pub(crate) struct Module {
 }
 
 impl Module {
+    /// A module by its name in `named_modules()`, without wrappers.
     pub fn new(path: impl Into<Rc<str>>) -> Module {
         Module { path: RefCell::new(path.into()), wrappers: RefCell::default() }
     }
@@ -43,6 +44,7 @@ impl Module {
         self.wrappers.borrow_mut().push(wrapper);
     }
 
+    /// Whether a call goes through at least one wrapper.
     pub fn is_wrapped(&self) -> bool {
         !self.wrappers.borrow().is_empty()
     }

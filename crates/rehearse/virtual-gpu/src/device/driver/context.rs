@@ -1,4 +1,4 @@
-//! GPUs, contexts and streams, as the driver names them.
+//! GPUs, contexts and streams in the driver.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use super::super::{
     streams,
 };
 
-/// A context is named by its GPU: the primary one of each.
+/// The handle of the first GPU's primary context; the handles of the others follow it.
 const FIRST_CONTEXT: usize = 0x4000;
 
 thread_local! {
@@ -241,7 +241,7 @@ extern "C" fn cuLaunchKernel(
     SUCCESS
 }
 
-/// `CUlaunchConfig` as far as it is looked at: six extents and the shared bytes, then the stream.
+/// The fields of `CUlaunchConfig` that are read here: six extents and the bytes of shared memory, then the stream.
 #[repr(C)]
 pub struct LaunchConfig {
     extents: [u32; 7],

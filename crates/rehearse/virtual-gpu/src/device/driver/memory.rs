@@ -1,4 +1,4 @@
-//! Memory as the driver hands it out.
+//! Allocation, copies and attributes of memory in the driver.
 
 use super::super::machine::machine;
 use super::super::runtime::copy;
@@ -25,7 +25,7 @@ extern "C" fn cuMemGetInfo_v2(free: Option<&mut usize>, total: Option<&mut usize
     answer(total, whole as usize)
 }
 
-/// The stretch that holds an address.
+/// The allocation that holds an address.
 #[unsafe(no_mangle)]
 extern "C" fn cuMemGetAddressRange_v2(
     base: Option<&mut usize>,
@@ -69,7 +69,7 @@ unsafe extern "C" fn cuMemcpyDtoH_v2(to: usize, from: usize, bytes: usize) -> St
     unsafe { copy(to, from, bytes) }
 }
 
-/// What an address is. Each attribute has a width of its own, at most 8 bytes but for a few that nobody asks.
+/// The attributes of an address. Each attribute has its own width, which is at most 8 bytes for those that programs query.
 ///
 /// # Safety
 /// `value` is as wide as the attribute.

@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString, c_char};
 
 use super::{NOT_FOUND, SUCCESS, Status, answer};
 
-/// The address of a function of the driver, in its newest form; 0 where there is none.
+/// The address of a function of the driver in its newest version; 0 if there is none.
 ///
 /// # Safety
 /// `name` is null or a text with an end.
@@ -61,9 +61,10 @@ unsafe extern "C" fn cuGetProcAddress_v2(
     status
 }
 
-/// The driver's undocumented tables: there are none. A statically linked runtime (that of CuTe's compiler, for one) asks for
-/// two before all else (f8cff951-2146-8b4e-b9e2-fb469e7c0dd9, 6bd5fb6c-5bf4-e74a-8987-d93912fd9df9) and calls what stands in
-/// them; what that is NVIDIA says nowhere, and a guess would crash where this makes it answer that it cannot begin.
+/// The driver's undocumented tables, of which this library has none. A statically linked runtime (that of CuTe's compiler,
+/// for example) first requests two of them (f8cff951-2146-8b4e-b9e2-fb469e7c0dd9 and 6bd5fb6c-5bf4-e74a-8987-d93912fd9df9)
+/// and calls the functions in them. NVIDIA does not document these functions, and a guess would crash. Without the tables the
+/// runtime reports that it cannot initialise.
 #[unsafe(no_mangle)]
 extern "C" fn cuGetExportTable(table: Option<&mut usize>, _id: usize) -> Status {
     answer(table, 0);

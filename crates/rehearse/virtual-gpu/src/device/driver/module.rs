@@ -1,4 +1,4 @@
-//! Modules and their functions: images are not looked at.
+//! Modules and their functions. Images are not read.
 
 use super::super::{SUCCESS, Status, answer, new_handle};
 use crate::abi::CUfunction_attribute_enum::*;
@@ -23,7 +23,7 @@ extern "C" fn cuModuleGetFunction(function: Option<&mut usize>, _module: usize, 
     answer(function, new_handle())
 }
 
-/// Variables of a module have no place: the global address space begins there.
+/// Variables of a module have no memory of their own; each gets the first address of the GPU's address space.
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleGetGlobal_v2(address: Option<&mut usize>, bytes: Option<&mut usize>) -> Status {
     answer(bytes, 8);

@@ -1,10 +1,10 @@
-//! Virtual memory, as expandable segments use it: addresses are reserved, memory is made and mapped there.
+//! Virtual memory, which expandable segments use: addresses are reserved, physical memory is created and mapped to them.
 
 use super::super::machine::machine;
 use super::super::memory::GRANULE;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device};
 
-/// `CUmemAllocationProp` as far as it is looked at: kind, handle kind, then where: kind and number.
+/// The fields of `CUmemAllocationProp` that are read here: type, handle types, then the location's type and number.
 #[repr(C)]
 pub struct AllocationProperties {
     kind: i32,

@@ -3,7 +3,7 @@
 use super::super::{SUCCESS, Status, answer};
 use super::{library_handle, set_stream, stream_of};
 
-/// As `cublasGetVersion` tells it.
+/// The version that `cublasGetVersion` returns.
 const VERSION: i32 = 130_200;
 /// Bytes of `cublasLtMatmulHeuristicResult_t`: the algorithm (64), workspace, state, waves, reserved (cublasLt.h).
 const HEURISTIC_WORDS: usize = 12;
@@ -59,7 +59,7 @@ extern "C" fn cublasGetCudartVersion() -> usize {
     super::super::runtime::CUDA_VERSION as usize
 }
 
-/// One algorithm that works and wants no workspace of its own: PyTorch allocates the workspace before it asks.
+/// One algorithm that needs no workspace. PyTorch allocates its workspace before it requests an algorithm.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments)]
 extern "C" fn cublasLtMatmulAlgoGetHeuristic(

@@ -1,4 +1,4 @@
-//! cuDNN: the choice of algorithms, none of which wants a workspace here.
+//! cuDNN: the choice of algorithms, none of which needs a workspace here.
 
 use std::ffi::c_void;
 
@@ -46,7 +46,8 @@ extern "C" fn cudnnGetStream(handle: usize, stream: Option<&mut usize>) -> Statu
     answer(stream, stream_of(handle))
 }
 
-/// The first algorithm of a convolution, without a workspace, where so many descriptors and buffers come before.
+/// Defines functions that return the first algorithm of a convolution, without a workspace. The names in brackets are the
+/// descriptors and buffers that come before the number of requested algorithms.
 macro_rules! first_algorithm {
     ($given:tt: $($name:ident),+) => {$(first_algorithm!(@ $name $given);)+};
     (@ $name:ident ($($given:ident),+)) => {
@@ -93,7 +94,8 @@ const ENGINE_KNOB_INFO: i32 = 1302;
 const ENGINE_NUMERICAL_NOTE: i32 = 1303;
 const ENGINE_BEHAVIOR_NOTE: i32 = 1305;
 const TYPE_INT64: i32 = 3;
-/// The type of the shared memory that an engine takes: what is left as it was counts as too much, and no plan is found.
+/// The attribute type of the shared memory that an engine uses. The value must be written: the caller takes an unwritten one for
+/// too much shared memory, and finds no plan.
 const TYPE_INT32: i32 = 23;
 
 #[unsafe(no_mangle)]

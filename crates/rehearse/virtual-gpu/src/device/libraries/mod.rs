@@ -1,4 +1,4 @@
-//! The libraries above the runtime, where an answer of theirs decides how much memory is used.
+//! The libraries above the runtime: those of their functions whose answer decides how much memory a program uses.
 
 mod cublas;
 mod cudnn;
@@ -26,7 +26,7 @@ fn stream_of(handle: usize) -> usize {
     STREAMS.lock().unwrap_or_else(PoisonError::into_inner).get(&handle).copied().unwrap_or(0)
 }
 
-/// A handle of cuBLAS or cuDNN: the first on a GPU loads kernels there.
+/// Makes a handle of cuBLAS or cuDNN. The first one on a GPU loads kernels there.
 fn library_handle() -> usize {
     static LOADED: Mutex<u32> = Mutex::new(0);
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! NCCL: communicators that are complete as soon as one rank is there, and collectives that are done at once.
+//! NCCL: communicators that are complete with one rank, and collectives that are done at once.
 //!
-//! A communicator itself takes next to nothing. What it takes comes with the first collective of a large message, when
-//! NCCL connects the ranks for its bandwidth algorithms; sends and receives connect two ranks and take little.
+//! A new communicator uses almost no memory. It uses more with the first collective of a large message, when NCCL connects
+//! the ranks for its bandwidth algorithms. Sends and receives connect two ranks and use little.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::super::machine::machine;
 use super::super::memory::take_beside;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device, new_handle};
 
-/// As `ncclGetVersion` tells it: 2.30.7.
+/// The version that `ncclGetVersion` returns: 2.30.7.
 const VERSION: i32 = 23007;
 
 #[derive(Clone, Copy)]
@@ -20,9 +20,9 @@ struct Communicator {
     device: i32,
 }
 
-/// Messages up to this many bytes are taken to go by the low-latency connections. Where NCCL's tuner changes over depends on
-/// the machine (src/graph/tuning.cc); this number is chosen, not measured. It parts the barriers and flags of a few bytes
-/// from the activations of megabytes that the measured servers reduce.
+/// The longest message in bytes that is assumed to use the low-latency connections. In NCCL the limit depends on the machine
+/// (src/graph/tuning.cc). This number is chosen, not measured: it separates barriers and flags of a few bytes from the
+/// activations of megabytes that the measured servers reduce.
 const SMALL: usize = 64 << 10;
 
 /// GPUs of this process on which the connections of the bandwidth algorithms are made.
@@ -106,7 +106,7 @@ unsafe extern "C" fn ncclCommInitAll(communicators: *mut usize, devices: i32, _l
     SUCCESS
 }
 
-/// How many others have the same colour is not known: as many as before.
+/// The number of ranks with the same colour is not known here, so the new communicator has as many ranks as the old one.
 #[unsafe(no_mangle)]
 extern "C" fn ncclCommSplit(
     communicator: usize,
@@ -167,7 +167,7 @@ fn element(datatype: i32) -> usize {
     }
 }
 
-/// What a call's count is of.
+/// The unit of a call's count.
 enum Part {
     Whole(usize),
     OfEachRank(usize),
@@ -190,7 +190,7 @@ fn collective(communicator: usize, part: Part, datatype: i32) -> Status {
     SUCCESS
 }
 
-/// Collectives: their buffers, and the number that stands between the type and the communicator, if there is one.
+/// Defines collectives: the name, its buffers, and the number between the data type and the communicator if there is one.
 macro_rules! collectives {
     ($($name:ident($($buffer:ident),+; $($number:ident)?): $part:ident),+) => {$(
         #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! NVML: what `nvidia-smi` and monitoring programs see of the GPUs.
+//! NVML, through which `nvidia-smi` and monitoring programs read the GPUs' state.
 
 use std::ffi::{CStr, c_char};
 
@@ -15,26 +15,26 @@ const INVALID_ARGUMENT: Status = 2;
 const NOT_FOUND: Status = 6;
 const INSUFFICIENT_SIZE: Status = 7;
 
-/// The driver that goes with CUDA 13.2.
+/// The version of the driver that is released with CUDA 13.2.
 const DRIVER: &str = "595.45.04";
 const NVML: &str = "13.595.45.04";
-/// Handles are the numbers of GPUs from here.
+/// The handle of the first GPU; the others follow it.
 const FIRST: usize = 0x8000;
 
 fn device(handle: usize) -> Option<usize> {
     handle.checked_sub(FIRST).filter(|device| *device < machine().devices())
 }
 
-/// Writes a text for whoever asks with a buffer.
+/// Writes a text into the caller's buffer.
 ///
 /// # Safety
 /// `buffer` has room for `room` bytes.
-unsafe fn tell(buffer: *mut c_char, room: u32, text: &str) -> Status {
+unsafe fn write(buffer: *mut c_char, room: u32, text: &str) -> Status {
     // SAFETY: as the caller promises.
     if unsafe { write_text(buffer.cast(), room as usize, text) } { SUCCESS } else { INSUFFICIENT_SIZE }
 }
 
-/// Functions that write one text.
+/// Defines functions that write one text.
 macro_rules! texts {
     ($($name:ident($($handle:ident)?) = $text:expr;)+) => {$(
         /// # Safety
@@ -43,7 +43,7 @@ macro_rules! texts {
         unsafe extern "C" fn $name($($handle: usize,)? buffer: *mut c_char, room: u32) -> Status {
             $(let Some($handle) = device($handle) else { return INVALID_ARGUMENT };)?
             // SAFETY: as the caller promises.
-            unsafe { tell(buffer, room, $text) }
+            unsafe { write(buffer, room, $text) }
         }
     )+};
 }
@@ -57,7 +57,7 @@ texts!(
     nvmlDeviceGetVbiosVersion(handle) = { let _ = handle; "00.00.00.00.00" };
 );
 
-/// Functions that answer one number about a GPU.
+/// Defines functions that return one number about a GPU.
 macro_rules! numbers {
     ($($name:ident: $kind:ty = |$device:ident| $value:expr;)+) => {$(
         #[unsafe(no_mangle)]
@@ -117,7 +117,7 @@ extern "C" fn nvmlDeviceGetCudaComputeCapability(
     answer(minor, capability.1 as i32)
 }
 
-/// No partitions: not supported.
+/// The GPU has no MIG partitions, so the functions for them return "not supported".
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetMigMode(
     _handle: usize,
@@ -149,7 +149,7 @@ extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: u32, handle: Option<&mut usiz
     if known { answer(handle, FIRST + index as usize) } else { INVALID_ARGUMENT }
 }
 
-/// The GPU that a text names, by one of its names.
+/// Finds the GPU that a text names.
 ///
 /// # Safety
 /// `text` is null or has an end.
@@ -201,14 +201,14 @@ extern "C" fn nvmlDeviceGetPciInfo_v3(handle: usize, info: Option<&mut nvmlPciIn
     SUCCESS
 }
 
-/// GPUs of one machine hang on one switch.
+/// All GPUs of the machine are connected by one PCIe switch.
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetP2PStatus(_a: usize, _b: usize, _what: i32, status: Option<&mut i32>) -> Status {
     answer(status, 0)
 }
 
 /// # Safety
-/// `list` has room for as many as `count` says.
+/// `list` has room for `count` entries.
 unsafe fn processes<T>(
     handle: usize,
     count: Option<&mut u32>,

@@ -1,10 +1,10 @@
-//! NVRTC: programs compile to nothing.
+//! NVRTC: every program compiles to an empty text.
 
 use std::ffi::c_char;
 
 use super::super::{SUCCESS, Status, answer, c_text};
 
-/// A program that is compiled is one byte: the end of a text.
+/// Defines a function for the size of a text, which is 1, and one for the text, which is its terminating zero.
 macro_rules! one_byte {
     ($($size:ident, $get:ident);+ $(;)?) => {$(
         #[unsafe(no_mangle)]

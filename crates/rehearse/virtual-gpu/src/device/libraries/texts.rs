@@ -1,4 +1,4 @@
-//! Status codes as texts.
+//! Functions that return the text of a status code.
 
 use std::ffi::c_char;
 
@@ -6,7 +6,7 @@ use super::super::{Status, c_text, write_text};
 
 const FINE: *const u8 = c_text!("success");
 
-/// A function that turns a status into a text.
+/// Defines functions that return the text of a status.
 macro_rules! status_texts {
     ($($name:ident),+ $(,)?) => {$(
         #[unsafe(no_mangle)]

@@ -1,4 +1,5 @@
-//! Functions that no bindings hold and whose answer is a size: of cuSPARSELt and of cuFFT's extensions.
+//! Functions of cuSPARSELt and of cuFFT's extensions that return a size. The bindings from which the table of functions is made
+//! do not have them.
 
 use super::super::{Status, answer};
 
@@ -12,7 +13,8 @@ extern "C" fn cusparseLtMatmulGetWorkspace(
     answer(bytes, 0)
 }
 
-/// Compressed 2:4: half of the values and their places, which nobody tells here; zero, and counted as not seen.
+/// The size of a matrix in compressed 2:4 form: half of the values, and their positions. The matrix is not known here, so the
+/// answer is zero, and the call is counted as not seen.
 #[unsafe(no_mangle)]
 extern "C" fn cusparseLtSpMMACompressedSize2(
     _handle: usize,
@@ -25,7 +27,7 @@ extern "C" fn cusparseLtSpMMACompressedSize2(
     answer(buffer, 0)
 }
 
-/// The workspace is not known: none.
+/// The size of the workspace, which is not known; the answer is zero.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments)]
 extern "C" fn cufftXtMakePlanMany(

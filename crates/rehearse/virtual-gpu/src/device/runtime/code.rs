@@ -1,9 +1,9 @@
-//! Which of the machine codes in a library a GPU runs: libraries that choose by it (CUB) find nothing for another.
+//! The machine code in a library that a GPU would run. Libraries such as CUB choose their kernels' parameters by it.
 //!
-//! nvcc puts a kernel's codes into one image: a wrapper that points to it, a header, and entries, each with its kind and
+//! nvcc puts all codes of a kernel into one image: a wrapper that points to it, a header, and entries, each with its kind and
 //! its architecture (`fatbinary_section.h` of CUDA for the wrapper; entries as `cuobjdump -lelf -lptx` lists them).
 
-/// `__fatBinC_Wrapper_t`: a magic number, a version, and where the image is.
+/// `__fatBinC_Wrapper_t`: a magic number, a version, and the address of the image.
 const WRAPPER: u32 = 0x4662_43b1;
 const IMAGE: u32 = 0xba55_ed50;
 const ELF: u16 = 2;
@@ -11,16 +11,16 @@ const ELF: u16 = 2;
 /// Architectures as nvcc numbers them: 86 for `sm_86`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// For which it was compiled.
+    /// The architecture that the code was compiled for.
     pub compiled: u32,
-    /// For which the machine code is: the GPU's own where it is made from PTX.
+    /// The architecture of the machine code: the GPU's own if the code is compiled from PTX.
     pub binary: u32,
 }
 
-/// What a GPU of this compute capability runs of an image.
+/// The code in an image that a GPU of this compute capability runs.
 ///
 /// # Safety
-/// `wrapper` is one that nvcc made, as it is handed to `__cudaRegisterFatBinary`, or null.
+/// `wrapper` is null, or is one that nvcc made and the program passes to `__cudaRegisterFatBinary`.
 pub unsafe fn of(wrapper: usize, gpu: u32) -> Option<Code> {
     // SAFETY: as the caller promises.
     choose(unsafe { entries(wrapper) }.into_iter(), gpu)

@@ -1,4 +1,4 @@
-//! Which GPUs there are.
+//! The GPUs of the machine, and the current one.
 
 use std::ffi::{CStr, c_char};
 
@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::abi::{cudaDeviceProp12, cudaDeviceProp13};
 
-/// What `cudaRuntimeGetVersion` and the driver tell: new enough for every wheel.
+/// The version that `cudaRuntimeGetVersion` and the driver return: new enough for every wheel.
 pub(crate) const CUDA_VERSION: i32 = 13020;
 
 fn is_device(device: i32) -> Option<usize> {
@@ -33,7 +33,7 @@ extern "C" fn cudaSetDevice(device: i32) -> Status {
     SUCCESS
 }
 
-/// CUDA 12's layout goes by the name with `_v2`.
+/// Under this name with `_v2` programs expect the layout of CUDA 12.
 #[unsafe(no_mangle)]
 extern "C" fn cudaGetDeviceProperties_v2(properties: Option<&mut cudaDeviceProp12>, device: i32) -> Status {
     match (properties, is_device(device)) {
@@ -44,7 +44,7 @@ extern "C" fn cudaGetDeviceProperties_v2(properties: Option<&mut cudaDeviceProp1
     SUCCESS
 }
 
-/// Without `_v2` it is CUDA 13's.
+/// Under this name without `_v2` programs expect the layout of CUDA 13.
 #[unsafe(no_mangle)]
 extern "C" fn cudaGetDeviceProperties(properties: Option<&mut cudaDeviceProp13>, device: i32) -> Status {
     match (properties, is_device(device)) {
@@ -96,7 +96,7 @@ unsafe extern "C" fn cudaDeviceGetByPCIBusId(device: Option<&mut i32>, name: *co
     found.map_or(INVALID_VALUE, |found| answer(device, found as i32))
 }
 
-/// GPUs of one machine reach each other, as over NVLink.
+/// All GPUs of the machine can access each other's memory, as with NVLink.
 #[unsafe(no_mangle)]
 extern "C" fn cudaDeviceCanAccessPeer(can: Option<&mut i32>, device: i32, peer: i32) -> Status {
     if is_device(device).is_none() || is_device(peer).is_none() {

@@ -1,4 +1,4 @@
-//! Errors by name.
+//! The names and texts of errors.
 
 use super::super::{LAST_ERROR, SUCCESS, Status, c_text};
 use crate::abi::cudaError::*;

@@ -7,7 +7,7 @@ use super::super::machine::machine;
 use super::super::{SUCCESS, Status, answer, new_handle, remember, streams};
 use crate::abi::cudaError::cudaErrorStreamCaptureUnsupported;
 
-/// Nodes by graph.
+/// The number of nodes of each graph.
 static GRAPHS: LazyLock<Mutex<BTreeMap<usize, usize>>> = LazyLock::new(Mutex::default);
 
 fn new_graph(nodes: usize) -> usize {
@@ -39,7 +39,7 @@ extern "C" fn cudaStreamIsCapturing(stream: usize, status: Option<&mut i32>) -> 
     answer(status, i32::from(streams::capture_of(stream).is_some()))
 }
 
-/// CUDA 12's second form.
+/// The second version, in CUDA 12.
 #[unsafe(no_mangle)]
 extern "C" fn cudaStreamGetCaptureInfo_v2(
     stream: usize,
@@ -57,7 +57,7 @@ extern "C" fn cudaStreamGetCaptureInfo_v2(
     answer(count, 0)
 }
 
-/// With edges' data between: CUDA 12's third form, and the plain name in CUDA 13.
+/// The third version, with the data of edges: in CUDA 12 under this name, in CUDA 13 under the plain one.
 #[unsafe(no_mangle)]
 extern "C" fn cudaStreamGetCaptureInfo_v3(
     stream: usize,
@@ -85,7 +85,7 @@ extern "C" fn cudaStreamGetCaptureInfo(
     cudaStreamGetCaptureInfo_v3(stream, status, id, graph, dependencies, edges, count)
 }
 
-/// The mode of this thread is handed back as it was asked for: nothing is forbidden here.
+/// Leaves the requested mode in place as the previous one. No call is forbidden during a capture here.
 #[unsafe(no_mangle)]
 extern "C" fn cudaThreadExchangeStreamCaptureMode(_mode: Option<&mut i32>) -> Status {
     SUCCESS

@@ -1,4 +1,4 @@
-//! Kernels as the compiler's stubs register and launch them.
+//! Registration and launch of kernels, which the stubs that nvcc writes call.
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ struct Launch {
 }
 
 thread_local! {
-    /// What `<<<…>>>` said, until the kernel's stub asks for it.
+    /// The configuration in `<<<…>>>`, until the kernel's stub takes it.
     static CONFIGURED: Cell<Launch> = const { Cell::new(Launch { grid: ZERO, block: ZERO, shared: 0, stream: 0 }) };
 }
 const ZERO: Dim3 = Dim3 { x: 0, y: 0, z: 0 };
@@ -54,7 +54,7 @@ extern "C" fn __cudaRegisterFatBinary(wrapper: usize) -> usize {
 }
 
 /// # Safety
-/// `image` is what [`__cudaRegisterFatBinary`] gave.
+/// `image` is the result of [`__cudaRegisterFatBinary`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __cudaRegisterFunction(
     image: *const usize,
@@ -66,7 +66,7 @@ unsafe extern "C" fn __cudaRegisterFunction(
     kernels::register(host_function, name, unsafe { image.as_ref() }.copied().unwrap_or(0));
 }
 
-/// The kernel goes by its host function here.
+/// A kernel's handle is the address of its host function.
 #[unsafe(no_mangle)]
 extern "C" fn __cudaGetKernel(kernel: Option<&mut usize>, host_function: usize) -> Status {
     answer(kernel, host_function)
@@ -78,7 +78,7 @@ extern "C" fn cudaGetFuncBySymbol(function: Option<&mut usize>, symbol: usize) -
 }
 
 /// # Safety
-/// `arguments` are those that the function has.
+/// `arguments` are the function's arguments.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cudaLaunchKernel(
     function: usize,
@@ -125,7 +125,7 @@ unsafe extern "C" fn cudaLaunchCooperativeKernel(
     unsafe { cudaLaunchKernel(function, grid, block, arguments, shared, stream) }
 }
 
-/// `cudaLaunchConfig_t` as far as it is looked at.
+/// The fields of `cudaLaunchConfig_t` that are read here.
 #[repr(C)]
 pub struct LaunchConfig {
     grid: Dim3,
@@ -158,7 +158,7 @@ extern "C" fn cudaFuncGetAttributes(attributes: Option<&mut cudaFuncAttributes>,
     SUCCESS
 }
 
-/// As many as the threads allow: registers and shared memory of a kernel are not known.
+/// The number of blocks that the limit of threads allows. A kernel's registers and shared memory are not known.
 #[unsafe(no_mangle)]
 extern "C" fn cudaOccupancyMaxActiveBlocksPerMultiprocessor(
     blocks: Option<&mut i32>,
@@ -183,7 +183,7 @@ extern "C" fn cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
     cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, shared)
 }
 
-/// Finds a function of the driver by name, as the runtime would.
+/// Finds a function of the driver by name.
 ///
 /// # Safety
 /// `name` is a text with an end.

@@ -23,7 +23,7 @@ extern "C" fn cudaMalloc(address: Option<&mut usize>, bytes: usize) -> Status {
 #[unsafe(no_mangle)]
 extern "C" fn cudaFree(address: usize) -> Status {
     if address == 0 {
-        // The usual way to make a context.
+        // Programs call `cudaFree(0)` to make a context.
         return use_device(current_device()).err().map_or(SUCCESS, remember);
     }
     let is_managed = machine().memory().host.contains_key(&address);
@@ -102,7 +102,7 @@ extern "C" fn cudaHostGetDevicePointer(device: Option<&mut usize>, host: usize, 
     answer(device, host)
 }
 
-/// Managed memory may live on either side; here it is the host's.
+/// Managed memory, which may be on the GPU or on the host. Here it is on the host.
 #[unsafe(no_mangle)]
 extern "C" fn cudaMallocManaged(address: Option<&mut usize>, bytes: usize, _flags: u32) -> Status {
     let Some(found) = host_pages(bytes) else { return remember(OUT_OF_MEMORY) };
@@ -196,7 +196,7 @@ unsafe extern "C" fn cudaMemcpy2DAsync(
     SUCCESS
 }
 
-/// Copies what the host has; what comes from the GPU is what a read of it gives.
+/// Copies bytes of the host. A copy from the GPU gives what a read of the GPU returns.
 ///
 /// # Safety
 /// The addresses that are not the GPU's hold `bytes` bytes each.
@@ -263,7 +263,7 @@ extern "C" fn cudaGetSymbolAddress(address: Option<&mut usize>, _symbol: usize) 
     answer(address, machine().memory().base())
 }
 
-/// A handle of memory for other processes: where it begins, its bytes, its GPU.
+/// A handle of memory for other processes: its address, its bytes and its GPU.
 #[repr(C)]
 pub struct IpcHandle {
     address: usize,
@@ -281,7 +281,7 @@ extern "C" fn cudaIpcGetMemHandle(handle: Option<&mut IpcHandle>, address: usize
     answer(handle, IpcHandle { address: start, bytes, device, reserved: [0; 5] })
 }
 
-/// The memory is another process's: addresses here, counted there.
+/// Opens memory of another process. It has addresses in this process and is counted in the other one.
 #[unsafe(no_mangle)]
 extern "C" fn cudaIpcOpenMemHandle(address: Option<&mut usize>, handle: IpcHandle, _flags: u32) -> Status {
     let device = handle.device.min(machine().devices() - 1);

@@ -1,7 +1,7 @@
-//! Stream-ordered memory (`cudaMallocAsync`): one pool per GPU, which keeps what comes back.
+//! Stream-ordered memory (`cudaMallocAsync`): one pool for each GPU, which keeps freed memory.
 //!
-//! A pool takes memory of the GPU in steps, hands out parts of it, best fit first, and keeps what is freed up to its
-//! release threshold, which PyTorch sets to everything. The size of a step is not documented; 32 MiB is what
+//! A pool takes memory of the GPU in steps, hands out parts of it by best fit, and keeps freed memory up to its release
+//! threshold, which PyTorch sets to the maximum. The size of a step is not documented; 32 MiB is what
 //! `cudaMemPoolAttrReservedMemCurrent` shows after the first small allocation with CUDA 11.2 and later.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const ALIGNMENT: usize = 512;
 #[derive(Default)]
 struct Pool {
     device: usize,
-    /// Free stretches by address.
+    /// Free ranges by address: bytes.
     free: BTreeMap<usize, usize>,
     reserved: usize,
     reserved_high: usize,
@@ -32,7 +32,7 @@ struct Pools {
     by_handle: BTreeMap<usize, Pool>,
     /// The pool that `cudaMallocAsync` uses, by GPU.
     current: BTreeMap<usize, usize>,
-    /// What is handed out: bytes and pool.
+    /// Allocations by address: bytes and pool.
     live: BTreeMap<usize, (usize, usize)>,
 }
 
@@ -91,7 +91,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Joins what comes back with its free neighbours of the same step.
+    /// Frees a range, and joins it with its free neighbours in the same step.
     fn give_back(&mut self, address: usize, bytes: usize) {
         self.used -= bytes;
         let Some((begin, length)) = machine().memory().holding(address) else { return };
@@ -109,7 +109,7 @@ impl Pool {
         self.free.insert(start, end - start);
     }
 
-    /// Returns whole steps that are free, down to `keep` bytes.
+    /// Returns free steps to the GPU until the pool has `keep` bytes.
     fn trim(&mut self, keep: usize) {
         let whole: Vec<usize> = self.free.keys().copied().collect();
         for address in whole {
@@ -128,7 +128,7 @@ impl Pool {
     }
 }
 
-/// Frees memory of either kind.
+/// Frees memory of `cudaMalloc` or of a pool.
 pub(super) fn free(address: usize) {
     let mut pools = pools();
     let Some((bytes, handle)) = pools.live.remove(&address) else {
@@ -210,7 +210,7 @@ extern "C" fn cudaMemPoolSetAttribute(pool: usize, attribute: i32, value: Option
     SUCCESS
 }
 
-/// The first three attributes are switches, as wide as an int; the others are 64 bits.
+/// Reads an attribute. The first three are switches, which are ints; the others have 64 bits.
 ///
 /// # Safety
 /// `value` is as wide as the attribute.

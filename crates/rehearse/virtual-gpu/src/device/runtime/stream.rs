@@ -120,7 +120,8 @@ extern "C" fn cudaEventSynchronize(event: usize) -> Status {
     SUCCESS
 }
 
-/// Always one millisecond: whoever times kernels to choose one finds them all alike, and soon.
+/// The time between two events, which is always one millisecond: a program that times kernels to choose one finds them all
+/// equally fast, and ends its measurement early.
 #[unsafe(no_mangle)]
 extern "C" fn cudaEventElapsedTime(milliseconds: Option<&mut f32>, _start: usize, _end: usize) -> Status {
     answer(milliseconds, 1.0)
@@ -131,7 +132,7 @@ extern "C" fn cudaEventElapsedTime_v2(milliseconds: Option<&mut f32>, start: usi
     cudaEventElapsedTime(milliseconds, start, end)
 }
 
-/// Work of the host on a stream is done at once.
+/// Calls a host function of a stream at once.
 ///
 /// # Safety
 /// `work` may be called with `argument`.

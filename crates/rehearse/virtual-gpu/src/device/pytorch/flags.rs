@@ -1,33 +1,34 @@
 //! Flags that programs act on: `if torch.isnan(loss)`, `while error > tolerance`, `assert torch.isfinite(norm)`.
 //!
-//! All that is read from the GPU is zero, and so a comparison of one element has an answer: zero is zero, not above one,
-//! and a number. PyTorch's kernels for comparisons carry what they compare with in their arguments; here they are read
-//! (`aten/src/ATen/native/cuda/CompareEQ.cu` and `CompareKernels.cu` of PyTorch 2.4 to 2.15). What `any` and `all` find
-//! among many elements is a matter of policy: nothing wrong, and everything right.
+//! Every value on the virtual GPU is zero, so the comparison of one element has an answer: zero equals zero, is not above
+//! one, and is not NaN. PyTorch's comparison kernels carry the number that they compare with in their arguments, and this
+//! module reads it there (`aten/src/ATen/native/cuda/CompareEQ.cu` and `CompareKernels.cu` of PyTorch 2.4 to 2.15). For
+//! `any` and `all` over many elements the answer is a policy: nothing is wrong (`any` is false) and everything is right
+//! (`all` is true).
 
 use std::collections::HashMap;
 
 use super::masks::{Found, Made};
 
-/// What a kernel makes of flags.
+/// What a kernel writes into a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flag {
-    /// Always the same: none of many is true, all of many are, a number that became a flag is zero.
+pub(in crate::device) enum Flag {
+    /// A fixed value: `any` over many is false, `all` over many is true, and a number cast to a flag is false.
     Is(bool),
     /// Equality (or an order) of two tensors.
     Compared { order: bool },
-    /// The same with a number of so many bytes, which begins at its own alignment behind the operator.
+    /// The same with a number of `bytes` bytes, which follows the operator at the number's own alignment.
     ComparedWith { order: bool, bytes: usize, is_float: bool, is_signed: bool },
-    /// Both of two, or one of two.
+    /// Two flags joined by `and` (`all`) or by `or`.
     Joined { all: bool },
-    /// The contrary.
+    /// `not` of a flag.
     Negated,
-    /// Whatever another elementwise kernel makes: a flag that was at its place is gone.
+    /// The result of another elementwise kernel, which is not followed: the flag at its address is no longer known.
     Unknown,
 }
 
-/// The flag that a kernel of this (mangled) name writes.
-pub(super) fn written_by(name: &str) -> Option<Flag> {
+/// The flag that the kernel with this mangled name writes; `None` if it is not known to write one.
+pub(in crate::device) fn written_by(name: &str) -> Option<Flag> {
     let fixed =
         [("14or_kernel_cuda", false), ("15and_kernel_cuda", true), ("23direct_copy_kernel_cuda", false)];
     if let Some((_, value)) = fixed.iter().find(|(part, _)| name.contains(part)) {
@@ -41,7 +42,7 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
     let order = has("15CompareFunctorI");
     if order || has("16CompareEqFunctorI") {
         return match number_after(name, "AUnaryFunctorI").or_else(|| number_after(name, "BUnaryFunctorI")) {
-            // Half precision is compared in single precision.
+            // The functor holds half precision as `opmath_t`, which is float: 4 bytes.
             Some((2, true, _)) => {
                 Some(Flag::ComparedWith { order, bytes: 4, is_float: true, is_signed: true })
             }
@@ -68,23 +69,23 @@ pub(super) fn written_by(name: &str) -> Option<Flag> {
     Some(if is_negated { Flag::Negated } else { Flag::Unknown })
 }
 
-pub(super) fn is_elementwise(name: &str) -> bool {
+pub(in crate::device) fn is_elementwise(name: &str) -> bool {
     ["29vectorized_elementwise_kernel", "27unrolled_elementwise_kernel"]
         .iter()
         .any(|part| name.contains(part))
 }
 
-/// What a kernel that writes this flag makes of masks, if it does.
+/// How a kernel that writes this flag transforms a mask; `None` if it is not known to.
 ///
 /// # Safety
-/// `arguments` are those of a kernel whose name told [`written_by`] this flag, and live as long as what it makes.
-pub(super) unsafe fn made<'a>(flag: Flag, arguments: *const *const u8) -> Option<Made<'a>> {
+/// `arguments` are those of a kernel for whose name [`written_by`] returned this flag, and live as long as the result.
+pub(in crate::device) unsafe fn made<'a>(flag: Flag, arguments: *const *const u8) -> Option<Made<'a>> {
     match flag {
         Flag::Negated => Some(Made::Contrary),
         Flag::ComparedWith { order: false, bytes, is_float, is_signed } => {
             // SAFETY: as in `Flags::write`.
             let (operator, number) = unsafe { compared_with(*arguments.add(1), bytes) };
-            // Whole numbers that are compared with another kind are cast: of these zero alone is looked at.
+            // A whole number that is compared with a float is cast first, so the bytes are equal for zero alone.
             let is_known = !is_float || sign(number, is_float, is_signed) == 0;
             is_known.then_some(Made::Compared { number, is_unequal: operator != 0 })
         }
@@ -92,8 +93,8 @@ pub(super) unsafe fn made<'a>(flag: Flag, arguments: *const *const u8) -> Option
     }
 }
 
-/// Bytes of the number whose type's mangled name stands behind a part of a kernel's name, whether it is a floating-point
-/// number, and whether it has a sign.
+/// The size in bytes of the type whose mangled name follows `part` in a kernel's name, whether it is a floating-point type,
+/// and whether it is signed.
 fn number_after(name: &str, part: &str) -> Option<(usize, bool, bool)> {
     let rest = name.split_once(part)?.1;
     if rest.starts_with("N3c108BFloat16E") || rest.starts_with("N3c104HalfE") {
@@ -113,17 +114,17 @@ fn number_after(name: &str, part: &str) -> Option<(usize, bool, bool)> {
 
 /// Flags on the GPU, by address.
 #[derive(Default)]
-pub(super) struct Flags {
+pub(in crate::device) struct Flags {
     known: HashMap<usize, bool>,
-    /// What was written last: the value of a flag at an address that is not known.
+    /// The value that was written last, which is taken for a flag at an unknown address.
     last: bool,
 }
 
 impl Flags {
-    /// A kernel of one block writes a flag.
+    /// Notes the flag that a kernel of one block writes.
     ///
     /// # Safety
-    /// `arguments` are those of a kernel whose name told [`written_by`] this flag.
+    /// `arguments` are those of a kernel for whose name [`written_by`] returned this flag.
     pub unsafe fn write(&mut self, flag: Flag, arguments: *const *const u8) {
         if let Flag::Is(value) = flag {
             return self.reduced(value, None);
@@ -150,8 +151,8 @@ impl Flags {
         self.last = value;
     }
 
-    /// A count of flags is compared with a number (`mask.sum() == mask.numel()`, which transformers asks instead of
-    /// `mask.all()`): equal where all of them are set, and of many that nobody knows all are.
+    /// Notes the comparison of a count of flags with a number (transformers writes `mask.sum() == mask.numel()` instead of
+    /// `mask.all()`). The two are equal if all flags are set; `are_all` is true for flags that are not known.
     ///
     /// # Safety
     /// `arguments` are those of a kernel that [`written_by`] calls equality with a number.
@@ -164,7 +165,7 @@ impl Flags {
         self.last = asks_equal == are_all;
     }
 
-    /// One flag is made of many; where it goes is known for masks that are known.
+    /// Notes a reduction of many flags to one. Its address is known only for a mask that was followed.
     pub fn reduced(&mut self, value: bool, found: Option<Found>) {
         self.known.clear();
         self.last = value;
@@ -173,12 +174,12 @@ impl Flags {
         }
     }
 
-    /// Flags were written that nobody looked at.
+    /// Drops all flags, after a kernel that wrote flags which are not followed.
     pub fn forget(&mut self) {
         self.known.clear();
     }
 
-    /// Something else was written there.
+    /// Drops the flag at an address, because something else was written there.
     pub fn gone(&mut self, address: usize) {
         self.known.remove(&address);
     }
@@ -187,12 +188,12 @@ impl Flags {
         self.known.get(&address).copied().unwrap_or(self.last)
     }
 
-    /// The flag at an address, where a kernel is known to have written it.
+    /// The flag at an address; `None` if no kernel is known to have written one.
     pub fn get(&self, address: usize) -> Option<bool> {
         self.known.get(&address).copied()
     }
 
-    /// A flag is copied.
+    /// Copies a flag from one address to another.
     pub fn moved(&mut self, to: usize, from: usize) {
         match self.get(from) {
             Some(value) => self.known.insert(to, value),
@@ -201,15 +202,17 @@ impl Flags {
     }
 }
 
-/// The operator of a function, and the number behind it.
+/// The operator of a functor, and the number that follows it.
 ///
 /// # Safety
-/// It is one that compares with a number of so many bytes.
+/// The functor compares with a number of `bytes` bytes.
 unsafe fn compared_with<'a>(function: *const u8, bytes: usize) -> (i32, &'a [u8]) {
     // SAFETY: as the caller promises; the number begins at its own alignment.
     unsafe { (operator(function), std::slice::from_raw_parts(function.add(bytes.max(4)), bytes)) }
 }
 
+/// The operator with which a functor begins.
+///
 /// # Safety
 /// Four bytes can be read.
 unsafe fn operator(function: *const u8) -> i32 {
@@ -217,7 +220,8 @@ unsafe fn operator(function: *const u8) -> i32 {
     unsafe { function.cast::<i32>().read_unaligned() }
 }
 
-/// Whether zero stands so to a number of this sign: `EqOpType { EQ, NE }`, `OpType { GE, GT, LE, LT }`.
+/// Evaluates `0 <operator> number` from the sign of the number. The operators are numbered as in `EqOpType { EQ, NE }` and
+/// `OpType { GE, GT, LE, LT }`.
 fn holds(order: bool, operator: i32, sign: i32) -> bool {
     match (order, operator) {
         (false, 0) => sign == 0,
@@ -229,7 +233,7 @@ fn holds(order: bool, operator: i32, sign: i32) -> bool {
     }
 }
 
-/// -1, 0 or 1, of a number in the machine's own order of bytes.
+/// The sign of a number in native byte order: -1, 0 or 1.
 fn sign(number: &[u8], is_float: bool, is_signed: bool) -> i32 {
     let Some((top, rest)) = number.split_last() else { return 0 };
     let is_negative = is_signed && top & 0x80 != 0;

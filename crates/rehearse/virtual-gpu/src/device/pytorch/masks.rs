@@ -1,64 +1,71 @@
-//! Masks that the host has put on the GPU: whether all of their elements are set, or any.
+//! Masks that the host has copied to the GPU: whether all of their elements are set, or any.
 //!
-//! Libraries ask that of an attention mask (`mask.all()`, `mask.sum() == mask.numel()`, `all(mask == 1)`), and take memory
-//! for a larger one where tokens are padding. A mask comes from the host, is cast or compared with 0 or 1, and is reduced:
-//! so much is followed here (`Copy.cu`, `CompareEQ.cu` and `Reduce.cuh` of PyTorch 2.4 to 2.15). What else is written at a
-//! mask's address makes an end of it.
+//! Libraries test that of an attention mask (`mask.all()`, `mask.sum() == mask.numel()`, `all(mask == 1)`) and allocate a
+//! larger mask if there is padding. A mask is copied from the host, cast or compared with 0 or 1, and reduced. These steps are
+//! followed here (`Copy.cu`, `CompareEQ.cu` and `Reduce.cuh` of PyTorch 2.4 to 2.15). Any other write to a mask's address
+//! ends the tracking of that mask.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Longer copies are pictures and weights.
+/// The longest copy in bytes that is kept as a mask; longer ones are pictures and weights.
 const MOST: usize = 1 << 20;
-/// So many are kept, the newest: a batch has a few.
+/// How many masks are kept, the newest ones; a batch has a few.
 const KEPT: usize = 64;
-/// A reduction's argument is a structure of about 1.1 KiB: its configuration, strides of up to 25 dimensions (of which most are
-/// what was on the stack before), and addresses.
+/// Bytes of a reduction's argument that are searched. The structure has about 1.1 KiB: its configuration, strides of up to 25
+/// dimensions (most of them uninitialised stack memory), and addresses.
 const STRUCTURE: usize = 1280;
+/// Bytes of the configuration at the structure's beginning, before any address.
 const CONFIGURATION: usize = 128;
 
 enum Mask {
-    /// As the host wrote it; how long an element is, its first reader tells.
+    /// The bytes that the host wrote. The first kernel that reads them gives the size of an element.
     Bytes(Vec<u8>),
+    /// Whether each element is set.
     Elements(Vec<bool>),
 }
 
-/// What a kernel makes of a mask, one element of each.
+/// How a kernel transforms a mask, element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made<'a> {
-    /// The same in another type.
+pub(in crate::device) enum Made<'a> {
+    /// A cast: each element is set if it was.
     Cast,
+    /// Logical not.
     Contrary,
-    /// Whether it is, or is not, this number.
+    /// A comparison of each element with a number.
     Compared {
+        /// The number in native byte order.
         number: &'a [u8],
+        /// Whether the operator is "not equal".
         is_unequal: bool,
     },
 }
 
-/// What a reduction of a mask finds.
+/// The result of reducing a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Whether all are set, and whether any is.
+pub(in crate::device) struct Found {
+    /// Whether all elements are set.
     pub all: bool,
+    /// Whether any element is set.
     pub any: bool,
-    /// Where the result goes.
+    /// The address of the result.
     pub to: usize,
 }
 
 /// Masks by address.
 #[derive(Default)]
-pub(super) struct Masks {
+pub(in crate::device) struct Masks {
     known: HashMap<usize, Mask>,
-    /// Addresses, the oldest first.
+    /// The addresses of all masks, the oldest first.
     order: VecDeque<usize>,
 }
 
 impl Masks {
+    /// Whether no mask is tracked.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// The host puts bytes on the GPU.
+    /// Tracks bytes that the host copies to the GPU as a mask, if they are short enough to be one.
     pub fn put(&mut self, address: usize, bytes: &[u8]) {
         self.gone(address);
         if (2..=MOST).contains(&bytes.len()) {
@@ -74,14 +81,14 @@ impl Masks {
         }
     }
 
-    /// Something else is written there.
+    /// Stops tracking the mask at an address, because something else is written there.
     pub fn gone(&mut self, address: usize) {
         if self.known.remove(&address).is_some() {
             self.order.retain(|other| *other != address);
         }
     }
 
-    /// A kernel makes so many elements of those at another address.
+    /// Tracks the `count` elements that a kernel writes to `to` from the mask at `from`.
     pub fn made(&mut self, to: usize, from: usize, count: usize, made: Made) {
         let elements = match made {
             Made::Cast => self.elements(from, count, is_set),
@@ -96,7 +103,7 @@ impl Masks {
         }
     }
 
-    /// Something about all of the elements at an address, where there are so many.
+    /// Applies a test to each element of the mask at an address; `None` if the mask does not have `count` elements.
     fn elements(&self, address: usize, count: usize, about: impl Fn(&[u8]) -> bool) -> Option<Vec<bool>> {
         match self.known.get(&address)? {
             Mask::Elements(elements) => (elements.len() == count)
@@ -108,11 +115,11 @@ impl Masks {
         }
     }
 
-    /// What a reduction finds whose argument this is, where it reads a whole mask and has one result. The address of its input
-    /// stands before that of its result, and that before the place of a second result, which there is not.
+    /// The result of the reduction with this argument; `None` unless it reads a whole known mask into one result. The layout
+    /// is: input address, output address, then a null second output.
     ///
     /// # Safety
-    /// So many bytes as [`STRUCTURE`] says can be read.
+    /// [`STRUCTURE`] bytes can be read.
     pub unsafe fn reduced(&self, argument: *const u8, is_device: impl Fn(usize) -> bool) -> Option<Found> {
         // SAFETY: as the caller promises.
         let word = |at: usize| unsafe { argument.add(at * 8).cast::<usize>().read_unaligned() };
@@ -123,7 +130,7 @@ impl Masks {
             self.known.contains_key(&addresses[0]) && is_device(addresses[1]) && addresses[2] == 0
         })?;
         let counts = (0..CONFIGURATION / 4).filter(|at| {
-            // The size of what is reduced to, the number of inputs, and that of results.
+            // `ReduceConfig` begins with element_size_bytes, num_inputs and num_outputs.
             matches!(number(*at), 1 | 2 | 4 | 8) && number(at + 1) > 1 && number(at + 2) == 1
         });
         let elements = counts
@@ -141,7 +148,7 @@ fn is_set(one: &[u8]) -> bool {
     one.iter().any(|byte| *byte != 0)
 }
 
-/// In the machine's own order of bytes; one of the two may be longer, as 1 is as a flag and as a whole number.
+/// Compares two numbers in native byte order. One may be longer, as a 64-bit 1 is longer than a flag that is 1.
 fn is_equal(one: &[u8], number: &[u8]) -> bool {
     let shared = one.len().min(number.len());
     one[..shared] == number[..shared] && !is_set(&one[shared..]) && !is_set(&number[shared..])
