@@ -7,6 +7,7 @@ mod counters;
 mod driver;
 mod flags;
 mod kernels;
+mod libc;
 mod libraries;
 mod machine;
 mod masks;
