@@ -8,16 +8,28 @@ use brimful_plan::Dimension;
 use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::job_flags::JobFlags;
 
 /// GPU memory for machine learning: will it fit, what fills it, what would change it.
 #[derive(Parser)]
-#[command(name = "brimful", version, max_term_width = 110)]
+#[command(name = "brimful", version, disable_version_flag = true, max_term_width = 110)]
+#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// Print the version.
+    #[arg(long, short = 'V')]
+    pub version: bool,
+    /// With --version, print the versions of programs whose behaviour is known, and how many GPUs, models, log formats and
+    /// causes.
+    #[arg(long, requires = "version")]
+    pub facts: bool,
+    /// With --facts, print one JSON object.
+    #[arg(long, requires = "facts")]
+    pub json: bool,
     /// What is asked.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -61,6 +73,27 @@ pub enum Command {
     Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(ExportArguments),
+    /// Print the completions of commands, flags and values for a shell.
+    ///
+    /// Bash: brimful completions bash > ~/.local/share/bash-completion/completions/brimful
+    ///
+    /// Zsh, into a folder of $fpath: brimful completions zsh > ~/.zfunc/_brimful
+    ///
+    /// Fish: brimful completions fish > ~/.config/fish/completions/brimful.fish
+    ///
+    /// Elvish: brimful completions elvish >> ~/.config/elvish/rc.elv
+    ///
+    /// PowerShell: brimful completions powershell >> $PROFILE
+    Completions {
+        /// The shell that reads them.
+        shell: Shell,
+    },
+    /// Write a man page for each command.
+    #[command(hide = true)]
+    Man {
+        /// The folder, which is made where it is missing.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]

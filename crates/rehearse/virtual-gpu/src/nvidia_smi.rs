@@ -2,9 +2,10 @@
 
 use crate::{Settings, State};
 
-/// The driver and the CUDA version that the library tells, too.
-const DRIVER: &str = "595.45.04";
-const CUDA: &str = "13.2";
+/// The version of NVIDIA's driver that the virtual GPU reports, the one that goes with [`CUDA`].
+pub const DRIVER: &str = "595.45.04";
+/// The version of CUDA that the virtual GPU reports.
+pub const CUDA: &str = "13.2";
 const MIB: u64 = 1 << 20;
 
 /// Answers a call of `nvidia-smi` with these arguments.
