@@ -5,8 +5,8 @@
 # manylinux2014 whatever glibc this machine has.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-sdist=()
-[ "${1:-}" = --sdist ] && { sdist=(--sdist); shift; }
+sdist=
+[ "${1:-}" = --sdist ] && { sdist=yes; shift; }
 out=${1:?"usage: packaging/build-wheel.sh [--sdist] FOLDER"}
 
 tools=target/packaging/tools
@@ -22,4 +22,6 @@ RUSTFLAGS="--remap-path-prefix=$PWD=brimful --remap-path-prefix=$cargo_home=carg
 export SOURCE_DATE_EPOCH RUSTFLAGS
 PATH="$PWD/$tools/bin:$PATH" CARGO_TARGET_DIR="${BRIMFUL_PACKAGING_TARGET:-target/packaging/build}" \
   "$tools/bin/maturin" build --release --zig --target "$(uname -m)-unknown-linux-gnu" --compatibility manylinux2014 \
-  --out "$out" "${sdist[@]}"
+  --out "$out"
+# `maturin build --sdist` would build the wheel in a folder of a random name, which the binary would hold.
+[ -z "$sdist" ] || "$tools/bin/maturin" sdist --out "$out"
