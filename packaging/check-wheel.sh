@@ -26,6 +26,12 @@ for part in scripts/brimful licenses/LICENSE-MIT licenses/LICENSE-APACHE METADAT
   grep -q "$part" <<<"$contents" || fail "the wheel lacks $part"
 done
 
+# The binary holds the virtual GPU's library, so that its bytes name the versions of both one's symbols.
+python3 -m zipfile --extract "$wheel" "$clean/contents"
+newest=$(grep -aohE 'GLIBC_2\.[0-9]+' "$clean"/contents/*.data/scripts/brimful | sort -V | tail -1)
+echo "newest glibc symbol, the embedded library's included: $newest"
+[ "${newest#GLIBC_2.}" -le 17 ] || fail "$newest is needed; the tag promises glibc 2.17"
+
 # A machine as a newcomer's: Python, the system's tools, an empty home. A cargo that is found would be a wrong machine.
 mkdir "$clean/home" "$clean/bin"
 bare() { env -i HOME="$clean/home" PATH="$clean/venv/bin:/usr/bin:/bin" LANG=C.UTF-8 "$@"; }

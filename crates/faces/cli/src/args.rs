@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use brimful_ask::Allowance;
 use brimful_plan::Dimension;
 use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
@@ -301,6 +302,13 @@ pub struct RehearseArguments {
     /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay.
     #[arg(long, short, value_name = "RUN", default_value = "rehearsal.zip")]
     pub output: PathBuf,
+    /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
+    /// not in the file are added to it, and it is written if it does not exist.
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// The share by which a peak may rise above the lock file's, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "1", requires = "lock")]
+    pub allow: Allowance,
     /// Print one JSON object; what the command prints then goes to the standard error.
     #[arg(long)]
     pub json: bool,
@@ -323,6 +331,16 @@ pub struct FitArguments {
     /// Find the largest value that fits the GPU.
     #[arg(long, value_name = "KEY")]
     pub max: Option<MaxOf>,
+    /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
+    /// not in the file are added to it, and it is written if it does not exist.
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// The share by which a peak may rise above the lock file's, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "1")]
+    pub allow: Allowance,
+    /// As --lock, which is brimful.lock if it is not given, but write nothing: a job that is not in the file is an error.
+    #[arg(long)]
+    pub check: bool,
     /// Write the simulated allocations to a file (.brim).
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod explain;
 mod export;
 mod fit;
 mod job_flags;
+mod lock;
 mod nvidia_smi;
 mod open;
 mod out;
