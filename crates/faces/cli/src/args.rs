@@ -54,7 +54,7 @@ pub enum Command {
     ///
     /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
     /// or the command failed for another reason.
-    Rehearse(RehearseArguments),
+    Rehearse(Box<RehearseArguments>),
     /// What `nvidia-smi` says within a rehearsal.
     #[command(hide = true, disable_help_flag = true)]
     NvidiaSmi {
