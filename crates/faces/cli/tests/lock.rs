@@ -88,7 +88,10 @@ fn a_file_that_is_no_lock_is_not_overwritten() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_rehearsal_names_the_line_that_added_most_although_lines_moved() {
-    let Some(python) = std::env::var_os("BRIMFUL_TORCH_PYTHON") else { return };
+    let Some(python) = std::env::var_os("BRIMFUL_TORCH_PYTHON") else {
+        eprintln!("BRIMFUL_TORCH_PYTHON is not set: left out");
+        return;
+    };
     let python = python.to_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let script = |text: &str| fs::write(folder.path().join("train.py"), text).unwrap();
