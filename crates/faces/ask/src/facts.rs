@@ -1,6 +1,6 @@
 //! What is known? Versions and data, each from the crate that holds it.
 
-use brimful_devices::{Gpu, catalogue as gpus};
+use brimful_devices::catalogue as gpus;
 use brimful_explain::cause_pages;
 use brimful_jobs::followed;
 use brimful_logs::formats;
@@ -32,9 +32,9 @@ pub fn facts() -> FactsReply {
 fn data() -> DataFacts {
     DataFacts {
         gpus: gpus::ids().count(),
-        gpus_with_cuda: gpus::ids().filter(|id| Gpu::find(id).is_ok()).count(),
+        gpus_with_cuda: gpus::ids_with_cuda().count(),
         models: models::names().count(),
-        models_simulated: models::names().filter(|name| models::model(name).is_ok()).count(),
+        models_simulated: models::simulated().count(),
         log_formats: formats().count(),
         causes: cause_pages().count(),
     }
