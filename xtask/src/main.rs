@@ -1,7 +1,8 @@
-//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy` and `cuda-api`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `cuda-api` and `sbom`.
 
 mod accuracy;
 mod cuda_api;
+mod sbom;
 mod test;
 mod tidy;
 mod truth;
@@ -18,7 +19,8 @@ fn main() -> Result<()> {
         Some("tidy") => tidy::run(&root, &arguments),
         Some("accuracy") => accuracy::run(&root),
         Some("cuda-api") => cuda_api::run(&root, &arguments),
-        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api"),
+        Some("sbom") => sbom::run(&root, &arguments),
+        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api | sbom TARGET"),
     }
 }
 

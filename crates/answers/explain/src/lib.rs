@@ -6,6 +6,7 @@ mod history;
 mod holders;
 mod incident;
 mod peak;
+mod phases;
 mod ranks;
 pub mod snapshot;
 
@@ -14,4 +15,5 @@ pub use history::{History, Life, Moment, SegmentLife, history, purposes};
 pub use holders::{Holder, Run, holders, holders_of};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};
+pub use phases::{PhasePeak, phase_peaks};
 pub use ranks::{Rank, outliers, rank};

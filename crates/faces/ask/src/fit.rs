@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
+use brimful_explain::Run;
 use brimful_jobs::{LoadedJob, Overrides, open};
 use brimful_plan::{
     Dimension, Fit, Largest, Row, Verdict, fit as fit_job, largest, simulate_and_replay, techniques,
 };
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 
-use crate::{Answer, Host, Outcome};
+use crate::{Answer, Host, LockedRun, Outcome};
 
 /// When an answer lists what each memory technique would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,16 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
 }
 
 impl FitReply {
+    /// The peaks of the job's phases, for a lock file.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub fn to_lock(&self) -> Result<LockedRun> {
+        let (trace, _) = simulate_and_replay(&self.loaded.job)?;
+        let config = self.loaded.job.allocator_conf.parse()?;
+        Ok(LockedRun::of(&self.call, Run { trace: &trace, config: &config }))
+    }
+
     fn view(&self) -> FitAnswer<'_> {
         FitAnswer {
             job: &self.job,

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use brimful_devices::{Gpu, servers};
+
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
@@ -19,7 +20,7 @@ use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text
 use brimful_units::Bytes;
 
 use crate::recording::{content, open};
-use crate::{Answer, Host, Outcome};
+use crate::{Answer, Host, LockedRun, Outcome};
 
 /// Sites and blocks that an answer names.
 const MOST: usize = 20;
@@ -271,6 +272,25 @@ impl RehearsalReply {
     /// Why the run says nothing about memory; `None` if it does.
     pub fn reason(&self) -> Option<&str> {
         self.judgement.reason.as_deref()
+    }
+
+    /// The peaks of the fullest rank's phases, for a lock file.
+    ///
+    /// # Errors
+    /// A run file that cannot be read, or a run whose history does not begin at its start.
+    pub fn to_lock(&self, host: Host<'_>) -> Result<LockedRun> {
+        let opened = open(host, &self.file, &content(host.files, &self.file)?, None)?;
+        let late = self.explanation.as_ref().is_none_or(|found| found.begins_late);
+        ensure!(
+            !late && !opened.trace.is_empty(),
+            "--lock: the recording of {} begins after the run did, so peaks before it are unknown; raise --history",
+            self.file
+        );
+        let config = AllocatorConfig::default();
+        Ok(LockedRun::of(
+            &self.run.command.join(" "),
+            brimful_explain::Run { trace: &opened.trace, config: &config },
+        ))
     }
 
     fn view(&self) -> RehearsalAnswer<'_> {

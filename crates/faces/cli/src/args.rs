@@ -4,20 +4,33 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use brimful_ask::Allowance;
 use brimful_plan::Dimension;
 use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::job_flags::JobFlags;
 
 /// GPU memory for machine learning: will it fit, what fills it, what would change it.
 #[derive(Parser)]
-#[command(name = "brimful", version, max_term_width = 110)]
+#[command(name = "brimful", version, disable_version_flag = true, max_term_width = 110)]
+#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// Print the version.
+    #[arg(long, short = 'V')]
+    pub version: bool,
+    /// With --version, print the versions of programs whose behaviour is known, and how many GPUs, models, log formats and
+    /// causes.
+    #[arg(long, requires = "version")]
+    pub facts: bool,
+    /// With --facts, print one JSON object.
+    #[arg(long, requires = "facts")]
+    pub json: bool,
     /// What is asked.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -41,7 +54,7 @@ pub enum Command {
     ///
     /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
     /// or the command failed for another reason.
-    Rehearse(RehearseArguments),
+    Rehearse(Box<RehearseArguments>),
     /// What `nvidia-smi` says within a rehearsal.
     #[command(hide = true, disable_help_flag = true)]
     NvidiaSmi {
@@ -61,6 +74,27 @@ pub enum Command {
     Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(ExportArguments),
+    /// Print the completions of commands, flags and values for a shell.
+    ///
+    /// Bash: brimful completions bash > ~/.local/share/bash-completion/completions/brimful
+    ///
+    /// Zsh, into a folder of $fpath: brimful completions zsh > ~/.zfunc/_brimful
+    ///
+    /// Fish: brimful completions fish > ~/.config/fish/completions/brimful.fish
+    ///
+    /// Elvish: brimful completions elvish >> ~/.config/elvish/rc.elv
+    ///
+    /// PowerShell: brimful completions powershell >> $PROFILE
+    Completions {
+        /// The shell that reads them.
+        shell: Shell,
+    },
+    /// Write a man page for each command.
+    #[command(hide = true)]
+    Man {
+        /// The folder, which is made where it is missing.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -268,6 +302,13 @@ pub struct RehearseArguments {
     /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay.
     #[arg(long, short, value_name = "RUN", default_value = "rehearsal.zip")]
     pub output: PathBuf,
+    /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
+    /// not in the file are added to it, and it is written if it does not exist.
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// The share by which a peak may rise above the lock file's, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "1", requires = "lock")]
+    pub allow: Allowance,
     /// Print one JSON object; what the command prints then goes to the standard error.
     #[arg(long)]
     pub json: bool,
@@ -290,6 +331,16 @@ pub struct FitArguments {
     /// Find the largest value that fits the GPU.
     #[arg(long, value_name = "KEY")]
     pub max: Option<MaxOf>,
+    /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
+    /// not in the file are added to it, and it is written if it does not exist.
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// The share by which a peak may rise above the lock file's, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "1")]
+    pub allow: Allowance,
+    /// As --lock, which is brimful.lock if it is not given, but write nothing: a job that is not in the file is an error.
+    #[arg(long)]
+    pub check: bool,
     /// Write the simulated allocations to a file (.brim).
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,

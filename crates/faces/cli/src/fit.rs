@@ -5,11 +5,12 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use brimful_ask::{FitReply, FitRequest, Outcome, ShowTechniques, fit};
+use brimful_ask::{FitReply, FitRequest, LockedRun, Outcome, ShowTechniques, fit};
 use rayon::prelude::*;
 
 use crate::args::FitArguments;
 use crate::job_flags::shell_word;
+use crate::lock::Gatekeeper;
 use crate::out::{HOST, show_all};
 
 /// Answers every job, in parallel; prints the answers in the order of the call.
@@ -25,7 +26,15 @@ pub fn run(arguments: &FitArguments) -> Result<Outcome> {
     let request = request(arguments);
     let answers: Vec<Result<FitReply>> =
         arguments.jobs.par_iter().map(|job| answer(job, arguments, &request)).collect();
-    Ok(show_all(answers, arguments.json)?)
+    let gate = Gatekeeper::new(arguments.lock.as_deref(), arguments.check, arguments.allow);
+    let held = gate.map(|gate| gate.judge(&to_lock(&answers)?)).transpose();
+    let outcome = show_all(answers, arguments.json)?;
+    Ok(held?.map_or(outcome, |held| outcome.max(held)))
+}
+
+/// The jobs that have an answer, also one that does not fit: what it asks for is known.
+fn to_lock(answers: &[Result<FitReply>]) -> Result<Vec<LockedRun>> {
+    answers.iter().flatten().map(FitReply::to_lock).collect()
 }
 
 fn request(arguments: &FitArguments) -> FitRequest {

@@ -1,11 +1,13 @@
 //! `brimful`: fill the GPU to the brim, never over.
 
 mod args;
+mod completions;
 mod diff;
 mod explain;
 mod export;
 mod fit;
 mod job_flags;
+mod lock;
 mod nvidia_smi;
 mod open;
 mod out;
@@ -13,15 +15,29 @@ mod progress;
 mod ranks;
 mod rehearse;
 mod replay;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Result;
+use brimful_ask::Outcome;
+use clap::error::ErrorKind::MissingSubcommand;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None if arguments.version => version::run(arguments.facts, arguments.json),
+        None => Arguments::command().error(MissingSubcommand, "no command; brimful --help lists them").exit(),
+        Some(command) => answer(command),
+    };
+    out::exit_code(outcome)
+}
+
+fn answer(command: Command) -> Result<Outcome> {
+    match command {
         Command::Fit(arguments) => fit::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
@@ -31,6 +47,7 @@ fn main() -> ExitCode {
         Command::Ranks(arguments) => ranks::run(&arguments),
         Command::Rehearse(arguments) => rehearse::run(&arguments),
         Command::NvidiaSmi { arguments } => nvidia_smi::run(&arguments),
-    };
-    out::exit_code(outcome)
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man { folder } => completions::write_man_pages(&folder),
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use brimful_ask::{Outcome, RehearseRequest, rehearse};
 
 use crate::args::RehearseArguments;
+use crate::lock::Gatekeeper;
 use crate::out::{HOST, complain, show};
 
 /// Runs the command, or searches by runs.
@@ -14,6 +15,7 @@ use crate::out::{HOST, complain, show};
 /// # Errors
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
+    let gate = Gatekeeper::new(arguments.lock.as_deref(), false, arguments.allow);
     let request = request(arguments.clone());
     can_be_written(&request.output)?;
     let reply = rehearse(HOST, &request)?;
@@ -22,7 +24,11 @@ pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     if let Some(reason) = reply.reason().filter(|_| arguments.json) {
         complain(reason);
     }
-    Ok(outcome)
+    // A run that failed, or had less memory than it asked for, shows no peak to hold against another.
+    match gate.filter(|_| outcome == Outcome::Well) {
+        Some(gate) => Ok(outcome.max(gate.judge(&[reply.to_lock(HOST)?])?)),
+        None => Ok(outcome),
+    }
 }
 
 fn request(typed: RehearseArguments) -> RehearseRequest {

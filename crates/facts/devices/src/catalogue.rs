@@ -31,6 +31,11 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     rows().map(|row| row.id)
 }
 
+/// The ids of the GPUs that run CUDA, for which a job can be predicted.
+pub fn ids_with_cuda() -> impl Iterator<Item = &'static str> {
+    rows().filter(|row| row.vendor == "NVIDIA" && row.gpu().is_some()).map(|row| row.id)
+}
+
 impl<'a> Row<'a> {
     fn of(line: &'a str) -> Option<Row<'a>> {
         let mut cells = line.split('\t');

@@ -74,3 +74,9 @@ fn what_is_refused_says_why() {
     assert!(message("mi300x").contains("CUDA"), "{}", message("mi300x"));
     assert!(message("").contains("not a known GPU"), "{}", message(""));
 }
+
+#[test]
+fn the_gpus_that_run_cuda_are_those_that_can_be_found() {
+    use brimful_devices::catalogue::{ids, ids_with_cuda};
+    assert!(ids_with_cuda().eq(ids().filter(|id| brimful_devices::Gpu::find(id).is_ok())));
+}

@@ -12,6 +12,14 @@ use crate::{JobFault, Recipe, Versions};
 const FOLLOWED: [(&str, &str, &str); 3] =
     [("torch", "torch", "2.15.0"), ("transformers", "transformers", "5.23.0"), ("cuDNN", "cudnn", "9.26.0")];
 
+/// The versions of libraries that a job has no key for: their code is followed where a job uses it.
+const BESIDE: [(&str, &str); 2] = [("bitsandbytes", "0.50.2"), ("PEFT", "0.21.2")];
+
+/// Every library whose rules the simulation follows, with its version.
+pub fn followed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FOLLOWED.into_iter().map(|(library, _, version)| (library, version)).chain(BESIDE)
+}
+
 /// The versions of the job, the followed ones where it says none.
 pub(crate) fn versions(root: &Section, recipe: &RefCell<Recipe>) -> Result<Versions, JobFault> {
     let empty = Value::Object(Map::new());

@@ -13,6 +13,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     LINES.lines().filter_map(|line| names_of(line).next())
 }
 
+/// The hub id of every model that is simulated.
+pub fn simulated() -> impl Iterator<Item = &'static str> {
+    LINES.lines().filter(|line| read(line).is_ok()).filter_map(|line| names_of(line).next())
+}
+
 /// The parameter count that the model's authors or PyTorch report; `None` where the catalogue has none.
 pub fn published_parameters(name: &str) -> Option<u64> {
     let value: Value = serde_json::from_str(line_of(name)?).ok()?;

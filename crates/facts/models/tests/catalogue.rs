@@ -59,3 +59,9 @@ fn a_misspelt_name_gets_the_nearest() {
     let error = catalogue::model("my/own-thing").unwrap_err().to_string();
     assert!(error.contains("no such file or folder") && !error.contains("did you mean"), "{error}");
 }
+
+#[test]
+fn the_simulated_models_are_those_that_can_be_looked_up() {
+    use brimful_models::catalogue::{model, names, simulated};
+    assert!(simulated().eq(names().filter(|name| model(name).is_ok())));
+}

@@ -18,6 +18,7 @@ mod run_file;
 mod serving;
 mod synthetic;
 mod verdict;
+mod versions;
 
 #[cfg(target_os = "linux")]
 mod counted;
@@ -52,3 +53,4 @@ pub use run_file::{MAGIC, Run, RunFile, name};
 pub use serving::{Serving, ServingRecord, engine, serving};
 pub use synthetic::{Synthetic, SyntheticError};
 pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};
+pub use versions::REHEARSED;

@@ -19,7 +19,7 @@ mod sonames;
 mod state;
 mod symbols;
 
-pub use nvidia_smi::nvidia_smi;
+pub use nvidia_smi::{CUDA, DRIVER, nvidia_smi};
 pub use settings::{Completion, SETTINGS_VARIABLE, Settings, SettingsError};
 pub use sonames::SONAMES;
 pub use state::{DeviceUse, ProcessUse, STATE_VARIABLE, State, StateError};

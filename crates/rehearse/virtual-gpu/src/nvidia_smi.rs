@@ -2,9 +2,10 @@
 
 use crate::{Settings, State};
 
-/// The versions of the driver and of CUDA, which the library reports as well.
-const DRIVER: &str = "595.45.04";
-const CUDA: &str = "13.2";
+/// The version of NVIDIA's driver that the virtual GPU reports, the one that goes with [`CUDA`].
+pub const DRIVER: &str = "595.45.04";
+/// The version of CUDA that the virtual GPU reports.
+pub const CUDA: &str = "13.2";
 const MIB: u64 = 1 << 20;
 
 /// The text that `nvidia-smi` prints when it is called with these arguments.

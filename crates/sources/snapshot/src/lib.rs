@@ -35,6 +35,7 @@ pub use error::SnapshotError;
 pub use settings::Settings;
 pub use snapshot::{Container, Device, Snapshot, Unread};
 pub use statistics::{Amount, Statistics, StatisticsForm, read_statistics};
+pub use version::KNOWN_RELEASES;
 
 /// Reads a snapshot from the bytes of its file. Sizes are bytes.
 ///

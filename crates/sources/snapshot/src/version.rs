@@ -3,6 +3,9 @@
 use crate::tables::Tables;
 use crate::words::Word;
 
+/// The oldest and the newest release of PyTorch whose snapshots are known.
+pub const KNOWN_RELEASES: (&str, &str) = ("2.0", "2.15");
+
 /// The earliest release that writes all of the keys (the headers of the releases 2.0 to 2.15).
 pub(crate) fn written_by(tables: &Tables<'_>) -> &'static str {
     let entry = |word: Word| tables.entry_keys & word.bit().unwrap_or(0) != 0;

@@ -129,6 +129,11 @@ pub(crate) fn purposes_of(trace: &Trace) -> Vec<Purpose> {
     purpose::purposes(trace, &sites, &activity::activity(trace, &sites))
 }
 
+/// The phase that each event of a recording belongs to; `None` outside of all.
+pub(crate) fn phases_of(trace: &Trace) -> Vec<Option<brimful_trace::PhaseKind>> {
+    activity::activity(trace, &Sites::of(trace)).into_iter().map(Doing::phase).collect()
+}
+
 /// The peaks of a recording, and all that was in memory at the requested one.
 pub(crate) fn contents_at_peak(trace: &Trace) -> (Ledger, Contents) {
     let explanation = explain_as_recorded(trace, None, usize::MAX);

@@ -3,6 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::libc;
 use crate::state::{HEAD, MOST_PROCESSES, OfProcess, OnDevice, STATE_VARIABLE, file_bytes, place};
 
 pub(super) struct Counters {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::machine::machine;
-use super::{OUT_OF_MEMORY, Status};
+use super::{OUT_OF_MEMORY, Status, libc};
 use crate::Settings;
 use crate::state::{OfProcess, OnDevice};
 
@@ -254,7 +254,7 @@ pub(super) fn host_pages(bytes: usize) -> Option<usize> {
 /// Frees memory that [`host_pages`] allocated.
 pub(super) fn give_back_pages(address: usize, bytes: usize) {
     // SAFETY: the mapping is one of `host_pages`, and its owner frees it.
-    unsafe { libc::munmap(address as *mut libc::c_void, bytes.max(1)) };
+    unsafe { libc::munmap(address as *mut std::ffi::c_void, bytes.max(1)) };
 }
 
 /// Counts pinned host memory, or refuses it beyond the limit in the settings.

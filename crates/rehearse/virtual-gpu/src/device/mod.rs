@@ -6,6 +6,7 @@
 mod counters;
 mod driver;
 mod kernels;
+mod libc;
 mod libraries;
 mod machine;
 mod memory;

@@ -7,7 +7,7 @@ mod virtual_memory;
 
 use std::ffi::{CStr, CString, c_char};
 
-use super::{NOT_FOUND, SUCCESS, Status, answer};
+use super::{NOT_FOUND, SUCCESS, Status, answer, libc};
 
 /// The address of a function of the driver in its newest version; 0 if there is none.
 ///

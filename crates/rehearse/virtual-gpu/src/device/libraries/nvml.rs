@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use super::super::machine::machine;
 use super::super::{Status, answer, properties, write_text};
+use crate::DRIVER;
 use crate::abi::{
     nvmlBAR1Memory, nvmlMemory, nvmlMemory_v2, nvmlPciInfo, nvmlProcessInfo_v1, nvmlProcessInfo_v2,
     nvmlUtilization,
@@ -15,8 +16,6 @@ const INVALID_ARGUMENT: Status = 2;
 const NOT_FOUND: Status = 6;
 const INSUFFICIENT_SIZE: Status = 7;
 
-/// The version of the driver that is released with CUDA 13.2.
-const DRIVER: &str = "595.45.04";
 const NVML: &str = "13.595.45.04";
 /// The handle of the first GPU; the others follow it.
 const FIRST: usize = 0x8000;

@@ -1,0 +1,43 @@
+//! `brimful completions` and `brimful man`: files for shells and for `man`, written from the definitions in `args`.
+
+use std::fs::create_dir_all;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use brimful_ask::Outcome;
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+use crate::args::Arguments;
+use crate::out::print_bytes;
+
+const NAME: &str = "brimful";
+
+/// Prints the completions for a shell.
+///
+/// # Errors
+/// A closed stream.
+pub fn run(shell: Shell) -> Result<Outcome> {
+    let mut script = Vec::new();
+    generate(shell, &mut visible_commands(), NAME, &mut script);
+    print_bytes(&script)?;
+    Ok(Outcome::Well)
+}
+
+/// The command without those of its subcommands that are hidden: clap_complete's scripts would offer them.
+fn visible_commands() -> clap::Command {
+    let all = Arguments::command();
+    let visible = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new(NAME).args(all.get_arguments().cloned()).subcommands(visible)
+}
+
+/// Writes a page for each command into a folder: `brimful.1`, `brimful-fit.1`, …
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn write_man_pages(folder: &Path) -> Result<Outcome> {
+    let in_folder = || format!("man pages in {}", folder.display());
+    create_dir_all(folder).with_context(in_folder)?;
+    clap_mangen::generate_to(Arguments::command(), folder).with_context(in_folder)?;
+    Ok(Outcome::Well)
+}
