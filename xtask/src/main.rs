@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy` and `cuda-api`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `cuda-api` and `truth`.
 
 mod accuracy;
 mod cuda_api;
@@ -18,7 +18,8 @@ fn main() -> Result<()> {
         Some("tidy") => tidy::run(&root, &arguments),
         Some("accuracy") => accuracy::run(&root),
         Some("cuda-api") => cuda_api::run(&root, &arguments),
-        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api"),
+        Some("truth") => truth::run(&root, &arguments),
+        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api | truth …"),
     }
 }
 
