@@ -55,7 +55,7 @@ fn report(cases: &[Case]) -> Result<()> {
 fn compare(case: &Case) -> Option<String> {
     if let Some(error) = &case.error {
         // Both refuse it, or brimful answers for a run that cannot be.
-        let refused = case.job().map_err(anyhow::Error::from).and_then(|job| Ok(brimful_plan::fit(&job)?));
+        let refused = case.job().and_then(|job| Ok(brimful_plan::fit(&job)?));
         return refused.is_ok().then(|| format!("{}: PyTorch refuses it: {error}", case.id));
     }
     if case.events.is_some()
@@ -132,9 +132,8 @@ impl Draw {
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     let cases = draw(asked.seed, asked.count, asked.family.as_deref());
     // What brimful refuses by name is no prediction that could be wrong.
-    let (jobs, refused): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| {
-        case.job().map_err(anyhow::Error::from).and_then(|job| Ok(brimful_plan::fit(&job)?)).is_ok()
-    });
+    let (jobs, refused): (Vec<Case>, Vec<Case>) =
+        cases.into_iter().partition(|case| case.job().and_then(|job| Ok(brimful_plan::fit(&job)?)).is_ok());
     println!("{} drawn; brimful refuses {}", jobs.len() + refused.len(), refused.len());
     let recorded = record_all(&recorder(root)?, &jobs)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) = recorded.into_iter().partition(|case| case.error.is_none());
