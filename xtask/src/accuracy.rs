@@ -7,13 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::truth::{Case, Figure, cases, figures};
-
-/// The sets of recorded runs: file, heading.
-const SETS: [(&str, &str); 2] = [
-    ("published.jsonl.gz", "Models as they are published, and small ones of the same families"),
-    ("made.jsonl.gz", "Random models, sizes and settings of the same families"),
-];
+use brimful_truth::{Case, Figure, figures, fixtures};
 
 /// Compares every recorded run and writes the tables.
 pub fn run(root: &Path) -> Result<()> {
@@ -26,30 +20,38 @@ pub fn run(root: &Path) -> Result<()> {
 
 const HEAD: &str = "# Accuracy
 
-Predicted against real: `brimful fit` beside PyTorch's own statistics (torch 2.15.0, transformers 5.23.0,
-bitsandbytes 0.50.2) over the runs of `fixtures/step`, whose README says how they were recorded. Llama,
-Mistral, Qwen2, Qwen3 and GPT-2; training and generation; fp32, fp16, bf16 and autocast; eager and sdpa
-attention; both kinds of checkpointing; every optimizer that `fit` knows. Written by `cargo xtask accuracy`.
+Predicted against real: `brimful fit` beside PyTorch's own statistics over the runs of `fixtures/step`, whose README says
+how they were recorded. Training and generation; fp32, fp16, bf16 and autocast; eager and sdpa attention; both kinds of
+checkpointing; every optimizer that `fit` knows; LoRA. Written by `cargo xtask accuracy`.
 
-*Met* is equality: to the byte, to the name. `cargo test` fails where a figure is no longer met. Beyond these
-tables, the complete sequences of allocations and frees of the runs in `events.jsonl.gz` are compared one by one
-(`crates/sources/step/tests/events.rs`).
+*Equal* is to the byte, and to the name. `cargo test` fails where a figure differs. Beyond these tables, the complete
+sequences of allocations and frees are compared one by one (`crates/sources/step/tests/events.rs`).
 ";
 
 /// The text of ACCURACY.md.
 pub fn accuracy(root: &Path) -> Result<String> {
     let mut text = HEAD.to_owned();
-    for (file, heading) in SETS {
-        let cases = cases(root, file)?;
-        write!(text, "\n## {heading}\n\n{} runs.\n\n{}", cases.len(), tables(&cases)?)?;
+    for name in fixtures::names(root)? {
+        let family = fixtures::read(root, &name)?;
+        let versions: Vec<String> =
+            family.header.versions.iter().map(|(name, v)| format!("{name} {v}")).collect();
+        let sequences = family.cases.iter().filter(|case| case.events.is_some()).count();
+        let with_figures: Vec<Case> = family.cases.into_iter().filter(|case| case.expect.is_some()).collect();
+        write!(
+            text,
+            "\n## {name}\n\n{} runs with figures, {sequences} sequences of events; {}.\n\n{}",
+            with_figures.len(),
+            versions.join(", "),
+            tables(&with_figures)?
+        )?;
     }
     Ok(text)
 }
 
-/// How often a figure was met.
+/// How often a figure was equal.
 #[derive(Default)]
 struct Score {
-    met: usize,
+    equal: usize,
     all: usize,
     most_off: f64,
 }
@@ -62,7 +64,7 @@ fn tables(cases: &[Case]) -> Result<String> {
             Ok(figures) => {
                 for figure in &figures {
                     count(&mut scores, figure);
-                    if !figure.met() {
+                    if !figure.is_equal() {
                         misses.entry(&case.id).or_default().push_str(&format!("{}; ", figure.what));
                     }
                 }
@@ -72,12 +74,12 @@ fn tables(cases: &[Case]) -> Result<String> {
             }
         }
     }
-    let mut text = "| figure | met | of | most off |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| figure | equal | of | most off |\n|---|---|---|---|\n".to_owned();
     for (what, score) in scores {
-        writeln!(text, "| {what} | {} | {} | {:.3} % |", score.met, score.all, score.most_off * 100.0)?;
+        writeln!(text, "| {what} | {} | {} | {:.3} % |", score.equal, score.all, score.most_off * 100.0)?;
     }
     if !misses.is_empty() {
-        text += "\nNot met:\n\n";
+        text += "\nNot equal:\n\n";
     }
     for (id, what) in misses {
         writeln!(text, "- `{id}`: {}", what.trim_end_matches("; "))?;
@@ -92,6 +94,17 @@ fn count(scores: &mut Vec<(&'static str, Score)>, figure: &Figure) {
     });
     let score = &mut scores[at].1;
     score.all += 1;
-    score.met += usize::from(figure.met());
+    score.equal += usize::from(figure.is_equal());
     score.most_off = score.most_off.max(figure.off().unwrap_or(0.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_tables_are_current() {
+        let committed = fs::read_to_string(crate::root().join("ACCURACY.md")).unwrap();
+        assert_eq!(committed, accuracy(&crate::root()).unwrap(), "run `cargo xtask accuracy`");
+    }
 }

@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `cuda-api` and `sbom`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `truth`, `cuda-api` and `sbom`.
 
 mod accuracy;
 mod cuda_api;
@@ -20,7 +20,10 @@ fn main() -> Result<()> {
         Some("accuracy") => accuracy::run(&root),
         Some("cuda-api") => cuda_api::run(&root, &arguments),
         Some("sbom") => sbom::run(&root, &arguments),
-        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api | sbom TARGET"),
+        Some("truth") => truth::run(&root, &arguments),
+        _ => bail!(
+            "usage: cargo xtask test [--torch] | tidy [--list] | accuracy | truth … | cuda-api | sbom TARGET"
+        ),
     }
 }
 

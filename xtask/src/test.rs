@@ -56,7 +56,7 @@ fn summary(list: &str) -> String {
 }
 
 /// The interpreter of an environment with PyTorch. It is made if there is none that was installed from these requirements.
-fn torch_in(root: &Path) -> Result<PathBuf> {
+pub fn torch_in(root: &Path) -> Result<PathBuf> {
     let wanted = std::fs::read_to_string(root.join(REQUIREMENTS)).context(REQUIREMENTS)?;
     let folder = root.join("target/torch");
     let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));

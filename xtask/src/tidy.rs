@@ -105,7 +105,8 @@ fn read(root: &Path, file: &str) -> Result<String> {
 
 fn sources(root: &Path, files: &[String]) -> Result<Vec<Source>> {
     let rust = files.iter().filter(|file| file.ends_with(".rs"));
-    let ours = rust.filter(|file| file.starts_with("crates/") || file.starts_with("xtask/"));
+    let folders = ["crates/", "truth/", "xtask/"];
+    let ours = rust.filter(|file| folders.iter().any(|folder| file.starts_with(folder)));
     ours.map(|file| Source::parse(file, &read(root, file)?)).collect()
 }
 

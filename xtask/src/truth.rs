@@ -1,281 +1,205 @@
-//! Recorded runs of real PyTorch, and what brimful predicts of each figure in them.
+//! `cargo xtask truth`: records runs of real PyTorch, and compares them with what brimful simulates.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
-use brimful_jobs::{Format, Job, Overrides, load};
-use brimful_models::NoFiles;
-use brimful_plan::{Fit, fit, simulate_and_replay};
-use brimful_replay::Timeline;
-use brimful_trace::{AllocationId, Event, PhaseKind, Trace};
-use flate2::read::GzDecoder;
-use serde::Deserialize;
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use brimful_truth::{Case, Figure, Recorder, difference, draw, figures, fixtures, record_all};
 
-/// The recorder takes a half-precision copy for a weight's by its shape; here the activations have the shape of the
-/// position embedding, and were recorded as casts of it.
-const MISLABELLED: &str = "made/r68/gpt2/124M";
+use crate::test::torch_in;
 
-/// One recorded run.
-#[derive(Deserialize)]
-pub struct Case {
-    pub id: String,
-    job: Value,
-    expect: Expect,
-}
+const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB.json… | \
+                     draw --seed N --count K [--family FAMILY] [--keep]
+A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB.json is a job file, which becomes a new case.";
 
-/// What PyTorch's own statistics said; all in bytes.
-#[derive(Deserialize)]
-struct Expect {
-    params: u64,
-    trainable: u64,
-    peak: Ledgers,
-    peak_phase: String,
-    peak_at: Place,
-    composition: BTreeMap<String, u64>,
-    num_device_alloc: u64,
-    /// Name, requested peak, allocated peak, reserved peak, requested at the end, allocated at the end.
-    phases: Vec<(String, u64, u64, u64, u64, u64)>,
-    #[serde(default)]
-    kept_per_block: BTreeMap<String, u64>,
-}
-
-#[derive(Deserialize)]
-struct Ledgers {
-    requested: u64,
-    allocated: u64,
-    reserved: u64,
-}
-
-#[derive(Deserialize)]
-struct Place {
-    op: String,
-    module: String,
-}
-
-/// A figure of a run: what it is, what was predicted, what was real.
-pub struct Figure {
-    pub what: &'static str,
-    pub predicted: String,
-    pub real: String,
-}
-
-impl Figure {
-    /// Whether the prediction is the truth.
-    pub fn met(&self) -> bool {
-        self.predicted == self.real
-    }
-
-    /// How far a number is off, in parts of the real one; `None` where the figure is no number.
-    pub fn off(&self) -> Option<f64> {
-        let (predicted, real) = (self.predicted.parse::<f64>().ok()?, self.real.parse::<f64>().ok()?);
-        Some((predicted - real).abs() / real.max(1.0))
+/// Runs one of the commands.
+///
+/// # Errors
+/// A call that is wrong, or cases that differ.
+pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    match arguments.split_first() {
+        Some((command, filters)) if command == "list" => list(root, filters),
+        Some((command, filters)) if command == "diff" && !filters.is_empty() => diff(root, filters),
+        Some((command, names)) if command == "record" && !names.is_empty() => record(root, names),
+        Some((command, flags)) if command == "draw" => drawn(root, &Draw::parse(flags)?),
+        _ => bail!("{USAGE}"),
     }
 }
 
-/// The cases of a file of `fixtures/step`.
-pub fn cases(root: &Path, name: &str) -> Result<Vec<Case>> {
-    let path = root.join("fixtures/step").join(name);
-    let file = File::open(&path).with_context(|| path.display().to_string())?;
-    let lines = BufReader::new(GzDecoder::new(file)).lines();
-    lines.map(|line| serde_json::from_str(&line?).with_context(|| path.display().to_string())).collect()
-}
-
-/// What brimful predicts of the case, beside the truth; an error where it refuses the job.
-pub fn figures(case: &Case) -> Result<Vec<Figure>> {
-    let loaded = load(&case.id, &case.job.to_string(), Format::Json, &NoFiles, &Overrides::default())?;
-    let prediction = Prediction::of(&loaded.job)?;
-    let real = &case.expect;
-    let mut all = vec![
-        number("parameters", prediction.fit.params.total, real.params),
-        number("trained parameters", prediction.fit.params.trainable, real.trainable),
-        number("requested peak", prediction.fit.ledger.requested.get(), real.peak.requested),
-        number("allocated peak", prediction.fit.ledger.allocated.get(), real.peak.allocated),
-        number("reserved peak", prediction.fit.ledger.reserved.get(), real.peak.reserved),
-        number("calls of cudaMalloc", prediction.timeline.device_allocs, real.num_device_alloc),
-        text("ledgers of every phase", prediction.phases(), real.phases.iter().map(phase_text).collect()),
-    ];
-    all.extend(prediction.place(real));
-    if case.id != MISLABELLED {
-        all.push(text("composition of the peak", prediction.composition(), composition(&real.composition)));
+fn list(root: &Path, filters: &[String]) -> Result<()> {
+    for case in fixtures::select(root, filters)? {
+        let parts = [("figures", case.expect.is_some()), ("events", case.events.is_some())];
+        let parts: Vec<&str> = parts.iter().filter(|part| part.1).map(|part| part.0).collect();
+        println!("{}/{}  {}", case.family(), case.id, parts.join(", "));
     }
-    if !real.kept_per_block.is_empty() {
-        let kept = prediction.kept_per_block();
-        all.push(text("bytes kept per block", format!("{kept:?}"), format!("{:?}", real.kept_per_block)));
+    Ok(())
+}
+
+fn diff(root: &Path, filters: &[String]) -> Result<()> {
+    report(&fixtures::select(root, filters)?)
+}
+
+/// Compares cases and prints those that differ.
+fn report(cases: &[Case]) -> Result<()> {
+    let differing: Vec<String> = cases.iter().filter_map(compare).collect();
+    differing.iter().for_each(|text| println!("{text}"));
+    let (equal, all) = (cases.len() - differing.len(), cases.len());
+    println!("{equal} of {all} equal");
+    ensure!(differing.is_empty(), "{} of {all} differ", differing.len());
+    Ok(())
+}
+
+/// The first difference between a record and the simulation, in events or else in a figure.
+fn compare(case: &Case) -> Option<String> {
+    if let Some(error) = &case.error {
+        // Both refuse it, or brimful answers for a run that cannot be.
+        let refused = case.job().and_then(|job| Ok(brimful_plan::fit(&job)?));
+        return refused.is_ok().then(|| format!("{}: PyTorch refuses it: {error}", case.id));
     }
-    Ok(all)
-}
-
-fn number(what: &'static str, predicted: u64, real: u64) -> Figure {
-    text(what, predicted.to_string(), real.to_string())
-}
-
-fn text(what: &'static str, predicted: String, real: String) -> Figure {
-    Figure { what, predicted, real }
-}
-
-struct Prediction {
-    fit: Fit,
-    trace: Trace,
-    timeline: Timeline,
-}
-
-impl Prediction {
-    fn of(job: &Job) -> Result<Prediction> {
-        let (trace, timeline) = simulate_and_replay(job)?;
-        Ok(Prediction { fit: fit(job)?, trace, timeline })
+    if case.events.is_some()
+        && let Some(text) = difference(case)
+    {
+        return Some(text);
     }
-
-    fn name(&self, at: usize) -> &str {
-        self.trace.contexts.str(self.trace.phases()[at].name)
+    match figures(case) {
+        Ok(figures) => figures.into_iter().find(|figure| !figure.is_equal()).map(|figure| {
+            let Figure { what, predicted, real } = figure;
+            format!("{}: {what}\n  predicted {predicted}\n  real      {real}", case.id)
+        }),
+        Err(error) => Some(format!("{}: {error:#}", case.id)),
     }
+}
 
-    /// The ledgers of each phase after loading, one line each.
-    fn phases(&self) -> String {
-        let line = |(at, row): (usize, &brimful_replay::PhaseLedger)| {
-            let kind = self.trace.phase(row.phase).kind;
-            let (peak, end) = (row.peak, row.end);
-            (kind != PhaseKind::Load).then(|| {
-                phase_text(&(
-                    self.name(at).to_owned(),
-                    peak.requested.get(),
-                    peak.allocated.get(),
-                    peak.reserved.get(),
-                    end.requested.get(),
-                    end.allocated.get(),
-                ))
-            })
+fn recorder(root: &Path) -> Result<Recorder> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "brimful"]).current_dir(root);
+    ensure!(build.status().context("cargo")?.success(), "brimful could not be built");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let python = torch_in(root).context("no PyTorch can be had here")?;
+    Ok(Recorder { brimful: target.join("debug/brimful"), python })
+}
+
+/// Records cases again, and job files as new cases, into the fixtures.
+fn record(root: &Path, names: &[String]) -> Result<()> {
+    let mut cases = Vec::new();
+    for name in names {
+        if name.ends_with(".json") {
+            let text = fs::read_to_string(name).with_context(|| name.clone())?;
+            let id =
+                Path::new(name).file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
+            cases.push(Case::unrecorded(id, serde_json::from_str(&text).with_context(|| name.clone())?));
+        } else {
+            cases.extend(fixtures::select(root, std::slice::from_ref(name))?);
+        }
+    }
+    let recorded = record_all(&recorder(root)?, &cases)?;
+    keep(root, &recorded)?;
+    report(&recorded)
+}
+
+/// What `draw` was called with.
+struct Draw {
+    seed: u64,
+    count: usize,
+    family: Option<String>,
+    keep: bool,
+}
+
+impl Draw {
+    fn parse(flags: &[String]) -> Result<Draw> {
+        let mut draw = Draw { seed: 0, count: 20, family: None, keep: false };
+        let mut flags = flags.iter();
+        while let Some(flag) = flags.next() {
+            let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
+            match flag.as_str() {
+                "--seed" => draw.seed = value()?.parse().context("--seed: expected a whole number")?,
+                "--count" => draw.count = value()?.parse().context("--count: expected a whole number")?,
+                "--family" => draw.family = Some(value()?.clone()),
+                "--keep" => draw.keep = true,
+                _ => bail!("{flag} is not known\n{USAGE}"),
+            }
+        }
+        let known = brimful_truth::families();
+        if let Some(family) = draw.family.as_deref().filter(|family| !known.contains(family)) {
+            bail!("--family {family} cannot be drawn; expected one of {}", known.join(", "));
+        }
+        Ok(draw)
+    }
+}
+
+fn drawn(root: &Path, asked: &Draw) -> Result<()> {
+    let cases = draw(asked.seed, asked.count, asked.family.as_deref());
+    // What brimful refuses by name is no prediction that could be wrong.
+    let (jobs, refused): (Vec<Case>, Vec<Case>) =
+        cases.into_iter().partition(|case| case.job().and_then(|job| Ok(brimful_plan::fit(&job)?)).is_ok());
+    println!("{} drawn; brimful refuses {}", jobs.len() + refused.len(), refused.len());
+    let recorded = record_all(&recorder(root)?, &jobs)?;
+    let (run, not_run): (Vec<Case>, Vec<Case>) = recorded.into_iter().partition(|case| case.error.is_none());
+    for case in &not_run {
+        println!("{}: PyTorch refuses it: {}", case.id, case.error.as_deref().unwrap_or_default());
+    }
+    if asked.keep {
+        keep(root, &run)?;
+    }
+    report(&run)
+}
+
+/// Puts cases into the files of their families; a case of the same name is replaced.
+fn keep(root: &Path, recorded: &[Case]) -> Result<()> {
+    let mut by_family: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+    for case in recorded.iter().filter(|case| case.error.is_none()) {
+        by_family.entry(case.family().to_owned()).or_default().push(case.clone());
+    }
+    let today = today()?;
+    for (name, cases) in by_family {
+        let mut family = match fixtures::read(root, &name) {
+            Ok(family) => family,
+            Err(_) => fixtures::Family { header: header(root, &name, &today)?, cases: Vec::new() },
         };
-        self.timeline.phases.iter().enumerate().filter_map(line).collect()
-    }
-
-    fn place(&self, real: &Expect) -> Vec<Figure> {
-        let place = self.fit.peak.as_ref().map(|peak| &peak.place);
-        let of = |get: fn(&brimful_explain::Place) -> &String| place.map(get).cloned().unwrap_or_default();
-        // A module that runs again inside the backward is recorded with `~re`, and in-place ops with `_`.
-        let module = real.peak_at.module.replace("~re", "");
-        vec![
-            text("phase of the peak", of(|place| &place.phase_name), real.peak_phase.clone()),
-            text("op of the peak", of(|place| &place.op), real.peak_at.op.clone()),
-            text("module of the peak", of(|place| &place.module), module),
-        ]
-    }
-
-    fn composition(&self) -> String {
-        let peak = self.fit.peak.as_ref();
-        let rows = peak.map(|peak| peak.composition.public()).unwrap_or_default();
-        named(rows.into_iter().map(|(name, bytes)| (name, bytes.get())))
-    }
-
-    /// What of the last forward is alive when it ends, by decoder block.
-    fn kept_per_block(&self) -> BTreeMap<String, u64> {
-        let phases = self.trace.phases();
-        let last = phases.iter().rposition(|phase| phase.kind == PhaseKind::Forward);
-        let mut kept = BTreeMap::new();
-        for id in last.map(|at| self.alive_at_end(at)).unwrap_or_default() {
-            let context = self.trace.contexts.get(self.trace.allocations.get(id).context);
-            let block = block_of(self.trace.contexts.str(context.module));
-            *kept.entry(block).or_default() += self.trace.allocations.bytes(id).get();
-        }
-        kept
-    }
-
-    /// The blocks that a phase made and that outlive it.
-    fn alive_at_end(&self, phase: usize) -> BTreeSet<AllocationId> {
-        let mut begun = 0;
-        let mut alive = BTreeSet::new();
-        for event in self.trace.events() {
-            match event {
-                Event::Phase(_) => begun += 1,
-                Event::Alloc(id) if begun == phase + 1 => {
-                    alive.insert(id);
-                }
-                Event::Free(id) if begun == phase + 1 => {
-                    alive.remove(&id);
-                }
-                _ => {}
+        for case in cases {
+            let date = (today != family.header.date).then(|| today.clone());
+            let case = Case { date, ..case };
+            match family.cases.iter_mut().find(|known| known.id == case.id) {
+                // What only the first recorder could see stays.
+                Some(known) => *known = merged(known, case),
+                None => family.cases.push(case),
             }
         }
-        alive
+        fixtures::write(root, &family)?;
+        println!("fixtures/step/{name}.jsonl.gz: {} cases", family.cases.len());
     }
+    Ok(())
 }
 
-fn phase_text(row: &(String, u64, u64, u64, u64, u64)) -> String {
-    let (name, requested, allocated, reserved, requested_end, allocated_end) = row;
-    format!("{name} {requested} {allocated} {reserved} {requested_end} {allocated_end}\n")
+fn merged(known: &Case, new: Case) -> Case {
+    let mut merged = new;
+    merged.not_compared = known.not_compared.clone();
+    if let (Some(expect), Some(before)) = (&mut merged.expect, &known.expect) {
+        expect.peak_at = before.peak_at.clone();
+        expect.composition = before.composition.clone();
+        expect.kept_per_block = before.kept_per_block.clone();
+    }
+    merged
 }
 
-/// The decoder block of a module's path: `model.layers.3.mlp` is of `model.layers.3`.
-fn block_of(module: &str) -> String {
-    let mut path: Vec<&str> = module.split('.').collect();
-    match path.iter().position(|part| part.parse::<u32>().is_ok()) {
-        Some(at) => {
-            path.truncate(at + 1);
-            path.join(".")
-        }
-        None => "(outside layers)".to_owned(),
-    }
+fn header(root: &Path, family: &str, date: &str) -> Result<fixtures::Header> {
+    let requirements = fs::read_to_string(root.join("fixtures/rehearsal/requirements.txt"))?;
+    let pinned = requirements.lines().filter_map(|line| line.split_once("=="));
+    let named = ["torch", "transformers", "peft", "bitsandbytes"];
+    let versions =
+        pinned.filter(|(name, _)| named.contains(name)).map(|(a, b)| (a.to_owned(), b.trim().to_owned()));
+    Ok(fixtures::Header {
+        family: family.to_owned(),
+        cases: 0,
+        date: date.to_owned(),
+        versions: versions.collect(),
+    })
 }
 
-/// The recorded categories by the names of our answers.
-fn composition(real: &BTreeMap<String, u64>) -> String {
-    let public = |name: &str| match name {
-        "param" => "parameter",
-        "grad" => "gradient",
-        "opt_state" => "optimizer",
-        "logits_loss" => "logits",
-        "buffer" => "buffer",
-        "input" => "input",
-        "activation" => "activation",
-        "kv_cache" => "kv_cache",
-        _ => "temporary",
-    };
-    named(real.iter().map(|(name, bytes)| (public(name), *bytes)))
-}
-
-fn named<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> String {
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for (name, bytes) in rows.filter(|row| row.1 > 0) {
-        *sums.entry(name).or_default() += bytes;
-    }
-    format!("{sums:?}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(file: &str) -> usize {
-        let cases = cases(&crate::root(), file).unwrap();
-        for case in &cases {
-            for figure in figures(case).unwrap_or_else(|error| panic!("{}: {error:#}", case.id)) {
-                let Figure { what, predicted, real } = &figure;
-                assert!(figure.met(), "{}: {what}\npredicted {predicted}\nreal      {real}", case.id);
-            }
-        }
-        cases.len()
-    }
-
-    #[test]
-    fn every_figure_of_the_published_models_is_met() {
-        assert_eq!(check("published.jsonl.gz"), 66);
-    }
-
-    #[test]
-    fn every_figure_of_the_random_models_is_met() {
-        assert_eq!(check("made.jsonl.gz"), 144);
-    }
-
-    #[test]
-    fn the_committed_tables_are_current() {
-        let committed = std::fs::read_to_string(crate::root().join("ACCURACY.md")).unwrap();
-        assert_eq!(
-            committed,
-            crate::accuracy::accuracy(&crate::root()).unwrap(),
-            "run `cargo xtask accuracy`"
-        );
-    }
+/// The day in the calendar, as in the headers.
+fn today() -> Result<String> {
+    let output = Command::new("date").arg("+%F").output().context("date")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -9,7 +9,7 @@ use super::attention::{AttentionCall, attend};
 use super::block::{self, Block};
 use super::cache::Cache;
 use super::causal_lm::{Backbone, ForCausalLm};
-use super::mask::{self, Mask};
+use super::mask::{self, Mask, Sight};
 use super::rotary::{RotaryEmbedding, apply_rotary_pos_emb};
 use super::{Inputs, Mode};
 use crate::nn::{Builder, Embedding, Linear, Module, Parameter, RmsNorm, activation};
@@ -303,12 +303,16 @@ impl Decoder {
         cache: Option<&Cache>,
     ) -> MaskMapping {
         let window = self.windows.iter().copied().flatten().next();
-        let make = |window: Option<u64>| mask::causal_mask(inputs, mode, embeds, position_ids, cache, window);
+        let make = |sight: Sight| mask::causal_mask(inputs, mode, embeds, position_ids, cache, sight);
+        let windowed = Sight { window, cache_window: window };
+        // The full mask asks the cache's first full layer how many keys there are, and its first layer where all of them
+        // have a window.
+        let sees_all = self.windows.iter().any(Option::is_none);
+        let full = Sight { window: None, cache_window: window.filter(|_| !sees_all) };
         match (self.masks, window) {
-            (Masks::One, None) => MaskMapping { full: make(None), windowed: Mask::None },
-            (Masks::One, window) => MaskMapping { full: Mask::None, windowed: make(window) },
-            (Masks::PerKind, None) => MaskMapping { full: make(None), windowed: Mask::None },
-            (Masks::PerKind, window) => MaskMapping { full: make(None), windowed: make(window) },
+            (_, None) => MaskMapping { full: make(full), windowed: Mask::None },
+            (Masks::One, Some(_)) => MaskMapping { full: Mask::None, windowed: make(windowed) },
+            (Masks::PerKind, Some(_)) => MaskMapping { full: make(full), windowed: make(windowed) },
         }
     }
 }

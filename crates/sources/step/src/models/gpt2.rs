@@ -10,7 +10,7 @@ use super::attention::{AttentionCall, attend};
 use super::block::{self, Block};
 use super::cache::Cache;
 use super::causal_lm::{Backbone, ForCausalLm};
-use super::mask::{self, Mask};
+use super::mask::{self, Mask, Sight};
 use super::{Inputs, Mode};
 use crate::nn::{Builder, Conv1d, Embedding, LayerNorm, Module, Parameter, activation, dropout};
 use crate::ops;
@@ -113,19 +113,27 @@ fn upcast_attention(
     let device = q.device().clone();
     let (batch, heads, queries, width, keys) = (q.dim(0), q.dim(1), q.dim(2), q.dim(3), k.dim(2));
     let scores = ops::new_tensor(&device, "empty", [batch * heads, queries, keys], Dtype::F32);
+    // `q` and `k` are names of the frame, and live until it returns.
+    let q = ops::reshape(q, [batch * heads, queries, width]);
+    let k = ops::reshape(&ops::transpose(k, 3, 2), [batch * heads, width, keys]);
     let mut weights = {
         let _off = crate::autocast::autocast(&device, None);
-        let q = ops::reshape(q, [batch * heads, queries, width]);
-        let k = ops::reshape(&ops::transpose(k, 3, 2), [batch * heads, width, keys]);
-        let product = ops::bmm(&ops::to(&q, Dtype::F32), &ops::to(&k, Dtype::F32));
+        let (q, k) = (ops::to(&q, Dtype::F32), ops::to(&k, Dtype::F32));
+        let product = ops::baddbmm_without_self(&q, &k);
+        // The call's arguments go from the first to the last, and then the old `attn_weights`.
+        drop(q);
+        drop(k);
+        drop(scores);
         ops::reshape(&product, [batch, heads, queries, keys])
     };
-    drop(scores);
     if let Mask::Keep(mask) | Mask::Bias(mask) = mask {
         weights = ops::add(&weights, mask);
     }
     weights = ops::softmax_autocast(&weights);
-    weighted_values(weights, v, p, training)
+    let attended = weighted_values(weights, v, p, training);
+    drop(q);
+    drop(k);
+    attended
 }
 
 fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> (Tensor, Option<Tensor>) {
@@ -284,7 +292,8 @@ impl Backbone for Gpt2Model {
         let position_ids = mask::position_ids(&embeds);
         let positions = self.wpe.forward(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);
-        let mask = mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), None);
+        let mask =
+            mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), Sight::default());
         hidden = dropout(&self.drop, &hidden, self.embd_pdrop, mode.training);
         for (index, block) in self.h.iter().enumerate() {
             let given = Given { index, mask: &mask, position_ids: &position_ids, mode };

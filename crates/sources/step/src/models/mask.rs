@@ -48,6 +48,15 @@ pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor
     }
 }
 
+/// What a mask is made for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sight {
+    /// How far back a query sees; `None` for everything.
+    pub window: Option<u64>,
+    /// The window of the cache's layer that says how many keys there are (`_preprocess_mask_arguments`).
+    pub cache_window: Option<u64>,
+}
+
 /// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
 pub(super) fn causal_mask(
     inputs: &Inputs<'_>,
@@ -55,11 +64,12 @@ pub(super) fn causal_mask(
     embeds: &Tensor,
     position_ids: &Tensor,
     cache: Option<&Cache>,
-    window: Option<u64>,
+    sight: Sight,
 ) -> Mask {
+    let Sight { window, cache_window } = sight;
     let padding = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool));
     let queries = embeds.dim(1);
-    let keys = cache.map_or(queries, |cache| cache.mask_length(queries, window));
+    let keys = cache.map_or(queries, |cache| cache.mask_length(queries, cache_window));
     if padding.is_none() && cache.is_none() {
         find_packed_sequences(position_ids, embeds.dim(0));
     }

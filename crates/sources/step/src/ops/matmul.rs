@@ -4,7 +4,7 @@ use brimful_units::Shape;
 
 use super::elementwise::others;
 use super::iterator::broadcast;
-use super::{Operand, grads, reshape, t, transpose, unsafe_view, view};
+use super::{Operand, grads, mul_scalar, reshape, t, transpose, unsafe_view, view};
 use crate::autocast::to_lower;
 use crate::autograd::Op;
 use crate::device::Device;
@@ -125,6 +125,23 @@ pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
         .backward(|call| {
             let b_grad = call.want(1, || bmm(&transpose(call.saved(1), 1, 2), call.grad()));
             grads![call.want(0, || bmm(call.grad(), &transpose(call.saved(0), 1, 2))), b_grad]
+        })
+}
+
+/// `torch.baddbmm(self, a, b, beta=0, alpha)` with a scale other than 1: `self` is not read.
+pub(crate) fn baddbmm_without_self(a: &Tensor, b: &Tensor) -> Tensor {
+    Op::new("baddbmm", "BaddbmmBackward0", &[a, b])
+        .saves_inputs(|| others(a, b))
+        .run(|| {
+            let out = Tensor::empty(a.device(), [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
+            gemm_workspace(a.device());
+            out
+        })
+        .backward(|call| {
+            // `maybe_multiply(…, alpha)` makes a scaled copy of each product.
+            let a_grad = call.want(0, || mul_scalar(bmm(call.grad(), &transpose(call.saved(0), 1, 2))));
+            let b_grad = call.want(1, || mul_scalar(bmm(&transpose(call.saved(1), 1, 2), call.grad())));
+            grads![a_grad, b_grad]
         })
 }
 

@@ -37,13 +37,15 @@ impl Adagrad {
     }
 
     fn for_loop(&self, grads: &[Tensor]) {
-        let mut last: Option<(Option<Tensor>, Tensor)> = None;
+        let (mut last_grad, mut last_deviation) = (None::<Tensor>, None::<Tensor>);
         for (sum, grad) in self.sums.iter().zip(grads) {
-            let decayed = self.weight_decay.then(|| ops::like(grad, "add", grad.dtype()));
-            let deviation = ops::plain_unary("sqrt", sum, sum.dtype());
-            last = Some((decayed, deviation));
+            // The loop binds `grad` anew before it decays: the decayed one before goes first.
+            drop(last_grad.take());
+            last_grad = self.weight_decay.then(|| ops::like(grad, "add", grad.dtype()));
+            last_deviation = Some(ops::plain_unary("sqrt", sum, sum.dtype()));
         }
-        drop(last);
+        drop(last_grad);
+        drop(last_deviation);
     }
 }
 

@@ -54,6 +54,8 @@ impl Adam {
         let mut last_denominator: Option<Tensor> = None;
         let mut last_grad: Option<Tensor> = None;
         for (state, grad) in self.states.iter().zip(grads) {
+            // The loop binds `grad` anew before it decays: the decayed one before goes first.
+            drop(last_grad.take());
             if self.coupled_decay {
                 last_grad = Some(ops::like(grad, "add", grad.dtype()));
             }

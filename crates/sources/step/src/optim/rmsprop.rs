@@ -53,8 +53,10 @@ impl RmsProp {
 
     fn for_loop(&self, grads: &[Tensor]) {
         let op = if self.centered { "addcmul" } else { "sqrt" };
-        let (mut last_grad, mut last_root) = (None, None);
+        let (mut last_grad, mut last_root) = (None::<Tensor>, None);
         for (state, grad) in self.states.iter().zip(grads) {
+            // The loop binds `grad` anew before it decays: the decayed one before goes first.
+            drop(last_grad.take());
             if self.weight_decay {
                 last_grad = Some(ops::like(grad, "add", grad.dtype()));
             }

@@ -29,34 +29,35 @@ impl Sgd {
         if self.momentum && self.momentum_buffers.is_empty() {
             self.momentum_buffers = grads.iter().map(first_buffer).collect();
         }
-        // A decayed list is ours to add into; with nesterov and no decay a new one is made.
-        let _looking_ahead = (self.momentum && self.nesterov && !self.weight_decay)
-            .then(|| ops::foreach("_foreach_add", grads));
+        // With nesterov the momentum is added in place: into the decayed list, or into the gradients themselves.
     }
 
     fn for_loop(&mut self, grads: Vec<Tensor>) {
         let first = self.momentum_buffers.is_empty();
-        let mut grad_before: Option<Tensor> = None;
-        for original in &grads {
-            let mut grad = original.clone();
+        // The loop's name `grad`, which is bound anew before it decays.
+        let mut grad: Option<Tensor> = None;
+        for (at, original) in grads.iter().enumerate() {
+            drop(grad.replace(original.clone()));
             if self.weight_decay {
-                grad = ops::like(&grad, "add", grad.dtype());
+                grad = Some(ops::like(original, "add", original.dtype()));
             }
-            drop(grad_before.take());
-            if self.momentum {
-                if first {
-                    self.momentum_buffers.push(first_buffer(&grad));
-                }
-                if self.nesterov {
-                    grad = ops::like(&grad, "add", grad.dtype());
-                }
+            if !self.momentum {
+                continue;
             }
-            grad_before = Some(grad);
+            if first {
+                let buffer = first_buffer(grad.as_ref().unwrap_or(original));
+                self.momentum_buffers.push(buffer);
+            }
+            grad = Some(if self.nesterov {
+                ops::like(original, "add", original.dtype())
+            } else {
+                self.momentum_buffers[at].clone()
+            });
         }
     }
 }
 
-/// `torch.clone(grad).detach()`.
+/// `grad.detach().clone()`.
 fn first_buffer(grad: &Tensor) -> Tensor {
     state(ops::like(grad, "clone", grad.dtype()))
 }

@@ -1,0 +1,310 @@
+//! Random jobs: models, sizes and settings that nobody chose.
+
+use fastrand::Rng;
+use serde_json::{Map, Value, json};
+
+use crate::Case;
+
+/// The families that are drawn, by `model_type`.
+pub fn families() -> &'static [&'static str] {
+    &["gpt2", "llama", "mistral", "qwen2", "qwen3"]
+}
+
+/// Draws jobs; the same seed gives the same ones. `family` narrows them.
+pub fn draw(seed: u64, count: usize, family: Option<&str>) -> Vec<Case> {
+    (0..count)
+        .map(|at| {
+            // Each job has a seed of its own: a longer draw begins with the shorter one.
+            let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64));
+            let family = family.unwrap_or(families()[at % families().len()]);
+            let job = job(&mut rng, family);
+            Case::unrecorded(format!("drawn/{seed}-{at}"), job)
+        })
+        .collect()
+}
+
+fn pick<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {
+    choices[rng.usize(..choices.len())].clone()
+}
+
+/// True once in so many times.
+fn once_in(rng: &mut Rng, times: u32) -> bool {
+    rng.u32(..times) == 0
+}
+
+/// Puts a key into a table with a probability of one in two.
+fn maybe(rng: &mut Rng, table: &mut Map<String, Value>, key: &str, value: Value) {
+    if rng.bool() {
+        table.insert(key.to_owned(), value);
+    }
+}
+
+fn job(rng: &mut Rng, family: &str) -> Value {
+    let mut job = Map::new();
+    job.insert("model".to_owned(), model(rng, family));
+    // On compute capability 9.0 a cuDNN from 9.15 on takes attention, which is simulated as PyTorch's flash kernel: what
+    // it does itself is not recorded here.
+    let (gpu, cudnn) =
+        pick(rng, &[("a100-sxm-80gb", "9.26.0"), ("a100-sxm-80gb", "9.26.0"), ("h100-sxm-80gb", "9.1.0")]);
+    job.insert("gpu".to_owned(), json!(gpu));
+    if once_in(rng, 3) {
+        job.insert("infer".to_owned(), infer(rng));
+    } else {
+        job.insert("train".to_owned(), train(rng, family));
+    }
+    job.insert("versions".to_owned(), json!({"torch": "2.15.0", "transformers": "5.23.0", "cudnn": cudnn}));
+    Value::Object(job)
+}
+
+fn model(rng: &mut Rng, family: &str) -> Value {
+    let mut config = if family == "gpt2" { gpt2(rng) } else { decoder(rng, family) };
+    let class = match family {
+        "gpt2" => "GPT2LMHeadModel",
+        "llama" => "LlamaForCausalLM",
+        "mistral" => "MistralForCausalLM",
+        "qwen2" => "Qwen2ForCausalLM",
+        _ => "Qwen3ForCausalLM",
+    };
+    config.insert("architectures".to_owned(), json!([class]));
+    config.insert("model_type".to_owned(), json!(family));
+    // Below the classes' own token ids, which only warn.
+    config.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
+    let tied = rng.bool();
+    maybe(rng, &mut config, "tie_word_embeddings", json!(tied));
+    Value::Object(config)
+}
+
+fn decoder(rng: &mut Rng, family: &str) -> Map<String, Value> {
+    let mut config = Map::new();
+    let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
+    let kv_heads = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
+    let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128]);
+    let hidden = if family == "qwen2" { heads * width } else { pick(rng, &[heads * width, 64, 120, 200]) };
+    config.insert("hidden_size".to_owned(), json!(hidden));
+    config.insert("num_attention_heads".to_owned(), json!(heads));
+    config.insert("num_key_value_heads".to_owned(), json!(kv_heads));
+    if family != "qwen2" {
+        config.insert("head_dim".to_owned(), json!(width));
+    }
+    config.insert("intermediate_size".to_owned(), json!(rng.u64(16..700)));
+    config.insert("num_hidden_layers".to_owned(), json!(rng.u64(1..5)));
+    let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
+    maybe(rng, &mut config, "hidden_act", json!(act));
+    let dropout = pick(rng, &[0.0, 0.1]);
+    maybe(rng, &mut config, "attention_dropout", json!(dropout));
+    switches(rng, &mut config, family);
+    config
+}
+
+/// What only some families have.
+fn switches(rng: &mut Rng, config: &mut Map<String, Value>, family: &str) {
+    let (bias, mlp_bias) = (rng.bool(), rng.bool());
+    match family {
+        "llama" => {
+            maybe(rng, config, "attention_bias", json!(bias));
+            maybe(rng, config, "mlp_bias", json!(mlp_bias));
+            rope(rng, config);
+        }
+        "mistral" => {
+            let window = pick(rng, &[json!(null), json!(8), json!(40)]);
+            config.insert("sliding_window".to_owned(), window);
+        }
+        "qwen2" => windows(rng, config),
+        _ => {
+            maybe(rng, config, "attention_bias", json!(bias));
+            windows(rng, config);
+        }
+    }
+}
+
+fn rope(rng: &mut Rng, config: &mut Map<String, Value>) {
+    let scaling = match rng.u32(..4) {
+        0 => json!({"rope_type": "linear", "factor": 2.0}),
+        1 => json!({
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 1024
+        }),
+        _ => return,
+    };
+    config.insert("rope_scaling".to_owned(), scaling);
+}
+
+fn windows(rng: &mut Rng, config: &mut Map<String, Value>) {
+    if rng.bool() {
+        config.insert("use_sliding_window".to_owned(), json!(true));
+        config.insert("sliding_window".to_owned(), json!(pick(rng, &[8, 40])));
+        config.insert("max_window_layers".to_owned(), json!(rng.u64(..3)));
+    }
+}
+
+fn gpt2(rng: &mut Rng) -> Map<String, Value> {
+    let mut config = Map::new();
+    let heads = pick(rng, &[2u64, 3, 4, 6]);
+    let width = pick(rng, &[8u64, 16, 24, 32, 64, 96]);
+    config.insert("n_head".to_owned(), json!(heads));
+    config.insert("n_embd".to_owned(), json!(heads * width));
+    config.insert("n_layer".to_owned(), json!(rng.u64(1..5)));
+    config.insert("n_positions".to_owned(), json!(pick(rng, &[512, 1024])));
+    let inner = rng.u64(16..500);
+    maybe(rng, &mut config, "n_inner", json!(inner));
+    for dropout in ["attn_pdrop", "resid_pdrop", "embd_pdrop"] {
+        let p = pick(rng, &[0.0, 0.1]);
+        maybe(rng, &mut config, dropout, json!(p));
+    }
+    let act = pick(rng, &["gelu_new", "gelu", "relu", "silu"]);
+    maybe(rng, &mut config, "activation_function", json!(act));
+    let flag = rng.bool();
+    maybe(rng, &mut config, "reorder_and_upcast_attn", json!(flag));
+    config
+}
+
+fn precision(rng: &mut Rng) -> &'static str {
+    pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16"])
+}
+
+fn train(rng: &mut Rng, family: &str) -> Value {
+    let checkpointing = pick(rng, &["none", "none", "reentrant", "non-reentrant"]);
+    let mut run = Map::from_iter([
+        ("task".to_owned(), json!("causal-lm")),
+        ("batch".to_owned(), json!(rng.u64(1..5))),
+        ("sequence".to_owned(), json!(rng.u64(2..300))),
+        ("precision".to_owned(), json!(precision(rng))),
+        ("attention".to_owned(), json!(pick(rng, &["sdpa", "sdpa", "eager"]))),
+        ("optimizer".to_owned(), optimizer(rng)),
+        ("checkpointing".to_owned(), json!(checkpointing)),
+        ("accumulation".to_owned(), json!(pick(rng, &[1, 1, 2, 3]))),
+        ("steps".to_owned(), json!(2)),
+        ("clip_grad_norm".to_owned(), json!(rng.bool())),
+    ]);
+    if once_in(rng, 3) {
+        run.insert("attention_mask".to_owned(), json!(pick(rng, &["ones", "padded"])));
+    }
+    if checkpointing == "none" {
+        maybe(rng, &mut run, "use_cache", json!(true));
+    }
+    if once_in(rng, 4) {
+        run.insert("hold_outputs".to_owned(), json!(true));
+    }
+    if once_in(rng, 4) {
+        run.insert("lora".to_owned(), lora(rng, family));
+    }
+    Value::Object(run)
+}
+
+fn lora(rng: &mut Rng, family: &str) -> Value {
+    let names: [Value; 3] = if family == "gpt2" {
+        [json!("all-linear"), json!(["c_attn"]), json!(["c_fc", "c_proj"])]
+    } else {
+        [json!("all-linear"), json!(["q_proj", "v_proj"]), json!(["o_proj", "down_proj"])]
+    };
+    json!({
+        "r": pick(rng, &[2, 8, 16]),
+        "lora_alpha": 16,
+        "lora_dropout": pick(rng, &[0.0, 0.05]),
+        "target_modules": pick(rng, &names),
+        "autocast_adapter_dtype": rng.bool(),
+        "enable_input_require_grads": rng.bool(),
+    })
+}
+
+fn optimizer(rng: &mut Rng) -> Value {
+    let (library, name) = pick(
+        rng,
+        &[
+            ("torch", "AdamW"),
+            ("torch", "AdamW"),
+            ("torch", "Adam"),
+            ("torch", "SGD"),
+            ("torch", "Adagrad"),
+            ("torch", "RMSprop"),
+            ("torch", "Adafactor"),
+            ("transformers", "Adafactor"),
+            ("bitsandbytes", "AdamW8bit"),
+        ],
+    );
+    let mut table = Map::from_iter([("name".to_owned(), json!(name))]);
+    match library {
+        "torch" => arguments(rng, &mut table, name),
+        _ => {
+            table.insert("library".to_owned(), json!(library));
+        }
+    }
+    if library == "transformers" {
+        maybe(rng, &mut table, "beta1", json!(0.9));
+    }
+    Value::Object(table)
+}
+
+/// The arguments of torch's own optimizers.
+fn arguments(rng: &mut Rng, table: &mut Map<String, Value>, name: &str) {
+    if name != "Adafactor" {
+        kernel(rng, table, matches!(name, "Adam" | "AdamW" | "SGD"));
+    }
+    if matches!(name, "Adam" | "AdamW") {
+        maybe(rng, table, "amsgrad", json!(true));
+    }
+    if matches!(name, "Adam" | "SGD" | "RMSprop" | "Adagrad") {
+        maybe(rng, table, "weight_decay", json!(0.01));
+    }
+    if matches!(name, "SGD" | "RMSprop") && rng.bool() {
+        table.insert("momentum".to_owned(), json!(0.9));
+    }
+    if name == "SGD" && table.contains_key("momentum") {
+        maybe(rng, table, "nesterov", json!(true));
+    }
+    if name == "RMSprop" {
+        maybe(rng, table, "centered", json!(true));
+    }
+}
+
+/// How torch walks over the parameters: its default, a loop, one kernel for many, or one for all.
+fn kernel(rng: &mut Rng, table: &mut Map<String, Value>, can_fuse: bool) {
+    match rng.u32(..4) {
+        0 => table.insert("foreach".to_owned(), json!(false)),
+        1 => table.insert("foreach".to_owned(), json!(true)),
+        2 if can_fuse => table.insert("fused".to_owned(), json!(true)),
+        _ => None,
+    };
+}
+
+fn infer(rng: &mut Rng) -> Value {
+    let sequence = rng.u64(1..300);
+    let cache = pick(rng, &["dynamic", "dynamic", "static", "none"]);
+    let decode_steps = rng.u64(..5);
+    let mut run = Map::from_iter([
+        ("task".to_owned(), json!("causal-lm")),
+        ("batch".to_owned(), json!(rng.u64(1..5))),
+        ("sequence".to_owned(), json!(sequence)),
+        ("precision".to_owned(), json!(precision(rng))),
+        ("attention".to_owned(), json!(pick(rng, &["sdpa", "sdpa", "eager"]))),
+        ("cache".to_owned(), json!(cache)),
+        ("decode_steps".to_owned(), json!(decode_steps)),
+    ]);
+    if cache == "static" {
+        run.insert("max_cache_len".to_owned(), json!(sequence + decode_steps + rng.u64(..20)));
+    }
+    maybe(rng, &mut run, "hold_outputs", json!(true));
+    maybe(rng, &mut run, "logits_to_keep", json!(1));
+    Value::Object(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_is_the_same_each_time_and_a_longer_one_begins_with_it() {
+        let short: Vec<Value> = draw(7, 5, None).into_iter().map(|case| case.job).collect();
+        let long: Vec<Value> = draw(7, 20, None).into_iter().map(|case| case.job).collect();
+        assert_eq!(short, long[..5]);
+        assert_ne!(short[0], draw(8, 1, None)[0].job);
+    }
+
+    #[test]
+    fn most_of_what_is_drawn_is_a_job() {
+        let drawn = draw(1, 300, None);
+        let refused: Vec<String> =
+            drawn.iter().filter_map(|case| case.job().err()).map(|error| format!("{error:#}")).collect();
+        assert!(refused.len() < 15, "{refused:#?}");
+    }
+}

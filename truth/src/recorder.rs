@@ -1,0 +1,91 @@
+//! Records jobs with real PyTorch on the project's own virtual GPU.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{Case, root};
+
+/// The script that runs jobs one after the other.
+const SCRIPT: &str = "fixtures/rehearsal/record.py";
+/// More memory than any job asks for: nothing fails.
+const TOTAL: &str = "16384 GiB";
+
+/// The programs that a recording needs.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// `brimful` itself, for its `rehearse`.
+    pub brimful: PathBuf,
+    /// A Python with the packages of `fixtures/rehearsal/requirements.txt`.
+    pub python: PathBuf,
+}
+
+/// What jobs in one process have in common: the GPU, cuDNN's version, and whether masks made on the GPU are padded.
+type Machine = (String, String, bool);
+
+/// Records the cases, and returns them in their order, each with what PyTorch did or why it refused.
+///
+/// # Errors
+/// Programs that do not run, or a run that ended before its jobs.
+pub fn record_all(recorder: &Recorder, cases: &[Case]) -> Result<Vec<Case>> {
+    let mut by_machine: BTreeMap<Machine, Vec<usize>> = BTreeMap::new();
+    for (at, case) in cases.iter().enumerate() {
+        by_machine.entry(machine(case)).or_default().push(at);
+    }
+    let mut recorded: Vec<Option<Case>> = vec![None; cases.len()];
+    for (machine, places) in by_machine {
+        let jobs: Vec<&Case> = places.iter().map(|at| &cases[*at]).collect();
+        for (at, case) in places.iter().zip(record(recorder, &machine, &jobs)?) {
+            recorded[*at] = Some(case);
+        }
+    }
+    Ok(recorded.into_iter().flatten().collect())
+}
+
+fn machine(case: &Case) -> Machine {
+    let text = |value: &serde_json::Value, otherwise: &str| value.as_str().unwrap_or(otherwise).to_owned();
+    let gpu = text(&case.job["gpu"], "a100-sxm-80gb");
+    let cudnn = text(&case.job["versions"]["cudnn"], "9.26.0");
+    (gpu, cudnn, case.job["train"]["attention_mask"] == "padded")
+}
+
+fn record(recorder: &Recorder, (gpu, cudnn, padded): &Machine, cases: &[&Case]) -> Result<Vec<Case>> {
+    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let (jobs, rows) = (folder.path().join("jobs.jsonl"), folder.path().join("rows.jsonl"));
+    let lines =
+        cases.iter().map(|case| serde_json::to_string(&Case::unrecorded(case.id.clone(), case.job.clone())));
+    fs::write(&jobs, lines.collect::<Result<Vec<_>, _>>()?.join("\n"))?;
+    let mut command = Command::new(&recorder.brimful);
+    command.args([
+        "rehearse",
+        "--json",
+        "--history",
+        "1",
+        "--gpu",
+        gpu,
+        "--gpu-total",
+        TOTAL,
+        "--cudnn",
+        cudnn,
+    ]);
+    command.args(padded.then_some("--padded")).arg("--output").arg(folder.path().join("run.zip"));
+    command.arg("--").arg(&recorder.python).arg(root().join(SCRIPT)).arg(&jobs).arg(&rows);
+    let output = command.stdout(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    let text = fs::read_to_string(&rows).unwrap_or_default();
+    let recorded: Vec<Case> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("what the recorder wrote")?;
+    ensure!(
+        recorded.len() == cases.len(),
+        "{SCRIPT} ended after {} of {} jobs:\n{}",
+        recorded.len(),
+        cases.len(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(recorded)
+}
