@@ -1,13 +1,13 @@
 use brimful_jobs::Job;
 use brimful_units::Bytes;
 
-use crate::fit::{FitError, Verdict, fit};
+use crate::fit::{FitError, FitVerdict, fit};
 
 /// What a job should take, beside what a failed run of it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Does the job as it is fit a GPU of that size?
-    pub verdict: Verdict,
+    pub verdict: FitVerdict,
     /// Its peak on the device: reserved, and the CUDA context (ledger: device).
     pub device_peak: Bytes,
     /// What the process had when it failed (ledger: device); `None` where the text does not tell.
@@ -19,10 +19,10 @@ impl Expected {
     pub fn sentence(&self) -> String {
         let peak = self.device_peak;
         match (self.verdict, self.held) {
-            (Verdict::DoesNotFit, Some(held)) => format!(
+            (FitVerdict::DoesNotFit, Some(held)) => format!(
                 "this setting needs {peak}, more than the GPU has: it fails without any leak; {held} were held when it did"
             ),
-            (Verdict::DoesNotFit, None) => {
+            (FitVerdict::DoesNotFit, None) => {
                 format!("this setting needs {peak}, more than the GPU has: it fails without any leak")
             }
             (_, Some(held)) if held > peak => format!(

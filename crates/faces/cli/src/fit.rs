@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_jobs::{LoadedJob, Overrides, open};
-use brimful_plan::{Fit, Largest, Row, Verdict, fit, largest, simulate_and_replay, techniques};
+use brimful_plan::{Fit, FitVerdict, Largest, Row, fit, largest, simulate_and_replay, techniques};
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 use rayon::prelude::*;
 
@@ -75,14 +75,14 @@ fn about(loaded: LoadedJob, arguments: &FitArguments) -> Result<Answer> {
         None => None,
     };
     // A person whose job does not fit wants to know what helps; a program asks.
-    let unasked = fit.verdict == Verdict::DoesNotFit && !arguments.json;
+    let unasked = fit.verdict == FitVerdict::DoesNotFit && !arguments.json;
     let helpful = arguments.techniques || unasked;
-    let techniques = if helpful { techniques(&loaded.job, &fit) } else { Vec::new() };
+    let techniques = if helpful { techniques(&loaded, &fit) } else { Vec::new() };
     Ok(Answer { loaded, fit, largest, techniques })
 }
 
 fn outcome(fit: &Fit) -> Outcome {
-    if fit.verdict == Verdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
+    if fit.verdict == FitVerdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
 }
 
 fn shown(job: &str, arguments: &FitArguments, answer: &Answer) -> String {

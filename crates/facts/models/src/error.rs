@@ -107,7 +107,9 @@ struct Simulated;
 
 impl fmt::Display for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("simulated are llama, mistral, qwen2, qwen3 and gpt2")
+        let mut names: Vec<&str> = crate::simulated_families().collect();
+        let last = names.pop().unwrap_or_default();
+        write!(f, "simulated are {} and {last}", names.join(", "))
     }
 }
 

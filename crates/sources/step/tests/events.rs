@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use brimful_jobs::{Format, Job, Overrides, Precision, Run, load};
+use brimful_jobs::{Format, Job, Overrides, Precision, Workload, load};
 use brimful_models::NoFiles;
 use brimful_step::simulate;
 use brimful_trace::{AllocationId, Event, Trace};
@@ -73,9 +73,9 @@ fn difference(recorded: &Recorded) -> Option<String> {
 /// Autocast's cast cache is a hash map over pointers: the order in which it lets go differs between two runs of
 /// PyTorch itself.
 fn clears_casts(job: &Job) -> bool {
-    let precision = match &job.run {
-        Run::Train(run) => run.precision,
-        Run::Infer(run) => run.precision,
+    let precision = match &job.workload {
+        Workload::Train(run) => run.precision,
+        Workload::Infer(run) => run.precision,
     };
     matches!(precision, Precision::AmpBf16 | Precision::AmpFp16)
 }
