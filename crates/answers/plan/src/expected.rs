@@ -10,7 +10,7 @@ pub struct Expected {
     pub verdict: FitVerdict,
     /// Its peak on the device: reserved, and the CUDA context (ledger: device).
     pub device_peak: Bytes,
-    /// What the process had when it failed (ledger: device); `None` where the text does not tell.
+    /// What the process had when it failed (ledger: device); `None` if the text does not say.
     pub held: Option<Bytes>,
 }
 
@@ -32,14 +32,14 @@ impl Expected {
             ),
             (_, Some(held)) => format!(
                 "this setting needs {peak} and would fit; the process held {held} when it failed: other processes, or \
-                 sizes that the text does not tell, take the rest"
+                 sizes that the text does not show, take the rest"
             ),
             (_, None) => format!("this setting needs {peak} and would fit"),
         }
     }
 }
 
-/// Predicts the job and lays it beside what its process held.
+/// Predicts the job and puts it beside what its process held.
 ///
 /// # Errors
 /// As [`fit`].

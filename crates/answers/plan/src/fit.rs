@@ -140,7 +140,7 @@ impl Replayed {
 
     /// The failure, if there is one.
     fn out_of_memory(&self) -> Option<OutOfMemory> {
-        let oom = self.within.as_ref()?.oom.clone()?;
+        let oom = self.within.as_ref()?.oom?;
         Some(OutOfMemory {
             place: at_event(&self.trace, oom.event, 0).place,
             message: out_of_memory_text(&oom, self.config.expandable_segments),

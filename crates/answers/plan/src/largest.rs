@@ -29,7 +29,7 @@ pub enum Limit {
     Memory,
     /// The model has no more positions.
     Positions,
-    /// Nobody asks for more: the search ends at 4 194 304.
+    /// The search ends at 4 194 304.
     Search,
 }
 
@@ -55,7 +55,7 @@ pub struct Largest {
     pub limit: Limit,
 }
 
-/// Beyond this nobody asks, and indices of 32 bits end.
+/// The largest value that is tried; a tensor of so many tokens is near the end of 32-bit indices.
 const BOUND: u64 = 1 << 22;
 
 /// Finds the largest batch or sequence that fits the job's GPU, everything else unchanged.

@@ -34,7 +34,7 @@ impl<'a> Section<'a> {
     /// The table at `path`, which may be empty for the whole job.
     ///
     /// # Errors
-    /// Where it is no table, or has a key that is not in `known`.
+    /// The value is no table, or has a key that is not in `known`.
     pub(crate) fn new(
         path: &'a str,
         value: &'a Value,

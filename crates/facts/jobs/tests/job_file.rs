@@ -223,7 +223,7 @@ fn faults_name_the_line_and_the_key() {
 }
 
 #[test]
-fn lines_are_told_in_json_and_yaml_too() {
+fn an_error_names_the_line_in_json_and_yaml_too() {
     let json = "{\n \"model\": \"gpt2\",\n \"train\": {\n  \"optimizer\": {\"name\": \"AdamW\"},\n  \"batch\": \"x\"\n }\n}";
     let error = load("j.json", json, Format::Json, &NoFiles, &Overrides::default()).unwrap_err();
     assert_eq!(error.line, Some(5));
