@@ -49,7 +49,7 @@ pub fn load(
     let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
     let mut tree = format.parse(text).map_err(at)?;
     let changed = overrides.apply(&mut tree);
-    check(origin, tree, files, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+    check(origin, tree, files, None, None).map_err(|fault| locate(origin, text, format, &changed, fault))
 }
 
 /// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the
@@ -99,7 +99,7 @@ const LARGEST_JOB: u64 = 16 << 20;
 fn of_model(model: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
     let mut tree = Value::Object(Map::from_iter([("model".to_owned(), Value::String(model.to_owned()))]));
     let changed = overrides.apply(&mut tree);
-    check(model, tree, files, None).map_err(|fault| match fault {
+    check(model, tree, files, None, None).map_err(|fault| match fault {
         // The model is the argument: its own message names it.
         JobFault::Model(error) => {
             JobError { origin: error.origin, line: None, fault: Box::new(error.fault).into() }
@@ -118,7 +118,7 @@ fn locate(origin: &str, text: &str, format: Format, changed: &[String], fault: J
 }
 
 impl LoadedJob {
-    /// The same job with one key changed, such as `train.batch` to 4; the model is not read again.
+    /// The same job with one key changed, such as `train.batch` to 4; neither the model nor the GPU is looked up again.
     ///
     /// # Errors
     /// As [`load`], the origin being the key.
@@ -134,7 +134,8 @@ impl LoadedJob {
         let mut tree = self.tree.clone();
         let changed = changes.apply(&mut tree);
         let model = (!changed.iter().any(|path| path.starts_with("model"))).then(|| self.model.clone());
-        check(&self.origin, tree, &NoFiles, model).map_err(|fault| {
+        let gpu = (!changed.iter().any(|path| path == "gpu")).then(|| self.job.gpu.clone());
+        check(&self.origin, tree, &NoFiles, model, gpu).map_err(|fault| {
             let origin = format!("{} with {}", self.origin, changed.join(", "));
             JobError { origin, line: None, fault }
         })
@@ -168,13 +169,17 @@ fn check(
     tree: Value,
     files: &dyn Files,
     model: Option<Arc<Model>>,
+    known_gpu: Option<Option<Gpu>>,
 ) -> Result<LoadedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
     let root = Section::of("", &tree, &recipe).map_err(into_its_section)?;
     if let Some(parallel) = root.get("parallel") {
         Section::of("parallel", parallel, &recipe)?;
     }
-    let gpu = root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?;
+    let gpu = match known_gpu {
+        Some(gpu) => gpu,
+        None => root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?,
+    };
     if let Some(assumed) = gpu.as_ref().and_then(|gpu| gpu.assumed.as_ref()) {
         recipe.borrow_mut().assume("gpu", assumed, "a size alone says no more");
     }
