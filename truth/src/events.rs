@@ -1,6 +1,6 @@
 //! The simulated allocations and frees beside the recorded ones: the same, in the same order.
 
-use brimful_jobs::{Job, Precision, Run};
+use brimful_jobs::{Job, Precision, Workload};
 use brimful_step::simulate;
 use brimful_trace::{AllocationId, Event, Trace};
 
@@ -33,9 +33,9 @@ pub fn difference(case: &Case) -> Option<String> {
 /// Autocast's cast cache is a hash map over pointers: the order in which it drops its tensors differs between two runs of
 /// PyTorch itself.
 fn clears_casts(job: &Job) -> bool {
-    let precision = match &job.run {
-        Run::Train(run) => run.precision,
-        Run::Infer(run) => run.precision,
+    let precision = match &job.workload {
+        Workload::Train(run) => run.precision,
+        Workload::Infer(run) => run.precision,
     };
     matches!(precision, Precision::AmpBf16 | Precision::AmpFp16)
 }

@@ -1,5 +1,5 @@
 use brimful_devices::{Basis, BasisKind};
-use brimful_jobs::{AttentionKernel, Job, OptimizerKind, Run, Train};
+use brimful_jobs::{AttentionKernel, Job, OptimizerKind, Train, Workload};
 use brimful_units::Bytes;
 
 /// A number of an answer, and what it rests on.
@@ -43,7 +43,7 @@ pub fn grounds(job: &Job) -> Vec<Grounds> {
     ];
     device_basis(job, &mut all);
     attention_basis(job, &mut all);
-    if let Run::Train(Train { optimizer: Some(optimizer), .. }) = &job.run
+    if let Workload::Train(Train { optimizer: Some(optimizer), .. }) = &job.workload
         && optimizer.kind == OptimizerKind::AdamW8bit
     {
         all.push(Grounds::rule("8-bit optimizer state", "bitsandbytes/optim/optimizer.py, 0.50.2"));
@@ -59,9 +59,9 @@ fn device_basis(job: &Job, all: &mut Vec<Grounds>) {
 
 /// On Hopper and later, PyTorch prefers cuDNN's attention to its own flash kernel.
 fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
-    let (attention, sequence) = match &job.run {
-        Run::Train(run) => (run.attention, run.sequence),
-        Run::Infer(run) => (run.attention, run.sequence),
+    let (attention, sequence) = match &job.workload {
+        Workload::Train(run) => (run.attention, run.sequence),
+        Workload::Infer(run) => (run.attention, run.sequence),
     };
     if attention == AttentionKernel::Flash {
         all.push(Grounds::rule(

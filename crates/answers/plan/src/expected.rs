@@ -1,16 +1,16 @@
 use brimful_jobs::Job;
 use brimful_units::Bytes;
 
-use crate::fit::{FitError, Verdict, fit};
+use crate::fit::{FitError, FitVerdict, fit};
 
 /// What a job should take, beside what a failed run of it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Does the job as it is fit a GPU of that size?
-    pub verdict: Verdict,
+    pub verdict: FitVerdict,
     /// Its peak on the device: reserved, and the CUDA context (ledger: device).
     pub device_peak: Bytes,
-    /// What the process had when it failed (ledger: device); `None` where the text does not tell.
+    /// What the process had when it failed (ledger: device); `None` if the text does not say.
     pub held: Option<Bytes>,
 }
 
@@ -19,10 +19,10 @@ impl Expected {
     pub fn sentence(&self) -> String {
         let peak = self.device_peak;
         match (self.verdict, self.held) {
-            (Verdict::DoesNotFit, Some(held)) => format!(
+            (FitVerdict::DoesNotFit, Some(held)) => format!(
                 "this setting needs {peak}, more than the GPU has: it fails without any leak; {held} were held when it did"
             ),
-            (Verdict::DoesNotFit, None) => {
+            (FitVerdict::DoesNotFit, None) => {
                 format!("this setting needs {peak}, more than the GPU has: it fails without any leak")
             }
             (_, Some(held)) if held > peak => format!(
@@ -32,14 +32,14 @@ impl Expected {
             ),
             (_, Some(held)) => format!(
                 "this setting needs {peak} and would fit; the process held {held} when it failed: other processes, or \
-                 sizes that the text does not tell, take the rest"
+                 sizes that the text does not show, take the rest"
             ),
             (_, None) => format!("this setting needs {peak} and would fit"),
         }
     }
 }
 
-/// Predicts the job and lays it beside what its process held.
+/// Predicts the job and puts it beside what its process held.
 ///
 /// # Errors
 /// As [`fit`].

@@ -1,3 +1,4 @@
+use brimful_devices::Gpu;
 use brimful_explain::{Peak, Place, at_event, peak};
 use brimful_jobs::Job;
 use brimful_replay::{
@@ -11,7 +12,7 @@ use crate::basis::{Grounds, grounds};
 
 /// Does the job fit its GPU?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FitVerdict {
     /// Every allocation is served.
     Fits,
     /// An allocation fails.
@@ -55,7 +56,7 @@ pub struct DeviceUse {
 
 /// The allocation that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortage {
+pub struct OutOfMemory {
     /// The amounts at that moment.
     pub oom: Oom,
     /// Where in the program it is.
@@ -68,7 +69,7 @@ pub struct Shortage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
     /// Does it fit?
-    pub verdict: Verdict,
+    pub verdict: FitVerdict,
     /// The model's parameters.
     pub params: Params,
     /// Peaks of the whole run outside of loading, on a device without an end.
@@ -86,7 +87,7 @@ pub struct Fit {
     /// How often a failed request made the allocator return all its cached memory.
     pub retries: u64,
     /// The failure, where it does not fit.
-    pub shortage: Option<Shortage>,
+    pub shortage: Option<OutOfMemory>,
     /// What each number rests on.
     pub grounds: Vec<Grounds>,
 }
@@ -94,40 +95,83 @@ pub struct Fit {
 /// The largest blocks that an answer lists.
 const TOP: usize = 10;
 
+/// A job's trace and what the allocator makes of it: all that a search needs, without the make-up of the peak.
+pub(crate) struct Replayed {
+    config: AllocatorConfig,
+    trace: Trace,
+    /// The replay on a device without an end.
+    pub(crate) timeline: Timeline,
+    /// The replay within the GPU's capacity; `None` if nothing can fail there, or the job names no GPU.
+    within: Option<Timeline>,
+}
+
+impl Replayed {
+    /// Simulates the job and replays it.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub(crate) fn of(job: &Job) -> Result<Replayed, FitError> {
+        let (config, trace, timeline) = without_end(job)?;
+        // An allocator that never reaches the end of the GPU does the same with and without one, unless it is given a
+        // share. Only then, and where the need exceeds the GPU, a second replay says what fails or is given back.
+        let within = job.gpu.as_ref().and_then(|gpu| {
+            let held = with_overhead(timeline.peak.reserved, gpu.context);
+            let may_fail = held > gpu.total || config.per_process_memory_fraction.is_some();
+            let capacity = Capacity { total: Some(gpu.total), taken: gpu.context };
+            may_fail.then(|| replay(&trace, &config, &capacity))
+        });
+        Ok(Replayed { config, trace, timeline, within })
+    }
+
+    /// Does the job fit its GPU?
+    pub(crate) fn verdict(&self, job: &Job) -> FitVerdict {
+        match &self.within {
+            Some(within) if within.oom.is_some() => FitVerdict::DoesNotFit,
+            _ if job.gpu.is_some() => FitVerdict::Fits,
+            _ => FitVerdict::NoDevice,
+        }
+    }
+
+    /// Peaks on the GPU if the job fits only because the allocator returns cached memory there.
+    fn squeezed(&self) -> Option<Ledger> {
+        let within = self.within.as_ref().filter(|within| within.oom.is_none())?;
+        (within.peak.reserved < self.timeline.peak.reserved).then_some(within.peak)
+    }
+
+    /// The failure, if there is one.
+    fn out_of_memory(&self) -> Option<OutOfMemory> {
+        let oom = self.within.as_ref()?.oom?;
+        Some(OutOfMemory {
+            place: at_event(&self.trace, oom.event, 0).place,
+            message: out_of_memory_text(&oom, self.config.expandable_segments),
+            oom,
+        })
+    }
+}
+
 /// Simulates the job and answers whether it fits.
 ///
 /// # Errors
-/// [`FitError`] where the job cannot be simulated or its allocator settings are wrong.
+/// [`FitError`] if the job cannot be simulated or its allocator settings are wrong.
 pub fn fit(job: &Job) -> Result<Fit, FitError> {
-    let (trace, timeline) = simulate_and_replay(job)?;
-    let config: AllocatorConfig = job.allocator_conf.parse()?;
+    let replayed = Replayed::of(job)?;
+    let Replayed { trace, timeline, .. } = &replayed;
     let (total, trainable) = job.parameter_counts();
+    let squeezed = replayed.squeezed();
     let overhead = job.gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
-    let device_peak = timeline.peak.reserved.checked_add(overhead).unwrap_or(timeline.peak.reserved);
-    let mut fit = Fit {
-        verdict: Verdict::NoDevice,
+    Ok(Fit {
+        verdict: replayed.verdict(job),
         params: Params { total, trainable },
         ledger: timeline.peak,
-        device_peak,
-        peak: peak(&trace, &timeline, TOP),
-        phases: phases(&trace, &timeline),
-        device: None,
-        squeezed: None,
-        retries: 0,
-        shortage: None,
+        device_peak: with_overhead(timeline.peak.reserved, overhead),
+        peak: peak(trace, timeline, TOP),
+        phases: phases(trace, timeline),
+        device: job.gpu.as_ref().map(|gpu| device_use(gpu, squeezed.unwrap_or(timeline.peak).reserved)),
+        squeezed,
+        retries: replayed.within.as_ref().map_or(0, |within| within.retries),
+        shortage: replayed.out_of_memory(),
         grounds: grounds(job),
-    };
-    if let Some(gpu) = &job.gpu {
-        fit.device = Some(DeviceUse {
-            name: gpu.name.clone(),
-            usable: gpu.total,
-            overhead,
-            headroom: signed_difference(gpu.total, device_peak),
-        });
-        let capacity = Capacity { total: Some(gpu.total), taken: overhead };
-        judge(&mut fit, &trace, &config, &capacity);
-    }
-    Ok(fit)
+    })
 }
 
 /// The job's trace, and what the allocator makes of it on a device without an end.
@@ -135,36 +179,29 @@ pub fn fit(job: &Job) -> Result<Fit, FitError> {
 /// # Errors
 /// As [`fit`].
 pub fn simulate_and_replay(job: &Job) -> Result<(Trace, Timeline), FitError> {
+    without_end(job).map(|(_, trace, timeline)| (trace, timeline))
+}
+
+/// The job on a device without an end: its need is the answer whatever the GPU, so this replay may not end at a failure.
+fn without_end(job: &Job) -> Result<(AllocatorConfig, Trace, Timeline), FitError> {
     let config: AllocatorConfig = job.allocator_conf.parse()?;
     let trace = simulate(job)?;
     let timeline = replay(&trace, &config, &Capacity::unlimited());
-    Ok((trace, timeline))
+    Ok((config, trace, timeline))
 }
 
-/// Replays within the GPU's capacity; where the unlimited peak is below it nothing can fail.
-fn judge(fit: &mut Fit, trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) {
-    fit.verdict = Verdict::Fits;
-    if capacity.total.is_some_and(|total| fit.device_peak <= total)
-        && config.per_process_memory_fraction.is_none()
-    {
-        return;
+fn device_use(gpu: &Gpu, reserved: Bytes) -> DeviceUse {
+    DeviceUse {
+        name: gpu.name.clone(),
+        usable: gpu.total,
+        overhead: gpu.context,
+        headroom: signed_difference(gpu.total, with_overhead(reserved, gpu.context)),
     }
-    let timeline = replay(trace, config, capacity);
-    fit.retries = timeline.retries;
-    if let Some(oom) = timeline.oom {
-        fit.verdict = Verdict::DoesNotFit;
-        fit.shortage = Some(Shortage {
-            place: at_event(trace, oom.event, 0).place,
-            message: out_of_memory_text(&oom, config.expandable_segments),
-            oom,
-        });
-    } else if timeline.peak.reserved < fit.ledger.reserved {
-        fit.squeezed = Some(timeline.peak);
-        if let Some(device) = &mut fit.device {
-            let taken = timeline.peak.reserved.checked_add(device.overhead).unwrap_or(device.usable);
-            device.headroom = signed_difference(device.usable, taken);
-        }
-    }
+}
+
+/// What the process holds on the device: reserved memory, CUDA context and kernels.
+fn with_overhead(reserved: Bytes, overhead: Bytes) -> Bytes {
+    reserved.checked_add(overhead).unwrap_or(reserved)
 }
 
 fn signed_difference(a: Bytes, b: Bytes) -> i64 {

@@ -1,7 +1,6 @@
-use brimful_jobs::{Job, Run};
-use brimful_models::Config;
+use brimful_jobs::{Job, Workload};
 
-use crate::fit::{FitError, Verdict, fit};
+use crate::fit::{FitError, FitVerdict, Replayed};
 use crate::search::largest_fitting;
 
 /// What is made larger.
@@ -30,7 +29,7 @@ pub enum Limit {
     Memory,
     /// The model has no more positions.
     Positions,
-    /// Nobody asks for more: the search ends at 4 194 304.
+    /// The search ends at 4 194 304.
     Search,
 }
 
@@ -56,7 +55,7 @@ pub struct Largest {
     pub limit: Limit,
 }
 
-/// Beyond this nobody asks, and indices of 32 bits end.
+/// The largest value that is tried; a tensor of so many tokens is near the end of 32-bit indices.
 const BOUND: u64 = 1 << 22;
 
 /// Finds the largest batch or sequence that fits the job's GPU, everything else unchanged.
@@ -64,10 +63,11 @@ const BOUND: u64 = 1 << 22;
 /// As [`largest_fitting`] looks for it.
 ///
 /// # Errors
-/// As [`fit`].
+/// As [`fit`](crate::fit()).
 pub fn largest(job: &Job, dimension: Dimension) -> Result<Largest, FitError> {
     let fits = |value: u64| -> Result<bool, FitError> {
-        Ok(fit(&with(job, dimension, value))?.verdict != Verdict::DoesNotFit)
+        let job = with(job, dimension, value);
+        Ok(Replayed::of(&job)?.verdict(&job) != FitVerdict::DoesNotFit)
     };
     let (bound, limit) = bound(job, dimension);
     let value = largest_fitting(bound, fits)?;
@@ -77,14 +77,13 @@ pub fn largest(job: &Job, dimension: Dimension) -> Result<Largest, FitError> {
 
 /// The most that is asked for, and why.
 fn bound(job: &Job, dimension: Dimension) -> (u64, Limit) {
-    let generated = match &job.run {
-        Run::Train(_) => 0,
-        Run::Infer(run) => run.decode_steps,
+    let generated = match &job.workload {
+        Workload::Train(_) => 0,
+        Workload::Infer(run) => run.decode_steps,
     };
-    match (dimension, &job.model) {
-        // A learned position embedding ends; a rotary one goes on.
-        (Dimension::Sequence, Config::Gpt2(gpt2)) => {
-            (gpt2.n_positions.saturating_sub(generated).clamp(1, BOUND), Limit::Positions)
+    match (dimension, job.model.learned_positions()) {
+        (Dimension::Sequence, Some((_, positions))) => {
+            (positions.saturating_sub(generated).clamp(1, BOUND), Limit::Positions)
         }
         _ => (BOUND, Limit::Search),
     }
@@ -93,9 +92,9 @@ fn bound(job: &Job, dimension: Dimension) -> (u64, Limit) {
 /// The job with one dimension changed.
 fn with(job: &Job, dimension: Dimension, value: u64) -> Job {
     let mut job = job.clone();
-    let (batch, sequence) = match &mut job.run {
-        Run::Train(run) => (&mut run.batch, &mut run.sequence),
-        Run::Infer(run) => (&mut run.batch, &mut run.sequence),
+    let (batch, sequence) = match &mut job.workload {
+        Workload::Train(run) => (&mut run.batch, &mut run.sequence),
+        Workload::Infer(run) => (&mut run.batch, &mut run.sequence),
     };
     match dimension {
         Dimension::Batch => *batch = value,

@@ -1,4 +1,4 @@
-use brimful_jobs::{Job, OptimizerKind, Precision, Run};
+use brimful_jobs::{Job, OptimizerKind, Precision, Workload};
 
 /// What people guess without a tool, in GB of 10^9 bytes: to be shown beside the answer, never used in it.
 ///
@@ -18,7 +18,7 @@ pub struct RuleOfThumb {
 
 /// The guess about full training with Adam; `None` for anything else.
 pub fn rule_of_thumb(job: &Job) -> Option<RuleOfThumb> {
-    let Run::Train(run) = &job.run else { return None };
+    let Workload::Train(run) = &job.workload else { return None };
     let kind = run.optimizer.as_ref()?.kind;
     if run.lora.is_some() || !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. }) {
         return None;

@@ -1,16 +1,18 @@
 //! The classic table, computed for the job at hand: each technique alone, everything else unchanged.
 
 use brimful_jobs::{
-    AttentionKernel, Checkpointing, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision, Run, Train,
+    AttentionKernel, Checkpointing, LoadedJob, Optimizer, OptimizerKind, Overrides, Precision, Train, Words,
+    Workload,
 };
 use brimful_replay::Ledger;
 use rayon::prelude::*;
+use serde_json::{Value, json};
 
-use crate::fit::{Fit, Verdict, fit};
+use crate::fit::{Fit, FitVerdict, Replayed};
 
 /// Whether a technique changes what is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum KeepsResult {
     /// The same numbers up to rounding.
     Identical,
     /// Other rounding, or another order of sums.
@@ -19,13 +21,13 @@ pub enum Outcome {
     Different,
 }
 
-impl Outcome {
+impl KeepsResult {
     /// The word in answers.
     pub const fn name(self) -> &'static str {
         match self {
-            Outcome::Identical => "identical",
-            Outcome::Close => "close",
-            Outcome::Different => "different",
+            KeepsResult::Identical => "identical",
+            KeepsResult::Close => "close",
+            KeepsResult::Different => "different",
         }
     }
 }
@@ -35,224 +37,220 @@ impl Outcome {
 pub struct Row {
     /// What to do, in words.
     pub technique: &'static str,
-    /// The changes to the job: key, value before, value after.
+    /// The changes to the job: key, value before, value after, as the job file writes them.
     pub changes: Vec<(&'static str, String, String)>,
     /// The peaks it would give.
     pub peak: Ledger,
     /// Reserved bytes saved; negative where it takes more.
     pub saved: i64,
     /// Does the job fit with it?
-    pub verdict: Verdict,
+    pub verdict: FitVerdict,
     /// The published cost, with its source.
     pub cost: &'static str,
     /// Whether results stay the same.
-    pub outcome: Outcome,
+    pub keeps_result: KeepsResult,
 }
 
 struct Technique {
     name: &'static str,
     cost: &'static str,
-    outcome: Outcome,
-    /// Changes the job and says what it changed; nothing where it does not apply.
-    apply: fn(&mut Job) -> Vec<(&'static str, String, String)>,
+    keeps_result: KeepsResult,
+    /// The keys that change, each with its new value; none if the technique does not apply.
+    changes: fn(&LoadedJob) -> Changes,
 }
 
-const TECHNIQUES: [Technique; 9] = [
+type Changes = Vec<(&'static str, Value)>;
+
+const TECHNIQUES: &[Technique] = &[
     Technique {
         name: "half the batch, twice the accumulation",
         cost: "more, smaller kernels; no published figure",
-        outcome: Outcome::Close,
-        apply: half_batch,
+        keeps_result: KeepsResult::Close,
+        changes: half_batch,
     },
     Technique {
         name: "gradient checkpointing",
         cost: "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198",
-        outcome: Outcome::Identical,
-        apply: checkpoint,
+        keeps_result: KeepsResult::Identical,
+        changes: checkpoint,
     },
     Technique {
         name: "pure bf16",
         cost: "faster; rounds weights and states to 8 bits of precision",
-        outcome: Outcome::Different,
-        apply: |job| precision(job, Precision::Bf16),
+        keeps_result: KeepsResult::Different,
+        changes: pure_bf16,
     },
     Technique {
         name: "autocast to bf16",
         cost: "faster than fp32, whose weights it keeps; no published figure",
-        outcome: Outcome::Close,
-        apply: autocast,
+        keeps_result: KeepsResult::Close,
+        changes: autocast,
     },
     Technique {
         name: "fused optimizer",
         cost: "none: one kernel instead of several (torch.optim docs)",
-        outcome: Outcome::Close,
-        apply: fused,
+        keeps_result: KeepsResult::Close,
+        changes: fused,
     },
     Technique {
         name: "8-bit optimizer",
         cost: "0.95 × speed (bitsandbytes benchmarking, Qwen3-0.6B full fine-tuning on an A100)",
-        outcome: Outcome::Different,
-        apply: eight_bit,
+        keeps_result: KeepsResult::Different,
+        changes: eight_bit,
     },
     Technique {
         name: "LoRA, rank 16 on every Linear",
         cost: "trains adapters only; no published figure",
-        outcome: Outcome::Different,
-        apply: lora,
+        keeps_result: KeepsResult::Different,
+        changes: lora,
     },
     Technique {
         name: "flash attention instead of eager",
         cost: "faster; no published figure",
-        outcome: Outcome::Close,
-        apply: flash,
+        keeps_result: KeepsResult::Close,
+        changes: flash,
     },
     Technique {
         name: "expandable segments",
         cost: "about neutral; no controlled benchmark found",
-        outcome: Outcome::Identical,
-        apply: expandable,
+        keeps_result: KeepsResult::Identical,
+        changes: expandable,
     },
 ];
 
 /// Every technique that applies to the job, with the peak it would give; most saved first.
-pub fn techniques(job: &Job, today: &Fit) -> Vec<Row> {
+pub fn techniques(loaded: &LoadedJob, today: &Fit) -> Vec<Row> {
     let mut rows: Vec<Row> =
-        TECHNIQUES.par_iter().filter_map(|technique| row(technique, job, today)).collect();
+        TECHNIQUES.par_iter().filter_map(|technique| row(technique, loaded, today)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.saved));
     rows
 }
 
-fn row(technique: &Technique, job: &Job, today: &Fit) -> Option<Row> {
-    let mut changed = job.clone();
-    let changes = (technique.apply)(&mut changed);
+fn row(technique: &Technique, loaded: &LoadedJob, today: &Fit) -> Option<Row> {
+    let changes = (technique.changes)(loaded);
     if changes.is_empty() {
         return None;
     }
-    let fit = fit(&changed).ok()?;
-    let saved = i128::from(today.ledger.reserved.get()) - i128::from(fit.ledger.reserved.get());
+    let overrides =
+        changes.iter().fold(Overrides::default(), |all, (key, to)| all.set_value(key, to.clone()));
+    // A change that the job file or the simulation refuses is no technique for this job.
+    let changed = loaded.with_changes(&overrides).ok()?;
+    let replayed = Replayed::of(&changed.job).ok()?;
+    let peak = replayed.timeline.peak;
+    let saved = i128::from(today.ledger.reserved.get()) - i128::from(peak.reserved.get());
     Some(Row {
         technique: technique.name,
-        changes,
-        peak: fit.ledger,
+        changes: changes.into_iter().map(|(key, to)| shown(loaded, key, &to)).collect(),
+        peak,
         saved: i64::try_from(saved).unwrap_or(i64::MAX),
-        verdict: fit.verdict,
+        verdict: replayed.verdict(&changed.job),
         cost: technique.cost,
-        outcome: technique.outcome,
+        keeps_result: technique.keeps_result,
     })
 }
 
-type Changes = Vec<(&'static str, String, String)>;
+/// A change with the value before, as the job file writes both.
+fn shown(loaded: &LoadedJob, key: &'static str, to: &Value) -> (&'static str, String, String) {
+    let from = loaded.effective(key).unwrap_or_else(|| "none".to_owned());
+    (key, from, to.as_str().map_or_else(|| to.to_string(), str::to_owned))
+}
 
-fn train(job: &mut Job) -> Option<&mut Train> {
-    match &mut job.run {
-        Run::Train(run) => Some(run),
-        Run::Infer(_) => None,
+fn train(loaded: &LoadedJob) -> Option<&Train> {
+    match &loaded.job.workload {
+        Workload::Train(run) => Some(run),
+        Workload::Infer(_) => None,
     }
 }
 
-fn change(key: &'static str, from: impl ToString, to: impl ToString) -> (&'static str, String, String) {
-    (key, from.to_string(), to.to_string())
-}
-
-fn half_batch(job: &mut Job) -> Changes {
-    let Some(run) = train(job).filter(|run| run.batch >= 2 && run.batch % 2 == 0) else { return Vec::new() };
-    let (batch, accumulation) = (run.batch, run.accumulation);
-    run.batch = batch / 2;
-    run.accumulation = accumulation * 2;
-    vec![
-        change("train.batch", batch, run.batch),
-        change("train.accumulation", accumulation, run.accumulation),
-    ]
-}
-
-fn checkpoint(job: &mut Job) -> Changes {
-    let Some(run) = train(job).filter(|run| run.checkpointing == Checkpointing::None) else {
-        return Vec::new();
-    };
-    run.checkpointing = Checkpointing::NonReentrant;
-    vec![change("train.checkpointing", "none", "non-reentrant")]
-}
-
-/// The word for a precision in the job file.
-fn word(precision: Precision) -> &'static str {
-    match precision {
-        Precision::Fp32 => "fp32",
-        Precision::Fp16 => "fp16",
-        Precision::Bf16 => "bf16",
-        Precision::AmpBf16 => "amp-bf16",
-        Precision::AmpFp16 => "amp-fp16",
-    }
-}
-
-fn precision(job: &mut Job, to: Precision) -> Changes {
-    let (key, now) = match &mut job.run {
-        Run::Train(run) => ("train.precision", &mut run.precision),
-        Run::Infer(run) => ("infer.precision", &mut run.precision),
-    };
-    let from = std::mem::replace(now, to);
-    let already_half = matches!(from, Precision::Bf16 | Precision::Fp16);
-    if from == to || already_half { Vec::new() } else { vec![change(key, word(from), word(to))] }
-}
-
-fn autocast(job: &mut Job) -> Changes {
-    match train(job).map(|run| run.precision) {
-        Some(Precision::Fp32) => precision(job, Precision::AmpBf16),
+fn half_batch(loaded: &LoadedJob) -> Changes {
+    match train(loaded) {
+        Some(run) if run.batch >= 2 && run.batch % 2 == 0 => vec![
+            ("train.batch", json!(run.batch / 2)),
+            ("train.accumulation", json!(run.accumulation.saturating_mul(2))),
+        ],
         _ => Vec::new(),
     }
 }
 
-fn optimizer(job: &mut Job) -> Option<&mut Optimizer> {
-    train(job)?.optimizer.as_mut()
+fn checkpoint(loaded: &LoadedJob) -> Changes {
+    match train(loaded).map(|run| run.checkpointing) {
+        Some(Checkpointing::None) => {
+            vec![("train.checkpointing", json!(Checkpointing::NonReentrant.word()))]
+        }
+        _ => Vec::new(),
+    }
 }
 
-fn is_adam(kind: OptimizerKind) -> bool {
-    matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. })
+fn pure_bf16(loaded: &LoadedJob) -> Changes {
+    let (key, now) = match &loaded.job.workload {
+        Workload::Train(run) => ("train.precision", run.precision),
+        Workload::Infer(run) => ("infer.precision", run.precision),
+    };
+    match now {
+        Precision::Bf16 | Precision::Fp16 => Vec::new(),
+        Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => {
+            vec![(key, json!(Precision::Bf16.word()))]
+        }
+    }
 }
 
-fn fused(job: &mut Job) -> Changes {
-    let Some(optimizer) = optimizer(job).filter(|o| is_adam(o.kind) && o.fused != Some(true)) else {
+fn autocast(loaded: &LoadedJob) -> Changes {
+    match train(loaded).map(|run| run.precision) {
+        Some(Precision::Fp32) => vec![("train.precision", json!(Precision::AmpBf16.word()))],
+        _ => Vec::new(),
+    }
+}
+
+/// The job's optimizer if it is one of torch's Adams.
+fn adam(loaded: &LoadedJob) -> Option<&Optimizer> {
+    let optimizer = train(loaded)?.optimizer.as_ref()?;
+    matches!(optimizer.kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. }).then_some(optimizer)
+}
+
+fn fused(loaded: &LoadedJob) -> Changes {
+    let Some(optimizer) = adam(loaded).filter(|optimizer| optimizer.fused != Some(true)) else {
         return Vec::new();
     };
-    optimizer.fused = Some(true);
-    optimizer.foreach = None;
-    vec![change("train.optimizer.fused", false, true)]
+    let mut changes = vec![("train.optimizer.fused", json!(true))];
+    // torch refuses both together.
+    if optimizer.foreach == Some(true) {
+        changes.push(("train.optimizer.foreach", json!(false)));
+    }
+    changes
 }
 
-fn eight_bit(job: &mut Job) -> Changes {
-    let Some(optimizer) = optimizer(job).filter(|o| is_adam(o.kind)) else { return Vec::new() };
-    *optimizer = Optimizer { kind: OptimizerKind::AdamW8bit, foreach: None, fused: None };
-    vec![change("train.optimizer", "Adam", "AdamW8bit (bitsandbytes)")]
+fn eight_bit(loaded: &LoadedJob) -> Changes {
+    match adam(loaded) {
+        Some(_) => vec![("train.optimizer", json!(OptimizerKind::AdamW8bit.class().name))],
+        None => Vec::new(),
+    }
 }
 
-fn lora(job: &mut Job) -> Changes {
-    let Some(run) = train(job).filter(|run| run.lora.is_none() && run.optimizer.is_some()) else {
-        return Vec::new();
+fn lora(loaded: &LoadedJob) -> Changes {
+    match train(loaded) {
+        Some(run) if run.lora.is_none() && run.optimizer.is_some() => {
+            vec![("train.lora", json!({"r": 16, "target_modules": "all-linear"}))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn flash(loaded: &LoadedJob) -> Changes {
+    let (key, now) = match &loaded.job.workload {
+        Workload::Train(run) => ("train.attention", run.attention),
+        Workload::Infer(run) => ("infer.attention", run.attention),
     };
-    run.lora = Some(Lora {
-        r: 16,
-        lora_dropout: 0.0,
-        target_modules: LoraTargets::AllLinear,
-        autocast_adapter_dtype: true,
-        enable_input_require_grads: false,
-    });
-    vec![change("train.lora", "none", "{r = 16, target_modules = \"all-linear\"}")]
+    match now {
+        AttentionKernel::Eager => vec![(key, json!(AttentionKernel::Sdpa.word()))],
+        AttentionKernel::Sdpa | AttentionKernel::Flash => Vec::new(),
+    }
 }
 
-fn flash(job: &mut Job) -> Changes {
-    let (key, now) = match &mut job.run {
-        Run::Train(run) => ("train.attention", &mut run.attention),
-        Run::Infer(run) => ("infer.attention", &mut run.attention),
-    };
-    let from = std::mem::replace(now, AttentionKernel::Sdpa);
-    if from == AttentionKernel::Eager { vec![change(key, "eager", "sdpa")] } else { Vec::new() }
-}
-
-fn expandable(job: &mut Job) -> Changes {
-    if job.allocator_conf.contains("expandable_segments") {
+fn expandable(loaded: &LoadedJob) -> Changes {
+    let conf = &loaded.job.allocator_conf;
+    if conf.contains("expandable_segments") {
         return Vec::new();
     }
-    let from = job.allocator_conf.clone();
-    let separator = if from.is_empty() { "" } else { "," };
-    job.allocator_conf = format!("{from}{separator}expandable_segments:True");
-    vec![change("allocator.conf", from, &job.allocator_conf)]
+    let separator = if conf.is_empty() { "" } else { "," };
+    vec![("allocator.conf", json!(format!("{conf}{separator}expandable_segments:True")))]
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use brimful_explain::Run;
 use brimful_jobs::{LoadedJob, Overrides, open};
 use brimful_plan::{
-    Dimension, Fit, Largest, Row, Verdict, fit as fit_job, largest, simulate_and_replay, techniques,
+    Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 
@@ -72,10 +72,10 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
     };
     let helpful = match request.techniques {
         ShowTechniques::Always => true,
-        ShowTechniques::WhereItDoesNotFit => fit.verdict == Verdict::DoesNotFit,
+        ShowTechniques::WhereItDoesNotFit => fit.verdict == FitVerdict::DoesNotFit,
         ShowTechniques::Never => false,
     };
-    let techniques = if helpful { techniques(&loaded.job, &fit) } else { Vec::new() };
+    let techniques = if helpful { techniques(&loaded, &fit) } else { Vec::new() };
     Ok(FitReply {
         job: job.to_owned(),
         call: call.to_owned(),
@@ -141,6 +141,6 @@ impl Answer for FitReply {
     }
 
     fn outcome(&self) -> Outcome {
-        if self.fit.verdict == Verdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
+        if self.fit.verdict == FitVerdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
     }
 }

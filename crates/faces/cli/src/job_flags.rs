@@ -1,6 +1,9 @@
-//! Every key of the job file as a flag of the same name.
+//! The flags of the job file's keys: a fold over the table of keys in `brimful-jobs`.
 
-use brimful_jobs::Overrides;
+use std::ffi::OsStr;
+
+use brimful_jobs::{Key, Overrides, Simulated, flags};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
 /// The keys that were given as flags, in the order of the job file, those of `--set` first.
@@ -44,8 +47,8 @@ impl Args for JobFlags {
             .action(ArgAction::Append)
             .value_parser(key_and_value)
             .help_heading(HEADING)
-            .help("Any key by its path: optimizer.fused=true, model.num_hidden_layers=4");
-        Overrides::flags().fold(command.arg(set), |command, key| command.arg(flag(key)))
+            .help("Set any key of the job by its path, such as optimizer.fused=true or model.num_hidden_layers=4.");
+        flags().fold(command.arg(set), |command, (name, key)| command.arg(flag(name, key)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -53,39 +56,44 @@ impl Args for JobFlags {
     }
 }
 
-fn flag(key: &'static str) -> Arg {
-    let dashed = key.replace('_', "-");
-    let arg = Arg::new(key).long(dashed.clone()).value_name("VALUE").help_heading(HEADING).help(help(key));
-    let arg = arg.allow_hyphen_values(true);
-    if dashed == key { arg } else { arg.alias(key) }
+fn flag(name: &'static str, key: &'static Key) -> Arg {
+    let dashed = name.replace('_', "-");
+    let arg = Arg::new(name)
+        .long(dashed.clone())
+        .value_name("VALUE")
+        .help_heading(HEADING)
+        .help(help(key))
+        .value_parser(Words(key.words()))
+        .allow_hyphen_values(true);
+    if dashed == name { arg } else { arg.alias(name) }
 }
 
-/// What the key is, for `--help`.
-fn help(key: &str) -> &'static str {
-    match key {
-        "model" => "A folder, a config.json, or a model known by name",
-        "gpu" => "A GPU by name (h100-sxm-80gb) or by size (\"24 GiB\")",
-        "conf" => "PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True",
-        "torch" | "transformers" | "cudnn" => "The version whose behaviour is predicted",
-        "task" => "What the model is trained for: causal-lm",
-        "batch" => "Samples per device and micro step",
-        "sequence" => "Tokens per sample",
-        "accumulation" => "Micro steps per optimizer step",
-        "precision" => "fp32, fp16, bf16, amp-bf16 or amp-fp16",
-        "attention" => "eager, sdpa or flash",
-        "attention_mask" => "none, ones or padded",
-        "checkpointing" => "none, reentrant or non-reentrant",
-        "use_cache" => "Whether the model keeps keys and values in training",
-        "hold_outputs" => "Whether the loop keeps the model's outputs alive",
-        "clip_grad_norm" => "Whether gradients are clipped by their norm",
-        "steps" => "Optimizer steps that are simulated; 2 show the steady state",
-        "optimizer" => "A name (AdamW), or a JSON table of its arguments",
-        "lora" => "A JSON table with the names of PEFT's LoraConfig",
-        "decode_steps" => "Tokens generated after the prompt",
-        "cache" => "dynamic, static or none",
-        "max_cache_len" => "Tokens that a static cache holds",
-        "logits_to_keep" => "Positions that get logits",
-        _ => "A key of the job file that is not simulated yet",
+/// What the key says, and what is not simulated of it.
+fn help(key: &Key) -> String {
+    match key.simulated {
+        Simulated::Yes => key.help.to_owned(),
+        Simulated::Only(values, _) => format!("{} Only {} is simulated yet.", key.help, values.join(" or ")),
+        Simulated::NotYet(_) => format!("{} This is not simulated yet.", key.help),
+    }
+}
+
+/// Lists the words of a key in the help and for completions, and takes any text: the job file's own check refuses a
+/// wrong word, with the key and the nearest word.
+#[derive(Clone)]
+struct Words(&'static [&'static str]);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
     }
 }
 
@@ -98,8 +106,9 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 impl FromArgMatches for JobFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let set = matches.get_many::<(String, String)>(SET).into_iter().flatten().cloned();
-        let flags = Overrides::flags()
-            .filter_map(|key| matches.get_one::<String>(key).map(|value| (key.to_owned(), value.clone())));
+        let flags = flags().filter_map(|(name, _)| {
+            matches.get_one::<String>(name).map(|value| (name.to_owned(), value.clone()))
+        });
         Ok(JobFlags(set.chain(flags).collect()))
     }
 
@@ -112,6 +121,14 @@ impl FromArgMatches for JobFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_of_every_flag_is_a_sentence() {
+        for arg in JobFlags::augment_args(Command::new("fit")).get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.ends_with('.') && help.split(' ').count() > 3, "{}: {help:?}", arg.get_id());
+        }
+    }
 
     #[test]
     fn typed_again_it_is_the_same_call() {

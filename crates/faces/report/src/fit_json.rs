@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use brimful_explain::{Block, Peak};
 use brimful_jobs::Assumption;
-use brimful_plan::{DeviceUse, Fit, Grounds, Largest, Row, Shortage, Verdict};
+use brimful_plan::{DeviceUse, Fit, FitVerdict as Verdict, Grounds, Largest, OutOfMemory, Row};
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
 use serde::Serialize;
@@ -232,7 +232,7 @@ fn device_json(device: &DeviceUse) -> DeviceJson<'_> {
     }
 }
 
-fn oom_json(shortage: &Shortage) -> OomJson<'_> {
+fn oom_json(shortage: &OutOfMemory) -> OomJson<'_> {
     OomJson {
         event: shortage.oom.event,
         tried_bytes: shortage.oom.tried.get(),
@@ -271,6 +271,6 @@ fn technique_json(row: &Row) -> TechniqueJson<'_> {
         saved: row.saved,
         verdict: verdict_word(row.verdict),
         cost: row.cost,
-        keeps_result: row.outcome.name(),
+        keeps_result: row.keeps_result.name(),
     }
 }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use brimful_explain::{Block, Peak, Place};
 use brimful_jobs::{Assumption, Job, LoadedJob};
-use brimful_plan::{Fit, Grounds, Largest, Limit, Row, Verdict, rule_of_thumb};
+use brimful_plan::{Fit, FitVerdict as Verdict, Grounds, Largest, Limit, Row, rule_of_thumb};
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
 
@@ -250,7 +250,7 @@ fn technique_lines<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
             row.peak.reserved.to_string(),
             signed(row.saved),
             fits.to_owned(),
-            row.outcome.name().to_owned(),
+            row.keeps_result.name().to_owned(),
             row.cost.to_owned(),
         ]);
     }

@@ -1,18 +1,18 @@
 //! What a job does, in words.
 
 use brimful_jobs::{
-    AttentionKernel, Cache, Checkpointing, Infer, Job, LoadedJob, Lora, LoraTargets, Optimizer,
-    OptimizerKind, Precision, Run, Train,
+    Cache, Checkpointing, Infer, Job, LoadedJob, Lora, LoraTargets, Optimizer, Precision, Train, Words,
+    Workload,
 };
 use brimful_models::Source;
 
 /// The job in a line: "full fine-tuning of Llama-2-7b-hf".
 pub(crate) fn title(loaded: &LoadedJob) -> String {
     let model = model_name(loaded);
-    match &loaded.job.run {
-        Run::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
-        Run::Train(_) => format!("full training of {model}"),
-        Run::Infer(_) => format!("generation with {model}"),
+    match &loaded.job.workload {
+        Workload::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
+        Workload::Train(_) => format!("full training of {model}"),
+        Workload::Infer(_) => format!("generation with {model}"),
     }
 }
 
@@ -32,9 +32,9 @@ pub fn job_line(loaded: &LoadedJob) -> String {
 
 /// What the job does, one setting an entry: half of all disagreements between estimates are about these.
 pub(crate) fn recipe(job: &Job) -> Vec<String> {
-    let mut all = match &job.run {
-        Run::Train(run) => training(run),
-        Run::Infer(run) => inference(run),
+    let mut all = match &job.workload {
+        Workload::Train(run) => training(run),
+        Workload::Infer(run) => inference(run),
     };
     if !job.allocator_conf.is_empty() {
         all.push(format!("PYTORCH_CUDA_ALLOC_CONF={}", job.allocator_conf));
@@ -48,15 +48,14 @@ fn training(run: &Train) -> Vec<String> {
     let mut all = vec![
         trained(run),
         format!("batch {} × {} tokens", run.batch, run.sequence),
-        format!("{} attention", attention(run.attention)),
+        format!("{} attention", run.attention.word()),
     ];
     if run.accumulation > 1 {
         all.push(format!("gradients of {} micro steps accumulated", run.accumulation));
     }
     all.push(match run.checkpointing {
         Checkpointing::None => "no gradient checkpointing".to_owned(),
-        Checkpointing::Reentrant => "reentrant gradient checkpointing".to_owned(),
-        Checkpointing::NonReentrant => "non-reentrant gradient checkpointing".to_owned(),
+        kind => format!("{} gradient checkpointing", kind.word()),
     });
     all.extend(run.lora.as_ref().map(adapters));
     all.push(run.optimizer.as_ref().map_or("no optimizer".to_owned(), optimizer));
@@ -80,7 +79,7 @@ fn inference(run: &Infer) -> Vec<String> {
     vec![
         precision(run.precision).to_owned(),
         format!("batch {} × {} tokens, then {} more", run.batch, run.sequence, run.decode_steps),
-        format!("{} attention", attention(run.attention)),
+        format!("{} attention", run.attention.word()),
         match run.cache {
             Cache::Dynamic => "dynamic KV cache".to_owned(),
             Cache::Static { max_cache_len } => format!("static KV cache of {max_cache_len} tokens"),
@@ -100,41 +99,25 @@ fn trained(run: &Train) -> String {
     }
 }
 
-const fn precision(precision: Precision) -> &'static str {
+fn precision(precision: Precision) -> &'static str {
     match precision {
-        Precision::Fp32 => "fp32",
-        Precision::Fp16 => "fp16",
-        Precision::Bf16 => "bf16",
+        Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => precision.word(),
         Precision::AmpBf16 => "fp32 weights with bf16 autocast",
         Precision::AmpFp16 => "fp32 weights with fp16 autocast",
     }
 }
 
-const fn attention(attention: AttentionKernel) -> &'static str {
-    match attention {
-        AttentionKernel::Eager => "eager",
-        AttentionKernel::Sdpa => "sdpa",
-        AttentionKernel::Flash => "flash",
-    }
-}
-
+/// The optimizer's class, its library if it is not torch alone that has the class, and how the step runs.
 fn optimizer(optimizer: &Optimizer) -> String {
-    let name = match optimizer.kind {
-        OptimizerKind::Sgd { .. } => "SGD",
-        OptimizerKind::Adam { .. } => "Adam",
-        OptimizerKind::AdamW { .. } => "AdamW",
-        OptimizerKind::Adagrad { .. } => "Adagrad",
-        OptimizerKind::RmsProp { .. } => "RMSprop",
-        OptimizerKind::Adafactor => "Adafactor of torch",
-        OptimizerKind::TransformersAdafactor { .. } => "Adafactor of transformers",
-        OptimizerKind::AdamW8bit => "AdamW8bit of bitsandbytes",
+    let class = optimizer.kind.class();
+    let name = match class.library {
+        "torch" if class.name != "Adafactor" => class.name.to_owned(),
+        library => format!("{} of {library}", class.name),
     };
-    let has_foreach =
-        !matches!(optimizer.kind, OptimizerKind::TransformersAdafactor { .. } | OptimizerKind::AdamW8bit);
     let how = match (optimizer.fused, optimizer.foreach) {
         (Some(true), _) => " (fused)",
         (_, Some(false)) => " (for-loop)",
-        _ if has_foreach => " (foreach)",
+        _ if class.arguments.contains(&"foreach") => " (foreach)",
         _ => "",
     };
     format!("{name}{how}")

@@ -5,12 +5,37 @@ use std::collections::BTreeMap;
 use brimful_units::Bytes;
 
 use crate::Overrides;
+use crate::tools::{Setting, Values, read};
 
-/// Settings under which a job is not simulated.
-const NOT_SIMULATED: [&str; 4] = ["zero_stage", "load_in_4bit", "tensor_parallel", "max_model_len"];
+/// The settings of a log (`settings` of a report of `brimful-logs`) as keys of the job.
+///
+/// `--bf16` and `--fp16` are taken as transformers' Trainer means them, autocast over fp32 weights. Without them
+/// everything has the weights' own dtype.
+const SETTINGS: &[Setting] = &[
+    Setting { theirs: "batch", key: "train.batch", values: Values::Same },
+    Setting { theirs: "sequence", key: "train.sequence", values: Values::Same },
+    Setting { theirs: "accumulation", key: "train.accumulation", values: Values::Same },
+    Setting {
+        theirs: "precision",
+        key: "train.precision",
+        values: Values::Words(&[("bf16", "amp-bf16"), ("fp16", "amp-fp16")]),
+    },
+    Setting {
+        theirs: "gradient_checkpointing",
+        key: "train.checkpointing",
+        values: Values::Words(&[("true", "non-reentrant")]),
+    },
+    Setting { theirs: "peft", key: "train.lora", values: Values::Always("{}") },
+    Setting { theirs: "optimizer", key: "train.optimizer", values: Values::Words(OPTIMIZERS) },
+    Setting { theirs: "alloc_conf", key: "allocator.conf", values: Values::Same },
+    Setting { theirs: "zero_stage", key: "parallel.shard", values: Values::Same },
+    Setting { theirs: "tensor_parallel", key: "parallel.tensor", values: Values::Same },
+    Setting { theirs: "load_in_4bit", key: "train.quantization.load_in_4bit", values: Values::Same },
+    Setting { theirs: "max_model_len", key: "serve.max_model_len", values: Values::Same },
+];
 
-/// transformers' names of optimizers (`OptimizerNames` in transformers/training_args.py) and torch's, as this project's.
-const OPTIMIZERS: [(&str, &str); 10] = [
+/// transformers' names of optimizers (`OptimizerNames` in transformers/training_args.py) and torch's, as the job file's.
+const OPTIMIZERS: &[(&str, &str)] = &[
     ("adamw_torch", r#"{"name": "AdamW"}"#),
     ("adamw_torch_fused", r#"{"name": "AdamW", "fused": true}"#),
     ("adamw_hf", r#"{"name": "AdamW"}"#),
@@ -23,41 +48,13 @@ const OPTIMIZERS: [(&str, &str); 10] = [
     ("SGD", r#"{"name": "SGD"}"#),
 ];
 
-/// The model, and the changes that make it the job whose settings a log shows; `None` where they describe no training
-/// that is simulated. `total` is the GPU's size as the log tells it.
-///
-/// `--bf16` and `--fp16` are taken as transformers' Trainer means them, autocast, over fp32 weights; without them
-/// everything has the weights' own dtype.
+/// The model, and the changes that make it the job whose settings a log shows; `None` if they describe no training
+/// that is simulated. `total` is the GPU's size as the log reports it.
 pub fn from_echo(settings: &BTreeMap<String, String>, total: Option<Bytes>) -> Option<(String, Overrides)> {
-    let of = |key: &str| settings.get(key).map(String::as_str);
-    let model = of("model")?;
-    let batch = of("batch")?;
-    if NOT_SIMULATED.iter().any(|key| settings.contains_key(*key)) {
-        return None;
-    }
-    let mut job = Overrides::default().set("train.batch", batch);
-    for (setting, key) in [("sequence", "train.sequence"), ("accumulation", "train.accumulation")] {
-        if let Some(value) = of(setting) {
-            job = job.set(key, value);
-        }
-    }
-    if let Some(precision) = of("precision") {
-        job = job.set("train.precision", if precision == "fp16" { "amp-fp16" } else { "amp-bf16" });
-    }
-    if of("gradient_checkpointing") == Some("true") {
-        job = job.set("train.checkpointing", "non-reentrant");
-    }
-    if of("peft").is_some() {
-        job = job.set("train.lora", "{}");
-    }
-    if let Some((_, optimizer)) =
-        of("optimizer").and_then(|name| OPTIMIZERS.iter().find(|known| known.0 == name))
-    {
-        job = job.set("train.optimizer", optimizer);
-    }
-    if let Some(conf) = of("alloc_conf") {
-        job = job.set("allocator.conf", conf);
-    }
+    let model = settings.get("model")?;
+    // Without a batch the log shows no training.
+    settings.get("batch")?;
+    let mut job = read(SETTINGS, settings)?;
     if let Some(total) = total {
         job = job.set("gpu", &format!("{} MiB", total.get() >> 20));
     }
@@ -69,7 +66,7 @@ mod tests {
     use brimful_models::NoFiles;
 
     use super::*;
-    use crate::{AttentionKernel, Checkpointing, Precision, Run, open};
+    use crate::{AttentionKernel, Checkpointing, Precision, Workload, open};
 
     fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -87,7 +84,7 @@ mod tests {
         ]);
         let (model, changes) = from_echo(&echoed, Some(Bytes::gib(80))).unwrap();
         let job = open(&model, &NoFiles, &changes).unwrap().job;
-        let Run::Train(run) = &job.run else { panic!("{job:?}") };
+        let Workload::Train(run) = &job.workload else { panic!("{job:?}") };
         assert_eq!((run.batch, run.sequence, run.precision), (2, 1024, Precision::AmpBf16));
         assert_eq!((run.checkpointing, run.attention), (Checkpointing::NonReentrant, AttentionKernel::Sdpa));
         assert_eq!(run.optimizer.as_ref().unwrap().fused, Some(true));
@@ -99,5 +96,14 @@ mod tests {
         assert!(from_echo(&settings(&[("model", "gpt2")]), None).is_none());
         let sharded = settings(&[("model", "gpt2"), ("batch", "2"), ("zero_stage", "3")]);
         assert!(from_echo(&sharded, None).is_none());
+        let quantized = settings(&[("model", "gpt2"), ("batch", "2"), ("load_in_4bit", "true")]);
+        assert!(from_echo(&quantized, None).is_none());
+    }
+
+    #[test]
+    fn every_setting_becomes_a_key_of_the_job_file() {
+        for setting in SETTINGS {
+            assert!(crate::keys::find(setting.key).is_some(), "{}", setting.key);
+        }
     }
 }

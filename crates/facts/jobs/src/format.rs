@@ -15,7 +15,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name tells.
+    /// The format that the ending of a file's name stands for; `None` if it stands for none.
     pub fn of_path(path: &str) -> Option<Format> {
         match path.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
             "toml" => Some(Format::Toml),

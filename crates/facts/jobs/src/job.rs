@@ -1,5 +1,5 @@
 use brimful_devices::Gpu;
-use brimful_models::Config;
+use brimful_models::{AttentionKernel, Config};
 
 /// A run of a model: every key of the job file, resolved and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub struct Job {
     /// The GPU; `None` where the user named none.
     pub gpu: Option<Gpu>,
     /// What is done with the model.
-    pub run: Run,
+    pub workload: Workload,
     /// `PYTORCH_CUDA_ALLOC_CONF`, as written.
     pub allocator_conf: String,
     /// Whose behaviour is predicted.
@@ -20,19 +20,19 @@ impl Job {
     /// The parameters in all, adapters included, and those that are trained; in elements.
     pub fn parameter_counts(&self) -> (u64, u64) {
         let base = self.model.parameter_count();
-        match &self.run {
-            Run::Train(Train { lora: Some(lora), .. }) => {
+        match &self.workload {
+            Workload::Train(Train { lora: Some(lora), .. }) => {
                 let adapters = lora.parameter_count(&self.model);
                 (base.saturating_add(adapters), adapters)
             }
-            Run::Train(_) | Run::Infer(_) => (base, base),
+            Workload::Train(_) | Workload::Infer(_) => (base, base),
         }
     }
 }
 
 /// What is done with the model.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Run {
+pub enum Workload {
     /// Training steps.
     Train(Train),
     /// Generation with plain transformers.
@@ -44,6 +44,20 @@ pub enum Run {
 pub enum Task {
     /// Next-token prediction.
     CausalLm,
+    /// Prediction of masked tokens.
+    MaskedLm,
+    /// A class for each sequence.
+    SequenceClassification,
+    /// A text from a text.
+    Seq2Seq,
+    /// A text from speech.
+    SpeechSeq2Seq,
+    /// A class for each image.
+    ImageClassification,
+    /// Images and texts in one space.
+    ImageText,
+    /// The noise of a diffusion model's input.
+    Denoising,
 }
 
 /// The dtype of weights and computation.
@@ -59,17 +73,6 @@ pub enum Precision {
     AmpBf16,
     /// fp32 weights, `torch.autocast(float16)`; training with a `GradScaler`.
     AmpFp16,
-}
-
-/// transformers' `attn_implementation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AttentionKernel {
-    /// Scores written out in PyTorch.
-    Eager,
-    /// `torch.nn.functional.scaled_dot_product_attention`; the kernel is chosen as PyTorch does.
-    Sdpa,
-    /// The flash-attention package.
-    Flash,
 }
 
 /// The `attention_mask` in the batch.

@@ -7,6 +7,7 @@ mod echo;
 mod error;
 mod format;
 mod job;
+mod keys;
 mod load;
 mod locate;
 mod lora;
@@ -14,17 +15,25 @@ mod optimizer;
 mod overrides;
 mod recipe;
 mod run;
+mod schema;
 mod section;
+mod tools;
 mod versions;
+mod words;
 
+pub use brimful_models::AttentionKernel;
 pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{
-    AttentionKernel, AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer,
-    OptimizerKind, Precision, Run, Task, Train, Versions,
+    AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision,
+    Task, Train, Versions, Workload,
 };
+pub use keys::{Absent, Key, Kind, Simulated, flags, keys};
 pub use load::{LoadedJob, load, open};
+pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;
 pub use recipe::{Assumption, Recipe};
+pub use schema::schema;
 pub use versions::followed;
+pub use words::Words;

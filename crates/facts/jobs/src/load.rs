@@ -5,11 +5,12 @@ use brimful_devices::Gpu;
 use brimful_models::{Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
+use crate::keys::{Absent, Simulated, find, keys, keys_of, plain};
 use crate::locate::line_of;
-use crate::run::{Context, INFER_KEYS, TRAIN_KEYS};
+use crate::run::Context;
 use crate::section::Section;
 use crate::versions::versions;
-use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Run};
+use crate::{Format, Job, JobError, JobFault, Overrides, Recipe};
 
 /// A job with all that is known of it.
 #[derive(Clone, Debug)]
@@ -25,8 +26,6 @@ pub struct LoadedJob {
     /// The file as it was named.
     origin: String,
 }
-
-const ROOT_KEYS: [&str; 8] = ["model", "gpu", "train", "infer", "serve", "parallel", "allocator", "versions"];
 
 /// Reads a job. `origin` is the file's name as the user gave it; a model path that does not lead anywhere from the
 /// current folder is tried from the job's.
@@ -50,7 +49,7 @@ pub fn load(
     let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
     let mut tree = format.parse(text).map_err(at)?;
     let changed = overrides.apply(&mut tree);
-    check(origin, tree, files, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+    check(origin, tree, files, None, None).map_err(|fault| locate(origin, text, format, &changed, fault))
 }
 
 /// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the
@@ -100,7 +99,7 @@ const LARGEST_JOB: u64 = 16 << 20;
 fn of_model(model: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
     let mut tree = Value::Object(Map::from_iter([("model".to_owned(), Value::String(model.to_owned()))]));
     let changed = overrides.apply(&mut tree);
-    check(model, tree, files, None).map_err(|fault| match fault {
+    check(model, tree, files, None, None).map_err(|fault| match fault {
         // The model is the argument: its own message names it.
         JobFault::Model(error) => {
             JobError { origin: error.origin, line: None, fault: Box::new(error.fault).into() }
@@ -119,7 +118,7 @@ fn locate(origin: &str, text: &str, format: Format, changed: &[String], fault: J
 }
 
 impl LoadedJob {
-    /// The same job with one key changed, such as `train.batch` to 4; the model is not read again.
+    /// The same job with one key changed, such as `train.batch` to 4; neither the model nor the GPU is looked up again.
     ///
     /// # Errors
     /// As [`load`], the origin being the key.
@@ -135,7 +134,8 @@ impl LoadedJob {
         let mut tree = self.tree.clone();
         let changed = changes.apply(&mut tree);
         let model = (!changed.iter().any(|path| path.starts_with("model"))).then(|| self.model.clone());
-        check(&self.origin, tree, &NoFiles, model).map_err(|fault| {
+        let gpu = (!changed.iter().any(|path| path == "gpu")).then(|| self.job.gpu.clone());
+        check(&self.origin, tree, &NoFiles, model, gpu).map_err(|fault| {
             let origin = format!("{} with {}", self.origin, changed.join(", "));
             JobError { origin, line: None, fault }
         })
@@ -144,6 +144,17 @@ impl LoadedJob {
     /// The value of a key as the job has it, before defaults; `None` where the job does not have it.
     pub fn value(&self, key: &str) -> Option<&Value> {
         key.split('.').try_fold(&self.tree, |at, name| at.get(name))
+    }
+
+    /// The value of a key as the job file would have it: the job's own, else the one that was assumed; `None` if the key
+    /// is absent and has no default.
+    pub fn effective(&self, key: &str) -> Option<String> {
+        let assumed = || self.recipe.assumed.iter().find(|row| row.key == key).map(|row| row.value.clone());
+        let silent = || match find(key)?.absent {
+            Absent::Silently(value) => Some(value.to_owned()),
+            _ => None,
+        };
+        self.value(key).filter(|value| !value.is_null()).map(plain).or_else(assumed).or_else(silent)
     }
 
     /// The file as it was named.
@@ -158,12 +169,17 @@ fn check(
     tree: Value,
     files: &dyn Files,
     model: Option<Arc<Model>>,
+    known_gpu: Option<Option<Gpu>>,
 ) -> Result<LoadedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
-    let root = Section::new("", &tree, &ROOT_KEYS, &recipe).map_err(into_its_section)?;
-    refuse_sections(&root)?;
-    let gpu = root.text("gpu", "a GPU's name or a size such as \"24 GiB\"")?.map(Gpu::find).transpose();
-    let gpu = gpu.map_err(JobFault::Gpu)?;
+    let root = Section::of("", &tree, &recipe).map_err(into_its_section)?;
+    if let Some(parallel) = root.get("parallel") {
+        Section::of("parallel", parallel, &recipe)?;
+    }
+    let gpu = match known_gpu {
+        Some(gpu) => gpu,
+        None => root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?,
+    };
     if let Some(assumed) = gpu.as_ref().and_then(|gpu| gpu.assumed.as_ref()) {
         recipe.borrow_mut().assume("gpu", assumed, "a size alone says no more");
     }
@@ -173,18 +189,16 @@ fn check(
     };
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());
-    let run: Run = match (tree.get("train"), tree.get("infer")) {
+    let workload = match (root.get("train"), root.get("infer")) {
         (Some(_), Some(_)) => {
             return Err(root.bad("infer", "there beside `train`", "a job has one of the two"));
         }
         (None, Some(infer)) => context.infer(infer).map_err(into_its_section)?,
-        (train, None) => context
-            .train(train.filter(|train| !train.is_null()).unwrap_or(&empty))
-            .map_err(into_its_section)?,
+        (train, None) => context.train(train.unwrap_or(&empty)).map_err(into_its_section)?,
     };
     let allocator_conf = allocator(&root, &recipe)?;
     let versions = versions(&root, &recipe)?;
-    let job = Job { model: model.file.config.clone(), gpu, run, allocator_conf, versions };
+    let job = Job { model: model.file.config.clone(), gpu, workload, allocator_conf, versions };
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
 }
 
@@ -193,31 +207,11 @@ fn into_its_section(fault: JobFault) -> JobFault {
     match fault {
         JobFault::UnknownKey { key, nearest: None, expected } => {
             let name = key.rsplit('.').next().unwrap_or(&key);
-            let section = [("train", TRAIN_KEYS.as_slice()), ("infer", INFER_KEYS.as_slice())];
-            let found = section.iter().find(|(_, keys)| keys.contains(&name));
-            let nearest = found.map(|(section, _)| format!("{section}.{name}"));
+            let simulated = keys().filter(|row| !matches!(row.simulated, Simulated::NotYet(_)));
+            let nearest = simulated.filter(|row| row.name == name).find_map(|row| row.paths().next());
             JobFault::UnknownKey { key, nearest, expected }
         }
         other => other,
-    }
-}
-
-/// Sections of the job file that have no simulation yet.
-fn refuse_sections(root: &Section) -> Result<(), JobFault> {
-    if let Some(serve) = root.get("serve") {
-        return Err(root.not_simulated("serve", serve, "plain transformers generation is: write [infer]"));
-    }
-    let trivial =
-        |value: &Value| value.as_u64() == Some(1) || value.as_str() == Some("none") || value.is_null();
-    match root.get("parallel") {
-        None => Ok(()),
-        Some(Value::Object(axes)) => match axes.iter().find(|(_, value)| !trivial(value)) {
-            Some((axis, value)) => {
-                Err(root.not_simulated(&format!("parallel.{axis}"), value, "one GPU is simulated: write 1"))
-            }
-            None => Ok(()),
-        },
-        Some(other) => Err(root.wrong_type("parallel", other, "a table of keys")),
     }
 }
 
@@ -231,20 +225,16 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
                 .map_err(|error| JobFault::Model(Box::new(error)))
         }
         Some(Value::Object(table)) => {
-            if let Some(other) = ["library", "_class_name"].iter().find(|key| table.contains_key(**key)) {
-                let value = table.get(*other).unwrap_or(&Value::Null);
-                return Err(root.not_simulated(
-                    &format!("model.{other}"),
-                    value,
-                    "models of transformers are simulated",
-                ));
+            // The other keys are those of config.json, which the model's own table checks.
+            for row in keys_of("model") {
+                let Some(value) = table.get(row.name) else { continue };
+                if let Some(instead) = row.instead(value) {
+                    return Err(root.not_simulated(&format!("model.{}", row.name), value, instead));
+                }
             }
             Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
         }
-        Some(other) => {
-            Err(root.wrong_type("model", other, "a folder, a file, a name, or a table of config.json keys"))
-        }
-        None => {
+        _ => {
             let expected =
                 "name one: a folder, a config.json, or a known model such as \"llama-3-8b\"".to_owned();
             Err(JobFault::Missing { key: "model".to_owned(), expected })
@@ -255,6 +245,6 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
 /// `allocator.conf`, as written: its settings are checked where they are understood, in the replay.
 fn allocator(root: &Section, recipe: &RefCell<Recipe>) -> Result<String, JobFault> {
     let Some(table) = root.get("allocator") else { return Ok(String::new()) };
-    let section = Section::new("allocator", table, &["conf"], recipe)?;
-    Ok(section.text("conf", "a text such as \"expandable_segments:True\"")?.unwrap_or_default().to_owned())
+    let section = Section::of("allocator", table, recipe)?;
+    Ok(section.given_text("conf").unwrap_or_default().to_owned())
 }

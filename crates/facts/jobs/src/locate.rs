@@ -1,10 +1,10 @@
-//! Where a key stands in the text of a job, for error messages. Runs only when there is an error.
+//! Where a key stands in the text of a job, for error messages. This runs only after an error.
 
 use toml::de::{DeTable, DeValue};
 
 use crate::Format;
 
-/// The line of the key, counted from 1; `None` where the format does not tell.
+/// The line of the key, counted from 1; `None` if it is not found.
 pub(crate) fn line_of(text: &str, format: Format, key: &str) -> Option<usize> {
     let names: Vec<&str> = key.split('.').collect();
     let offset = match format {

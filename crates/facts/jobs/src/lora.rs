@@ -10,28 +10,8 @@ use crate::section::Section;
 use crate::{JobFault, Lora, LoraTargets, Recipe};
 
 const PATH: &str = "train.lora";
-
-const KEYS: [&str; 9] = [
-    "r",
-    "lora_alpha",
-    "lora_dropout",
-    "target_modules",
-    "autocast_adapter_dtype",
-    "enable_input_require_grads",
-    "bias",
-    "task_type",
-    "use_rslora",
-];
-
-/// Arguments of PEFT that make other adapters.
-const UNFOLLOWED: [&str; 6] = [
-    "use_dora",
-    "modules_to_save",
-    "layers_to_transform",
-    "layer_replication",
-    "rank_pattern",
-    "exclude_modules",
-];
+/// transformers' name of the output layer.
+const OUTPUT_LAYER: &str = "lm_head";
 
 /// The adapters of `[train]`; `None` for full fine-tuning.
 pub(crate) fn lora(
@@ -40,34 +20,14 @@ pub(crate) fn lora(
     recipe: &RefCell<Recipe>,
 ) -> Result<Option<Lora>, JobFault> {
     let Some(table) = train.get("lora") else { return Ok(None) };
-    let keys: Vec<&str> = KEYS.iter().chain(&UNFOLLOWED).copied().collect();
-    let section = Section::new(PATH, table, &keys, recipe)?;
-    for name in UNFOLLOWED {
-        if let Some(value) = section.get(name).filter(|value| **value != Value::Bool(false)) {
-            return Err(section.not_simulated(name, value, "leave it out"));
-        }
-    }
-    section.number("lora_alpha")?;
-    section.flag("use_rslora")?;
-    section.text("task_type", "a text such as \"CAUSAL_LM\"")?;
-    if let Some(bias) = section.get("bias").filter(|bias| bias.as_str() != Some("none")) {
-        return Err(section.not_simulated("bias", bias, "\"none\" is simulated"));
-    }
+    let section = Section::of(PATH, table, recipe)?;
     Ok(Some(Lora {
-        r: section.count_or("r", (1, 1 << 20), 8)?,
-        lora_dropout: dropout(&section)?,
+        r: section.count("r")?,
+        lora_dropout: section.given_number("lora_dropout").unwrap_or(0.0),
         target_modules: targets(&section, config)?,
-        autocast_adapter_dtype: section.optional_flag("autocast_adapter_dtype")?.unwrap_or(true),
-        enable_input_require_grads: section.flag("enable_input_require_grads")?,
+        autocast_adapter_dtype: section.flag("autocast_adapter_dtype"),
+        enable_input_require_grads: section.flag("enable_input_require_grads"),
     }))
-}
-
-fn dropout(section: &Section) -> Result<f64, JobFault> {
-    let dropout = section.number("lora_dropout")?.unwrap_or(0.0);
-    if !(0.0..=1.0).contains(&dropout) {
-        return Err(section.bad("lora_dropout", dropout, "a probability lies between 0 and 1"));
-    }
-    Ok(dropout)
 }
 
 /// `"all-linear"`, or names of modules of which the model has at least one. PEFT takes another text for a regular
@@ -86,7 +46,7 @@ fn targets(section: &Section, config: &Config) -> Result<LoraTargets, JobFault> 
     let names: Vec<String> = names.iter().map(name).collect::<Result<_, _>>()?;
     let known = modules(config);
     let ends_in =
-        |name: &str| known.iter().any(|module| name == *module || name.ends_with(&format!(".{module}")));
+        |name: &str| known.iter().any(|module| name == module || name.ends_with(&format!(".{module}")));
     if !names.iter().any(|name| ends_in(name)) {
         let expected = format!("the model has none of them; its modules are {}", known.join(", "));
         return Err(section.bad("target_modules", names.join(", "), expected));
@@ -94,14 +54,19 @@ fn targets(section: &Section, config: &Config) -> Result<LoraTargets, JobFault> 
     Ok(LoraTargets::Named(names))
 }
 
-/// The Linears (GPT-2: `Conv1D`s) that adapters can be put on.
-fn modules(config: &Config) -> &'static [&'static str] {
-    match config {
-        Config::Decoder(_) => {
-            &["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"]
+/// The names of the Linears (GPT-2: `Conv1D`s) that adapters can be put on: those of the first block, and the output
+/// layer, which exists as a module even if its weight is tied.
+fn modules(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, shape) in config.parameter_tensors() {
+        let path = name.strip_suffix(".weight").filter(|_| shape.rank() == 2 && !is_table(&name));
+        let Some(last) = path.and_then(|path| path.rsplit('.').next()) else { continue };
+        if last != OUTPUT_LAYER && !names.iter().any(|known| known == last) {
+            names.push(last.to_owned());
         }
-        Config::Gpt2(_) => &["c_attn", "c_proj", "c_fc", "lm_head"],
     }
+    names.push(OUTPUT_LAYER.to_owned());
+    names
 }
 
 fn section_default(section: &Section) -> LoraTargets {
@@ -115,7 +80,7 @@ impl LoraTargets {
     pub fn include(&self, path: &str) -> bool {
         let ends_in = |name: &str| path == name || path.ends_with(&format!(".{name}"));
         match self {
-            LoraTargets::AllLinear => !ends_in("lm_head"),
+            LoraTargets::AllLinear => !ends_in(OUTPUT_LAYER),
             LoraTargets::Named(names) => names.iter().any(|name| ends_in(name)),
         }
     }

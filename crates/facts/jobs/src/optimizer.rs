@@ -7,133 +7,137 @@ use serde_json::{Map, Value};
 use crate::section::Section;
 use crate::{JobFault, Optimizer, OptimizerKind, Recipe};
 
-/// An optimizer that can be asked for: its library, its name and its arguments.
-struct Known {
+/// A class of optimizers: its library, its name and its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptimizerClass {
+    /// torch, transformers or bitsandbytes.
+    pub library: &'static str,
+    /// The class, such as `AdamW`.
+    pub name: &'static str,
+    /// The arguments of the class that are keys of the job file, without `lr`, which all have.
+    pub arguments: &'static [&'static str],
+}
+
+/// Keys that every optimizer has.
+const COMMON: [&str; 3] = ["name", "library", "lr"];
+
+/// The arguments of torch's Adam and AdamW.
+const ADAM: &[&str] = &[
+    "betas",
+    "eps",
+    "weight_decay",
+    "amsgrad",
+    "foreach",
+    "fused",
+    "maximize",
+    "capturable",
+    "differentiable",
+];
+
+const fn class(
     library: &'static str,
     name: &'static str,
     arguments: &'static [&'static str],
+) -> OptimizerClass {
+    OptimizerClass { library, name, arguments }
 }
 
-/// Arguments that many share.
-const COMMON: [&str; 3] = ["name", "library", "lr"];
+const ADAMW_OF_TORCH: OptimizerClass = class("torch", "AdamW", ADAM);
+const ADAM_OF_TORCH: OptimizerClass = class("torch", "Adam", ADAM);
+const SGD: OptimizerClass = class(
+    "torch",
+    "SGD",
+    &["momentum", "dampening", "weight_decay", "nesterov", "foreach", "fused", "maximize", "differentiable"],
+);
+const ADAGRAD: OptimizerClass = class(
+    "torch",
+    "Adagrad",
+    &[
+        "lr_decay",
+        "weight_decay",
+        "initial_accumulator_value",
+        "eps",
+        "foreach",
+        "fused",
+        "maximize",
+        "differentiable",
+    ],
+);
+const RMSPROP: OptimizerClass = class(
+    "torch",
+    "RMSprop",
+    &[
+        "alpha",
+        "eps",
+        "weight_decay",
+        "momentum",
+        "centered",
+        "foreach",
+        "maximize",
+        "capturable",
+        "differentiable",
+    ],
+);
+const ADAFACTOR: OptimizerClass =
+    class("torch", "Adafactor", &["beta2_decay", "eps", "d", "weight_decay", "foreach", "maximize"]);
+const ADAFACTOR_OF_TRANSFORMERS: OptimizerClass = class(
+    "transformers",
+    "Adafactor",
+    &[
+        "eps",
+        "clip_threshold",
+        "decay_rate",
+        "beta1",
+        "weight_decay",
+        "scale_parameter",
+        "relative_step",
+        "warmup_init",
+    ],
+);
+const ADAMW_8BIT: OptimizerClass = class(
+    "bitsandbytes",
+    "AdamW8bit",
+    &["betas", "eps", "weight_decay", "min_8bit_size", "block_wise", "is_paged"],
+);
 
-/// Arguments that would add graph-capturable steps or autograd through the step; they change what is allocated.
-const UNFOLLOWED: [&str; 2] = ["capturable", "differentiable"];
+/// Every class that is simulated; a name without a library means the first.
+const KNOWN: &[OptimizerClass] =
+    &[ADAMW_OF_TORCH, ADAM_OF_TORCH, SGD, ADAGRAD, RMSPROP, ADAFACTOR, ADAFACTOR_OF_TRANSFORMERS, ADAMW_8BIT];
 
-const KNOWN: [Known; 8] = [
-    Known {
-        library: "torch",
-        name: "AdamW",
-        arguments: &[
-            "betas",
-            "eps",
-            "weight_decay",
-            "amsgrad",
-            "foreach",
-            "fused",
-            "maximize",
-            "capturable",
-            "differentiable",
-        ],
-    },
-    Known {
-        library: "torch",
-        name: "Adam",
-        arguments: &[
-            "betas",
-            "eps",
-            "weight_decay",
-            "amsgrad",
-            "foreach",
-            "fused",
-            "maximize",
-            "capturable",
-            "differentiable",
-        ],
-    },
-    Known {
-        library: "torch",
-        name: "SGD",
-        arguments: &[
-            "momentum",
-            "dampening",
-            "weight_decay",
-            "nesterov",
-            "foreach",
-            "fused",
-            "maximize",
-            "differentiable",
-        ],
-    },
-    Known {
-        library: "torch",
-        name: "Adagrad",
-        arguments: &[
-            "lr_decay",
-            "weight_decay",
-            "initial_accumulator_value",
-            "eps",
-            "foreach",
-            "fused",
-            "maximize",
-            "differentiable",
-        ],
-    },
-    Known {
-        library: "torch",
-        name: "RMSprop",
-        arguments: &[
-            "alpha",
-            "eps",
-            "weight_decay",
-            "momentum",
-            "centered",
-            "foreach",
-            "maximize",
-            "capturable",
-            "differentiable",
-        ],
-    },
-    Known {
-        library: "torch",
-        name: "Adafactor",
-        arguments: &["beta2_decay", "eps", "d", "weight_decay", "foreach", "maximize"],
-    },
-    Known {
-        library: "transformers",
-        name: "Adafactor",
-        arguments: &[
-            "eps",
-            "clip_threshold",
-            "decay_rate",
-            "beta1",
-            "weight_decay",
-            "scale_parameter",
-            "relative_step",
-            "warmup_init",
-        ],
-    },
-    Known {
-        library: "bitsandbytes",
-        name: "AdamW8bit",
-        arguments: &["betas", "eps", "weight_decay", "min_8bit_size", "block_wise", "is_paged"],
-    },
-];
+impl OptimizerKind {
+    /// The class of the optimizer.
+    pub const fn class(self) -> OptimizerClass {
+        match self {
+            OptimizerKind::Sgd { .. } => SGD,
+            OptimizerKind::Adam { .. } => ADAM_OF_TORCH,
+            OptimizerKind::AdamW { .. } => ADAMW_OF_TORCH,
+            OptimizerKind::Adagrad { .. } => ADAGRAD,
+            OptimizerKind::RmsProp { .. } => RMSPROP,
+            OptimizerKind::Adafactor => ADAFACTOR,
+            OptimizerKind::TransformersAdafactor { .. } => ADAFACTOR_OF_TRANSFORMERS,
+            OptimizerKind::AdamW8bit => ADAMW_8BIT,
+        }
+    }
+}
 
 const PATH: &str = "train.optimizer";
 
 /// The optimizer of `[train]`: a table, a bare name, or "none". Absent means AdamW.
 pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Option<Optimizer>, JobFault> {
     let table = match train.get("optimizer") {
-        None => name_only(&train.assume("optimizer", "AdamW".to_owned(), "the default (torch.optim.AdamW)")),
+        None => name_only(&train.text("optimizer")?),
         Some(Value::String(name)) if name == "none" => return Ok(None),
         Some(Value::String(name)) => name_only(name),
         Some(other) => other.clone(),
     };
-    let known = which(&table, train)?;
-    let keys: Vec<&str> = COMMON.iter().chain(known.arguments).copied().collect();
-    let section = Section::new(PATH, &table, &keys, recipe)?;
-    read(&section, known).map(Some)
+    let class = which(&table, train)?;
+    let keys: Vec<&str> = COMMON.iter().chain(class.arguments).copied().collect();
+    let section = Section::new(PATH, &table, &keys, recipe)?.checked()?;
+    let (foreach, fused) = (section.given_flag("foreach"), section.given_flag("fused"));
+    if foreach == Some(true) && fused == Some(true) {
+        return Err(section.bad("fused", true, "torch refuses `foreach` and `fused` together; keep one"));
+    }
+    Ok(Some(Optimizer { kind: kind(&section, class)?, foreach, fused }))
 }
 
 fn name_only(name: &str) -> Value {
@@ -141,7 +145,7 @@ fn name_only(name: &str) -> Value {
 }
 
 /// The optimizer that `name` and `library` say.
-fn which(table: &Value, train: &Section) -> Result<&'static Known, JobFault> {
+fn which(table: &Value, train: &Section) -> Result<&'static OptimizerClass, JobFault> {
     let Value::Object(map) = table else {
         return Err(train.wrong_type("optimizer", table, "a name, \"none\", or a table with `name`"));
     };
@@ -157,7 +161,8 @@ fn which(table: &Value, train: &Section) -> Result<&'static Known, JobFault> {
         let expected = "write the optimizer's name, such as \"AdamW\"".to_owned();
         return Err(JobFault::Missing { key: format!("{PATH}.name"), expected });
     }
-    let of_name = |known: &&Known| known.name == name && (library.is_empty() || known.library == library);
+    let of_name =
+        |known: &&OptimizerClass| known.name == name && (library.is_empty() || known.library == library);
     KNOWN.iter().find(of_name).ok_or_else(|| {
         let meant = brimful_units::nearest(&name, KNOWN.iter().map(|known| known.name));
         let meant = meant
@@ -170,108 +175,50 @@ fn which(table: &Value, train: &Section) -> Result<&'static Known, JobFault> {
     })
 }
 
-fn read(section: &Section, known: &Known) -> Result<Optimizer, JobFault> {
-    for name in UNFOLLOWED {
-        if known.arguments.contains(&name) && section.flag(name)? {
-            return Err(section.not_simulated(name, &Value::Bool(true), "leave it out"));
-        }
-    }
-    check_numbers(section, known)?;
-    let has = |name: &str| known.arguments.contains(&name);
-    let foreach = if has("foreach") { section.optional_flag("foreach")? } else { None };
-    let fused = if has("fused") { section.optional_flag("fused")? } else { None };
-    if foreach == Some(true) && fused == Some(true) {
-        return Err(section.bad("fused", true, "torch refuses `foreach` and `fused` together; keep one"));
-    }
-    Ok(Optimizer { kind: kind(section, known)?, foreach, fused })
-}
-
-/// Arguments that are numbers and do not change what is allocated must at least be numbers.
-fn check_numbers(section: &Section, known: &Known) -> Result<(), JobFault> {
-    let plain = [
-        "lr_decay",
-        "initial_accumulator_value",
-        "alpha",
-        "d",
-        "beta2_decay",
-        "clip_threshold",
-        "decay_rate",
-    ];
-    section.number("lr")?;
-    plain
-        .iter()
-        .filter(|name| known.arguments.contains(name))
-        .try_for_each(|name| section.number(name).map(drop))
-}
-
-/// Whether a number is there and not zero.
-fn nonzero(section: &Section, name: &str) -> Result<bool, JobFault> {
-    match section.number(name)? {
-        Some(number) if number < 0.0 => Err(section.bad(name, number, "torch refuses a negative value")),
-        Some(number) => Ok(number != 0.0),
-        None => Ok(false),
-    }
-}
-
-fn kind(section: &Section, known: &Known) -> Result<OptimizerKind, JobFault> {
-    let weight_decay = nonzero(section, "weight_decay")?;
-    Ok(match (known.library, known.name) {
-        ("torch", "AdamW") => OptimizerKind::AdamW { amsgrad: section.flag("amsgrad")? },
-        ("torch", "Adam") => OptimizerKind::Adam { amsgrad: section.flag("amsgrad")?, weight_decay },
+fn kind(section: &Section, class: &OptimizerClass) -> Result<OptimizerKind, JobFault> {
+    let weight_decay = section.nonzero("weight_decay");
+    Ok(match (class.library, class.name) {
+        ("torch", "AdamW") => OptimizerKind::AdamW { amsgrad: section.flag("amsgrad") },
+        ("torch", "Adam") => OptimizerKind::Adam { amsgrad: section.flag("amsgrad"), weight_decay },
         ("torch", "SGD") => sgd(section, weight_decay)?,
         ("torch", "Adagrad") => OptimizerKind::Adagrad { weight_decay },
         ("torch", "RMSprop") => OptimizerKind::RmsProp {
-            momentum: nonzero(section, "momentum")?,
-            centered: section.flag("centered")?,
+            momentum: section.nonzero("momentum"),
+            centered: section.flag("centered"),
             weight_decay,
         },
         ("torch", _) => OptimizerKind::Adafactor,
         ("transformers", _) => OptimizerKind::TransformersAdafactor {
-            beta1: section.number("beta1")?.is_some(),
-            relative_step: trainer_flag(section, "relative_step")?,
-            scale_parameter: trainer_flag(section, "scale_parameter")?,
+            beta1: section.given_number("beta1").is_some(),
+            relative_step: section.flag("relative_step"),
+            scale_parameter: section.flag("scale_parameter"),
             weight_decay,
         },
-        _ => adamw_8bit(section)?,
+        _ => OptimizerKind::AdamW8bit,
     })
 }
 
-/// transformers' class has `true` as its default, but its Trainer passes `false` (trainer_optimizer.py), and so does
-/// everybody who passes a learning rate.
-fn trainer_flag(section: &Section, name: &str) -> Result<bool, JobFault> {
-    let found = section.optional_flag(name)?;
-    Ok(found.unwrap_or_else(|| section.assume(name, false, "as transformers' Trainer passes it")))
-}
-
 fn sgd(section: &Section, weight_decay: bool) -> Result<OptimizerKind, JobFault> {
-    let (momentum, dampening) = (nonzero(section, "momentum")?, nonzero(section, "dampening")?);
-    let nesterov = section.flag("nesterov")?;
+    let (momentum, dampening) = (section.nonzero("momentum"), section.nonzero("dampening"));
+    let nesterov = section.flag("nesterov");
     if nesterov && (!momentum || dampening) {
         return Err(section.bad("nesterov", true, "torch asks for a momentum and zero dampening with it"));
     }
     Ok(OptimizerKind::Sgd { momentum, nesterov, weight_decay, dampening })
 }
 
-/// bitsandbytes' arguments that would keep other states.
-fn adamw_8bit(section: &Section) -> Result<OptimizerKind, JobFault> {
-    if section.flag("is_paged")? {
-        return Err(section.not_simulated(
-            "is_paged",
-            &Value::Bool(true),
-            "paged states live in host memory",
-        ));
-    }
-    if section.optional_flag("block_wise")? == Some(false) {
-        return Err(section.not_simulated(
-            "block_wise",
-            &Value::Bool(false),
-            "states are quantised by block",
-        ));
-    }
-    match section.count("min_8bit_size", 0, u64::MAX)? {
-        Some(size) if size != 4096 => {
-            Err(section.not_simulated("min_8bit_size", &size.into(), "4096, the default, is simulated"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::keys_of;
+
+    #[test]
+    fn every_argument_of_a_class_is_a_key_and_every_key_belongs_to_a_class() {
+        let keys: Vec<&str> = keys_of(PATH).map(|key| key.name).collect();
+        for class in KNOWN {
+            assert!(class.arguments.iter().all(|argument| keys.contains(argument)), "{class:?}");
         }
-        _ => Ok(OptimizerKind::AdamW8bit),
+        let of_a_class = |key: &&str| KNOWN.iter().any(|class| class.arguments.contains(key));
+        assert!(keys.iter().all(|key| COMMON.contains(key) || of_a_class(key)), "{keys:?}");
     }
 }

@@ -1,8 +1,8 @@
 use serde_json::{Map, Value};
 
-use crate::run::{INFER_KEYS, TRAIN_KEYS};
+use crate::keys::{self, Key, Kind, joined, keys_of};
 
-/// Changes to a job before it is checked: what flags say, in order, the last one winning.
+/// Changes to a job before it is checked, in the order in which flags made them. The last one wins.
 ///
 /// ```
 /// use brimful_jobs::Overrides;
@@ -11,26 +11,19 @@ use crate::run::{INFER_KEYS, TRAIN_KEYS};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides(Vec<(String, Value)>);
 
-/// Keys of the job that are not in `[train]` or `[infer]`.
-const SECTIONS: [&str; 8] = ["model", "gpu", "train", "infer", "serve", "parallel", "allocator", "versions"];
-
-/// Names of flags that stand for a key of another section.
-const ELSEWHERE: [(&str, &str); 4] = [
-    ("conf", "allocator.conf"),
-    ("torch", "versions.torch"),
-    ("transformers", "versions.transformers"),
-    ("cudnn", "versions.cudnn"),
-];
-
 impl Overrides {
     /// The changes and one more. `key` is a path ("train.batch", "model.num_hidden_layers"), or the bare name of a key
     /// of `[train]` or `[infer]`, whichever the job has. `value` is a number, true, false, null, JSON, or else a text.
     #[must_use]
     pub fn set(self, key: &str, value: &str) -> Self {
-        let is_text = ["gpu", "model", "conf"].contains(&key)
-            || ["versions.", "allocator."].iter().any(|section| path(key).starts_with(section));
         let text = || Value::String(value.to_owned());
-        let value = if is_text { text() } else { serde_json::from_str(value).unwrap_or_else(|_| text()) };
+        let parsed = || serde_json::from_str(value).unwrap_or_else(|_| text());
+        // "2.10" is a version and "24" a faulty size: what is a text in the job file is no number in a flag.
+        let value = match row(&path(key)).map(|row| row.kind) {
+            Some(Kind::Text(_)) => text(),
+            Some(Kind::TextOrTable(_)) if !parsed().is_object() => text(),
+            _ => parsed(),
+        };
         self.set_value(key, value)
     }
 
@@ -39,13 +32,6 @@ impl Overrides {
     pub fn set_value(mut self, key: &str, value: Value) -> Self {
         self.0.push((path(key), value));
         self
-    }
-
-    /// The names of the flags: every key of `[train]` and `[infer]`, and the short names of others.
-    pub fn flags() -> impl Iterator<Item = &'static str> {
-        let elsewhere = ["model", "gpu"].into_iter().chain(ELSEWHERE.iter().map(|(flag, _)| *flag));
-        let infer = INFER_KEYS.iter().copied().filter(|key| !TRAIN_KEYS.contains(key));
-        elsewhere.chain(TRAIN_KEYS.iter().copied()).chain(infer)
     }
 
     /// Whether nothing is changed.
@@ -59,19 +45,26 @@ impl Overrides {
     }
 }
 
-/// The path of a flag.
-fn path(key: &str) -> String {
-    let key = key.replace('-', "_");
-    match ELSEWHERE.iter().find(|(flag, _)| *flag == key) {
-        Some((_, path)) => (*path).to_owned(),
-        None => key,
-    }
+/// The path of a flag: `conf` is `allocator.conf`. A key of `[train]` or `[infer]` stays a bare name.
+fn path(flag: &str) -> String {
+    let flag = flag.replace('-', "_");
+    let row = keys::flags().find(|(name, key)| *name == flag && key.within.len() == 1 && !is_of_a_run(key));
+    row.map_or_else(|| flag.clone(), |(_, key)| joined(key.within[0], key.name))
+}
+
+fn is_of_a_run(key: &Key) -> bool {
+    key.within.iter().any(|section| ["train", "infer"].contains(section))
+}
+
+/// The row of a path or of a bare name; `None` if there is none, as for `model.hidden_size`.
+fn row(path: &str) -> Option<&'static Key> {
+    ["", "train.", "infer."].iter().find_map(|section| keys::find(&format!("{section}{path}")))
 }
 
 fn set(tree: &mut Value, key: &str, value: Value) -> String {
     let first = key.split('.').next().unwrap_or_default();
-    let full =
-        if SECTIONS.contains(&first) { key.to_owned() } else { format!("{}.{key}", run_section(tree)) };
+    let of_the_job = keys_of("").any(|row| row.name == first);
+    let full = if of_the_job { key.to_owned() } else { format!("{}.{key}", run_section(tree)) };
     let mut names: Vec<&str> = full.split('.').collect();
     let last = names.pop().unwrap_or_default();
     let mut at = tree;

@@ -1,6 +1,6 @@
 //! Jobs of runs that real PyTorch has made: all of the simulated families load, all others are refused with a reason.
 
-use brimful_jobs::{Format, JobError, JobFault, LoadedJob, Overrides, Run, load};
+use brimful_jobs::{Format, JobError, JobFault, LoadedJob, Overrides, Workload, load};
 use brimful_models::{Fault, NoFiles};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn job(case: &Value) -> Result<LoadedJob, JobError> {
 fn every_job_of_the_simulated_families_loads() {
     for case in lines(SIMULATED) {
         let loaded = job(&case).unwrap_or_else(|error| panic!("{}: {error}", case["id"]));
-        let lora = matches!(&loaded.job.run, Run::Train(train) if train.lora.is_some());
+        let lora = matches!(&loaded.job.workload, Workload::Train(train) if train.lora.is_some());
         if !lora {
             assert_eq!(
                 loaded.job.model.parameter_count(),

@@ -1,10 +1,11 @@
 //! The job file: three formats, one meaning; flags; what is assumed; what is refused, and where.
 
 use brimful_jobs::{
-    AttentionKernel, Cache, Checkpointing, Format, Infer, Job, LoadedJob, LoraTargets, Optimizer,
-    OptimizerKind, Overrides, Precision, Run, Train, load,
+    AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
+    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load,
 };
 use brimful_models::{MemoryFiles, NoFiles};
+use serde_json::{Value, json};
 
 fn toml(text: &str) -> LoadedJob {
     load("job.toml", text, Format::Toml, &NoFiles, &Overrides::default())
@@ -12,16 +13,16 @@ fn toml(text: &str) -> LoadedJob {
 }
 
 fn train(job: &Job) -> &Train {
-    match &job.run {
-        Run::Train(train) => train,
-        Run::Infer(_) => panic!("not a training job"),
+    match &job.workload {
+        Workload::Train(train) => train,
+        Workload::Infer(_) => panic!("not a training job"),
     }
 }
 
 fn infer(job: &Job) -> &Infer {
-    match &job.run {
-        Run::Infer(infer) => infer,
-        Run::Train(_) => panic!("not an inference job"),
+    match &job.workload {
+        Workload::Infer(infer) => infer,
+        Workload::Train(_) => panic!("not an inference job"),
     }
 }
 
@@ -102,9 +103,9 @@ fn absent_keys_are_assumed_and_listed() {
     assert_eq!(assumed("train.optimizer"), Some(("AdamW", "the default (torch.optim.AdamW)")));
     assert_eq!(toml("model = 'gpt2'").job.gpu, None);
     assert_eq!(
-        match toml("model = 'gpt2'").job.run {
-            Run::Train(t) => t.sequence,
-            Run::Infer(_) => 0,
+        match toml("model = 'gpt2'").job.workload {
+            Workload::Train(t) => t.sequence,
+            Workload::Infer(_) => 0,
         },
         1024
     );
@@ -222,7 +223,7 @@ fn faults_name_the_line_and_the_key() {
 }
 
 #[test]
-fn lines_are_told_in_json_and_yaml_too() {
+fn an_error_names_the_line_in_json_and_yaml_too() {
     let json = "{\n \"model\": \"gpt2\",\n \"train\": {\n  \"optimizer\": {\"name\": \"AdamW\"},\n  \"batch\": \"x\"\n }\n}";
     let error = load("j.json", json, Format::Json, &NoFiles, &Overrides::default()).unwrap_err();
     assert_eq!(error.line, Some(5));
@@ -275,4 +276,61 @@ fn a_model_folder_is_found_beside_the_job() {
         .with("jobs/tiny/config.json", r#"{"model_type": "gpt2", "n_layer": 2, "dtype": "float32"}"#);
     let loaded = load("jobs/a.toml", "model = 'tiny'", Format::Toml, &files, &Overrides::default()).unwrap();
     assert_eq!((loaded.job.model.layers(), train(&loaded.job).precision), (2, Precision::Fp32));
+}
+
+/// A value of the kind of a key, for a job that has the key.
+fn value_of(kind: Kind) -> Value {
+    match kind {
+        Kind::Count { least, .. } => json!(least.max(7)),
+        Kind::Number | Kind::NonNegative => json!(7),
+        Kind::Probability => json!(0.5),
+        Kind::Flag | Kind::FlagOrNumber => json!(true),
+        Kind::Text(_) | Kind::TextOrTable(_) => json!("a text"),
+        Kind::Words(words) => json!(words.last()),
+        Kind::Table | Kind::OpenTable => json!({"a": 1}),
+        Kind::Other { .. } => json!([1, 2]),
+    }
+}
+
+#[test]
+fn what_is_not_simulated_is_refused_by_the_name_of_its_key_or_section_and_says_what_to_do() {
+    let mut refused = 0;
+    for key in keys() {
+        let Simulated::NotYet(instead) = key.simulated else { continue };
+        for path in key.paths() {
+            let mut changes = Overrides::default();
+            if !path.starts_with("model.") {
+                changes = changes.set("model", "gpt2");
+            }
+            let section = path.split('.').next().unwrap_or_default();
+            if section == "infer" {
+                changes = changes.set_value("infer", json!({}));
+            }
+            let changes = changes.set_value(&path, value_of(key.kind));
+            let error = load("job", "", Format::Toml, &NoFiles, &changes).map(|l| l.job).unwrap_err();
+            let JobFault::NotSimulated { key: named, known, .. } = &error.fault else {
+                panic!("{path}: {error}")
+            };
+            assert!(path.starts_with(named.as_str()) && known == instead, "{path}: {error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
+
+#[test]
+fn an_axis_over_one_gpu_is_the_run_that_is_simulated() {
+    let loaded = toml("model = 'gpt2'\n[parallel]\ndata = 1\nshard = 'none'\ncpu_offload = false");
+    assert_eq!(train(&loaded.job).batch, 1);
+    assert!(refusal("model = 'gpt2'\n[parallel]\ndat = 1").contains("did you mean `parallel.data`"));
+    assert!(refusal("model = 'gpt2'\n[parallel]\nshard = 'fsdp3'").contains("one of none, ddp"));
+}
+
+#[test]
+fn a_value_that_is_assumed_can_be_asked_for() {
+    let loaded = toml("model = 'gpt2'\n[train]\nbatch = 3");
+    assert_eq!(loaded.effective("train.batch").as_deref(), Some("3"));
+    assert_eq!(loaded.effective("train.precision").as_deref(), Some("bf16"));
+    assert_eq!(loaded.effective("train.use_cache").as_deref(), Some("false"));
+    assert_eq!(loaded.effective("train.lora"), None);
 }

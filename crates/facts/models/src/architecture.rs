@@ -2,8 +2,9 @@ use serde_json::{Map, Value};
 
 use brimful_units::{Dtype, nearest};
 
+use crate::families::{FAMILIES, Family, simulated_families};
 use crate::keys::{Keys, wrong_type};
-use crate::{Config, DecoderFamily, Fault, decoder, gpt2};
+use crate::{Config, Fault, JobDefaults};
 
 /// What a `config.json` says: the architecture's numbers and the hints beside them.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,16 +17,9 @@ pub struct ConfigFile {
     pub dtype: Option<Dtype>,
     /// The file's `pad_token_id` where it is a token of the vocabulary.
     pub pad_token_id: Option<u64>,
+    /// What the family answers to keys that a job leaves out.
+    pub job_defaults: JobDefaults,
 }
-
-/// The simulated families: transformers' `model_type` and the class's name without its ending.
-const FAMILIES: [(&str, &str, Option<DecoderFamily>); 5] = [
-    ("llama", "Llama", Some(DecoderFamily::Llama)),
-    ("mistral", "Mistral", Some(DecoderFamily::Mistral)),
-    ("qwen2", "Qwen2", Some(DecoderFamily::Qwen2)),
-    ("qwen3", "Qwen3", Some(DecoderFamily::Qwen3)),
-    ("gpt2", "GPT2", None),
-];
 
 /// Endings of transformers' model classes.
 const ENDINGS: [&str; 8] = [
@@ -57,23 +51,20 @@ impl ConfigFile {
     /// # Errors
     /// As [`ConfigFile::from_json`].
     pub fn from_map(map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
-        let (model_type, family) = family_of(map)?;
-        let aliases: &[(&str, &str)] = if family.is_none() { &gpt2::ALIASES } else { &[] };
-        let keys = Keys::new(map, aliases);
+        let family = family_of(map)?;
+        let keys = Keys::new(map, family.keys);
         refuse_what_is_not_modelled(keys)?;
-        let config = match family {
-            Some(family) => Config::Decoder(decoder::parse(family, keys)?),
-            None => Config::Gpt2(gpt2::parse(keys)?),
-        };
+        let config = (family.read)(keys)?;
         config.check_total()?;
         let pad = keys.given("pad_token_id").and_then(Value::as_u64);
         let pad_token_id = pad.filter(|token| *token < config.vocab_size());
-        Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config })
+        let (model_type, job_defaults) = (family.model_type, family.job);
+        Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config, job_defaults })
     }
 }
 
 /// The family that `model_type`, or where absent `architectures`, names.
-fn family_of(map: &Map<String, Value>) -> Result<(&'static str, Option<DecoderFamily>), Fault> {
+fn family_of(map: &Map<String, Value>) -> Result<&'static Family, Fault> {
     if let Some(name) = map.get("model_type").filter(|v| !v.is_null()) {
         let name = name.as_str().ok_or_else(|| wrong_type("model_type", name, "a text"))?;
         return find(name).ok_or_else(|| not_simulated("model_type", name));
@@ -85,32 +76,35 @@ fn family_of(map: &Map<String, Value>) -> Result<(&'static str, Option<DecoderFa
     };
     let class = classes.first().ok_or(Fault::NoArchitecture)?;
     let class = class.as_str().ok_or_else(|| wrong_type("architectures", class, "a class name"))?;
-    let stem = ENDINGS.iter().find_map(|ending| class.strip_suffix(ending)).unwrap_or(class);
-    let row = FAMILIES.iter().find(|row| row.1 == stem);
-    row.map(|row| (row.0, row.2)).ok_or_else(|| not_simulated("architectures", class))
+    let found = FAMILIES.iter().copied().find(|family| stem(family.causal_lm) == stem(class));
+    found.ok_or_else(|| not_simulated("architectures", class))
 }
 
-fn find(model_type: &str) -> Option<(&'static str, Option<DecoderFamily>)> {
-    FAMILIES.iter().find(|row| row.0 == model_type).map(|row| (row.0, row.2))
+fn find(model_type: &str) -> Option<&'static Family> {
+    FAMILIES.iter().copied().find(|family| family.model_type == model_type)
+}
+
+/// A class's name without its ending: `Llama` of `LlamaForCausalLM`.
+fn stem(class: &str) -> &str {
+    ENDINGS.iter().find_map(|ending| class.strip_suffix(ending)).unwrap_or(class)
 }
 
 /// The error for an architecture that has no simulation: known to transformers, or not at all.
 pub(crate) fn not_simulated(key: &'static str, found: &str) -> Fault {
-    let stem = ENDINGS.iter().find_map(|ending| found.strip_suffix(ending)).unwrap_or(found);
+    let stem = stem(found);
     let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
     if let Some(known) = model_types().find(|known| plain(known) == plain(stem)) {
         return Fault::NotSimulated { name: known.to_owned() };
     }
-    let near = nearest(stem, FAMILIES.iter().map(|row| row.0)).or_else(|| nearest(stem, model_types()));
+    let near = nearest(stem, simulated_families()).or_else(|| nearest(stem, model_types()));
     let nearest = near.map(|name| name_in(key, name));
     Fault::UnknownArchitecture { key, found: found.to_owned(), nearest }
 }
 
 /// A `model_type` as it is written under the key.
 fn name_in(key: &str, model_type: &str) -> String {
-    match FAMILIES.iter().find(|row| row.0 == model_type) {
-        Some(("gpt2", ..)) if key == "architectures" => "GPT2LMHeadModel".to_owned(),
-        Some((_, class, _)) if key == "architectures" => format!("{class}ForCausalLM"),
+    match find(model_type) {
+        Some(family) if key == "architectures" => family.causal_lm.to_owned(),
         _ => model_type.to_owned(),
     }
 }

@@ -1,20 +1,23 @@
+use crate::DecoderFamily;
+
 /// The numbers of an architecture, checked: no zero sizes, products within 2^63.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Config {
-    /// Llama and the families that share its block: Mistral, Qwen2, Qwen3.
+    /// Llama and the families that share its block.
     Decoder(DecoderConfig),
     /// GPT-2.
     Gpt2(Gpt2Config),
 }
 
-/// The family of a [`DecoderConfig`]: the same block with small differences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum DecoderFamily {
-    Llama,
-    Mistral,
-    Qwen2,
-    Qwen3,
+impl Config {
+    /// The key and the number of positions of a learned position embedding, beyond which the real model fails; `None` for
+    /// a rotary one, which goes on.
+    pub fn learned_positions(&self) -> Option<(&'static str, u64)> {
+        match self {
+            Config::Decoder(_) => None,
+            Config::Gpt2(gpt2) => Some(("n_positions", gpt2.n_positions)),
+        }
+    }
 }
 
 /// A feed-forward activation, by transformers' name (`ACT2FN` in transformers/activations.py).
@@ -22,7 +25,7 @@ pub enum DecoderFamily {
 pub enum Activation {
     /// `silu`, `swish`: one fused kernel.
     Silu,
-    /// `gelu`, `gelu_python`-free: one fused kernel.
+    /// `gelu`: the exact function, one fused kernel.
     Gelu,
     /// `gelu_pytorch_tanh`: one fused kernel with the tanh approximation.
     GeluTanh,

@@ -25,7 +25,7 @@ pub enum Fault {
     #[error("cannot be read: {0}")]
     Unreadable(String),
     /// A folder with no file that describes a model.
-    #[error("the folder holds no config.json{}", if *weights { " (only safetensors, which tell sizes but not the architecture)" } else { "" })]
+    #[error("the folder holds no config.json{}", if *weights { " (only safetensors, which hold sizes but not the architecture)" } else { "" })]
     NoConfig {
         /// Whether there are safetensors files.
         weights: bool,
@@ -107,7 +107,9 @@ struct Simulated;
 
 impl fmt::Display for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("simulated are llama, mistral, qwen2, qwen3 and gpt2")
+        let mut names: Vec<&str> = crate::simulated_families().collect();
+        let last = names.pop().unwrap_or_default();
+        write!(f, "simulated are {} and {last}", names.join(", "))
     }
 }
 

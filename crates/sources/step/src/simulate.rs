@@ -1,4 +1,4 @@
-use brimful_jobs::{Job, Run};
+use brimful_jobs::{Job, Workload};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
@@ -47,9 +47,9 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         multiprocessors: gpu.multiprocessors,
     });
     let device = Device::new(properties);
-    match &job.run {
-        Run::Train(run) => train(&device, &job.model, run),
-        Run::Infer(run) => infer(&device, &job.model, run),
+    match &job.workload {
+        Workload::Train(run) => train(&device, &job.model, run),
+        Workload::Infer(run) => infer(&device, &job.model, run),
     }
     let mut trace = device.finish()?;
     categorize(&mut trace, &job.model);

@@ -1,0 +1,41 @@
+//! `[train.lora]`: PEFT's `LoraConfig`.
+
+use super::{Absent, Key, Kind, key};
+
+const LORA: &[&str] = &["train.lora"];
+const LEAVE_OUT: &str = "leave it out";
+
+pub(super) const KEYS: &[Key] = &[
+    key(LORA, "r", Kind::Count { least: 1, most: 1 << 20 }, "The adapters have this rank.").assumed("8"),
+    key(LORA, "lora_alpha", Kind::Number, "The adapters' scale does not change memory."),
+    key(LORA, "lora_dropout", Kind::Probability, "The adapters' input is dropped with this probability.")
+        .silently("0.0"),
+    key(
+        LORA,
+        "target_modules",
+        Kind::Other { expected: "\"all-linear\" or a list of module names", types: &["string", "array"] },
+        "Adapters are put on \"all-linear\" or on the modules of this list.",
+    )
+    .absent(Absent::Follows("every Linear but the output layer")),
+    key(LORA, "autocast_adapter_dtype", Kind::Flag, "Adapters of a half-precision model are kept in fp32.")
+        .silently("true"),
+    key(LORA, "enable_input_require_grads", Kind::Flag, "The embedding's output requires a gradient.")
+        .silently("false"),
+    key(LORA, "bias", Kind::Text("a text such as \"none\""), "These biases are trained.")
+        .silently("none")
+        .only(&["none"], "\"none\" is simulated"),
+    key(LORA, "task_type", Kind::Text("a text such as \"CAUSAL_LM\""), "PEFT wraps the model for this task."),
+    key(LORA, "use_rslora", Kind::Flag, "The adapters' scale is rank-stabilized.").silently("false"),
+    // These arguments make other adapters than the plain ones.
+    other("use_dora", "Adapters are decomposed by weight."),
+    other("modules_to_save", "These modules are trained whole."),
+    other("layers_to_transform", "Only these blocks get adapters."),
+    other("layer_replication", "These blocks are repeated."),
+    other("rank_pattern", "These modules get another rank."),
+    other("exclude_modules", "These modules get no adapters."),
+];
+
+const fn other(name: &'static str, help: &'static str) -> Key {
+    let types = &["boolean", "integer", "string", "array", "object"];
+    key(LORA, name, Kind::Other { expected: "an argument of PEFT", types }, help).only(&["false"], LEAVE_OUT)
+}

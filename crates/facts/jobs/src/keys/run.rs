@@ -1,0 +1,186 @@
+//! The job's own keys, `[train]`, `[infer]`, `[allocator]` and `[versions]`.
+
+use brimful_models::AttentionKernel;
+
+use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key};
+use crate::run::CacheKind;
+use crate::words::Words;
+use crate::{AttentionMask, Checkpointing, Precision, Task};
+
+const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
+/// What to do instead of a quantization.
+const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those";
+/// What to do instead of keys that belong to other tasks.
+const ONE_TASK: &str = "the task causal-lm has only `sequence`";
+const LEAVE_OUT: &str = "leave it out";
+/// What to do instead of a model of another library.
+const TRANSFORMERS: &str = "models of transformers are simulated";
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        ROOT,
+        "model",
+        Kind::TextOrTable("a folder, a file, a name, or a table of config.json keys"),
+        "The model is a folder, a config.json, a safetensors file, a model known by name, or a table of config.json keys.",
+    )
+    .absent(Absent::Required)
+    .flag(),
+    key(
+        ROOT,
+        "gpu",
+        Kind::Text("a GPU's name or a size such as \"24 GiB\""),
+        "The GPU is given by name (h100-sxm-80gb) or by size (\"24 GiB\").",
+    )
+    .flag(),
+    key(&["model"], "library", Kind::Text("a library's name"), "The library that the model belongs to.")
+        .not_yet(TRANSFORMERS),
+    key(&["model"], "_class_name", Kind::Text("a class of diffusers"), "The class of a diffusers model.")
+        .not_yet(TRANSFORMERS),
+    key(ROOT, "train", Kind::Table, "The model is trained."),
+    key(ROOT, "infer", Kind::Table, "The model generates text with plain transformers."),
+    key(ROOT, "serve", Kind::OpenTable, "A serving engine runs the model.")
+        .not_yet("plain transformers generation is: write [infer]"),
+    key(ROOT, "parallel", Kind::Table, "The run is spread over several GPUs."),
+    key(ROOT, "allocator", Kind::Table, "These are the settings of PyTorch's CUDA caching allocator."),
+    key(ROOT, "versions", Kind::Table, "These are the versions whose behaviour is predicted."),
+    key(RUNS, "task", Kind::Words(Task::WORDS), "The model is trained for this task.")
+        .silently("causal-lm")
+        .only(&["causal-lm"], "causal-lm is simulated")
+        .flag(),
+    key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag(),
+    key(RUNS, "sequence", COUNT, "Each sample has this many tokens.")
+        .absent(Absent::Follows("2048, or fewer where the model has fewer positions"))
+        .flag(),
+    key(TRAIN, "accumulation", COUNT, "An optimizer step follows this many micro steps.").assumed("1").flag(),
+    key(
+        RUNS,
+        "precision",
+        Kind::Words(Precision::WORDS),
+        "Weights and computation have this dtype; amp-bf16 and amp-fp16 autocast over fp32 weights.",
+    )
+    .absent(Absent::Follows("the dtype of the weights, or bf16"))
+    .flag(),
+    key(
+        RUNS,
+        "attention",
+        Kind::Words(AttentionKernel::WORDS),
+        "transformers runs this attn_implementation.",
+    )
+    .absent(Absent::Family(|family| (family.attention.word(), family.attention_why)))
+    .flag(),
+    key(
+        TRAIN,
+        "attention_mask",
+        Kind::Words(AttentionMask::WORDS),
+        "The batch holds no mask, a mask of ones, or a mask with padding.",
+    )
+    .silently("none")
+    .flag(),
+    key(INFER, "attention_mask", Kind::Words(AttentionMask::WORDS), "The prompt has this mask.")
+        .silently("none")
+        .only(&["none"], "generation without padding is simulated"),
+    key(
+        TRAIN,
+        "checkpointing",
+        Kind::Words(Checkpointing::WORDS),
+        "Gradient checkpointing recomputes the blocks in the backward.",
+    )
+    .assumed("none")
+    .flag(),
+    // transformers' Trainer writes its own `use_cache`, false by default, into the model's config (trainer.py,
+    // training_args.py, 5.23): the default is not the family's.
+    key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.").silently("false").flag(),
+    key(RUNS, "hold_outputs", Kind::Flag, "The loop keeps the model's outputs alive.").silently("false").flag(),
+    key(
+        TRAIN,
+        "clip_grad_norm",
+        Kind::FlagOrNumber,
+        "Gradients are clipped by their norm; a number is the largest norm.",
+    )
+    .silently("false")
+    .flag(),
+    key(TRAIN, "steps", COUNT, "This many optimizer steps are simulated; the second shows the steady state.")
+        .assumed("2")
+        .flag(),
+    key(
+        TRAIN,
+        "optimizer",
+        Kind::TextOrTable("a name, \"none\", or a table with `name`"),
+        "The optimizer is a name (AdamW), \"none\", or a table of its arguments.",
+    )
+    .absent(Absent::Assumed("AdamW", "the default (torch.optim.AdamW)"))
+    .flag(),
+    key(TRAIN, "lora", Kind::Table, "LoRA adapters are trained; the table has the names of PEFT's LoraConfig.").flag(),
+    key(
+        RUNS,
+        "quantization",
+        Kind::Table,
+        "Weights are quantized; the table has the names of transformers' config classes.",
+    )
+    .not_yet(UNQUANTIZED)
+    .flag(),
+    key(QUANTIZATION, "load_in_4bit", Kind::Flag, "bitsandbytes holds weights in 4 bits.").not_yet(UNQUANTIZED),
+    key(QUANTIZATION, "load_in_8bit", Kind::Flag, "bitsandbytes holds weights in 8 bits.").not_yet(UNQUANTIZED),
+    key(QUANTIZATION, "bnb_4bit_quant_type", Kind::Words(&["nf4", "fp4"]), "The 4-bit weights have this type.")
+        .not_yet(UNQUANTIZED),
+    key(QUANTIZATION, "bnb_4bit_use_double_quant", Kind::Flag, "The scales are quantized, too.").not_yet(UNQUANTIZED),
+    key(QUANTIZATION, "bnb_4bit_compute_dtype", Kind::Text("a dtype"), "The layers compute in this dtype.")
+        .not_yet(UNQUANTIZED),
+    key(
+        TRAIN,
+        "prepare_model_for_kbit_training",
+        Kind::Flag,
+        "PEFT's function of this name prepares the quantized model.",
+    )
+    .silently("false")
+    .only(&["false"], UNQUANTIZED),
+    key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
+    key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
+    key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
+        .assumed("4")
+        .flag(),
+    key(INFER, "cache", Kind::Words(CacheKind::WORDS), "transformers keeps keys and values in this cache.")
+        .assumed("dynamic")
+        .flag(),
+    key(INFER, "max_cache_len", COUNT, "A static cache holds this many tokens.")
+        .absent(Absent::Follows("prompt and generated tokens"))
+        .flag(),
+    key(
+        INFER,
+        "logits_to_keep",
+        Kind::Count { least: 0, most: MOST },
+        "Logits are computed for this many last positions; absent or 0 means all of them.",
+    )
+    .flag(),
+    key(TRAIN, "logits_to_keep", COUNT, "Logits are computed for this many last positions.").not_yet(LEAVE_OUT),
+    key(TRAIN, "compile", ANYTHING, "torch.compile compiles the model.").not_yet(LEAVE_OUT).flag(),
+    key(TRAIN, "offload", ANYTHING, "States live in host memory.").not_yet(LEAVE_OUT).flag(),
+];
+
+/// A value of any type.
+const ANYTHING: Kind = Kind::Other {
+    expected: "anything",
+    types: &["boolean", "integer", "number", "string", "array", "object"],
+};
+
+pub(super) const OTHER_KEYS: &[Key] = &[
+    Key {
+        flag: Some("conf"),
+        absent: Absent::Silently(""),
+        ..key(
+            &["allocator"],
+            "conf",
+            Kind::Text("a text such as \"expandable_segments:True\""),
+            "PyTorch gets this PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True.",
+        )
+    },
+    version("torch", "The behaviour of this version of torch is predicted."),
+    version("transformers", "The behaviour of this version of transformers is predicted."),
+    version("cudnn", "The behaviour of this version of cuDNN is predicted."),
+];
+
+const fn version(name: &'static str, help: &'static str) -> Key {
+    key(&["versions"], name, Kind::Text("a version in quotes"), help)
+        .absent(Absent::Follows("the newest version that is followed"))
+        .flag()
+}

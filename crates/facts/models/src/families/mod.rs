@@ -1,0 +1,63 @@
+//! The simulated families: one file for each, one line for each in the list below.
+//!
+//! A family's file declares the keys that its config class in transformers 5.23 reads
+//! (models/*/configuration_*.py), with their defaults, and what follows from them.
+
+pub(crate) mod block;
+pub(crate) mod rope;
+pub(crate) mod windows;
+
+use crate::keys::{Key, Keys};
+use crate::{Config, Fault, JobDefaults};
+
+/// A family: transformers' names for it, the keys of its config class, and what follows from them.
+pub(crate) struct Family {
+    /// transformers' `model_type`.
+    pub model_type: &'static str,
+    /// The class of its causal language model; its name without the ending is that of the family's classes.
+    pub causal_lm: &'static str,
+    /// The keys that its config class reads.
+    pub keys: &'static [Key],
+    /// The numbers that follow from the keys.
+    pub read: fn(Keys) -> Result<Config, Fault>,
+    /// What the family answers to keys that a job leaves out.
+    pub job: JobDefaults,
+}
+
+/// Writes the modules, [`DecoderFamily`] and [`FAMILIES`] from one list.
+macro_rules! families {
+    (
+        decoders { $($module:ident: $decoder:ident,)* }
+        others { $($other:ident,)* }
+    ) => {
+        $(pub(crate) mod $module;)*
+        $(pub(crate) mod $other;)*
+
+        /// The family of a [`DecoderConfig`](crate::DecoderConfig): the same block with small differences.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        pub enum DecoderFamily {
+            $($decoder,)*
+        }
+
+        /// Every simulated family.
+        pub(crate) const FAMILIES: &[&Family] = &[$(&$module::FAMILY,)* $(&$other::FAMILY,)*];
+    };
+}
+
+families! {
+    decoders {
+        llama: Llama,
+        mistral: Mistral,
+        qwen2: Qwen2,
+        qwen3: Qwen3,
+    }
+    others {
+        gpt2,
+    }
+}
+
+/// transformers' `model_type` of every simulated family.
+pub fn simulated_families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|family| family.model_type)
+}
