@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use brimful_jobs::Checkpointing;
 use brimful_units::Dtype;
 
 use crate::autocast::{active_dtype, autocast};
@@ -12,24 +11,15 @@ use crate::autograd::{Call, Packed, SavedTensorHooks, Unpack, backward, record};
 use crate::ops::{grads, saved};
 use crate::tensor::Tensor;
 
-/// `torch.utils.checkpoint.checkpoint(function, input, other)`: what a model passes by keyword is the function's own.
-pub(crate) fn checkpoint(
-    kind: Checkpointing,
-    input: Tensor,
-    other: Option<Tensor>,
-    function: impl Fn(&Tensor, Option<&Tensor>) -> Tensor + 'static,
-) -> Tensor {
-    match kind {
-        Checkpointing::None => function(&input, other.as_ref()),
-        Checkpointing::Reentrant => reentrant(input, other, Rc::new(function)),
-        Checkpointing::NonReentrant => non_reentrant(input, other, Rc::new(function)),
-    }
-}
+/// What a checkpoint runs: the input and another positional tensor in, the output out. What a model passes by keyword is
+/// the function's own.
+pub(crate) type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
 
-type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
+/// `torch.utils.checkpoint.checkpoint(function, input, other)` of one kind.
+pub(crate) type Checkpoint = fn(Tensor, Option<Tensor>, Function) -> Tensor;
 
 /// `CheckpointFunction`: no graph in the forward; the backward runs forward and backward.
-fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+pub(crate) fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let precision = active_dtype(&device);
     let output = {
@@ -88,7 +78,7 @@ impl Unpack for Holder {
 }
 
 /// `_checkpoint_without_reentrant_generator`.
-fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let frame = Rc::new(Frame {
         function,

@@ -23,6 +23,9 @@ pub(crate) struct Properties {
 /// A run with more allocations would need gigabytes and minutes to simulate.
 const MOST_ALLOCATIONS: usize = 1 << 24;
 
+/// The stream that PyTorch runs on if the program opens no other.
+pub(crate) const DEFAULT_STREAM: u16 = 0;
+
 /// A handle to the imagined GPU and to the state that PyTorch keeps per thread.
 #[derive(Clone)]
 pub(crate) struct Device(Rc<State>);
@@ -33,6 +36,8 @@ struct State {
     /// The first thing that makes the run's result void.
     fault: RefCell<Option<StepError>>,
     scope: Cell<Scope>,
+    /// The current stream (`torch.cuda.current_stream()`), as the trace numbers streams.
+    stream: Cell<u16>,
     op_names: RefCell<FxHashMap<*const u8, StrId>>,
     grad_enabled: Cell<bool>,
     next_sequence: Cell<u64>,
@@ -79,6 +84,18 @@ impl Drop for GradModeGuard {
     }
 }
 
+/// Goes back to the stream before when dropped.
+pub(crate) struct StreamGuard {
+    device: Device,
+    before: u16,
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.device.0.stream.set(self.before);
+    }
+}
+
 impl Device {
     pub fn new(properties: Properties) -> Self {
         Device(Rc::new(State {
@@ -86,6 +103,7 @@ impl Device {
             trace: RefCell::new(Trace::new(Origin::Predicted)),
             fault: RefCell::new(None),
             scope: Cell::new(Scope::default()),
+            stream: Cell::new(DEFAULT_STREAM),
             op_names: RefCell::new(FxHashMap::default()),
             grad_enabled: Cell::new(true),
             next_sequence: Cell::new(0),
@@ -174,7 +192,13 @@ impl Device {
             Category::Unknown if scope.recomputing => Category::Recompute,
             other => other,
         };
-        Some(trace.alloc(Allocation { bytes, category, context, ..Allocation::default() }))
+        Some(trace.alloc(Allocation {
+            bytes,
+            category,
+            context,
+            stream: self.0.stream.get(),
+            ..Allocation::default()
+        }))
     }
 
     pub fn free(&self, id: AllocationId) {
@@ -239,6 +263,13 @@ impl Device {
             scope.module = module;
             scope.recomputing = scope.in_backward;
         })
+    }
+
+    /// `with torch.cuda.stream(…)`: allocations belong to this stream until the guard is dropped. A block stays with the
+    /// stream that it was allocated on.
+    pub fn stream(&self, stream: u16) -> StreamGuard {
+        let before = self.0.stream.replace(stream);
+        StreamGuard { device: self.clone(), before }
     }
 
     /// The module whose forward runs; none for a block that runs again in the backward.
@@ -309,5 +340,32 @@ impl Drop for KernelBuffer {
         if let Some(id) = self.block.take() {
             self.device.free(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Device {
+        /// An A100.
+        pub fn for_tests() -> Device {
+            Device::new(Properties { compute_capability: (8, 0), multiprocessors: 108 })
+        }
+    }
+
+    #[test]
+    fn allocations_carry_the_stream_whose_guard_is_innermost() {
+        let device = Device::for_tests();
+        let _outer = device.stream(DEFAULT_STREAM);
+        device.kernel_buffer(1);
+        {
+            let _inner = device.stream(7);
+            device.kernel_buffer(2);
+        }
+        device.kernel_buffer(3);
+        let trace = device.finish().unwrap();
+        let streams: Vec<u16> = trace.allocations.ids().map(|id| trace.allocations.get(id).stream).collect();
+        assert_eq!(streams, [0, 7, 0]);
     }
 }

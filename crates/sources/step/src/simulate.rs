@@ -2,7 +2,7 @@ use brimful_jobs::{Job, Run};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
-use crate::device::{Device, Properties};
+use crate::device::{DEFAULT_STREAM, Device, Properties};
 use crate::run::{infer, train};
 
 /// The step could not be simulated.
@@ -47,10 +47,13 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         multiprocessors: gpu.multiprocessors,
     });
     let device = Device::new(properties);
+    // One GPU and no collectives: all of the program runs on the default stream.
+    let default_stream = device.stream(DEFAULT_STREAM);
     match &job.run {
         Run::Train(run) => train(&device, &job.model, run),
         Run::Infer(run) => infer(&device, &job.model, run),
     }
+    drop(default_stream);
     let mut trace = device.finish()?;
     categorize(&mut trace, &job.model);
     Ok(trace)

@@ -1,90 +1,95 @@
 //! GPT-2 (models/gpt2/modeling_gpt2.py).
 
-use std::rc::Rc;
-
-use brimful_jobs::{AttentionKernel, Checkpointing};
-use brimful_models::{Activation, Gpt2Config};
+use brimful_jobs::AttentionKernel;
+use brimful_models::Gpt2Config;
 use brimful_units::Dtype;
+use smallvec::smallvec;
 
-use super::attention::{AttentionCall, attend};
-use super::cache::Cache;
-use super::loss::causal_lm_loss;
-use super::mask::{self, Mask};
-use super::{CausalLm, Inputs, Mode, Outputs};
-use crate::checkpoint::checkpoint;
-use crate::nn::{Builder, Conv1d, Embedding, LayerNorm, Linear, activation, dropout};
+use super::CausalLm;
+use super::parts::{
+    Arguments, AttentionCall, Backbone, BlockInput, ForCausalLm, Keyword, Mask, ModelInput, attend,
+    causal_mask, gradient_checkpointing_layer, position_ids,
+};
+use crate::nn::{Activation, Builder, Conv1d, Dropout, Embedding, Forward, LayerNorm, Module};
 use crate::ops;
 use crate::tensor::Tensor;
 
+/// `GPT2LMHeadModel`.
+pub(super) fn for_causal_lm(config: &Gpt2Config, builder: &Builder) -> Box<dyn CausalLm> {
+    ForCausalLm::boxed(builder, "transformer", |it| Gpt2Model::new(config, it))
+}
+
+/// `GPT2Attention`.
 struct Attention {
-    path: Rc<str>,
-    resid_path: Rc<str>,
-    c_attn: Conv1d,
-    c_proj: Conv1d,
+    layer_idx: usize,
+    c_attn: Module<Conv1d>,
+    c_proj: Module<Conv1d>,
+    resid_dropout: Module<Dropout>,
     heads: u64,
     attn_pdrop: f64,
-    resid_pdrop: f64,
     upcast: bool,
 }
 
 impl Attention {
-    fn new(config: &Gpt2Config, builder: &Builder, path: String) -> Attention {
-        let width = config.n_embd;
+    fn new(config: &Gpt2Config, builder: &Builder, layer_idx: usize) -> Attention {
         Attention {
-            c_attn: builder.conv1d(format!("{path}.c_attn"), width, 3 * width),
-            c_proj: builder.conv1d(format!("{path}.c_proj"), width, width),
-            resid_path: format!("{path}.resid_dropout").into(),
+            layer_idx,
+            c_attn: builder.conv1d("c_attn"),
+            c_proj: builder.conv1d("c_proj"),
+            resid_dropout: builder.dropout("resid_dropout", config.resid_pdrop),
             heads: config.n_head,
             attn_pdrop: config.attn_pdrop,
-            resid_pdrop: config.resid_pdrop,
             upcast: config.reorder_and_upcast_attn,
-            path: path.into(),
         }
     }
 
-    fn forward(
-        &self,
-        hidden: &Tensor,
-        layer: &Layer<'_>,
-        cache: Option<&mut Cache>,
-    ) -> (Tensor, Option<Tensor>) {
-        let _module = hidden.device().module(&self.path);
-        let projected = self.c_attn.forward(hidden);
-        let parts = ops::split(&projected, hidden.last(0), 2);
-        drop(projected);
-        let per_head = |x: &Tensor| {
-            let split = ops::view(x, [x.dim(0), x.dim(1), self.heads, x.last(0) / self.heads]);
-            ops::transpose(&split, 1, 2)
-        };
-        let (key, value) = (per_head(&parts[1]), per_head(&parts[2]));
-        let query = per_head(&parts[0]);
-        drop(parts);
-        let (key, value) = match cache {
-            Some(cache) => cache.update(key, value, layer.index),
-            None => (key, value),
-        };
-        let training = layer.mode.training;
-        let p = if training { self.attn_pdrop } else { 0.0 };
-        let (output, weights) = match (layer.mode.attention, self.upcast) {
-            (AttentionKernel::Eager, true) => upcast_attention(&query, &key, &value, layer.mask, p, training),
-            (AttentionKernel::Eager, false) => eager_attention(&query, &key, &value, layer.mask, p, training),
-            (kernel, _) => {
-                attend(&query, &key, &value, layer.mask, &AttentionCall { kernel, dropout: p, training })
-            }
-        };
-        let shape = [hidden.dim(0), hidden.dim(1), hidden.last(0)];
-        let flat = ops::contiguous(ops::reshape(&output, shape));
-        drop(output);
-        let projected = self.c_proj.forward(&flat);
-        drop(flat);
-        let output = dropout(&self.resid_path, &projected, self.resid_pdrop, training);
-        drop(projected);
-        drop((key, value, query));
-        (output, weights)
+    /// `x.view(B, S, heads, D).transpose(1, 2)`.
+    fn per_head(&self, x: &Tensor) -> Tensor {
+        let split = ops::view(x, [x.dim(0), x.dim(1), self.heads, x.last(0) / self.heads]);
+        ops::transpose(&split, 1, 2)
     }
 
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        self.c_attn.parameters().into_iter().chain(self.c_proj.parameters())
+    fn attend(&self, [query, key, value]: [&Tensor; 3], arguments: &Arguments) -> (Tensor, Option<Tensor>) {
+        let (mask, mode) = (arguments.mask(), &arguments.mode);
+        let training = mode.training;
+        let p = if training { self.attn_pdrop } else { 0.0 };
+        match (mode.attention, self.upcast) {
+            (AttentionKernel::Eager, true) => upcast_attention(query, key, value, mask, p, training),
+            (AttentionKernel::Eager, false) => eager_attention(query, key, value, mask, p, training),
+            (kernel, _) => attend(query, key, value, mask, &AttentionCall { kernel, dropout: p, training }),
+        }
+    }
+}
+
+impl Forward for Attention {
+    type Input<'a> = BlockInput<'a>;
+    type Output = (Tensor, Option<Tensor>);
+
+    fn forward(&self, input: BlockInput<'_>) -> (Tensor, Option<Tensor>) {
+        let BlockInput { hidden, arguments, cache } = input;
+        let projected = self.c_attn.call(hidden);
+        let parts = ops::split(&projected, hidden.last(0), 2);
+        drop(projected);
+        // The reference views the keys and the values before the queries.
+        let (key, value) = (self.per_head(&parts[1]), self.per_head(&parts[2]));
+        let query = self.per_head(&parts[0]);
+        drop(parts);
+        let (key, value) = match cache {
+            Some(cache) => cache.update(key, value, self.layer_idx),
+            None => (key, value),
+        };
+        let (output, weights) = self.attend([&query, &key, &value], arguments);
+        let shape = [hidden.dim(0), hidden.dim(1), hidden.last(0)];
+        let flat = ops::contiguous(ops::reshape(&output, shape));
+        // `attn_output` is bound anew after each of the next three calls.
+        drop(output);
+        let projected = self.c_proj.call(&flat);
+        drop(flat);
+        let output = self.resid_dropout.call((&projected, arguments.mode.training));
+        drop(projected);
+        // The function returns: the keys and the values were bound first.
+        drop((key, value, query));
+        (output, weights)
     }
 }
 
@@ -140,149 +145,130 @@ fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> (Tens
     (ops::transpose(output, 1, 2), Some(weights))
 }
 
+/// `GPT2MLP`.
 struct Mlp {
-    path: Rc<str>,
-    act_path: Rc<str>,
-    dropout_path: Rc<str>,
-    c_fc: Conv1d,
-    c_proj: Conv1d,
-    act: Activation,
-    resid_pdrop: f64,
+    c_fc: Module<Conv1d>,
+    c_proj: Module<Conv1d>,
+    act: Module<Activation>,
+    dropout: Module<Dropout>,
 }
 
 impl Mlp {
-    fn new(config: &Gpt2Config, builder: &Builder, path: String) -> Mlp {
+    fn new(config: &Gpt2Config, builder: &Builder) -> Mlp {
         Mlp {
-            c_fc: builder.conv1d(format!("{path}.c_fc"), config.n_embd, config.n_inner),
-            c_proj: builder.conv1d(format!("{path}.c_proj"), config.n_inner, config.n_embd),
-            act_path: format!("{path}.act").into(),
-            dropout_path: format!("{path}.dropout").into(),
-            act: config.activation_function,
-            resid_pdrop: config.resid_pdrop,
-            path: path.into(),
+            c_fc: builder.conv1d("c_fc"),
+            c_proj: builder.conv1d("c_proj"),
+            act: builder.activation("act", config.activation_function),
+            dropout: builder.dropout("dropout", config.resid_pdrop),
         }
     }
+}
 
-    fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let _module = x.device().module(&self.path);
-        let mut hidden = self.c_fc.forward(x);
-        hidden = activation(self.act, &self.act_path, &hidden);
-        hidden = self.c_proj.forward(&hidden);
-        dropout(&self.dropout_path, &hidden, self.resid_pdrop, training)
-    }
+impl Forward for Mlp {
+    /// `[B, S, width]`, and whether the model trains.
+    type Input<'a> = (&'a Tensor, bool);
+    type Output = Tensor;
 
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        self.c_fc.parameters().into_iter().chain(self.c_proj.parameters())
+    fn forward(&self, (x, training): (&Tensor, bool)) -> Tensor {
+        let mut hidden = self.c_fc.call(x);
+        hidden = self.act.call(&hidden);
+        hidden = self.c_proj.call(&hidden);
+        self.dropout.call((&hidden, training))
     }
 }
 
+/// `GPT2Block`.
 struct Block {
-    path: Rc<str>,
-    ln_1: LayerNorm,
-    attn: Attention,
-    ln_2: LayerNorm,
-    mlp: Mlp,
-}
-
-/// What a block is given beside the hidden states.
-#[derive(Clone, Copy)]
-struct Layer<'a> {
-    index: usize,
-    mask: &'a Mask,
-    position_ids: &'a Tensor,
-    mode: &'a Mode,
+    ln_1: Module<LayerNorm>,
+    attn: Module<Attention>,
+    ln_2: Module<LayerNorm>,
+    mlp: Module<Mlp>,
 }
 
 impl Block {
-    fn new(config: &Gpt2Config, builder: &Builder, index: u64) -> Block {
-        let path = builder.root(&format!("transformer.h.{index}"));
+    fn new(config: &Gpt2Config, builder: &Builder, layer_idx: usize) -> Block {
         Block {
-            ln_1: builder.layer_norm(format!("{path}.ln_1"), config.n_embd),
-            attn: Attention::new(config, builder, format!("{path}.attn")),
-            ln_2: builder.layer_norm(format!("{path}.ln_2"), config.n_embd),
-            mlp: Mlp::new(config, builder, format!("{path}.mlp")),
-            path: path.into(),
+            ln_1: builder.layer_norm("ln_1"),
+            attn: builder.module("attn", |it| Attention::new(config, it, layer_idx)),
+            ln_2: builder.layer_norm("ln_2"),
+            mlp: builder.module("mlp", |it| Mlp::new(config, it)),
         }
     }
+}
 
-    fn forward(&self, hidden: &Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
-        let _module = hidden.device().module(&self.path);
-        let normed = self.ln_1.forward(hidden);
-        let (attended, weights) = self.attn.forward(&normed, layer, cache);
+impl Forward for Block {
+    type Input<'a> = BlockInput<'a>;
+    type Output = Tensor;
+
+    fn forward(&self, input: BlockInput<'_>) -> Tensor {
+        let BlockInput { hidden, arguments, cache } = input;
+        let normed = self.ln_1.call(hidden);
+        let (attended, weights) = self.attn.call(BlockInput { hidden: &normed, arguments, cache });
         let residual = ops::add(&attended, hidden);
+        // `hidden_states` is bound to the sum, which frees the normed states; `attn_output` stays to the end.
         drop(normed);
-        let normed = self.ln_2.forward(&residual);
-        let fed = self.mlp.forward(&normed, layer.mode.training);
+        let normed = self.ln_2.call(&residual);
+        let fed = self.mlp.call((&normed, arguments.mode.training));
         let output = ops::add(&residual, &fed);
         drop(normed);
+        // The function returns: its locals go in the order in which they were bound first.
         drop(residual);
         drop(attended);
         drop(weights);
         drop(fed);
         output
     }
+}
 
-    fn parameters(&self) -> impl Iterator<Item = Tensor> + '_ {
-        let first = self.ln_1.parameters().into_iter().chain(self.attn.parameters());
-        first.chain(self.ln_2.parameters()).chain(self.mlp.parameters())
+/// `GPT2Model`.
+struct Gpt2Model {
+    wte: Module<Embedding>,
+    wpe: Module<Embedding>,
+    drop: Module<Dropout>,
+    h: Vec<Module<Block>>,
+    ln_f: Module<LayerNorm>,
+}
+
+impl Gpt2Model {
+    fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2Model {
+        let block = |index: usize| {
+            gradient_checkpointing_layer(builder, &format!("h.{index}"), |it| Block::new(config, it, index))
+        };
+        Gpt2Model {
+            wte: builder.token_embedding("wte"),
+            wpe: builder.embedding("wpe"),
+            drop: builder.dropout("drop", config.embd_pdrop),
+            h: (0..config.n_layer as usize).map(block).collect(),
+            ln_f: builder.layer_norm("ln_f"),
+        }
     }
 }
 
-/// `GPT2LMHeadModel`.
-pub(super) struct Gpt2LmHeadModel {
-    transformer_path: Rc<str>,
-    drop_path: Rc<str>,
-    root_path: Rc<str>,
-    wte: Embedding,
-    wpe: Embedding,
-    h: Vec<Rc<Block>>,
-    ln_f: LayerNorm,
-    lm_head: Linear,
-    embd_pdrop: f64,
-}
-
-impl Gpt2LmHeadModel {
-    pub fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2LmHeadModel {
-        let wte = builder.embedding(builder.root("transformer.wte"), config.vocab_size, config.n_embd);
-        let wpe =
-            builder.position_embedding(builder.root("transformer.wpe"), config.n_positions, config.n_embd);
-        let h = (0..config.n_layer).map(|index| Rc::new(Block::new(config, builder, index))).collect();
-        let ln_f = builder.layer_norm(builder.root("transformer.ln_f"), config.n_embd);
-        let mut lm_head = builder.linear(builder.root("lm_head"), config.n_embd, config.vocab_size, false);
-        if config.tie_word_embeddings {
-            lm_head.weight = wte.weight.clone();
-        }
-        Gpt2LmHeadModel {
-            transformer_path: builder.root("transformer").into(),
-            drop_path: builder.root("transformer.drop").into(),
-            root_path: builder.root("").into(),
-            wte,
-            wpe,
-            h,
-            ln_f,
-            lm_head,
-            embd_pdrop: config.embd_pdrop,
-        }
-    }
+impl Forward for Gpt2Model {
+    type Input<'a> = ModelInput<'a>;
+    type Output = Tensor;
 
     /// `GPT2Model.forward`.
-    fn transformer(&self, inputs: &Inputs<'_>, mode: &Mode, mut cache: Option<&mut Cache>) -> Tensor {
-        let device = inputs.input_ids.device();
-        let _module = device.module(&self.transformer_path);
-        let embeds = self.wte.forward(inputs.input_ids);
-        let position_ids = mask::position_ids(&embeds, cache.as_deref());
-        let positions = self.wpe.forward(&position_ids);
+    fn forward(&self, input: ModelInput<'_>) -> Tensor {
+        let ModelInput { inputs, mode, mut cache } = input;
+        let embeds = self.wte.call(inputs.input_ids);
+        let position_ids = position_ids(&embeds);
+        let positions = self.wpe.call(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);
-        let mask = mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), None);
-        hidden = dropout(&self.drop_path, &hidden, self.embd_pdrop, mode.training);
-        for (index, block) in self.h.iter().enumerate() {
-            let layer = Layer { index, mask: &mask, position_ids: &position_ids, mode };
-            hidden = run_block(block, hidden, &layer, cache.as_deref_mut());
+        let mask = causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), None);
+        hidden = self.drop.call((&hidden, mode.training));
+        for block in &self.h {
+            // The mask is passed by position, the position ids by keyword.
+            let keywords = smallvec![Keyword::PositionIds(position_ids.clone())];
+            let arguments = Arguments { positional: mask.clone(), keywords, mode: *mode };
+            let cache = cache.as_deref_mut();
+            hidden = block.call(BlockInput { hidden: &hidden, arguments: &arguments, cache });
         }
-        let normed = self.ln_f.forward(&hidden);
+        let normed = self.ln_f.call(&hidden);
         drop(hidden);
         let out = ops::view(&normed, normed.shape().clone());
         drop(normed);
+        // The function returns: its locals go in the order in which they were bound first.
         drop(position_ids);
         drop(embeds);
         drop(positions);
@@ -291,45 +277,12 @@ impl Gpt2LmHeadModel {
     }
 }
 
-/// A block's `__call__` (`GradientCheckpointingLayer`): through a checkpoint where asked.
-fn run_block(block: &Rc<Block>, hidden: Tensor, layer: &Layer<'_>, cache: Option<&mut Cache>) -> Tensor {
-    if !layer.mode.training || layer.mode.checkpointing == Checkpointing::None {
-        return block.forward(&hidden, layer, cache);
-    }
-    let (block, mode, index) = (block.clone(), layer.mode.clone(), layer.index);
-    let position_ids = layer.position_ids.clone();
-    // The mask is passed by position, and so it is the checkpoint's to keep.
-    let (mask, masks) = layer.mask.clone().into_parts();
-    checkpoint(layer.mode.checkpointing, hidden, mask, move |hidden, mask| {
-        let mask = masks(mask.cloned());
-        block.forward(hidden, &Layer { index, mask: &mask, position_ids: &position_ids, mode: &mode }, None)
-    })
-}
-
-impl CausalLm for Gpt2LmHeadModel {
-    fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
-        let _module = inputs.input_ids.device().module(&self.root_path);
-        let mut implicit = (mode.use_cache && cache.is_none()).then(|| Cache::dynamic(&self.cache_layers()));
-        let hidden = self.transformer(inputs, mode, cache.or(implicit.as_mut()));
-        let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
-        let logits = self.lm_head.forward(&last);
-        let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels));
-        drop(last);
-        drop(hidden);
-        Outputs { loss, logits, cache: implicit }
+impl Backbone for Gpt2Model {
+    fn token_embedding(&self) -> &Module<Embedding> {
+        &self.wte
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        let mut all = vec![self.wte.weight.clone(), self.wpe.weight.clone()];
-        all.extend(self.h.iter().flat_map(|block| block.parameters().collect::<Vec<_>>()));
-        all.extend(self.ln_f.parameters());
-        if self.lm_head.weight.key() != self.wte.weight.key() {
-            all.push(self.lm_head.weight.clone());
-        }
-        all
-    }
-
-    fn cache_layers(&self) -> Vec<Option<u64>> {
+    fn windows(&self) -> Vec<Option<u64>> {
         vec![None; self.h.len()]
     }
 }

@@ -1,15 +1,15 @@
-//! Mistral (models/mistral/modeling_mistral.py): Llama with one mask for all blocks, windowed
-//! where the config names a window.
+//! Mistral (models/mistral/modeling_mistral.py): Llama with one mask for all blocks, windowed where the config names a
+//! window, and with the position ids passed before the rotary embedding.
 
 use brimful_models::DecoderConfig;
 
-use super::llama::{ForCausalLm, Masks, Variation};
+use super::CausalLm;
+use super::llama::with_llama_layers;
+use super::parts::{KeywordName, Masks};
 use crate::nn::Builder;
 
-pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> ForCausalLm {
-    ForCausalLm::new(
-        config,
-        builder,
-        Variation { qk_norm: false, masks: Masks::One, position_ids_first: true },
-    )
+/// `MistralForCausalLM`.
+pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> Box<dyn CausalLm> {
+    use KeywordName::{AttentionMask, PositionEmbeddings, PositionIds};
+    with_llama_layers(config, builder, Masks::One, [AttentionMask, PositionIds, PositionEmbeddings])
 }

@@ -1,37 +1,41 @@
 //! The model families, in the vocabulary and order of their reference implementations
 //! (transformers 5.23, src/transformers/models).
 
-mod attention;
-mod cache;
 mod gpt2;
 mod llama;
-mod loss;
-mod mask;
 mod mistral;
+mod parts;
 mod qwen2;
 mod qwen3;
-mod rotary;
 
-use brimful_jobs::{AttentionKernel, AttentionMask};
+use std::rc::Rc;
+
+use brimful_jobs::{AttentionKernel, AttentionMask, Precision};
 use brimful_models::{Config, DecoderFamily};
 
-use crate::nn::Builder;
+use crate::device::Device;
+use crate::nn::{Builder, Parameter, Techniques};
 use crate::tensor::Tensor;
 
-pub(crate) use cache::Cache;
+pub(crate) use parts::Cache;
 
 /// What a forward is given.
 pub(crate) struct Inputs<'a> {
+    /// Token ids `[B, S]`, int64.
     pub input_ids: &'a Tensor,
+    /// 1 where a token is not padding, `[B, S]`, int64.
     pub attention_mask: Option<&'a Tensor>,
+    /// The tokens to predict, `[B, S]`, int64; with them the model computes its loss.
     pub labels: Option<&'a Tensor>,
-    /// Positions that get logits; `None` for all.
+    /// How many of the last positions get logits; `None` or 0 for all.
     pub logits_to_keep: Option<u64>,
 }
 
-/// What a forward gives back (`CausalLMOutputWithPast`); it lets go in this order.
+/// What a forward gives back (`CausalLMOutputWithPast`). Its fields are dropped in this order.
 pub(crate) struct Outputs {
+    /// The mean loss over the batch, a scalar; `None` without labels.
     pub loss: Option<Tensor>,
+    /// `[B, kept positions, vocabulary]`.
     #[expect(dead_code, reason = "held for its drop")]
     pub logits: Tensor,
     /// A cache that the model made by itself; it goes after the logits.
@@ -40,35 +44,56 @@ pub(crate) struct Outputs {
 }
 
 /// How a model runs; the same for every forward.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {
+    /// `attn_implementation`.
     pub attention: AttentionKernel,
+    /// What the batches' masks hold.
     pub attention_mask: AttentionMask,
+    /// `model.train()`.
     pub training: bool,
-    pub checkpointing: brimful_jobs::Checkpointing,
+    /// Whether the model makes a cache where the caller passes none.
     pub use_cache: bool,
 }
 
 /// A causal language model.
 pub(crate) trait CausalLm {
-    fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs;
+    /// `model(**inputs)`.
+    fn call(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs;
 
-    /// Every parameter once, in the order of `model.parameters()`.
-    fn parameters(&self) -> Vec<Tensor>;
-
-    /// Key-value heads, head width and window of each block, for the cache.
-    fn cache_layers(&self) -> Vec<Option<u64>>;
+    /// The attention window of each block in tokens, for the cache; `None` if the block sees everything.
+    fn windows(&self) -> Vec<Option<u64>>;
 }
 
-/// Builds the model on the device.
-pub(crate) fn build(config: &Config, builder: &Builder) -> Box<dyn CausalLm> {
-    match config {
-        Config::Gpt2(config) => Box::new(gpt2::Gpt2LmHeadModel::new(config, builder)),
-        Config::Decoder(config) => Box::new(match config.family {
+/// A model on the device.
+pub(crate) struct Model {
+    /// The module at the root.
+    pub root: Box<dyn CausalLm>,
+    /// Every parameter once, in the order of `model.parameters()`.
+    pub parameters: Vec<Rc<Parameter>>,
+}
+
+impl Model {
+    /// The parameters that an optimizer is given.
+    pub fn trained(&self) -> Vec<Rc<Parameter>> {
+        self.parameters.iter().filter(|parameter| parameter.requires_grad()).cloned().collect()
+    }
+}
+
+/// Builds the model on the device, with what the job's techniques attach to its modules.
+pub(crate) fn build(device: &Device, config: &Config, precision: Precision, techniques: Techniques) -> Model {
+    let builder = &Builder::new(device, config, precision, techniques);
+    let root = match config {
+        Config::Gpt2(config) => gpt2::for_causal_lm(config, builder),
+        Config::Decoder(config) => match config.family {
             DecoderFamily::Llama => llama::for_causal_lm(config, builder),
             DecoderFamily::Mistral => mistral::for_causal_lm(config, builder),
             DecoderFamily::Qwen2 => qwen2::for_causal_lm(config, builder),
             DecoderFamily::Qwen3 => qwen3::for_causal_lm(config, builder),
-        }),
-    }
+        },
+    };
+    Model { parameters: builder.finish(), root }
 }
+
+#[cfg(test)]
+mod tests;

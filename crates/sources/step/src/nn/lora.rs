@@ -1,63 +1,98 @@
-//! PEFT's LoRA (peft/tuners/lora/layer.py, 0.21.2): a frozen Linear with two small ones beside it.
+//! PEFT's LoRA (peft/tuners/lora/layer.py, 0.21.2): two small Linears beside a frozen one, as a wrapper around it.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use brimful_jobs::Lora;
-use brimful_trace::Category;
 use brimful_units::Dtype;
 
-use super::Builder;
+use super::builder::Plan;
+use super::layers::{Dropout, Embedding, Linear};
+use super::{Forward, Inner, Module, Parameter, Wrapper};
+use crate::device::Device;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// Where an adapter goes once the whole model is there.
-pub(crate) type Slot = Rc<OnceCell<Adapter>>;
-
 /// A Linear that gets an adapter.
-pub(crate) struct Target {
-    pub slot: Slot,
-    pub path: String,
-    pub inputs: u64,
-    pub outputs: u64,
+pub(super) struct Target {
+    /// The name of the Linear, which the adapter takes.
+    path: Rc<str>,
+    /// The width of what goes in.
+    inputs: u64,
+    /// The width of what comes out.
+    outputs: u64,
+    attach: Box<dyn Fn(Adapter)>,
 }
 
-/// What stands beside a Linear: `lora_B(lora_A(dropout(x)))`.
-pub(crate) struct Adapter {
-    base_path: Rc<str>,
-    dropout_path: Rc<str>,
-    a_path: Rc<str>,
-    b_path: Rc<str>,
-    a: Tensor,
-    b: Tensor,
-    dropout: f64,
+impl Target {
+    /// The Linear `module`, named `path`.
+    pub fn new<F>(module: &Module<F>, path: String, inputs: u64, outputs: u64) -> Target
+    where
+        F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
+    {
+        let module = module.clone();
+        let attach = Box::new(move |adapter: Adapter| {
+            // The wrapper is a module of the Linear's name, and holds the Linear as `base_layer`.
+            module.rename(&format!("{}.base_layer", adapter.path));
+            module.wrap(adapter);
+        });
+        Target { path: path.into(), inputs, outputs, attach }
+    }
+}
+
+/// `lora.Linear`: the frozen Linear's output and `lora_B(lora_A(dropout(x)))`.
+struct Adapter {
+    device: Device,
+    path: Rc<str>,
+    dropout: Module<Dropout>,
+    /// From the input's width to the rank.
+    lora_a: Module<Linear>,
+    /// From the rank to the output's width.
+    lora_b: Module<Linear>,
 }
 
 impl Adapter {
-    /// `lora.Linear.forward` around the frozen `base`; the module's scope is open.
-    pub fn forward(&self, x: &Tensor, base: impl FnOnce() -> Tensor) -> Tensor {
-        let device = x.device();
-        let result = {
-            let _module = device.module(&self.base_path);
-            base()
+    fn new(plan: &Plan, target: &Target, lora: &Lora) -> Adapter {
+        let linear = |name: &str, shape: [u64; 2]| {
+            let path = format!("{}.{name}.default", target.path);
+            let weight = plan.parameter(format!("{path}.weight"), "_to_copy", shape);
+            Module::new(&plan.device, path, Linear { weight, bias: None })
         };
+        let dropout = format!("{}.lora_dropout.default", target.path);
+        Adapter {
+            device: plan.device.clone(),
+            path: target.path.clone(),
+            dropout: Module::new(&plan.device, dropout, Dropout { p: lora.lora_dropout }),
+            // `update_layer` makes A before B.
+            lora_a: linear("lora_A", [lora.r, target.inputs]),
+            lora_b: linear("lora_B", [target.outputs, lora.r]),
+        }
+    }
+
+    fn weights(&self) -> [&Rc<Parameter>; 2] {
+        [&self.lora_a.get().weight, &self.lora_b.get().weight]
+    }
+}
+
+impl<F> Wrapper<F> for Adapter
+where
+    F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
+{
+    /// `lora.Linear.forward`.
+    fn call(&self, x: &Tensor, base_layer: Inner<F>) -> Tensor {
+        let _module = self.device.module(&self.path);
+        let result = base_layer.call(x);
         let dtype = result.dtype();
-        let x = ops::to(x, self.a.dtype());
-        let dropped = super::dropout(&self.dropout_path, &x, self.dropout, true);
-        let low = {
-            let _module = device.module(&self.a_path);
-            ops::linear(&dropped, &self.a, None)
-        };
+        let x = ops::to(x, self.lora_a.get().weight.tensor().dtype());
+        let dropped = self.dropout.call((&x, true));
+        let low = self.lora_a.call(&dropped);
+        // Both are temporaries of one expression: each goes when the next call has returned.
         drop(dropped);
-        let high = {
-            let _module = device.module(&self.b_path);
-            ops::linear(&low, &self.b, None)
-        };
+        let high = self.lora_b.call(&low);
         drop(low);
         let scaled = ops::mul_scalar(high);
         let sum = ops::add(&result, scaled);
         // A recomputation that ends in here leaves by an exception: the names go in their order.
-        if device.is_stopped() {
+        if self.device.is_stopped() {
             drop(x);
         }
         drop(result);
@@ -65,48 +100,31 @@ impl Adapter {
     }
 }
 
-impl Builder {
-    /// `get_peft_model`: adapters on every target, made in the base's dtype and then converted to fp32 unless told
-    /// otherwise. Returns what is trained, in the order of the modules.
-    pub fn get_peft_model(&self, lora: &Lora) -> Vec<Tensor> {
-        let targets = self.targets.take();
-        let made: Vec<[Tensor; 2]> = targets
-            .iter()
-            .map(|target| [self.adapter(lora.r, target.inputs), self.adapter(target.outputs, lora.r)])
-            .collect();
-        let made: Vec<[Tensor; 2]> = made.into_iter().map(|pair| self.cast_adapter(pair, lora)).collect();
-        for (target, [a, b]) in targets.iter().zip(&made) {
-            let path = |name: &str| Rc::from(format!("{}.{name}", target.path));
-            let adapter = Adapter {
-                base_path: path("base_layer"),
-                dropout_path: path("lora_dropout.default"),
-                a_path: path("lora_A.default"),
-                b_path: path("lora_B.default"),
-                a: a.clone(),
-                b: b.clone(),
-                dropout: lora.lora_dropout,
-            };
-            // A slot is filled once: its target is listed once.
-            let _ = target.slot.set(adapter);
-        }
-        made.into_iter().flatten().inspect(Tensor::require_grad).collect()
+/// `get_peft_model`: adapters on every target, all made in the base's dtype and then converted to fp32 unless the job
+/// says otherwise.
+pub(super) fn get_peft_model(plan: &Plan, lora: &Lora) {
+    let targets = plan.targets.take();
+    let adapters: Vec<Adapter> = targets.iter().map(|target| Adapter::new(plan, target, lora)).collect();
+    if lora.autocast_adapter_dtype {
+        adapters.iter().flat_map(Adapter::weights).for_each(|weight| cast_adapter_dtype(weight));
     }
-
-    fn adapter(&self, rows: u64, columns: u64) -> Tensor {
-        let made = ops::new_tensor(&self.device, "_to_copy", [rows, columns], self.dtype);
-        made.categorize(Category::Parameter);
-        made
+    for (target, adapter) in targets.iter().zip(adapters) {
+        (target.attach)(adapter);
     }
+}
 
-    /// `cast_adapter_dtype` (peft/tuners/tuners_utils.py).
-    fn cast_adapter(&self, pair: [Tensor; 2], lora: &Lora) -> [Tensor; 2] {
-        if !lora.autocast_adapter_dtype {
-            return pair;
-        }
-        pair.map(|half| {
-            let full = ops::to(half, Dtype::F32);
-            full.categorize(Category::Parameter);
-            full
-        })
+/// `cast_adapter_dtype` (peft/tuners/tuners_utils.py): `param.data = param.data.to(torch.float32)`.
+fn cast_adapter_dtype(weight: &Parameter) {
+    weight.set_data(ops::to(weight.tensor(), Dtype::F32));
+}
+
+/// The hook of `enable_input_require_grads`: `output.requires_grad_(True)`.
+pub(super) struct RequireGrad;
+
+impl Wrapper<Embedding> for RequireGrad {
+    fn call(&self, indices: &Tensor, embedding: Inner<Embedding>) -> Tensor {
+        let out = embedding.call(indices);
+        out.require_grad();
+        out
     }
 }

@@ -1,13 +1,13 @@
 use brimful_units::Dtype;
 
-use super::{Implementation, Optimizer, state, with_gradients, zeros_like_state};
+use super::{Implementation, Optimizer, Parameters, state, with_gradients, zeros_like_state};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.Adam` and `AdamW` (torch/optim/adam.py): AdamW decays in place, Adam with
 /// `weight_decay` adds to the gradient.
 pub(crate) struct Adam {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     amsgrad: bool,
     coupled_decay: bool,
@@ -24,7 +24,7 @@ struct AdamState {
 
 impl Adam {
     pub fn new(
-        parameters: Vec<Tensor>,
+        parameters: Parameters,
         implementation: Implementation,
         amsgrad: bool,
         coupled_decay: bool,

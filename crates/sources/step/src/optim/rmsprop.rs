@@ -1,10 +1,10 @@
-use super::{Implementation, Optimizer, with_gradients, zeros_like_state};
+use super::{Implementation, Optimizer, Parameters, with_gradients, zeros_like_state};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.RMSprop` (torch/optim/rmsprop.py).
 pub(crate) struct RmsProp {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     momentum: bool,
     centered: bool,
@@ -20,7 +20,7 @@ struct RmsState {
 
 impl RmsProp {
     pub fn new(
-        parameters: Vec<Tensor>,
+        parameters: Parameters,
         implementation: Implementation,
         momentum: bool,
         centered: bool,

@@ -1,13 +1,13 @@
 use brimful_units::{Dtype, Shape};
 
-use super::{Optimizer, state, with_gradients};
+use super::{Optimizer, Parameters, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// transformers' `Adafactor` (transformers/optimization.py): a loop in fp32, one parameter after
 /// the other; Python's local names keep the last one's tensors until they are bound anew.
 pub(crate) struct Adafactor {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     /// Whether it keeps a first moment (`beta1`).
     averages: bool,
     states: Vec<State>,
@@ -34,7 +34,7 @@ struct Locals {
 }
 
 impl Adafactor {
-    pub fn new(parameters: Vec<Tensor>, averages: bool) -> Adafactor {
+    pub fn new(parameters: Parameters, averages: bool) -> Adafactor {
         Adafactor { parameters, averages, states: Vec::new() }
     }
 

@@ -1,4 +1,4 @@
-use brimful_jobs::{AttentionMask, Cache as CacheKind, Checkpointing, Infer};
+use brimful_jobs::{AttentionMask, Cache as CacheKind, Infer};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
@@ -8,7 +8,7 @@ use crate::StepError;
 use crate::autocast::autocast;
 use crate::device::Device;
 use crate::models::{self, Cache, Inputs, Mode, Outputs};
-use crate::nn::Builder;
+use crate::nn::Techniques;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -23,13 +23,12 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         });
     }
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision, None));
+    let model = models::build(device, config, job.precision, Techniques::NONE);
     device.empty_cache();
     let mut mode = Mode {
         attention: job.attention,
         attention_mask: AttentionMask::None,
         training: false,
-        checkpointing: Checkpointing::None,
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);
@@ -37,7 +36,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");
-    let windows = model.cache_layers();
+    let windows = model.root.windows();
     let mut cache = match job.cache {
         CacheKind::Dynamic => Some(Cache::dynamic(&windows)),
         CacheKind::Static { max_cache_len } => Some(Cache::fixed(&windows, max_cache_len)),
@@ -56,7 +55,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         let Some(ids) = &input else { return };
         let inputs =
             Inputs { input_ids: ids, attention_mask: None, labels: None, logits_to_keep: job.logits_to_keep };
-        let outputs = model.forward(&inputs, &mode, cache.as_mut());
+        let outputs = model.root.call(&inputs, &mode, cache.as_mut());
         if device.failed() {
             return;
         }

@@ -1,3 +1,5 @@
+use std::rc::Rc;
+
 use brimful_jobs::{AttentionMask, Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
@@ -7,8 +9,8 @@ use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
-use crate::models::{self, CausalLm, Inputs, Mode, Outputs};
-use crate::nn::Builder;
+use crate::models::{self, Inputs, Mode, Model, Outputs};
+use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
 use crate::tensor::Tensor;
@@ -27,12 +29,9 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let builder = Builder::new(device, job.precision, lora.as_ref());
-    let model = models::build(config, &builder);
-    let parameters = match &lora {
-        Some(lora) => builder.get_peft_model(lora),
-        None => model.parameters(),
-    };
+    let techniques = Techniques { checkpointing: job.checkpointing, lora };
+    let model = models::build(device, config, job.precision, techniques);
+    let parameters = model.trained();
     device.empty_cache();
     let mut steps = Loop {
         device,
@@ -41,7 +40,6 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             attention: job.attention,
             attention_mask: job.attention_mask,
             training: true,
-            checkpointing: job.checkpointing,
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
@@ -74,8 +72,9 @@ struct Loop<'a> {
     device: &'a Device,
     job: &'a Train,
     mode: Mode,
-    model: Box<dyn CausalLm>,
-    parameters: Vec<Tensor>,
+    model: Model,
+    /// The trained parameters.
+    parameters: Vec<Rc<Parameter>>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
     scaler: Option<GradScaler>,
     /// The loop's names `loss` and `outputs`.
@@ -126,7 +125,7 @@ impl Loop<'_> {
             labels: Some(&batch.labels),
             logits_to_keep: None,
         };
-        let outputs = self.model.forward(&inputs, &self.mode, None);
+        let outputs = self.model.root.call(&inputs, &self.mode, None);
         self.loss = outputs.loss.clone();
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
@@ -169,14 +168,14 @@ impl Loop<'_> {
         }
         self.device.begin_phase(PhaseKind::ZeroGrad, &format!("it{step}.zero_grad"));
         for parameter in &self.parameters {
-            parameter.set_grad(None);
+            parameter.clear_grad();
         }
     }
 }
 
 /// `torch.nn.utils.clip_grad_norm_`.
-fn clip_grad_norm(parameters: &[Tensor]) {
-    let grads: Vec<Tensor> = parameters.iter().filter_map(Tensor::grad).collect();
+fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
+    let grads: Vec<Tensor> = parameters.iter().filter_map(|parameter| parameter.grad()).collect();
     let Some(first) = grads.first() else { return };
     let device = first.device();
     let norms = ops::foreach_norm(&grads);

@@ -8,14 +8,14 @@ use crate::ops;
 use crate::tensor::Tensor;
 
 /// What decides how an attention runs beside its tensors.
-pub(super) struct AttentionCall {
+pub(in crate::models) struct AttentionCall {
     pub kernel: AttentionKernel,
     pub dropout: f64,
     pub training: bool,
 }
 
 /// The attended values, `[B, S, heads, D]`, and the weights where they were written out.
-pub(super) fn attend(
+pub(in crate::models) fn attend(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,

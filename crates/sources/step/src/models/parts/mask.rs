@@ -4,14 +4,14 @@ use brimful_jobs::{AttentionKernel, AttentionMask};
 use brimful_units::Dtype;
 
 use super::cache::Cache;
-use super::{Inputs, Mode};
 use crate::device::Device;
+use crate::models::{Inputs, Mode};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// The mask that the blocks are given.
 #[derive(Clone)]
-pub(super) enum Mask {
+pub(in crate::models) enum Mask {
     /// The kernel masks by itself.
     None,
     /// True where a key may be seen, `[B, 1, queries, keys]`.
@@ -25,7 +25,7 @@ type FromTensor = fn(Option<Tensor>) -> Mask;
 
 impl Mask {
     /// The tensor, and what makes a mask of this kind of it.
-    pub(super) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
+    pub(in crate::models) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
         match self {
             Mask::None => (None, |_| Mask::None),
             Mask::Keep(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Keep)),
@@ -35,13 +35,13 @@ impl Mask {
 }
 
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
-pub(super) fn position_ids(embeds: &Tensor, _cache: Option<&Cache>) -> Tensor {
+pub(in crate::models) fn position_ids(embeds: &Tensor) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
     ops::unsqueeze(ops::add_scalar(range), 0)
 }
 
 /// `hidden[:, -n:, :]`.
-pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
+pub(in crate::models) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
     match keep {
         Some(keep) if keep > 0 && keep < hidden.dim(1) => ops::slice(hidden, 1, keep),
         _ => hidden.clone(),
@@ -49,7 +49,7 @@ pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor
 }
 
 /// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
-pub(super) fn causal_mask(
+pub(in crate::models) fn causal_mask(
     inputs: &Inputs<'_>,
     mode: &Mode,
     embeds: &Tensor,

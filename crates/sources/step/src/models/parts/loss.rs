@@ -6,7 +6,7 @@ use crate::ops;
 use crate::tensor::Tensor;
 
 /// Logits to fp32, labels (not logits) shifted by padding, cross entropy over all tokens.
-pub(super) fn causal_lm_loss(logits: &Tensor, labels: &Tensor) -> Tensor {
+pub(in crate::models) fn causal_lm_loss(logits: &Tensor, labels: &Tensor) -> Tensor {
     let logits = ops::to(logits, Dtype::F32);
     let padded = ops::pad_last_by_one(labels);
     let shifted = ops::contiguous(ops::slice(&padded, 1, labels.dim(1)));

@@ -1,0 +1,228 @@
+//! The constructor's side of a model: parameters, modules and what a job's techniques attach to them.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::{Rc, Weak};
+
+use brimful_jobs::{Checkpointing, Lora, Precision};
+use brimful_models::Config;
+use brimful_units::{Dtype, Shape};
+use rustc_hash::FxHashMap;
+
+use super::layers::{Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
+use super::lora::{RequireGrad, Target, get_peft_model};
+use super::{Activation, Forward, Module, Parameter};
+use crate::device::Device;
+use crate::ops;
+
+/// What a job puts around a model's modules. The families do not know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Techniques {
+    /// Which checkpoint runs around each block.
+    pub checkpointing: Checkpointing,
+    /// The adapters beside the Linears; `None` if every parameter is trained.
+    pub lora: Option<Lora>,
+}
+
+impl Techniques {
+    /// A model as its class makes it.
+    pub const NONE: Techniques = Techniques { checkpointing: Checkpointing::None, lora: None };
+}
+
+/// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to
+/// what is the same at every place.
+pub(crate) struct Builder {
+    plan: Rc<Plan>,
+    /// The module whose constructor runs, as transformers names it; empty at the root.
+    path: String,
+}
+
+/// What the whole model is built with, and what has been built.
+pub(crate) struct Plan {
+    /// Where the parameters go.
+    pub device: Device,
+    /// The dtype of the parameters.
+    pub dtype: Dtype,
+    /// What is attached to the modules.
+    pub techniques: Techniques,
+    /// Shape by name of every parameter ([`Config::parameter_tensors`]). It says which biases, norms and heads there are.
+    declared: FxHashMap<String, Shape>,
+    /// Every parameter in the order of `named_parameters()`. A head that was tied away has dropped its own.
+    registered: RefCell<Vec<Weak<Parameter>>>,
+    /// The Linears that get an adapter once the whole model is there.
+    pub(super) targets: RefCell<Vec<Target>>,
+}
+
+impl Deref for Builder {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Plan {
+    /// Makes a parameter by `op`, which names the allocation, and registers it.
+    pub(super) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
+        let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, self.dtype));
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        parameter
+    }
+
+    /// `model.parameters()`: each once, in the order of the constructor.
+    fn parameters(&self) -> Vec<Rc<Parameter>> {
+        self.registered.borrow().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// PEFT wraps the model in two modules: the names of all others begin with theirs.
+    fn prefix(&self) -> &'static str {
+        if self.techniques.lora.is_some() { "base_model.model" } else { "" }
+    }
+}
+
+/// `a.b`, or the one that is not empty.
+fn joined(a: &str, b: &str) -> String {
+    let dot = if a.is_empty() || b.is_empty() { "" } else { "." };
+    format!("{a}{dot}{b}")
+}
+
+impl Builder {
+    /// A builder at the root of the model.
+    pub fn new(device: &Device, config: &Config, precision: Precision, techniques: Techniques) -> Builder {
+        let dtype = match precision {
+            Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => Dtype::F32,
+            Precision::Fp16 => Dtype::F16,
+            Precision::Bf16 => Dtype::Bf16,
+        };
+        let plan = Plan {
+            device: device.clone(),
+            dtype,
+            techniques,
+            declared: config.parameter_tensors().into_iter().collect(),
+            registered: RefCell::default(),
+            targets: RefCell::default(),
+        };
+        Builder { plan: Rc::new(plan), path: String::new() }
+    }
+
+    /// Ends the construction: makes the adapters and marks what is trained. Returns every parameter of the model.
+    pub fn finish(&self) -> Vec<Rc<Parameter>> {
+        if let Some(lora) = &self.techniques.lora {
+            get_peft_model(self, lora);
+        }
+        let all = self.parameters();
+        // `_mark_only_adapters_as_trainable` (peft/tuners/lora/model.py) goes by the names, too.
+        let frozen = |path: &str| self.techniques.lora.is_some() && !path.contains("lora_");
+        all.iter()
+            .filter(|parameter| !frozen(parameter.path()))
+            .for_each(|parameter| parameter.require_grad());
+        all
+    }
+
+    /// The place of a child.
+    fn at(&self, name: &str) -> Builder {
+        Builder { plan: self.plan.clone(), path: joined(&self.path, name) }
+    }
+
+    /// A module named `name` under this one, whose constructor is `build`.
+    pub fn module<F: Forward>(&self, name: &str, build: impl FnOnce(&Builder) -> F) -> Module<F> {
+        let child = self.at(name);
+        let forward = build(&child);
+        Module::new(&self.device, joined(self.prefix(), &child.path), forward)
+    }
+
+    /// Whether this module has the parameter `name`, such as `q_norm.weight`.
+    pub fn declares(&self, name: &str) -> bool {
+        self.declared.contains_key(&joined(&self.path, name))
+    }
+
+    /// The module's parameter `name`, with its declared shape.
+    fn weight(&self, name: &str) -> Rc<Parameter> {
+        let path = joined(&self.path, name);
+        let shape = self.declared.get(&path).cloned();
+        // A test builds every family and compares with the declaration.
+        let shape = shape.expect("a family's parameters stand in `Config::parameter_tensors`");
+        self.parameter(path, "empty", shape)
+    }
+
+    fn optional(&self, name: &str) -> Option<Rc<Parameter>> {
+        self.declares(name).then(|| self.weight(name))
+    }
+
+    /// `nn.Linear`, with a bias if one is declared.
+    pub fn linear(&self, name: &str) -> Module<Linear> {
+        let module =
+            self.module(name, |it| Linear { weight: it.weight("weight"), bias: it.optional("bias") });
+        let weight = module.get().weight.tensor();
+        self.adapt(&module, name, weight.dim(1), weight.dim(0));
+        module
+    }
+
+    /// transformers' `Conv1D`.
+    pub fn conv1d(&self, name: &str) -> Module<Conv1d> {
+        let module = self.module(name, |it| Conv1d { weight: it.weight("weight"), bias: it.weight("bias") });
+        let weight = module.get().weight.tensor();
+        self.adapt(&module, name, weight.dim(0), weight.dim(1));
+        module
+    }
+
+    /// `lm_head`, a Linear as wide as the rows of `embedding`. Where the config ties it, no parameter of this name is
+    /// declared: the constructor makes one all the same, and `tie_weights` replaces it by the embedding's.
+    pub fn lm_head(&self, name: &str, embedding: &Module<Embedding>) -> Module<Linear> {
+        let shape = embedding.get().weight.tensor().shape().clone();
+        let (rows, width) = (shape[0], shape[1]);
+        let module = self.module(name, |it| {
+            let own = it.parameter(joined(&it.path, "weight"), "empty", shape);
+            let tied = !it.declares("weight");
+            Linear { weight: if tied { embedding.get().weight.clone() } else { own }, bias: None }
+        });
+        self.adapt(&module, name, width, rows);
+        module
+    }
+
+    /// Notes a Linear that LoRA's `target_modules` name.
+    fn adapt<F>(&self, module: &Module<F>, name: &str, inputs: u64, outputs: u64)
+    where
+        F: for<'a> Forward<Input<'a> = &'a crate::tensor::Tensor, Output = crate::tensor::Tensor>,
+    {
+        let Some(lora) = &self.techniques.lora else { return };
+        let path = joined(self.prefix(), &joined(&self.path, name));
+        if lora.target_modules.include(&path) {
+            self.targets.borrow_mut().push(Target::new(module, path, inputs, outputs));
+        }
+    }
+
+    /// `nn.Embedding`.
+    pub fn embedding(&self, name: &str) -> Module<Embedding> {
+        self.module(name, |it| Embedding { weight: it.weight("weight") })
+    }
+
+    /// The table of the input tokens (`get_input_embeddings`). `enable_input_require_grads` is a hook on it.
+    pub fn token_embedding(&self, name: &str) -> Module<Embedding> {
+        let module = self.embedding(name);
+        if self.techniques.lora.as_ref().is_some_and(|lora| lora.enable_input_require_grads) {
+            module.wrap(RequireGrad);
+        }
+        module
+    }
+
+    /// The root-mean-square norm of the Llama family.
+    pub fn rms_norm(&self, name: &str) -> Module<RmsNorm> {
+        self.module(name, |it| RmsNorm { weight: it.weight("weight") })
+    }
+
+    /// `nn.LayerNorm`.
+    pub fn layer_norm(&self, name: &str) -> Module<LayerNorm> {
+        self.module(name, |it| LayerNorm { weight: it.weight("weight"), bias: it.weight("bias") })
+    }
+
+    /// `nn.Dropout(p)`.
+    pub fn dropout(&self, name: &str, p: f64) -> Module<Dropout> {
+        self.module(name, |_| Dropout { p })
+    }
+
+    /// `ACT2FN[kind]`.
+    pub fn activation(&self, name: &str, kind: brimful_models::Activation) -> Module<Activation> {
+        self.module(name, |_| Activation { kind })
+    }
+}
