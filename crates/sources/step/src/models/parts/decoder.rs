@@ -156,7 +156,8 @@ where
                 drop((embeds, ids));
             }
         }
-        drop((cos, sin));
+        // `position_embeddings` is a tuple, which drops its last item first.
+        drop((sin, cos));
         normed
     }
 }
