@@ -27,3 +27,4 @@ pub use job::{
 pub use load::{LoadedJob, load, open};
 pub use overrides::Overrides;
 pub use recipe::{Assumption, Recipe};
+pub use versions::{CudnnRules, TorchRules, TransformersRules};

@@ -12,11 +12,14 @@ use rustc_hash::FxHashMap;
 use crate::StepError;
 use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
+use crate::rules::{CublasWorkspace, TorchRules};
 
 /// What the kernels' own buffers depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Properties {
+    /// Major and minor.
     pub compute_capability: (u8, u8),
+    /// Streaming multiprocessors.
     pub multiprocessors: u64,
 }
 
@@ -32,6 +35,9 @@ pub(crate) struct Device(Rc<State>);
 
 struct State {
     properties: Properties,
+    rules: TorchRules,
+    /// The threads and streams that hold a cuBLAS workspace.
+    workspaces: RefCell<Vec<(Thread, u16)>>,
     trace: RefCell<Trace>,
     /// The first thing that makes the run's result void.
     fault: RefCell<Option<StepError>>,
@@ -58,6 +64,13 @@ struct Scope {
     /// A module runs inside the backward: gradient checkpointing.
     recomputing: bool,
     in_backward: bool,
+}
+
+/// A host thread that launches kernels: the program's, or the autograd engine's for this GPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    Program,
+    Engine,
 }
 
 /// Ends the innermost scope when dropped.
@@ -97,9 +110,11 @@ impl Drop for StreamGuard {
 }
 
 impl Device {
-    pub fn new(properties: Properties) -> Self {
+    pub fn new(properties: Properties, rules: TorchRules) -> Self {
         Device(Rc::new(State {
             properties,
+            rules,
+            workspaces: RefCell::default(),
             trace: RefCell::new(Trace::new(Origin::Predicted)),
             fault: RefCell::new(None),
             scope: Cell::new(Scope::default()),
@@ -116,6 +131,39 @@ impl Device {
 
     pub fn properties(&self) -> Properties {
         self.0.properties
+    }
+
+    /// What depends on the version of torch.
+    pub fn rules(&self) -> &TorchRules {
+        &self.0.rules
+    }
+
+    /// The workspace of a cuBLAS call.
+    pub fn cublas_workspace(&self) {
+        let bytes = self.rules().cublas_workspace_bytes(self.properties().compute_capability);
+        match self.rules().cublas_workspace {
+            CublasWorkspace::Call { .. } => self.kernel_buffer(bytes.get()),
+            CublasWorkspace::Held => self.hold_workspace(bytes),
+        }
+    }
+
+    /// The workspace of a cuBLASLt call.
+    pub fn cublaslt_workspace(&self) {
+        match self.rules().cublas_workspace {
+            CublasWorkspace::Call { lt } => self.kernel_buffer(lt.get()),
+            CublasWorkspace::Held => self.cublas_workspace(),
+        }
+    }
+
+    /// Takes a workspace unless this thread and stream have one; nobody gives it back.
+    fn hold_workspace(&self, bytes: Bytes) {
+        let thread = if self.0.scope.get().in_backward { Thread::Engine } else { Thread::Program };
+        let key = (thread, self.0.stream.get());
+        if self.0.workspaces.borrow().contains(&key) || self.0.stopped.get() {
+            return;
+        }
+        self.alloc(bytes, Category::KernelBuffer);
+        self.0.workspaces.borrow_mut().push(key);
     }
 
     /// Takes the trace out, unless the run failed.
@@ -350,7 +398,10 @@ mod tests {
     impl Device {
         /// An A100.
         pub fn for_tests() -> Device {
-            Device::new(Properties { compute_capability: (8, 0), multiprocessors: 108 })
+            Device::new(
+                Properties { compute_capability: (8, 0), multiprocessors: 108 },
+                TorchRules::of(brimful_jobs::TorchRules::V2_15),
+            )
         }
     }
 

@@ -3,6 +3,7 @@ use brimful_trace::Trace;
 
 use crate::categories::categorize;
 use crate::device::{DEFAULT_STREAM, Device, Properties};
+use crate::rules::{TorchRules, TransformersRules};
 use crate::run::{infer, train};
 
 /// The step could not be simulated.
@@ -46,12 +47,13 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
     });
-    let device = Device::new(properties);
+    let device = Device::new(properties, TorchRules::of(job.versions.torch_rules()));
+    let transformers = TransformersRules::of(job.versions.transformers_rules());
     // One GPU and no collectives: all of the program runs on the default stream.
     let default_stream = device.stream(DEFAULT_STREAM);
     match &job.run {
-        Run::Train(run) => train(&device, &job.model, run),
-        Run::Infer(run) => infer(&device, &job.model, run),
+        Run::Train(run) => train(&device, &job.model, run, transformers),
+        Run::Infer(run) => infer(&device, &job.model, run, transformers),
     }
     drop(default_stream);
     let mut trace = device.finish()?;

@@ -56,7 +56,10 @@ impl Attention {
         match (mode.attention, self.upcast) {
             (AttentionKernel::Eager, true) => upcast_attention(query, key, value, mask, p, training),
             (AttentionKernel::Eager, false) => eager_attention(query, key, value, mask, p, training),
-            (kernel, _) => attend(query, key, value, mask, &AttentionCall { kernel, dropout: p, training }),
+            (kernel, _) => {
+                let call = AttentionCall { kernel, dropout: p, training, rules: mode.rules };
+                attend(query, key, value, mask, &call)
+            }
         }
     }
 }

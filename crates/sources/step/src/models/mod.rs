@@ -15,6 +15,7 @@ use brimful_models::{Config, DecoderFamily};
 
 use crate::device::Device;
 use crate::nn::{Builder, Parameter, Techniques};
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 pub(crate) use parts::Cache;
@@ -52,6 +53,8 @@ pub(crate) struct Mode {
     pub attention_mask: AttentionMask,
     /// `model.train()`.
     pub training: bool,
+    /// What depends on the version of transformers.
+    pub rules: TransformersRules,
     /// Whether the model makes a cache where the caller passes none.
     pub use_cache: bool,
 }

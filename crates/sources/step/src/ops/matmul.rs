@@ -6,7 +6,6 @@ use super::iterator::broadcast;
 use super::{grads, reshape, saved, t, transpose, unsafe_view, view};
 use crate::autocast::to_lower;
 use crate::autograd::{Recording, begin, record};
-use crate::device::Device;
 use crate::tensor::Tensor;
 
 /// `F.linear(x, weight, bias)`: autocast converts bias, weight and input, last argument first.
@@ -63,7 +62,7 @@ pub(crate) fn mm(a: &Tensor, b: &Tensor) -> Tensor {
         grads![call.want(0, || left_gradient(call.grad(), call.saved(0), &a_like)), b_grad]
     });
     let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
-    gemm_workspace(device);
+    device.cublas_workspace();
     finish(recording, &out);
     out
 }
@@ -103,9 +102,9 @@ pub(crate) fn addmm(bias: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
     let out = Tensor::empty(device, [a.dim(0), b.dim(1)], a.dtype());
     let through_lt = bias.rank() == 1 && bias.is_contiguous() && b.dim(0) > 1 && b.dim(1) > 1;
     if through_lt {
-        lt_workspace(device)
+        device.cublaslt_workspace()
     } else {
-        gemm_workspace(device)
+        device.cublas_workspace()
     }
     finish(recording, &out);
     out
@@ -118,7 +117,7 @@ pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
     let out = Tensor::empty(device, [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
     // An outer product has a Triton kernel of its own (torch/_native/ops/bmm_outer_product, torch 2.15).
     if a.dim(2) != 1 {
-        gemm_workspace(device);
+        device.cublas_workspace();
     }
     let kept = || saved![a.requires_grad().then(|| b.clone()), b.requires_grad().then(|| a.clone())];
     record(&out, "BmmBackward0", &[a, b], kept, |call| {
@@ -152,19 +151,4 @@ fn finish(recording: Option<Recording>, out: &Tensor) {
     if let Some(recording) = recording {
         recording.finish(&[out]);
     }
-}
-
-/// cuBLAS's workspace, taken from the allocator around each call
-/// (`getChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp, torch 2.15).
-fn gemm_workspace(device: &Device) {
-    const HOPPER_AND_LATER: u64 = 4096 * 1024 * 8;
-    const EARLIER: u64 = 4096 * 1024 * 2 + 16 * 1024 * 8;
-    let hopper = device.properties().compute_capability.0 >= 9;
-    device.kernel_buffer(if hopper { HOPPER_AND_LATER } else { EARLIER });
-}
-
-/// cuBLASLt's workspace (`_getWorkspaceSize` in aten/src/ATen/cuda/CUDABlas.cpp, torch 2.15).
-fn lt_workspace(device: &Device) {
-    const BYTES: u64 = 1024 * 1024;
-    device.kernel_buffer(BYTES);
 }

@@ -10,10 +10,11 @@ use crate::device::Device;
 use crate::models::{self, Cache, Inputs, Mode, Outputs};
 use crate::nn::Techniques;
 use crate::ops;
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Loads the model, runs the prompt through it, then one token after the other.
-pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
+pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: TransformersRules) {
     if matches!(job.cache, CacheKind::Static { .. }) && autocast_dtype(job.precision).is_some() {
         return device.fail(StepError::Unsupported {
             key: "infer.cache",
@@ -29,6 +30,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         attention: job.attention,
         attention_mask: AttentionMask::None,
         training: false,
+        rules,
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);

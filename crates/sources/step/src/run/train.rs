@@ -13,6 +13,7 @@ use crate::models::{self, Inputs, Mode, Model, Outputs};
 use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Autocast's dtype for a precision.
@@ -26,7 +27,7 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 
 /// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
-pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
+pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
     let techniques = Techniques { checkpointing: job.checkpointing, lora };
@@ -40,6 +41,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             attention: job.attention,
             attention_mask: job.attention_mask,
             training: true,
+            rules,
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),

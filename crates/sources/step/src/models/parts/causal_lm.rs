@@ -58,7 +58,7 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         let hidden = self.model.call(ModelInput { inputs, mode, cache });
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.call(&last);
-        let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels));
+        let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels, &mode.rules));
         // The function returns after the loss is made: until then its locals hold the hidden states, of which `last` is
         // a view.
         drop(last);

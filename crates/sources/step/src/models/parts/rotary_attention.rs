@@ -80,6 +80,7 @@ impl Forward for RotaryAttention {
             kernel: arguments.mode.attention,
             dropout: if training { self.attention_dropout } else { 0.0 },
             training,
+            rules: arguments.mode.rules,
         };
         let (output, weights) = attend(&query, &key, &value, arguments.mask(), &call);
         let (batch, tokens) = (hidden.dim(0), hidden.dim(1));
