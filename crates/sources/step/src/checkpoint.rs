@@ -46,6 +46,7 @@ fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tens
         function(&detached, other)
     };
     backward(&output, call.grad().clone());
+    // `outputs` lives until the inner backward has returned; its gradient is in the detached input.
     drop(output);
     detached.grad().expect("the block's input takes part in its output")
 }
@@ -126,6 +127,7 @@ impl Frame {
         let output = (self.function)(&self.input, self.other.as_ref());
         device.hooks().borrow_mut().pop();
         device.resume();
+        // Nobody takes the second run's output: it goes when the region has been left.
         drop(output);
     }
 }

@@ -1,4 +1,4 @@
-//! The imagined GPU: hands out blocks, writes the trace, and knows who is asking.
+//! The imagined GPU: it allocates blocks, writes the trace, and knows the op, the module and the stream that allocate.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -49,13 +49,13 @@ struct State {
     next_sequence: Cell<u64>,
     autocast: RefCell<Option<Autocast>>,
     hooks: RefCell<Vec<SavedTensorHooks>>,
-    /// A recomputation has all it needs: what is left of it allocates nothing.
+    /// A recomputation has all that it needs: the rest of it allocates nothing.
     stopped: Cell<bool>,
-    /// The run is over: what the program lets go now is not part of it.
+    /// The run is over: what the program frees from now on is not part of it.
     ended: Cell<bool>,
 }
 
-/// Who asks for memory right now.
+/// What allocations are made by at this moment.
 #[derive(Clone, Copy, Default)]
 struct Scope {
     module: StrId,
@@ -110,6 +110,7 @@ impl Drop for StreamGuard {
 }
 
 impl Device {
+    /// A GPU with an empty trace.
     pub fn new(properties: Properties, rules: TorchRules) -> Self {
         Device(Rc::new(State {
             properties,
@@ -129,6 +130,7 @@ impl Device {
         }))
     }
 
+    /// What the kernels' own buffers depend on.
     pub fn properties(&self) -> Properties {
         self.0.properties
     }
@@ -180,11 +182,12 @@ impl Device {
         self.0.stopped.set(true);
     }
 
+    /// Whether the run is void.
     pub fn failed(&self) -> bool {
         self.0.fault.borrow().is_some()
     }
 
-    /// Hands out a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
+    /// Allocates a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
     pub fn alloc_tensor(&self, shape: &Shape, dtype: Dtype) -> Option<AllocationId> {
         let bytes = self.bytes_of(shape, dtype);
         let id = self.alloc(bytes, Category::Unknown)?;
@@ -193,14 +196,14 @@ impl Device {
         Some(id)
     }
 
-    /// A kernel's own buffer, for as long as the kernel runs.
+    /// A kernel's own buffer of `bytes` bytes, for as long as the kernel runs.
     pub fn kernel_buffer(&self, bytes: u64) {
         if let Some(id) = self.alloc(Bytes::new(bytes), Category::KernelBuffer) {
             self.free(id);
         }
     }
 
-    /// A kernel's own buffer that lives on until it is freed.
+    /// A kernel's own buffer of `bytes` bytes that lives until the guard is dropped.
     pub fn hold_kernel_buffer(&self, bytes: u64) -> KernelBuffer {
         KernelBuffer { device: self.clone(), block: self.alloc(Bytes::new(bytes), Category::KernelBuffer) }
     }
@@ -249,6 +252,7 @@ impl Device {
         }))
     }
 
+    /// Frees a block. After [`Device::end`] nothing is recorded.
     pub fn free(&self, id: AllocationId) {
         if !self.0.ended.get() {
             self.0.trace.borrow_mut().free(id);
@@ -260,18 +264,22 @@ impl Device {
         self.0.ended.set(true);
     }
 
+    /// What a block is for.
     pub fn category(&self, id: AllocationId) -> Category {
         self.0.trace.borrow().allocations.category(id)
     }
 
+    /// Sets what a block is for.
     pub fn categorize(&self, id: AllocationId, category: Category) {
         self.0.trace.borrow_mut().categorize(id, category);
     }
 
+    /// Ends the phase before and begins another.
     pub fn begin_phase(&self, kind: PhaseKind, name: &str) {
         self.0.trace.borrow_mut().begin_phase(kind, name);
     }
 
+    /// `torch.cuda.empty_cache()`.
     pub fn empty_cache(&self) {
         self.0.trace.borrow_mut().push(Event::EmptyCache);
     }
@@ -344,18 +352,22 @@ impl Device {
         self.0.stopped.set(true);
     }
 
+    /// Whether a recomputation has ended early, or the run is void.
     pub fn is_stopped(&self) -> bool {
         self.0.stopped.get()
     }
 
+    /// Allocates again, unless the run is void.
     pub fn resume(&self) {
         self.0.stopped.set(self.failed());
     }
 
+    /// `torch.is_grad_enabled()`.
     pub fn grad_enabled(&self) -> bool {
         self.0.grad_enabled.get()
     }
 
+    /// `torch.set_grad_enabled(enabled)` until the guard is dropped.
     pub fn set_grad_enabled(&self, enabled: bool) -> GradModeGuard {
         let before = self.0.grad_enabled.replace(enabled);
         GradModeGuard { device: self.clone(), before }
@@ -368,10 +380,12 @@ impl Device {
         number
     }
 
+    /// The open autocast region, innermost.
     pub fn autocast(&self) -> &RefCell<Option<Autocast>> {
         &self.0.autocast
     }
 
+    /// The stack of saved-tensor hooks; the last is the one that is called.
     pub fn hooks(&self) -> &RefCell<Vec<SavedTensorHooks>> {
         &self.0.hooks
     }

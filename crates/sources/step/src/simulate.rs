@@ -1,3 +1,5 @@
+//! The one entry of the crate: a job in, a trace out.
+
 use brimful_jobs::{Job, Run};
 use brimful_trace::Trace;
 
@@ -20,7 +22,8 @@ pub enum StepError {
          the model's layers: two steps show the steady state"
     )]
     TooLong,
-    /// The job asks for something that the step does not know.
+    /// The job asks for something that is not simulated. The message names the key, not the file: a [`Job`] no longer
+    /// knows where it was read from, and so the caller adds that.
     #[error("{key} = {value} is not simulated; {cure}")]
     Unsupported {
         /// The key of the job.
@@ -37,7 +40,7 @@ const ASSUMED: Properties = Properties { compute_capability: (8, 0), multiproces
 
 /// Executes the job on tensors without data and returns every allocation and free.
 ///
-/// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay tells what the
+/// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay computes what the
 /// allocator makes of them.
 ///
 /// # Errors

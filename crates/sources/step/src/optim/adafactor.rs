@@ -19,6 +19,7 @@ enum Factors {
 }
 
 impl Adafactor {
+    /// `foreach` is the constructor's argument; `None` runs the loop.
     pub fn new(parameters: Parameters, foreach: Option<bool>) -> Adafactor {
         Adafactor { parameters, foreach: foreach == Some(true), states: Vec::new() }
     }

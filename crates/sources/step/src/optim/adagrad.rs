@@ -15,6 +15,7 @@ pub(crate) struct Adagrad {
 }
 
 impl Adagrad {
+    /// `weight_decay` says whether it is not 0. The sums are made here, in the order of the parameters.
     pub fn new(parameters: Parameters, implementation: Implementation, weight_decay: bool) -> Adagrad {
         let fused = implementation == Implementation::Fused;
         let (mut steps, mut sums) = (Vec::new(), Vec::new());
@@ -31,6 +32,7 @@ impl Adagrad {
         let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
         let deviations = ops::foreach("_foreach_sqrt", &self.sums);
         let numerators = (!self.weight_decay).then(|| ops::foreach("_foreach_mul", grads));
+        // `_multi_tensor_adagrad` returns: its lists go in the order in which they were bound.
         drop(decayed);
         drop(deviations);
         drop(numerators);
@@ -41,6 +43,7 @@ impl Adagrad {
         for (sum, grad) in self.sums.iter().zip(grads) {
             let decayed = self.weight_decay.then(|| ops::like(grad, "add", grad.dtype()));
             let deviation = ops::plain_unary("sqrt", sum, sum.dtype());
+            // `grad` and `std` keep the last parameter's tensors until they are bound to the next one's.
             last = Some((decayed, deviation));
         }
         drop(last);

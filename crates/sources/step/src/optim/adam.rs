@@ -23,6 +23,7 @@ struct AdamState {
 }
 
 impl Adam {
+    /// `coupled_decay` says whether Adam (not AdamW) has a `weight_decay` other than 0.
     pub fn new(
         parameters: Parameters,
         implementation: Implementation,
@@ -44,6 +45,7 @@ impl Adam {
 
     fn foreach(&self, grads: &[Tensor]) {
         let decayed = self.coupled_decay.then(|| ops::foreach("_foreach_add", grads));
+        // `device_grads` is deleted before the square roots are taken (`del device_grads`).
         drop(decayed);
         let squares: Vec<Tensor> = self.states.iter().map(|state| state.exp_avg_sq.clone()).collect();
         drop(ops::foreach("_foreach_sqrt", &squares));
@@ -60,6 +62,7 @@ impl Adam {
             let denominator = ops::div_scalar(ops::plain_unary("sqrt", &state.exp_avg_sq, grad.dtype()));
             last_denominator = Some(denominator);
         }
+        // The function returns: `grad` was bound before `denom`.
         drop(last_grad);
         drop(last_denominator);
     }

@@ -21,6 +21,7 @@ const BLOCK: u64 = 256;
 const CODES: u64 = 256;
 
 impl AdamW8bit {
+    /// The states are made by the first step.
     pub fn new(parameters: Parameters) -> AdamW8bit {
         AdamW8bit { parameters, states: Vec::new(), has_codes: false }
     }

@@ -19,6 +19,7 @@ struct RmsState {
 }
 
 impl RmsProp {
+    /// `momentum` and `weight_decay` say whether they are not 0.
     pub fn new(
         parameters: Parameters,
         implementation: Implementation,
@@ -47,6 +48,7 @@ impl RmsProp {
         let averages: Vec<Tensor> = self.states.iter().map(|state| self.average(state).clone()).collect();
         let op = if self.centered { "_foreach_addcmul" } else { "_foreach_sqrt" };
         let roots = ops::foreach(op, &averages);
+        // The function returns: `grouped_grads` was bound before `avg`.
         drop(decayed);
         drop(roots);
     }
@@ -60,6 +62,7 @@ impl RmsProp {
             }
             last_root = Some(ops::plain_unary(op, self.average(state), grad.dtype()));
         }
+        // The function returns: `grad` was bound before `avg`.
         drop(last_grad);
         drop(last_root);
     }

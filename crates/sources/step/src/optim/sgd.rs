@@ -13,6 +13,7 @@ pub(crate) struct Sgd {
 }
 
 impl Sgd {
+    /// `momentum` and `weight_decay` say whether they are not 0.
     pub fn new(
         parameters: Parameters,
         implementation: Implementation,
@@ -42,6 +43,7 @@ impl Sgd {
             if self.weight_decay {
                 grad = ops::like(&grad, "add", grad.dtype());
             }
+            // `grad = grads[i]` and its decayed copy: the last parameter's goes when the name is bound anew.
             drop(grad_before.take());
             if self.momentum {
                 if first {

@@ -34,6 +34,7 @@ struct Locals {
 }
 
 impl Adafactor {
+    /// `averages` says whether `beta1` is given.
     pub fn new(parameters: Parameters, averages: bool) -> Adafactor {
         Adafactor { parameters, averages, states: Vec::new() }
     }
@@ -47,6 +48,7 @@ impl Adafactor {
 
     fn update(&mut self, at: usize, p: &Tensor, original: &Tensor, locals: &mut Locals) {
         let half = original.dtype() != Dtype::F32;
+        // `grad = p.grad` frees the last parameter's fp32 copy before `grad.float()` makes the next.
         locals.grad = None;
         let grad = ops::to(original, Dtype::F32);
         locals.grad = Some(grad.clone());
@@ -54,6 +56,7 @@ impl Adafactor {
             let made = self.init(&grad);
             self.states.push(made);
         }
+        // `p_data_fp32 = p` does the same for the master copy.
         locals.master = None;
         let master = if half { ops::to(p, Dtype::F32) } else { p.clone() };
         locals.master = Some(master.clone());
@@ -62,6 +65,7 @@ impl Adafactor {
         rms.categorize(brimful_trace::Category::Optimizer);
         state.rms = Some(rms);
         let squared = ops::add_scalar(ops::plain_unary("pow", &grad, Dtype::F32));
+        // Only now is the last parameter's update freed: `update` is bound to the squares after they are made.
         locals.update = Some(squared.clone());
         let update = match &state.moment {
             Moment::Factored { row, column } => {

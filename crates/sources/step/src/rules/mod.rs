@@ -5,6 +5,3 @@ mod transformers;
 
 pub(crate) use torch::{CublasWorkspace, TorchRules};
 pub(crate) use transformers::TransformersRules;
-
-#[cfg(test)]
-mod tests;

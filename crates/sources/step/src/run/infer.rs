@@ -64,8 +64,10 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: Transf
         if let Some(cache) = &mut cache {
             cache.advance(ids.last(0));
         }
+        // `out = model(…)`: a script that keeps the name frees the last outputs after the next call.
         held = job.hold_outputs.then_some(outputs);
     }
+    // The region ends inside the recording; what the script still holds does not.
     drop(autocast);
     device.end();
     drop(held);

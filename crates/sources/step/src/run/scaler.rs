@@ -18,6 +18,8 @@ pub(super) struct GradScaler {
 
 impl GradScaler {
     /// `scaler.scale(loss)`: the scale and its growth tracker are made at the first call.
+    ///
+    /// `loss` is a scalar; so is the result.
     pub fn scale(&mut self, loss: &Tensor) -> Tensor {
         let device = loss.device();
         let (scale, _) = self.scale.get_or_insert_with(|| {
@@ -34,6 +36,7 @@ impl GradScaler {
         let inverse = {
             let wide = ops::new_tensor(&device, "_to_copy", [1], Dtype::F64);
             let reciprocal = ops::new_tensor(&device, "reciprocal", [1], Dtype::F64);
+            // `.double()` is a temporary of `.double().reciprocal().float()`: it goes when the next call has returned.
             drop(wide);
             ops::to(reciprocal, Dtype::F32)
         };
@@ -83,6 +86,8 @@ fn unscale_with(device: &Device, inverse: Tensor, found_inf: Tensor) -> Tensor {
     let scalar = || ops::new_tensor(device, "_to_copy", [], Dtype::F32);
     let found_here = scalar();
     let inverse_here = scalar();
+    // `_unscale_grads_` returns: its copy of the inverse scale goes first, then the factors of its caller. The copy of
+    // `found_inf` is kept in the scaler's state.
     drop(inverse_here);
     drop(inverse);
     drop(found_inf);

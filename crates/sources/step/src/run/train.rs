@@ -70,6 +70,7 @@ fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
     Lora { enable_input_require_grads: required, ..lora }
 }
 
+/// The names of the training script between two of its statements.
 struct Loop<'a> {
     device: &'a Device,
     job: &'a Train,
@@ -84,6 +85,7 @@ struct Loop<'a> {
     outputs: Option<Outputs>,
 }
 
+/// One batch, each tensor `[B, S]`, int64.
 struct Batch {
     input_ids: Tensor,
     labels: Tensor,
@@ -101,6 +103,7 @@ impl Loop<'_> {
         if !self.job.hold_outputs {
             self.loss = None;
         }
+        // The script's `batch = None` drops a dict, which frees its values in the order of their keys.
         drop(batch.input_ids);
         drop(batch.labels);
         drop(batch.attention_mask);
@@ -147,6 +150,7 @@ impl Loop<'_> {
         };
         let ones = ops::like(&root, "ones_like", root.dtype());
         backward(&root, ones.clone());
+        // `backward()` holds the root's gradient until the engine has returned.
         drop(ones);
     }
 
@@ -187,6 +191,7 @@ fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
         drop(stacked);
         total
     };
+    // `_get_total_norm` returns: the list of norms goes, the total stays.
     drop(norms);
     let coefficient = {
         let shifted = ops::plain_unary("add", &total, total.dtype());

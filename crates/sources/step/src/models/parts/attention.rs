@@ -82,9 +82,11 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     }
     let softmaxed = ops::softmax_in(&weights, call.rules.eager_softmax_dtype);
     let converted = ops::to(softmaxed, q.dtype());
+    // `attn_weights` is bound to the converted softmax, which frees the scores.
     drop(weights);
     let weights = ops::dropout(converted, call.dropout, call.training);
     let output = ops::contiguous(ops::transpose(ops::matmul(&weights, &values), 1, 2));
+    // The function returns: `key_states` was bound before `value_states`; the weights are returned.
     drop(keys);
     drop(values);
     (output, Some(weights))

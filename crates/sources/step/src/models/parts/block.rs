@@ -54,7 +54,9 @@ pub(in crate::models) enum Keyword {
 /// A tuple of CPython drops its last item first: the fields stand in this order.
 #[derive(Clone)]
 pub(in crate::models) struct PositionEmbeddings {
+    /// `[1, S, D]`.
     pub sin: Tensor,
+    /// `[1, S, D]`.
     pub cos: Tensor,
 }
 

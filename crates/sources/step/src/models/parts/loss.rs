@@ -16,6 +16,7 @@ pub(in crate::models) fn causal_lm_loss(
     let flat = ops::view(&logits, [logits.numel() / logits.last(0).max(1), logits.last(0)]);
     let targets = ops::view(&shifted, [shifted.numel()]);
     let loss = ops::cross_entropy(&flat, &targets);
+    // `fixed_cross_entropy` has returned; the views and the fp32 logits go with the frame of the loss function.
     drop(flat);
     drop(logits);
     drop(padded);

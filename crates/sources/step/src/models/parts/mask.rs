@@ -89,6 +89,7 @@ fn find_packed_sequences(position_ids: &Tensor, batch: u64) {
     let all = ops::reduced_to_scalar(&last, "all", Dtype::Bool);
     drop(last);
     drop(all);
+    // The function returns: its locals go in the order in which they were bound.
     drop(first);
     drop(difference);
     drop(indices);
@@ -152,6 +153,7 @@ fn keep_mask(
         Some(_) => with_padding(device, batch, queries, keys, window),
     };
     let keep = ops::expand(&keep, [batch, 1, queries, keys]);
+    // `sdpa_mask` holds the four ranges until it returns.
     drop((batch_range, head_range, query_range, key_range));
     keep
 }
@@ -165,6 +167,7 @@ fn window_or_causal(device: &Device, queries: u64, keys: u64, window: Option<u64
     let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
     let oldest = ops::new_tensor(device, "sub", [1, 1, queries, 1], Dtype::I64);
     let recent = plane("gt");
+    // `kv_idx > q_idx - window`: the difference is a temporary of the comparison.
     drop(oldest);
     let within = plane("bitwise_and");
     drop(recent);
@@ -212,6 +215,7 @@ fn bias_mask(keep: Tensor, dtype: Dtype) -> Tensor {
     let zero = ops::new_tensor(&device, "zeros", [], dtype);
     let lowest = ops::new_tensor(&device, "scalar_tensor", [], dtype);
     let bias = ops::plain_ternary("where", &[&keep], dtype);
+    // Both scalars are arguments of `torch.where`, freed when it has returned.
     drop(lowest);
     drop(zero);
     bias

@@ -69,6 +69,7 @@ fn inverse_frequencies(device: &Device, rope: RopeType, count: u64) -> Tensor {
     };
     let exponents = ops::div_scalar(range);
     let powers = make("pow", Dtype::F32);
+    // The base is a Python number: it becomes a scalar tensor for the length of the call.
     drop(ops::new_tensor(device, "scalar_tensor", [], Dtype::F64));
     drop(exponents);
     let reciprocal = make("reciprocal", Dtype::F32);
@@ -106,6 +107,8 @@ fn llama3_bands(inv_freq: Tensor) -> Tensor {
         ops::mul(not_high, inverted(make("gt", Dtype::Bool)))
     };
     let out = make("where", Dtype::F32);
+    // `inv_freq_llama` is bound to the result, which frees the scaled ones. Then the function returns, and its locals go
+    // in the order in which they were bound.
     drop(scaled);
     drop(inv_freq);
     drop(wavelengths);

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use brimful_jobs::{Format, Job, Overrides, load};
 use brimful_models::NoFiles;
+use brimful_step::simulate;
 use brimful_trace::Event;
 use flate2::read::GzDecoder;
 use serde_json::Value;
-
-use crate::simulate;
 
 /// Allocations (positive) and frees (negative) in bytes. Consecutive frees are sorted: the order in which autocast's
 /// cache is cleared differs between two runs of PyTorch.
