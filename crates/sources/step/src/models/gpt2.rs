@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 
 /// `GPT2LMHeadModel`.
 pub(super) fn for_causal_lm(config: &Gpt2Config, builder: &Builder) -> Box<dyn CausalLm> {
-    ForCausalLm::boxed(builder, "transformer", |it| Gpt2Model::new(config, it))
+    Box::new(ForCausalLm::module(builder, "transformer", |it| Gpt2Model::new(config, it)))
 }
 
 /// `GPT2Attention`.

@@ -22,8 +22,14 @@ pub(super) fn with_llama_layers(
     masks: Masks,
     keywords: [KeywordName; 3],
 ) -> Box<dyn CausalLm> {
-    let family = Family { masks, keywords, layer: LlamaDecoderLayer::new, norm: Builder::rms_norm };
-    ForCausalLm::boxed(builder, "model", |it| Decoder::new(config, it, &family))
+    let family = Family {
+        masks,
+        keywords,
+        embed_tokens: Builder::token_embedding,
+        layer: LlamaDecoderLayer::new,
+        norm: Builder::rms_norm,
+    };
+    Box::new(ForCausalLm::module(builder, "model", |it| Decoder::new(config, it, &family)))
 }
 
 /// `LlamaDecoderLayer`.

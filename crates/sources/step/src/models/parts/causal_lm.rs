@@ -31,18 +31,22 @@ pub(in crate::models) trait Backbone:
 /// A model and its head.
 pub(in crate::models) struct ForCausalLm<M: Backbone> {
     model: Module<M>,
-    lm_head: Module<Linear>,
+    /// The head. A family whose logits go through more ops wraps it.
+    pub lm_head: Module<Linear>,
 }
 
 impl<M: Backbone> ForCausalLm<M> {
     /// Builds the model as the module `name`, then the head, which is tied where the config says so.
-    pub fn boxed(builder: &Builder, name: &str, build: impl FnOnce(&Builder) -> M) -> Box<dyn CausalLm> {
-        let module = builder.module("", |it| {
+    pub fn module(
+        builder: &Builder,
+        name: &str,
+        build: impl FnOnce(&Builder) -> M,
+    ) -> Module<ForCausalLm<M>> {
+        builder.module("", |it| {
             let model = it.module(name, build);
             let lm_head = it.lm_head("lm_head", model.get().token_embedding());
             ForCausalLm { model, lm_head }
-        });
-        Box::new(module)
+        })
     }
 }
 

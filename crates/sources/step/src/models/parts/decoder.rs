@@ -37,6 +37,8 @@ pub(in crate::models) struct Family<L, N: Forward> {
     pub masks: Masks,
     /// The keywords of `decoder_layer(…)`, in the order of the call.
     pub keywords: [KeywordName; 3],
+    /// Builds the table of the input tokens.
+    pub embed_tokens: fn(&Builder, &str) -> Module<Embedding>,
     /// Builds block number `layer_idx`.
     pub layer: fn(&DecoderConfig, &Builder, usize) -> L,
     /// Builds the norm after the last block.
@@ -75,7 +77,7 @@ impl<L: Block, N: Forward> Decoder<L, N> {
             gradient_checkpointing_layer(builder, &name, |it| (family.layer)(config, it, index))
         };
         Decoder {
-            embed_tokens: builder.token_embedding("embed_tokens"),
+            embed_tokens: (family.embed_tokens)(builder, "embed_tokens"),
             layers: (0..config.num_hidden_layers as usize).map(layer).collect(),
             norm: (family.norm)(builder, "norm"),
             rotary_emb: builder.module("rotary_emb", |it| RotaryEmbedding::new(config, &it.device)),
