@@ -95,3 +95,53 @@ impl<F: Forward> Inner<F> {
         self.module.call_inside(self.depth, input)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Allocates one byte in the scope of the module.
+    struct Allocates(Device);
+
+    impl Forward for Allocates {
+        type Input<'a> = ();
+        type Output = ();
+
+        fn forward(&self, (): ()) {
+            self.0.kernel_buffer(1);
+        }
+    }
+
+    /// Allocates `bytes` bytes outside the scope, then calls.
+    struct Before {
+        device: Device,
+        bytes: u64,
+    }
+
+    impl Wrapper<Allocates> for Before {
+        fn call(&self, (): (), inner: Inner<Allocates>) {
+            self.device.kernel_buffer(self.bytes);
+            inner.call(());
+        }
+    }
+
+    #[test]
+    fn the_last_wrapper_is_the_outermost_and_only_the_forward_runs_in_the_scope() {
+        let device = Device::for_tests();
+        let module = Module::new(&device, "layer", Allocates(device.clone()));
+        module.wrap(Before { device: device.clone(), bytes: 2 });
+        module.wrap(Before { device: device.clone(), bytes: 3 });
+        module.rename("layer.base_layer");
+        module.call(());
+        let trace = device.finish().unwrap();
+        let seen: Vec<(u64, &str)> = trace
+            .allocations
+            .ids()
+            .map(|id| {
+                let row = trace.allocations.get(id);
+                (row.bytes.get(), trace.contexts.str(trace.contexts.get(row.context).module))
+            })
+            .collect();
+        assert_eq!(seen, [(3, ""), (2, ""), (1, "layer.base_layer")]);
+    }
+}
