@@ -35,5 +35,5 @@ pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;
 pub use recipe::{Assumption, Recipe};
 pub use schema::schema;
-pub use versions::followed;
+pub use versions::{CudnnRules, TorchRules, TransformersRules, followed};
 pub use words::Words;

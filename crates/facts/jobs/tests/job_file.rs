@@ -143,7 +143,9 @@ fn flags_win_over_the_file() {
     assert_eq!(loaded.job.gpu.as_ref().map(|gpu| gpu.id.as_str()), Some("h100-sxm-80gb"));
     let kind = OptimizerKind::Sgd { momentum: true, nesterov: false, weight_decay: false, dampening: false };
     assert_eq!(train.optimizer, Some(Optimizer { kind, foreach: None, fused: None }));
-    assert!(loaded.recipe.notes[0].contains("torch 2.15") && loaded.recipe.notes[0].contains("2.10"));
+    assert!(
+        loaded.recipe.notes[0].contains("rules of torch 2.14.1") && loaded.recipe.notes[0].contains("2.10")
+    );
     let wrong = load("job.toml", TOML, Format::Toml, &NoFiles, &Overrides::default().set("batch", "many"));
     assert_eq!(
         wrong.unwrap_err().to_string(),

@@ -1,3 +1,6 @@
+//! The parameters of every family, by name and shape. This is the one declaration: what counts parameters reads it, and so
+//! do the constructors in `brimful-step`, which take from it the shapes and whether a bias, a norm or a head is there.
+
 use brimful_units::Shape;
 
 use crate::{Config, DecoderConfig, DecoderFamily, Fault, Gpt2Config};
@@ -41,7 +44,7 @@ impl Config {
         u64::try_from(self.total()).expect("a Config has at most 2^50 parameters: `check_total`")
     }
 
-    /// The parameters in the order of `named_parameters()`, tied ones once.
+    /// The parameters in the order of `named_parameters()`, tied ones once; shapes in elements.
     pub fn parameter_tensors(&self) -> Vec<(String, Shape)> {
         let mut all = before(self);
         let block = block(self);

@@ -4,31 +4,22 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use brimful_jobs::Checkpointing;
 use brimful_units::Dtype;
 
 use crate::autocast::{active_dtype, autocast};
 use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward};
-use crate::nn::{Forward, Wrapper};
 use crate::ops::{grads, saved};
 use crate::tensor::Tensor;
 
-/// `torch.utils.checkpoint.checkpoint(module.__call__, input, other)` around a block. What a model passes by keyword is the
-/// function's own.
-pub(crate) struct Checkpoint(pub Checkpointing);
+/// What a checkpoint runs: the input and another positional tensor in, the output out. What a model passes by keyword is
+/// the function's own.
+pub(crate) type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
 
-impl Wrapper for Checkpoint {
-    fn call(&self, input: Tensor, other: Option<Tensor>, forward: Forward) -> Tensor {
-        match self.0 {
-            Checkpointing::None => forward(&input, other.as_ref()),
-            Checkpointing::Reentrant => reentrant(input, other, forward),
-            Checkpointing::NonReentrant => non_reentrant(input, other, forward),
-        }
-    }
-}
+/// `torch.utils.checkpoint.checkpoint(function, input, other)` of one kind.
+pub(crate) type Checkpoint = fn(Tensor, Option<Tensor>, Function) -> Tensor;
 
 /// `CheckpointFunction`: no graph in the forward; the backward runs forward and backward.
-fn reentrant(input: Tensor, other: Option<Tensor>, function: Forward) -> Tensor {
+pub(crate) fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let precision = active_dtype(&device);
     // `save_for_backward` of a Python function is packed when its forward has returned: after the result.
@@ -42,7 +33,7 @@ fn reentrant(input: Tensor, other: Option<Tensor>, function: Forward) -> Tensor 
         .backward(move |call| grads![Some(rerun(call, &function, precision))])
 }
 
-fn rerun(call: &Call<'_>, function: &Forward, precision: Option<Dtype>) -> Tensor {
+fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tensor {
     let (input, other) = (call.saved(0), call.saved[1].as_ref());
     let device = input.device().clone();
     let detached = input.detach_requiring_grad(input.requires_grad());
@@ -52,13 +43,14 @@ fn rerun(call: &Call<'_>, function: &Forward, precision: Option<Dtype>) -> Tenso
         function(&detached, other)
     };
     backward(&output, call.grad().clone());
+    // `outputs` lives until the inner backward has returned; its gradient is in the detached input.
     drop(output);
     detached.grad().expect("the block's input takes part in its output")
 }
 
 /// One checkpointed call: what was saved in it is computed again when the first of it is needed.
 struct Frame {
-    function: Forward,
+    function: Function,
     other: Option<Tensor>,
     input: Tensor,
     precision: Option<Dtype>,
@@ -84,7 +76,7 @@ impl Unpack for Holder {
 }
 
 /// `_checkpoint_without_reentrant_generator`.
-fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Forward) -> Tensor {
+pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
     let device = input.device().clone();
     let frame = Rc::new(Frame {
         function,
@@ -132,6 +124,7 @@ impl Frame {
         let output = (self.function)(&self.input, self.other.as_ref());
         device.hooks().borrow_mut().pop();
         device.resume();
+        // Nobody takes the second run's output: it goes when the region has been left.
         drop(output);
     }
 }

@@ -1,4 +1,4 @@
-//! The imagined GPU: hands out blocks, writes the trace, and knows who is asking.
+//! The imagined GPU: it allocates blocks, writes the trace, and knows the op, the module and the stream that allocate.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,16 +12,22 @@ use rustc_hash::FxHashMap;
 use crate::StepError;
 use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
+use crate::rules::{CublasWorkspace, TorchRules};
 
 /// What the kernels' own buffers depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Properties {
+    /// Major and minor.
     pub compute_capability: (u8, u8),
+    /// Streaming multiprocessors.
     pub multiprocessors: u64,
 }
 
 /// A run with more allocations would need gigabytes and minutes to simulate.
 const MOST_ALLOCATIONS: usize = 1 << 24;
+
+/// The stream that PyTorch runs on if the program opens no other.
+pub(crate) const DEFAULT_STREAM: u16 = 0;
 
 /// A handle to the imagined GPU and to the state that PyTorch keeps per thread.
 #[derive(Clone)]
@@ -29,22 +35,27 @@ pub(crate) struct Device(Rc<State>);
 
 struct State {
     properties: Properties,
+    rules: TorchRules,
+    /// The threads and streams that hold a cuBLAS workspace.
+    workspaces: RefCell<Vec<(Thread, u16)>>,
     trace: RefCell<Trace>,
     /// The first thing that makes the run's result void.
     fault: RefCell<Option<StepError>>,
     scope: Cell<Scope>,
+    /// The current stream (`torch.cuda.current_stream()`), as the trace numbers streams.
+    stream: Cell<u16>,
     op_names: RefCell<FxHashMap<*const u8, StrId>>,
     grad_enabled: Cell<bool>,
     next_sequence: Cell<u64>,
     autocast: RefCell<Option<Autocast>>,
     hooks: RefCell<Vec<SavedTensorHooks>>,
-    /// A recomputation has all it needs: what is left of it allocates nothing.
+    /// A recomputation has all that it needs: the rest of it allocates nothing.
     stopped: Cell<bool>,
-    /// The run is over: what the program lets go now is not part of it.
+    /// The run is over: what the program frees from now on is not part of it.
     ended: Cell<bool>,
 }
 
-/// Who asks for memory right now.
+/// What allocations are made by at this moment.
 #[derive(Clone, Copy, Default)]
 struct Scope {
     module: StrId,
@@ -53,6 +64,13 @@ struct Scope {
     /// A module runs inside the backward: gradient checkpointing.
     recomputing: bool,
     in_backward: bool,
+}
+
+/// A host thread that launches kernels: the program's, or the autograd engine's for this GPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    Program,
+    Engine,
 }
 
 /// Ends the innermost scope when dropped.
@@ -79,13 +97,29 @@ impl Drop for GradModeGuard {
     }
 }
 
+/// Goes back to the stream before when dropped.
+pub(crate) struct StreamGuard {
+    device: Device,
+    before: u16,
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.device.0.stream.set(self.before);
+    }
+}
+
 impl Device {
-    pub fn new(properties: Properties) -> Self {
+    /// A GPU with an empty trace.
+    pub fn new(properties: Properties, rules: TorchRules) -> Self {
         Device(Rc::new(State {
             properties,
+            rules,
+            workspaces: RefCell::default(),
             trace: RefCell::new(Trace::new(Origin::Predicted)),
             fault: RefCell::new(None),
             scope: Cell::new(Scope::default()),
+            stream: Cell::new(DEFAULT_STREAM),
             op_names: RefCell::new(FxHashMap::default()),
             grad_enabled: Cell::new(true),
             next_sequence: Cell::new(0),
@@ -96,8 +130,42 @@ impl Device {
         }))
     }
 
+    /// What the kernels' own buffers depend on.
     pub fn properties(&self) -> Properties {
         self.0.properties
+    }
+
+    /// What depends on the version of torch.
+    pub fn rules(&self) -> &TorchRules {
+        &self.0.rules
+    }
+
+    /// The workspace of a cuBLAS call.
+    pub fn cublas_workspace(&self) {
+        let bytes = self.rules().cublas_workspace_bytes(self.properties().compute_capability);
+        match self.rules().cublas_workspace {
+            CublasWorkspace::Call { .. } => self.kernel_buffer(bytes.get()),
+            CublasWorkspace::Held => self.hold_workspace(bytes),
+        }
+    }
+
+    /// The workspace of a cuBLASLt call.
+    pub fn cublaslt_workspace(&self) {
+        match self.rules().cublas_workspace {
+            CublasWorkspace::Call { lt } => self.kernel_buffer(lt.get()),
+            CublasWorkspace::Held => self.cublas_workspace(),
+        }
+    }
+
+    /// Takes a workspace unless this thread and stream have one; nobody gives it back.
+    fn hold_workspace(&self, bytes: Bytes) {
+        let thread = if self.0.scope.get().in_backward { Thread::Engine } else { Thread::Program };
+        let key = (thread, self.0.stream.get());
+        if self.0.workspaces.borrow().contains(&key) || self.0.stopped.get() {
+            return;
+        }
+        self.alloc(bytes, Category::KernelBuffer);
+        self.0.workspaces.borrow_mut().push(key);
     }
 
     /// Takes the trace out, unless the run failed.
@@ -114,11 +182,12 @@ impl Device {
         self.0.stopped.set(true);
     }
 
+    /// Whether the run is void.
     pub fn failed(&self) -> bool {
         self.0.fault.borrow().is_some()
     }
 
-    /// Hands out a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
+    /// Allocates a block for a tensor; `None` for an empty one, which PyTorch gives no memory.
     pub fn alloc_tensor(&self, shape: &Shape, dtype: Dtype) -> Option<AllocationId> {
         let bytes = self.bytes_of(shape, dtype);
         let id = self.alloc(bytes, Category::Unknown)?;
@@ -127,14 +196,14 @@ impl Device {
         Some(id)
     }
 
-    /// A kernel's own buffer, for as long as the kernel runs.
+    /// A kernel's own buffer of `bytes` bytes, for as long as the kernel runs.
     pub fn kernel_buffer(&self, bytes: u64) {
         if let Some(id) = self.alloc(Bytes::new(bytes), Category::KernelBuffer) {
             self.free(id);
         }
     }
 
-    /// A kernel's own buffer that lives on until it is freed.
+    /// A kernel's own buffer of `bytes` bytes that lives until the guard is dropped.
     pub fn hold_kernel_buffer(&self, bytes: u64) -> KernelBuffer {
         KernelBuffer { device: self.clone(), block: self.alloc(Bytes::new(bytes), Category::KernelBuffer) }
     }
@@ -174,9 +243,16 @@ impl Device {
             Category::Unknown if scope.recomputing => Category::Recompute,
             other => other,
         };
-        Some(trace.alloc(Allocation { bytes, category, context, ..Allocation::default() }))
+        Some(trace.alloc(Allocation {
+            bytes,
+            category,
+            context,
+            stream: self.0.stream.get(),
+            ..Allocation::default()
+        }))
     }
 
+    /// Frees a block. After [`Device::end`] nothing is recorded.
     pub fn free(&self, id: AllocationId) {
         if !self.0.ended.get() {
             self.0.trace.borrow_mut().free(id);
@@ -188,18 +264,22 @@ impl Device {
         self.0.ended.set(true);
     }
 
+    /// What a block is for.
     pub fn category(&self, id: AllocationId) -> Category {
         self.0.trace.borrow().allocations.category(id)
     }
 
+    /// Sets what a block is for.
     pub fn categorize(&self, id: AllocationId, category: Category) {
         self.0.trace.borrow_mut().categorize(id, category);
     }
 
+    /// Ends the phase before and begins another.
     pub fn begin_phase(&self, kind: PhaseKind, name: &str) {
         self.0.trace.borrow_mut().begin_phase(kind, name);
     }
 
+    /// `torch.cuda.empty_cache()`.
     pub fn empty_cache(&self) {
         self.0.trace.borrow_mut().push(Event::EmptyCache);
     }
@@ -241,6 +321,13 @@ impl Device {
         })
     }
 
+    /// `with torch.cuda.stream(…)`: allocations belong to this stream until the guard is dropped. A block stays with the
+    /// stream that it was allocated on.
+    pub fn stream(&self, stream: u16) -> StreamGuard {
+        let before = self.0.stream.replace(stream);
+        StreamGuard { device: self.clone(), before }
+    }
+
     /// The module whose forward runs; none for a block that runs again in the backward.
     pub fn current_module(&self) -> StrId {
         let scope = self.0.scope.get();
@@ -265,18 +352,22 @@ impl Device {
         self.0.stopped.set(true);
     }
 
+    /// Whether a recomputation has ended early, or the run is void.
     pub fn is_stopped(&self) -> bool {
         self.0.stopped.get()
     }
 
+    /// Allocates again, unless the run is void.
     pub fn resume(&self) {
         self.0.stopped.set(self.failed());
     }
 
+    /// `torch.is_grad_enabled()`.
     pub fn grad_enabled(&self) -> bool {
         self.0.grad_enabled.get()
     }
 
+    /// `torch.set_grad_enabled(enabled)` until the guard is dropped.
     pub fn set_grad_enabled(&self, enabled: bool) -> GradModeGuard {
         let before = self.0.grad_enabled.replace(enabled);
         GradModeGuard { device: self.clone(), before }
@@ -289,10 +380,12 @@ impl Device {
         number
     }
 
+    /// The open autocast region, innermost.
     pub fn autocast(&self) -> &RefCell<Option<Autocast>> {
         &self.0.autocast
     }
 
+    /// The stack of saved-tensor hooks; the last is the one that is called.
     pub fn hooks(&self) -> &RefCell<Vec<SavedTensorHooks>> {
         &self.0.hooks
     }
@@ -309,5 +402,35 @@ impl Drop for KernelBuffer {
         if let Some(id) = self.block.take() {
             self.device.free(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Device {
+        /// An A100.
+        pub fn for_tests() -> Device {
+            Device::new(
+                Properties { compute_capability: (8, 0), multiprocessors: 108 },
+                TorchRules::of(brimful_jobs::TorchRules::V2_15),
+            )
+        }
+    }
+
+    #[test]
+    fn allocations_carry_the_stream_whose_guard_is_innermost() {
+        let device = Device::for_tests();
+        let _outer = device.stream(DEFAULT_STREAM);
+        device.kernel_buffer(1);
+        {
+            let _inner = device.stream(7);
+            device.kernel_buffer(2);
+        }
+        device.kernel_buffer(3);
+        let trace = device.finish().unwrap();
+        let streams: Vec<u16> = trace.allocations.ids().map(|id| trace.allocations.get(id).stream).collect();
+        assert_eq!(streams, [0, 7, 0]);
     }
 }

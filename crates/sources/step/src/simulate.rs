@@ -1,8 +1,11 @@
+//! The one entry of the crate: a job in, a trace out.
+
 use brimful_jobs::{Job, Workload};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
-use crate::device::{Device, Properties};
+use crate::device::{DEFAULT_STREAM, Device, Properties};
+use crate::rules::{TorchRules, TransformersRules};
 use crate::run::{infer, train};
 
 /// The step could not be simulated.
@@ -19,7 +22,8 @@ pub enum StepError {
          the model's layers: two steps show the steady state"
     )]
     TooLong,
-    /// The job asks for something that the step does not know.
+    /// The job asks for something that is not simulated. The message names the key, not the file: a [`Job`] no longer
+    /// knows where it was read from, and so the caller adds that.
     #[error("{key} = {value} is not simulated; {cure}")]
     Unsupported {
         /// The key of the job.
@@ -36,7 +40,7 @@ const ASSUMED: Properties = Properties { compute_capability: (8, 0), multiproces
 
 /// Executes the job on tensors without data and returns every allocation and free.
 ///
-/// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay tells what the
+/// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay computes what the
 /// allocator makes of them.
 ///
 /// # Errors
@@ -46,11 +50,15 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
     });
-    let device = Device::new(properties);
+    let device = Device::new(properties, TorchRules::of(job.versions.torch_rules()));
+    let transformers = TransformersRules::of(job.versions.transformers_rules());
+    // One GPU and no collectives: all of the program runs on the default stream.
+    let default_stream = device.stream(DEFAULT_STREAM);
     match &job.workload {
-        Workload::Train(run) => train(&device, &job.model, run),
-        Workload::Infer(run) => infer(&device, &job.model, run),
+        Workload::Train(run) => train(&device, &job.model, run, transformers),
+        Workload::Infer(run) => infer(&device, &job.model, run, transformers),
     }
+    drop(default_stream);
     let mut trace = device.finish()?;
     categorize(&mut trace, &job.model);
     Ok(trace)

@@ -28,7 +28,8 @@ impl Drop for Storage {
 #[derive(Clone)]
 pub(crate) struct Tensor(Rc<TensorImpl>);
 
-/// Fields drop in order: PyTorch's `TensorImpl` lets go of its autograd metadata before its storage.
+/// Fields drop in this order: `TensorImpl::release_resources` frees the autograd metadata before the storage
+/// (c10/core/TensorImpl.cpp).
 struct TensorImpl {
     gradient_edge: RefCell<GradientEdge>,
     grad: RefCell<Option<Tensor>>,
@@ -41,7 +42,7 @@ struct TensorImpl {
     base: Option<Tensor>,
 }
 
-/// Where the gradient of a tensor goes.
+/// Where the gradient of a tensor goes in the backward.
 enum GradientEdge {
     None,
     /// The output of a recorded op.
@@ -50,6 +51,7 @@ enum GradientEdge {
     Leaf(Weak<AccumulateGrad>),
 }
 
+/// Sizes or strides by dimension.
 pub(crate) type Dims = SmallVec<[u64; 5]>;
 
 /// Row-major strides.
@@ -119,39 +121,47 @@ impl Tensor {
         out
     }
 
+    /// The device that holds the storage.
     pub fn device(&self) -> &Device {
         &self.0.storage.device
     }
 
+    /// The sizes by dimension, in elements.
     pub fn shape(&self) -> &Shape {
         &self.0.shape
     }
 
+    /// The strides by dimension, in elements.
     pub fn strides(&self) -> &Shape {
         &self.0.strides
     }
 
+    /// The type of the elements.
     pub fn dtype(&self) -> Dtype {
         self.0.dtype
     }
 
+    /// The number of dimensions.
     pub fn rank(&self) -> usize {
         self.0.shape.rank()
     }
 
+    /// The size of dimension `at`, in elements.
     pub fn dim(&self, at: usize) -> u64 {
         self.0.shape[at]
     }
 
-    /// The dimension counted from the last.
+    /// The size of a dimension counted from the last, which is 0.
     pub fn last(&self, back: usize) -> u64 {
         self.0.shape.last(back)
     }
 
+    /// The number of elements. A product beyond 64 bits voids the run.
     pub fn numel(&self) -> u64 {
         self.0.shape.dims().iter().fold(1, |n, d| self.device().mul(n, *d))
     }
 
+    /// Whether the elements stand in row-major order without gaps. Dimensions of size 1 do not count.
     pub fn is_contiguous(&self) -> bool {
         let mut expected = 1u64;
         for at in (0..self.rank()).rev() {
@@ -183,6 +193,7 @@ impl Tensor {
         Rc::as_ptr(&self.0).cast()
     }
 
+    /// Whether it is a view to autograd (`_is_view()`).
     pub fn is_view(&self) -> bool {
         self.0.base.is_some()
     }
@@ -198,10 +209,12 @@ impl Tensor {
         Rc::strong_count(&self.0)
     }
 
+    /// `requires_grad`.
     pub fn requires_grad(&self) -> bool {
         !matches!(*self.0.gradient_edge.borrow(), GradientEdge::None)
     }
 
+    /// `is_leaf`: no recorded op made it.
     pub fn is_leaf(&self) -> bool {
         !matches!(*self.0.gradient_edge.borrow(), GradientEdge::Interior(_))
     }
@@ -237,29 +250,34 @@ impl Tensor {
         }
     }
 
+    /// A reference that does not keep the tensor alive.
     pub(crate) fn downgrade(&self) -> WeakTensor {
         WeakTensor(Rc::downgrade(&self.0))
     }
 
+    /// `grad`.
     pub fn grad(&self) -> Option<Tensor> {
         self.0.grad.borrow().clone()
     }
 
+    /// Whether `grad` is set.
     pub fn has_grad(&self) -> bool {
         self.0.grad.borrow().is_some()
     }
 
+    /// `tensor.grad = grad`.
     pub fn set_grad(&self, grad: Option<Tensor>) {
         let before = self.0.grad.replace(grad);
+        // The old gradient is freed only after the cell is no longer borrowed.
         drop(before);
     }
 
-    /// What the tensor's memory is for, as far as it was said.
+    /// What the tensor's memory is for; `Unknown` if nothing has set it.
     pub fn category(&self) -> Category {
         self.0.storage.block.map_or(Category::Unknown, |block| self.device().category(block))
     }
 
-    /// Says what the block is for.
+    /// Sets what the tensor's memory is for.
     pub fn categorize(&self, category: Category) {
         if let Some(block) = self.0.storage.block {
             self.device().categorize(block, category);
@@ -271,6 +289,7 @@ impl Tensor {
 pub(crate) struct WeakTensor(std::rc::Weak<TensorImpl>);
 
 impl WeakTensor {
+    /// The tensor, if it is still alive.
     pub fn upgrade(&self) -> Option<Tensor> {
         self.0.upgrade().map(Tensor)
     }

@@ -1,84 +1,96 @@
 //! GPT-2 (models/gpt2/modeling_gpt2.py).
 
-use std::rc::Rc;
-
 use brimful_jobs::AttentionKernel;
-use brimful_models::{Activation, Gpt2Config};
+use brimful_models::Gpt2Config;
 use brimful_units::Dtype;
+use smallvec::smallvec;
 
-use super::attention::{AttentionCall, attend};
-use super::block::{self, Block};
-use super::cache::Cache;
-use super::causal_lm::{Backbone, ForCausalLm};
-use super::mask::{self, Mask, Sight};
-use super::{Inputs, Mode};
-use crate::nn::{Builder, Conv1d, Embedding, LayerNorm, Module, Parameter, activation, dropout};
+use super::CausalLm;
+use super::parts::{
+    Arguments, AttentionCall, Backbone, BlockInput, ForCausalLm, Keyword, Mask, ModelInput, Sight, attend,
+    causal_mask, gradient_checkpointing_layer, position_ids,
+};
+use crate::nn::{Activation, Builder, Conv1d, Dropout, Embedding, Forward, LayerNorm, Module};
 use crate::ops;
 use crate::tensor::Tensor;
 
+/// `GPT2LMHeadModel`.
+pub(super) fn for_causal_lm(config: &Gpt2Config, builder: &Builder) -> Box<dyn CausalLm> {
+    Box::new(ForCausalLm::module(builder, "transformer", |it| Gpt2Model::new(config, it)))
+}
+
+/// `GPT2Attention`.
 struct Attention {
-    module: Module,
-    resid_dropout: Module,
-    c_attn: Conv1d,
-    c_proj: Conv1d,
+    layer_idx: usize,
+    c_attn: Module<Conv1d>,
+    c_proj: Module<Conv1d>,
+    resid_dropout: Module<Dropout>,
     heads: u64,
     attn_pdrop: f64,
-    resid_pdrop: f64,
     upcast: bool,
 }
 
 impl Attention {
-    fn new(config: &Gpt2Config, builder: &Builder, path: &str) -> Attention {
-        let width = config.n_embd;
+    fn new(config: &Gpt2Config, builder: &Builder, layer_idx: usize) -> Attention {
         Attention {
-            c_attn: builder.conv1d(&format!("{path}.c_attn"), width, 3 * width),
-            c_proj: builder.conv1d(&format!("{path}.c_proj"), width, width),
-            resid_dropout: builder.module(&format!("{path}.resid_dropout")),
+            layer_idx,
+            c_attn: builder.conv1d("c_attn"),
+            c_proj: builder.conv1d("c_proj"),
+            resid_dropout: builder.dropout("resid_dropout", config.resid_pdrop),
             heads: config.n_head,
             attn_pdrop: config.attn_pdrop,
-            resid_pdrop: config.resid_pdrop,
             upcast: config.reorder_and_upcast_attn,
-            module: builder.module(path),
         }
     }
 
-    fn forward(
-        &self,
-        hidden: &Tensor,
-        given: &Given<'_>,
-        cache: Option<&mut Cache>,
-    ) -> (Tensor, Option<Tensor>) {
-        let _module = self.module.scope(hidden.device());
-        let projected = self.c_attn.forward(hidden);
+    /// `x.view(B, S, heads, D).transpose(1, 2)`.
+    fn per_head(&self, x: &Tensor) -> Tensor {
+        let split = ops::view(x, [x.dim(0), x.dim(1), self.heads, x.last(0) / self.heads]);
+        ops::transpose(&split, 1, 2)
+    }
+
+    fn attend(&self, [query, key, value]: [&Tensor; 3], arguments: &Arguments) -> (Tensor, Option<Tensor>) {
+        let (mask, mode) = (arguments.mask(), &arguments.mode);
+        let training = mode.training;
+        let p = if training { self.attn_pdrop } else { 0.0 };
+        match (mode.attention, self.upcast) {
+            (AttentionKernel::Eager, true) => upcast_attention(query, key, value, mask, p, training),
+            (AttentionKernel::Eager, false) => eager_attention(query, key, value, mask, p, training),
+            (kernel, _) => {
+                let call = AttentionCall { kernel, dropout: p, training, rules: mode.rules };
+                attend(query, key, value, mask, &call)
+            }
+        }
+    }
+}
+
+impl Forward for Attention {
+    type Input<'a> = BlockInput<'a>;
+    type Output = (Tensor, Option<Tensor>);
+
+    fn forward(&self, input: BlockInput<'_>) -> (Tensor, Option<Tensor>) {
+        let BlockInput { hidden, arguments, cache } = input;
+        let projected = self.c_attn.call(hidden);
         let parts = ops::split(&projected, hidden.last(0), 2);
         drop(projected);
-        let per_head = |x: &Tensor| {
-            let split = ops::view(x, [x.dim(0), x.dim(1), self.heads, x.last(0) / self.heads]);
-            ops::transpose(&split, 1, 2)
-        };
-        let (key, value) = (per_head(&parts[1]), per_head(&parts[2]));
-        let query = per_head(&parts[0]);
+        // The reference views the keys and the values before the queries.
+        let (key, value) = (self.per_head(&parts[1]), self.per_head(&parts[2]));
+        let query = self.per_head(&parts[0]);
         drop(parts);
         let (key, value) = match cache {
-            Some(cache) => cache.update(key, value, given.index),
+            Some(cache) => cache.update(key, value, self.layer_idx),
             None => (key, value),
         };
-        let training = given.mode.training;
-        let p = if training { self.attn_pdrop } else { 0.0 };
-        let (output, weights) = match (given.mode.attention, self.upcast) {
-            (AttentionKernel::Eager, true) => upcast_attention(&query, &key, &value, given.mask, p, training),
-            (AttentionKernel::Eager, false) => eager_attention(&query, &key, &value, given.mask, p, training),
-            (kernel, _) => {
-                attend(&query, &key, &value, given.mask, &AttentionCall { kernel, dropout: p, training })
-            }
-        };
+        let (output, weights) = self.attend([&query, &key, &value], arguments);
         let shape = [hidden.dim(0), hidden.dim(1), hidden.last(0)];
         let flat = ops::contiguous(ops::reshape(&output, shape));
+        // `attn_output` is bound anew after each of the next three calls.
         drop(output);
-        let projected = self.c_proj.forward(&flat);
+        let projected = self.c_proj.call(&flat);
         drop(flat);
-        let output = dropout(&self.resid_dropout, &projected, self.resid_pdrop, training);
+        let output = self.resid_dropout.call((&projected, arguments.mode.training));
         drop(projected);
+        // The function returns: the keys and the values were bound first.
         drop((key, value, query));
         (output, weights)
     }
@@ -144,177 +156,144 @@ fn weighted_values(weights: Tensor, v: &Tensor, p: f64, training: bool) -> (Tens
     (ops::transpose(output, 1, 2), Some(weights))
 }
 
+/// `GPT2MLP`.
 struct Mlp {
-    module: Module,
-    act_fn: Module,
-    dropout: Module,
-    c_fc: Conv1d,
-    c_proj: Conv1d,
-    act: Activation,
-    resid_pdrop: f64,
+    c_fc: Module<Conv1d>,
+    c_proj: Module<Conv1d>,
+    act: Module<Activation>,
+    dropout: Module<Dropout>,
 }
 
 impl Mlp {
-    fn new(config: &Gpt2Config, builder: &Builder, path: &str) -> Mlp {
+    fn new(config: &Gpt2Config, builder: &Builder) -> Mlp {
         Mlp {
-            c_fc: builder.conv1d(&format!("{path}.c_fc"), config.n_embd, config.n_inner),
-            c_proj: builder.conv1d(&format!("{path}.c_proj"), config.n_inner, config.n_embd),
-            act_fn: builder.module(&format!("{path}.act")),
-            dropout: builder.module(&format!("{path}.dropout")),
-            act: config.activation_function,
-            resid_pdrop: config.resid_pdrop,
-            module: builder.module(path),
-        }
-    }
-
-    fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let _module = self.module.scope(x.device());
-        let mut hidden = self.c_fc.forward(x);
-        hidden = activation(self.act, &self.act_fn, &hidden);
-        hidden = self.c_proj.forward(&hidden);
-        dropout(&self.dropout, &hidden, self.resid_pdrop, training)
-    }
-}
-
-struct Gpt2Block {
-    module: Module,
-    ln_1: LayerNorm,
-    attn: Attention,
-    ln_2: LayerNorm,
-    mlp: Mlp,
-}
-
-/// What a block is given beside the hidden states.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    index: usize,
-    mask: &'a Mask,
-    position_ids: &'a Tensor,
-    mode: &'a Mode,
-}
-
-/// The keyword arguments of a block's call. The mask is passed by position, and so it is the call's to keep.
-struct Kept {
-    position_ids: Tensor,
-    mask: fn(Option<Tensor>) -> Mask,
-    index: usize,
-    mode: Mode,
-}
-
-impl Gpt2Block {
-    fn new(config: &Gpt2Config, builder: &Builder, index: u64) -> Gpt2Block {
-        let path = format!("transformer.h.{index}");
-        Gpt2Block {
-            ln_1: builder.layer_norm(&format!("{path}.ln_1"), config.n_embd),
-            attn: Attention::new(config, builder, &format!("{path}.attn")),
-            ln_2: builder.layer_norm(&format!("{path}.ln_2"), config.n_embd),
-            mlp: Mlp::new(config, builder, &format!("{path}.mlp")),
-            module: builder.block(&path),
+            c_fc: builder.conv1d("c_fc"),
+            c_proj: builder.conv1d("c_proj"),
+            act: builder.activation("act", config.activation_function),
+            dropout: builder.dropout("dropout", config.resid_pdrop),
         }
     }
 }
 
-impl Block for Gpt2Block {
-    type Given<'a> = Given<'a>;
-    type Kept = Kept;
+impl Forward for Mlp {
+    /// `[B, S, width]`, and whether the model trains.
+    type Input<'a> = (&'a Tensor, bool);
+    type Output = Tensor;
 
-    fn module(&self) -> &Module {
-        &self.module
+    fn forward(&self, (x, training): (&Tensor, bool)) -> Tensor {
+        let mut hidden = self.c_fc.call(x);
+        hidden = self.act.call(&hidden);
+        hidden = self.c_proj.call(&hidden);
+        self.dropout.call((&hidden, training))
     }
+}
 
-    fn forward(&self, hidden: &Tensor, given: &Given<'_>, cache: Option<&mut Cache>) -> Tensor {
-        let normed = self.ln_1.forward(hidden);
-        let (attended, weights) = self.attn.forward(&normed, given, cache);
+/// `GPT2Block`.
+struct Block {
+    ln_1: Module<LayerNorm>,
+    attn: Module<Attention>,
+    ln_2: Module<LayerNorm>,
+    mlp: Module<Mlp>,
+}
+
+impl Block {
+    fn new(config: &Gpt2Config, builder: &Builder, layer_idx: usize) -> Block {
+        Block {
+            ln_1: builder.layer_norm("ln_1"),
+            attn: builder.module("attn", |it| Attention::new(config, it, layer_idx)),
+            ln_2: builder.layer_norm("ln_2"),
+            mlp: builder.module("mlp", |it| Mlp::new(config, it)),
+        }
+    }
+}
+
+impl Forward for Block {
+    type Input<'a> = BlockInput<'a>;
+    type Output = Tensor;
+
+    fn forward(&self, input: BlockInput<'_>) -> Tensor {
+        let BlockInput { hidden, arguments, cache } = input;
+        let normed = self.ln_1.call(hidden);
+        let (attended, weights) = self.attn.call(BlockInput { hidden: &normed, arguments, cache });
         let residual = ops::add(&attended, hidden);
+        // `hidden_states` is bound to the sum, which frees the normed states; `attn_output` stays to the end.
         drop(normed);
-        let normed = self.ln_2.forward(&residual);
-        let fed = self.mlp.forward(&normed, given.mode.training);
+        let normed = self.ln_2.call(&residual);
+        let fed = self.mlp.call((&normed, arguments.mode.training));
         let output = ops::add(&residual, &fed);
         drop(normed);
+        // The function returns: its locals go in the order in which they were bound first.
         drop(residual);
         drop(attended);
         drop(weights);
         drop(fed);
         output
     }
-
-    fn keep(&self, given: &Given<'_>) -> (Option<Tensor>, Kept) {
-        let (tensor, mask) = given.mask.clone().into_parts();
-        let position_ids = given.position_ids.clone();
-        (tensor, Kept { position_ids, mask, index: given.index, mode: given.mode.clone() })
-    }
-
-    fn forward_kept(&self, hidden: &Tensor, other: Option<&Tensor>, kept: &Kept) -> Tensor {
-        let mask = (kept.mask)(other.cloned());
-        let (position_ids, mode) = (&kept.position_ids, &kept.mode);
-        self.forward(hidden, &Given { index: kept.index, mask: &mask, position_ids, mode }, None)
-    }
 }
 
 /// `GPT2Model`.
-pub(super) struct Gpt2Model {
-    module: Module,
-    drop: Module,
-    wte: Embedding,
-    wpe: Embedding,
-    h: Vec<Rc<Gpt2Block>>,
-    ln_f: LayerNorm,
-    embd_pdrop: f64,
-}
-
-/// `GPT2LMHeadModel`.
-pub(super) fn for_causal_lm(config: &Gpt2Config, builder: &Builder) -> ForCausalLm<Gpt2Model> {
-    ForCausalLm::new(builder, Gpt2Model::new(config, builder), config.tie_word_embeddings)
+struct Gpt2Model {
+    wte: Module<Embedding>,
+    wpe: Module<Embedding>,
+    drop: Module<Dropout>,
+    h: Vec<Module<Block>>,
+    ln_f: Module<LayerNorm>,
 }
 
 impl Gpt2Model {
     fn new(config: &Gpt2Config, builder: &Builder) -> Gpt2Model {
-        let wte = builder.embedding("transformer.wte", config.vocab_size, config.n_embd);
-        let wpe = builder.position_embedding("transformer.wpe", config.n_positions, config.n_embd);
-        let h = (0..config.n_layer).map(|index| Rc::new(Gpt2Block::new(config, builder, index))).collect();
+        let block = |index: usize| {
+            gradient_checkpointing_layer(builder, &format!("h.{index}"), |it| Block::new(config, it, index))
+        };
         Gpt2Model {
-            module: builder.module("transformer"),
-            drop: builder.module("transformer.drop"),
-            wte,
-            wpe,
-            h,
-            ln_f: builder.layer_norm("transformer.ln_f", config.n_embd),
-            embd_pdrop: config.embd_pdrop,
+            wte: builder.token_embedding("wte"),
+            wpe: builder.embedding("wpe"),
+            drop: builder.dropout("drop", config.embd_pdrop),
+            h: (0..config.n_layer as usize).map(block).collect(),
+            ln_f: builder.layer_norm("ln_f"),
         }
     }
 }
 
-impl Backbone for Gpt2Model {
-    fn forward(&self, inputs: &Inputs<'_>, mode: &Mode, mut cache: Option<&mut Cache>) -> Tensor {
-        let device = inputs.input_ids.device();
-        let _module = self.module.scope(device);
-        let embeds = self.wte.forward(inputs.input_ids);
-        let position_ids = mask::position_ids(&embeds);
-        let positions = self.wpe.forward(&position_ids);
+impl Forward for Gpt2Model {
+    type Input<'a> = ModelInput<'a>;
+    type Output = Tensor;
+
+    /// `GPT2Model.forward`.
+    fn forward(&self, input: ModelInput<'_>) -> Tensor {
+        let ModelInput { inputs, mode, mut cache } = input;
+        let embeds = self.wte.call(inputs.input_ids);
+        let position_ids = position_ids(&embeds);
+        let positions = self.wpe.call(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);
-        let mask =
-            mask::causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), Sight::default());
-        hidden = dropout(&self.drop, &hidden, self.embd_pdrop, mode.training);
-        for (index, block) in self.h.iter().enumerate() {
-            let given = Given { index, mask: &mask, position_ids: &position_ids, mode };
-            hidden = block::call(block, hidden, &given, cache.as_deref_mut());
+        let mask = causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), Sight::default());
+        hidden = self.drop.call((&hidden, mode.training));
+        for block in &self.h {
+            // The mask is passed by position, the position ids by keyword.
+            let keywords = smallvec![Keyword::PositionIds(position_ids.clone())];
+            let arguments = Arguments { positional: mask.clone(), keywords, mode: *mode };
+            let cache = cache.as_deref_mut();
+            hidden = block.call(BlockInput { hidden: &hidden, arguments: &arguments, cache });
         }
-        let normed = self.ln_f.forward(&hidden);
+        let normed = self.ln_f.call(&hidden);
         drop(hidden);
         let out = ops::view(&normed, normed.shape().clone());
         drop(normed);
+        // The function returns: its locals go in the order in which they were bound first.
         drop(position_ids);
         drop(embeds);
         drop(positions);
         drop(mask);
         out
     }
+}
+
+impl Backbone for Gpt2Model {
+    fn token_embedding(&self) -> &Module<Embedding> {
+        &self.wte
+    }
 
     fn windows(&self) -> Vec<Option<u64>> {
         vec![None; self.h.len()]
-    }
-
-    fn embeddings(&self) -> &Parameter {
-        &self.wte.weight
     }
 }

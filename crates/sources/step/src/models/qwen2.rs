@@ -1,7 +1,14 @@
-//! Qwen2 and Qwen2.5 (models/qwen2/modeling_qwen2.py): Llama with biases on q, k and v (in the
-//! config as `qkv_bias`), and a mask per kind of block.
+//! Qwen2 and Qwen2.5 (models/qwen2/modeling_qwen2.py): Llama with biases on q, k and v, and a mask per kind of block.
 
-use super::decoder::{Masks, Variation};
+use brimful_models::DecoderConfig;
 
-pub(super) const VARIATION: Variation =
-    Variation { qk_norm: false, masks: Masks::PerKind, position_ids_first: false };
+use super::CausalLm;
+use super::llama::with_llama_layers;
+use super::parts::{KeywordName, Masks};
+use crate::nn::Builder;
+
+/// `Qwen2ForCausalLM`.
+pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> Box<dyn CausalLm> {
+    use KeywordName::{AttentionMask, PositionEmbeddings, PositionIds};
+    with_llama_layers(config, builder, Masks::PerKind, [AttentionMask, PositionEmbeddings, PositionIds])
+}

@@ -1,167 +1,228 @@
+//! The constructor's side of a model: parameters, modules and what a job's techniques attach to them.
+
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::ops::Deref;
+use std::rc::{Rc, Weak};
 
 use brimful_jobs::{Checkpointing, Lora, Precision};
-use brimful_trace::Category;
+use brimful_models::Config;
 use brimful_units::{Dtype, Shape};
+use rustc_hash::FxHashMap;
 
-use super::parameter::Registry;
-use super::{Conv1d, Embedding, LayerNorm, Linear, Module, Parameter, RmsNorm};
-use crate::checkpoint::Checkpoint;
+use super::layers::{Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
+use super::lora::{RequireGrad, Target, get_peft_model};
+use super::{Activation, Forward, Module, Parameter};
 use crate::device::Device;
 use crate::ops;
-use crate::tensor::Tensor;
 
-/// Makes a model's modules, parameters and buffers on the device, in the order of its constructor, and attaches what the
-/// job puts around them.
-pub(crate) struct Builder {
-    pub device: Device,
-    /// The dtype of new parameters.
-    pub dtype: Dtype,
-    /// The job's adapters: the model itself is frozen, and lies two modules deeper.
-    lora: Option<Lora>,
-    checkpointing: Checkpointing,
-    registry: Registry,
-    /// The Linears that get an adapter, in their order.
-    targets: RefCell<Vec<Target>>,
+/// What a job puts around a model's modules. The families do not know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Techniques {
+    /// Which checkpoint runs around each block.
+    pub checkpointing: Checkpointing,
+    /// The adapters beside the Linears; `None` if every parameter is trained.
+    pub lora: Option<Lora>,
 }
 
-/// A Linear that LoRA's `target_modules` name.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub module: Rc<Module>,
-    pub inputs: u64,
-    pub outputs: u64,
+impl Techniques {
+    /// A model as its class makes it.
+    pub const NONE: Techniques = Techniques { checkpointing: Checkpointing::None, lora: None };
+}
+
+/// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to
+/// what is the same at every place.
+pub(crate) struct Builder {
+    plan: Rc<Plan>,
+    /// The module whose constructor runs, as transformers names it; empty at the root.
+    path: String,
+}
+
+/// What the whole model is built with, and what has been built.
+pub(crate) struct Plan {
+    /// Where the parameters go.
+    pub device: Device,
+    /// The dtype of the parameters.
+    pub dtype: Dtype,
+    /// What is attached to the modules.
+    pub techniques: Techniques,
+    /// Shape by name of every parameter ([`Config::parameter_tensors`]). It says which biases, norms and heads there are.
+    declared: FxHashMap<String, Shape>,
+    /// Every parameter in the order of `named_parameters()`. A head that was tied away has dropped its own.
+    registered: RefCell<Vec<Weak<Parameter>>>,
+    /// The Linears that get an adapter once the whole model is there.
+    pub(super) targets: RefCell<Vec<Target>>,
+}
+
+impl Deref for Builder {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Plan {
+    /// Makes a parameter by `op`, which names the allocation, and registers it.
+    pub(super) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
+        let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, self.dtype));
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        parameter
+    }
+
+    /// `model.parameters()`: each once, in the order of the constructor.
+    fn parameters(&self) -> Vec<Rc<Parameter>> {
+        self.registered.borrow().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// PEFT wraps the model in two modules: the names of all others begin with theirs.
+    fn prefix(&self) -> &'static str {
+        if self.techniques.lora.is_some() { "base_model.model" } else { "" }
+    }
+}
+
+/// `a.b`, or the one that is not empty.
+fn joined(a: &str, b: &str) -> String {
+    let dot = if a.is_empty() || b.is_empty() { "" } else { "." };
+    format!("{a}{dot}{b}")
 }
 
 impl Builder {
-    /// A builder for a model that nothing is put around.
-    pub fn new(device: &Device, precision: Precision) -> Builder {
+    /// A builder at the root of the model.
+    pub fn new(device: &Device, config: &Config, precision: Precision, techniques: Techniques) -> Builder {
         let dtype = match precision {
             Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => Dtype::F32,
             Precision::Fp16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
         };
-        Builder {
+        let plan = Plan {
             device: device.clone(),
             dtype,
-            lora: None,
-            checkpointing: Checkpointing::None,
-            registry: Registry::default(),
+            techniques,
+            declared: config.parameter_tensors().into_iter().collect(),
+            registered: RefCell::default(),
             targets: RefCell::default(),
+        };
+        Builder { plan: Rc::new(plan), path: String::new() }
+    }
+
+    /// Ends the construction: makes the adapters and marks what is trained. Returns every parameter of the model.
+    pub fn finish(&self) -> Vec<Rc<Parameter>> {
+        if let Some(lora) = &self.techniques.lora {
+            get_peft_model(self, lora);
         }
+        let all = self.parameters();
+        // `_mark_only_adapters_as_trainable` (peft/tuners/lora/model.py) goes by the names, too.
+        let frozen = |path: &str| self.techniques.lora.is_some() && !path.contains("lora_");
+        all.iter()
+            .filter(|parameter| !frozen(parameter.path()))
+            .for_each(|parameter| parameter.require_grad());
+        all
     }
 
-    /// The model is frozen and will get these adapters ([`Builder::get_peft_model`]).
-    pub fn with_lora(self, lora: Option<Lora>) -> Builder {
-        Builder { lora, ..self }
+    /// The place of a child.
+    fn at(&self, name: &str) -> Builder {
+        Builder { plan: self.plan.clone(), path: joined(&self.path, name) }
     }
 
-    /// `model.gradient_checkpointing_enable()`: each block is called through a checkpoint.
-    pub fn with_checkpointing(self, checkpointing: Checkpointing) -> Builder {
-        Builder { checkpointing, ..self }
+    /// A module named `name` under this one, whose constructor is `build`.
+    pub fn module<F: Forward>(&self, name: &str, build: impl FnOnce(&Builder) -> F) -> Module<F> {
+        let child = self.at(name);
+        let forward = build(&child);
+        Module::new(&self.device, joined(self.prefix(), &child.path), forward)
     }
 
-    /// The parameters that are trained, in the order of `model.parameters()`.
-    pub fn trained(&self) -> Vec<Parameter> {
-        let all = self.registry.parameters().into_iter();
-        all.filter(|parameter| parameter.tensor().requires_grad()).collect()
+    /// Whether this module has the parameter `name`, such as `q_norm.weight`.
+    pub fn declares(&self, name: &str) -> bool {
+        self.declared.contains_key(&joined(&self.path, name))
     }
 
-    /// The path of a module from the root of what the job trains: PEFT wraps the model in two modules more.
-    fn path(&self, path: &str) -> Rc<str> {
-        match (&self.lora, path) {
-            (None, path) => path.into(),
-            (Some(_), "") => "base_model.model".into(),
-            (Some(_), path) => format!("base_model.model.{path}").into(),
-        }
+    /// The module's parameter `name`, with its declared shape.
+    fn weight(&self, name: &str) -> Rc<Parameter> {
+        let path = joined(&self.path, name);
+        let shape = self.declared.get(&path).cloned();
+        // A test builds every family and compares with the declaration.
+        let shape = shape.expect("a family's parameters stand in `Config::parameter_tensors`");
+        self.parameter(path, "empty", shape)
     }
 
-    /// A module without parameters of its own, by its path in the model.
-    pub fn module(&self, path: &str) -> Module {
-        Module::new(self.path(path))
+    fn optional(&self, name: &str) -> Option<Rc<Parameter>> {
+        self.declares(name).then(|| self.weight(name))
     }
 
-    /// A block of the model (`GradientCheckpointingLayer`, transformers/modeling_layers.py).
-    pub fn block(&self, path: &str) -> Module {
-        let module = self.module(path);
-        if self.checkpointing != Checkpointing::None {
-            module.wrap(Rc::new(Checkpoint(self.checkpointing)));
-        }
+    /// `nn.Linear`, with a bias if one is declared.
+    pub fn linear(&self, name: &str) -> Module<Linear> {
+        let module =
+            self.module(name, |it| Linear { weight: it.weight("weight"), bias: it.optional("bias") });
+        let weight = module.get().weight.tensor();
+        self.adapt(&module, name, weight.dim(1), weight.dim(0));
         module
-    }
-
-    /// A parameter of a module. It wants a gradient unless adapters are trained in its place.
-    fn parameter(&self, module: &Module, shape: impl Into<Shape>) -> Parameter {
-        let _module = module.scope(&self.device);
-        let tensor = ops::new_tensor(&self.device, "empty", shape, self.dtype);
-        if self.lora.is_none() {
-            tensor.require_grad();
-        }
-        self.added_parameter(tensor)
-    }
-
-    /// `nn.Linear(inputs, outputs, bias)`.
-    pub fn linear(&self, path: &str, inputs: u64, outputs: u64, bias: bool) -> Linear {
-        let module = self.target(path, inputs, outputs);
-        let weight = self.parameter(&module, [outputs, inputs]);
-        let bias = bias.then(|| self.parameter(&module, [outputs]));
-        Linear { module, weight, bias }
     }
 
     /// transformers' `Conv1D`.
-    pub fn conv1d(&self, path: &str, inputs: u64, outputs: u64) -> Conv1d {
-        let module = self.target(path, inputs, outputs);
-        let weight = self.parameter(&module, [inputs, outputs]);
-        let bias = self.parameter(&module, [outputs]);
-        Conv1d { module, weight, bias }
+    pub fn conv1d(&self, name: &str) -> Module<Conv1d> {
+        let module = self.module(name, |it| Conv1d { weight: it.weight("weight"), bias: it.weight("bias") });
+        let weight = module.get().weight.tensor();
+        self.adapt(&module, name, weight.dim(0), weight.dim(1));
+        module
     }
 
-    /// The module of a Linear, noted where LoRA's `target_modules` name it.
-    fn target(&self, path: &str, inputs: u64, outputs: u64) -> Rc<Module> {
-        let module = Rc::new(self.module(path));
-        if self.lora.as_ref().is_some_and(|lora| lora.target_modules.include(&module.path())) {
-            self.targets.borrow_mut().push(Target { module: module.clone(), inputs, outputs });
+    /// `lm_head`, a Linear as wide as the rows of `embedding`. Where the config ties it, no parameter of this name is
+    /// declared: the constructor makes one all the same, and `tie_weights` replaces it by the embedding's.
+    pub fn lm_head(&self, name: &str, embedding: &Module<Embedding>) -> Module<Linear> {
+        let shape = embedding.get().weight.tensor().shape().clone();
+        let (rows, width) = (shape[0], shape[1]);
+        let module = self.module(name, |it| {
+            let own = it.parameter(joined(&it.path, "weight"), "empty", shape);
+            let tied = !it.declares("weight");
+            Linear { weight: if tied { embedding.get().weight.clone() } else { own }, bias: None }
+        });
+        self.adapt(&module, name, width, rows);
+        module
+    }
+
+    /// Notes a Linear that LoRA's `target_modules` name.
+    fn adapt<F>(&self, module: &Module<F>, name: &str, inputs: u64, outputs: u64)
+    where
+        F: for<'a> Forward<Input<'a> = &'a crate::tensor::Tensor, Output = crate::tensor::Tensor>,
+    {
+        let Some(lora) = &self.techniques.lora else { return };
+        let path = joined(self.prefix(), &joined(&self.path, name));
+        if lora.target_modules.include(&path) {
+            self.targets.borrow_mut().push(Target::new(module, path, inputs, outputs));
+        }
+    }
+
+    /// `nn.Embedding`.
+    pub fn embedding(&self, name: &str) -> Module<Embedding> {
+        self.module(name, |it| Embedding { weight: it.weight("weight") })
+    }
+
+    /// The table of the input tokens (`get_input_embeddings`). `enable_input_require_grads` is a hook on it.
+    pub fn token_embedding(&self, name: &str) -> Module<Embedding> {
+        let module = self.embedding(name);
+        if self.techniques.lora.as_ref().is_some_and(|lora| lora.enable_input_require_grads) {
+            module.wrap(RequireGrad);
         }
         module
     }
 
-    /// The Linears that get an adapter, in the order in which they were made.
-    pub fn targets(&self) -> Vec<Target> {
-        self.targets.take()
+    /// The root-mean-square norm of the Llama family.
+    pub fn rms_norm(&self, name: &str) -> Module<RmsNorm> {
+        self.module(name, |it| RmsNorm { weight: it.weight("weight") })
     }
 
-    /// `nn.Embedding` of the input tokens. `enable_input_require_grads` is a hook on it.
-    pub fn embedding(&self, path: &str, rows: u64, width: u64) -> Embedding {
-        let requires = self.lora.as_ref().is_some_and(|lora| lora.enable_input_require_grads);
-        Embedding { output_requires_grad: requires, ..self.position_embedding(path, rows, width) }
+    /// `nn.LayerNorm`.
+    pub fn layer_norm(&self, name: &str) -> Module<LayerNorm> {
+        self.module(name, |it| LayerNorm { weight: it.weight("weight"), bias: it.weight("bias") })
     }
 
-    /// `nn.Embedding` of anything else.
-    pub fn position_embedding(&self, path: &str, rows: u64, width: u64) -> Embedding {
-        let module = self.module(path);
-        let weight = self.parameter(&module, [rows, width]);
-        Embedding { module, weight, output_requires_grad: false }
+    /// `nn.Dropout(p)`.
+    pub fn dropout(&self, name: &str, p: f64) -> Module<Dropout> {
+        self.module(name, |_| Dropout { p })
     }
 
-    /// The Llama family's norm.
-    pub fn rms_norm(&self, path: &str, width: u64) -> RmsNorm {
-        let module = self.module(path);
-        let weight = self.parameter(&module, [width]);
-        RmsNorm { module, weight }
-    }
-
-    /// `nn.LayerNorm(width)`.
-    pub fn layer_norm(&self, path: &str, width: u64) -> LayerNorm {
-        let module = self.module(path);
-        let weight = self.parameter(&module, [width]);
-        let bias = self.parameter(&module, [width]);
-        LayerNorm { module, weight, bias }
-    }
-
-    /// A parameter that a library adds to the model when it is there, and trains.
-    pub fn added_parameter(&self, tensor: Tensor) -> Parameter {
-        tensor.categorize(Category::Parameter);
-        self.registry.register(tensor)
+    /// `ACT2FN[kind]`.
+    pub fn activation(&self, name: &str, kind: brimful_models::Activation) -> Module<Activation> {
+        self.module(name, |_| Activation { kind })
     }
 }

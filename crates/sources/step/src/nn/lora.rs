@@ -1,41 +1,98 @@
-//! PEFT's LoRA (peft/tuners/lora/layer.py, 0.21.2): a frozen Linear with two small ones beside it.
+//! PEFT's LoRA (peft/tuners/lora/layer.py, 0.21.2): two small Linears beside a frozen one, as a wrapper around it.
 
 use std::rc::Rc;
 
 use brimful_jobs::Lora;
 use brimful_units::Dtype;
 
-use super::builder::Target;
-use super::{Builder, Forward, Module, Parameter, Wrapper};
+use super::builder::Plan;
+use super::layers::{Dropout, Embedding, Linear};
+use super::{Forward, Inner, Module, Parameter, Wrapper};
+use crate::device::Device;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// What stands in the place of a Linear: `base_layer(x) + lora_B(lora_A(dropout(x))) * scaling`.
-struct Adapter {
-    module: Module,
-    dropout: Module,
-    lora_a: (Module, Parameter),
-    lora_b: (Module, Parameter),
-    p: f64,
+/// A Linear that gets an adapter.
+pub(super) struct Target {
+    /// The name of the Linear, which the adapter takes.
+    path: Rc<str>,
+    /// The width of what goes in.
+    inputs: u64,
+    /// The width of what comes out.
+    outputs: u64,
+    attach: Box<dyn Fn(Adapter)>,
 }
 
-impl Wrapper for Adapter {
-    /// `lora.Linear.forward` around the frozen base.
-    fn call(&self, input: Tensor, _: Option<Tensor>, base: Forward) -> Tensor {
-        let device = input.device().clone();
-        let _module = self.module.scope(&device);
-        let result = base(&input, None);
+impl Target {
+    /// The Linear `module`, named `path`.
+    pub fn new<F>(module: &Module<F>, path: String, inputs: u64, outputs: u64) -> Target
+    where
+        F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
+    {
+        let module = module.clone();
+        let attach = Box::new(move |adapter: Adapter| {
+            // The wrapper is a module of the Linear's name, and holds the Linear as `base_layer`.
+            module.rename(&format!("{}.base_layer", adapter.path));
+            module.wrap(adapter);
+        });
+        Target { path: path.into(), inputs, outputs, attach }
+    }
+}
+
+/// `lora.Linear`: the frozen Linear's output and `lora_B(lora_A(dropout(x)))`.
+struct Adapter {
+    device: Device,
+    path: Rc<str>,
+    dropout: Module<Dropout>,
+    /// From the input's width to the rank.
+    lora_a: Module<Linear>,
+    /// From the rank to the output's width.
+    lora_b: Module<Linear>,
+}
+
+impl Adapter {
+    fn new(plan: &Plan, target: &Target, lora: &Lora) -> Adapter {
+        let linear = |name: &str, shape: [u64; 2]| {
+            let path = format!("{}.{name}.default", target.path);
+            let weight = plan.parameter(format!("{path}.weight"), "_to_copy", shape);
+            Module::new(&plan.device, path, Linear { weight, bias: None })
+        };
+        let dropout = format!("{}.lora_dropout.default", target.path);
+        Adapter {
+            device: plan.device.clone(),
+            path: target.path.clone(),
+            dropout: Module::new(&plan.device, dropout, Dropout { p: lora.lora_dropout }),
+            // `update_layer` makes A before B.
+            lora_a: linear("lora_A", [lora.r, target.inputs]),
+            lora_b: linear("lora_B", [target.outputs, lora.r]),
+        }
+    }
+
+    fn weights(&self) -> [&Rc<Parameter>; 2] {
+        [&self.lora_a.get().weight, &self.lora_b.get().weight]
+    }
+}
+
+impl<F> Wrapper<F> for Adapter
+where
+    F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
+{
+    /// `lora.Linear.forward`.
+    fn call(&self, x: &Tensor, base_layer: Inner<F>) -> Tensor {
+        let _module = self.device.module(&self.path);
+        let result = base_layer.call(x);
         let dtype = result.dtype();
-        let x = ops::to(&input, self.lora_a.1.tensor().dtype());
-        let dropped = super::dropout(&self.dropout, &x, self.p, true);
-        let low = small(&self.lora_a, &dropped);
+        let x = ops::to(x, self.lora_a.get().weight.tensor().dtype());
+        let dropped = self.dropout.call((&x, true));
+        let low = self.lora_a.call(&dropped);
+        // Both are temporaries of one expression: each goes when the next call has returned.
         drop(dropped);
-        let high = small(&self.lora_b, &low);
+        let high = self.lora_b.call(&low);
         drop(low);
         let scaled = ops::mul_scalar(high);
         let sum = ops::add(&result, scaled);
         // A recomputation that ends in here leaves by an exception: the names go in their order.
-        if device.is_stopped() {
+        if self.device.is_stopped() {
             drop(x);
         }
         drop(result);
@@ -43,58 +100,31 @@ impl Wrapper for Adapter {
     }
 }
 
-/// One of the two small Linears.
-fn small((module, weight): &(Module, Parameter), x: &Tensor) -> Tensor {
-    let _module = module.scope(x.device());
-    ops::linear(x, &weight.tensor(), None)
-}
-
-impl Builder {
-    /// `get_peft_model`: adapters on every target, made in the base's dtype and then converted to fp32 unless the job
-    /// says otherwise.
-    pub fn get_peft_model(&self, lora: &Lora) {
-        let targets = self.targets();
-        // All adapters are made before the first is converted.
-        let made: Vec<[Parameter; 2]> = targets.iter().map(|target| self.adapter(target, lora.r)).collect();
-        for parameter in made.iter().flatten() {
-            if lora.autocast_adapter_dtype {
-                cast_adapter_dtype(parameter);
-            }
-            parameter.tensor().require_grad();
-        }
-        for (target, [a, b]) in targets.iter().zip(made) {
-            attach(&target.module, a, b, lora.lora_dropout);
-        }
+/// `get_peft_model`: adapters on every target, all made in the base's dtype and then converted to fp32 unless the job
+/// says otherwise.
+pub(super) fn get_peft_model(plan: &Plan, lora: &Lora) {
+    let targets = plan.targets.take();
+    let adapters: Vec<Adapter> = targets.iter().map(|target| Adapter::new(plan, target, lora)).collect();
+    if lora.autocast_adapter_dtype {
+        adapters.iter().flat_map(Adapter::weights).for_each(|weight| cast_adapter_dtype(weight));
     }
-
-    fn adapter(&self, target: &Target, rank: u64) -> [Parameter; 2] {
-        let make = |rows: u64, columns: u64| {
-            let _module = target.module.scope(&self.device);
-            self.added_parameter(ops::new_tensor(&self.device, "_to_copy", [rows, columns], self.dtype))
-        };
-        [make(rank, target.inputs), make(target.outputs, rank)]
+    for (target, adapter) in targets.iter().zip(adapters) {
+        (target.attach)(adapter);
     }
 }
 
 /// `cast_adapter_dtype` (peft/tuners/tuners_utils.py): `param.data = param.data.to(torch.float32)`.
-fn cast_adapter_dtype(parameter: &Parameter) {
-    let half = parameter.tensor();
-    let full = ops::to(&half, Dtype::F32);
-    full.categorize(brimful_trace::Category::Parameter);
-    drop(half);
-    parameter.set_data(full);
+fn cast_adapter_dtype(weight: &Parameter) {
+    weight.set_data(ops::to(weight.tensor(), Dtype::F32));
 }
 
-/// Puts the adapter in the Linear's place: the Linear is its `base_layer` from now on.
-fn attach(linear: &Module, a: Parameter, b: Parameter, p: f64) {
-    let path = linear.path();
-    let below = |name: &str| Module::new(format!("{path}.{name}"));
-    linear.rename(format!("{path}.base_layer"));
-    linear.wrap(Rc::new(Adapter {
-        module: Module::new(path.clone()),
-        dropout: below("lora_dropout.default"),
-        lora_a: (below("lora_A.default"), a),
-        lora_b: (below("lora_B.default"), b),
-        p,
-    }));
+/// The hook of `enable_input_require_grads`: `output.requires_grad_(True)`.
+pub(super) struct RequireGrad;
+
+impl Wrapper<Embedding> for RequireGrad {
+    fn call(&self, indices: &Tensor, embedding: Inner<Embedding>) -> Tensor {
+        let out = embedding.call(indices);
+        out.require_grad();
+        out
+    }
 }

@@ -1,82 +1,147 @@
+//! `nn.Module.__call__`: the one place where a module's scope opens and where its wrappers run.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::device::{Device, ScopeGuard};
-use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
-/// A module's forward as a wrapper runs it, now or again: the first argument, and a second one that is passed by position.
-pub(crate) type Forward = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
+use crate::device::Device;
 
-/// What a library puts around a module's forward: a gradient checkpoint, an adapter.
-pub(crate) trait Wrapper {
-    /// Runs the forward that it wraps.
-    fn call(&self, input: Tensor, other: Option<Tensor>, forward: Forward) -> Tensor;
+/// What a module computes.
+pub(crate) trait Forward: 'static {
+    /// The arguments of the call.
+    type Input<'a>;
+    /// What the call returns.
+    type Output;
+
+    /// `forward`. The module's scope is open.
+    fn forward(&self, input: Self::Input<'_>) -> Self::Output;
 }
 
-/// The identity of an `nn.Module`, and how it is called (`Module.__call__`).
-///
-/// Wrappers are attached when the model is built for a job. What is inside of a module never knows of them, so that a
-/// family mentions neither checkpoints nor adapters.
-pub(crate) struct Module {
-    path: RefCell<Rc<str>>,
-    /// From the innermost to the outermost.
-    wrappers: RefCell<Vec<Rc<dyn Wrapper>>>,
+/// Something that a technique puts around the calls of a module: an adapter, a checkpoint, a hook. It runs outside the
+/// module's scope.
+pub(crate) trait Wrapper<F: Forward> {
+    /// Runs the call; `inner` is the module with the wrappers further inside.
+    fn call(&self, input: F::Input<'_>, inner: Inner<F>) -> F::Output;
 }
 
-impl Module {
-    /// A module by its name in `named_modules()`, without wrappers.
-    pub fn new(path: impl Into<Rc<str>>) -> Module {
-        Module { path: RefCell::new(path.into()), wrappers: RefCell::default() }
-    }
+/// A module with a name. Clones are the same module.
+pub(crate) struct Module<F: Forward>(Rc<State<F>>);
 
+struct State<F: Forward> {
+    device: Device,
     /// The name in `named_modules()`.
-    pub fn path(&self) -> Rc<str> {
-        self.path.borrow().clone()
+    path: RefCell<Rc<str>>,
+    forward: F,
+    /// The outermost comes first.
+    wrappers: RefCell<SmallVec<[Rc<dyn Wrapper<F>>; 1]>>,
+}
+
+/// A call of a module as a wrapper sees it.
+pub(crate) struct Inner<F: Forward> {
+    module: Module<F>,
+    /// How many wrappers are outside.
+    depth: usize,
+}
+
+impl<F: Forward> Clone for Module<F> {
+    fn clone(&self) -> Self {
+        Module(self.0.clone())
+    }
+}
+
+impl<F: Forward> Module<F> {
+    /// A module without wrappers.
+    pub fn new(device: &Device, path: impl Into<Rc<str>>, forward: F) -> Module<F> {
+        let path = RefCell::new(path.into());
+        Module(Rc::new(State { device: device.clone(), path, forward, wrappers: RefCell::default() }))
     }
 
-    /// Gives the module another name, as a library does that puts its own module in its place.
-    pub fn rename(&self, path: impl Into<Rc<str>>) {
-        *self.path.borrow_mut() = path.into();
+    /// `module(input)`: the wrappers from the outermost on, then the forward in the module's scope.
+    pub fn call(&self, input: F::Input<'_>) -> F::Output {
+        self.call_inside(0, input)
     }
 
-    /// Puts a wrapper around the module and around all its wrappers so far.
-    pub fn wrap(&self, wrapper: Rc<dyn Wrapper>) {
-        self.wrappers.borrow_mut().push(wrapper);
-    }
-
-    /// Whether a call goes through at least one wrapper.
-    pub fn is_wrapped(&self) -> bool {
-        !self.wrappers.borrow().is_empty()
-    }
-
-    /// Allocations belong to this module until the guard is dropped.
-    pub fn scope(&self, device: &Device) -> ScopeGuard {
-        device.module(&self.path.borrow())
-    }
-
-    /// Calls the module with one argument.
-    pub fn call(&self, input: &Tensor, forward: impl Fn(&Tensor) -> Tensor + 'static) -> Tensor {
-        if self.is_wrapped() {
-            return self.call_wrapped(input.clone(), None, Rc::new(move |x, _| forward(x)));
+    fn call_inside(&self, depth: usize, input: F::Input<'_>) -> F::Output {
+        let wrapper = self.0.wrappers.borrow().get(depth).cloned();
+        if let Some(wrapper) = wrapper {
+            return wrapper.call(input, Inner { module: self.clone(), depth: depth + 1 });
         }
-        let _module = self.scope(input.device());
-        forward(input)
+        let path = self.0.path.borrow().clone();
+        // The scope ends after the forward's own names are gone.
+        let _module = self.0.device.module(&path);
+        self.0.forward.forward(input)
     }
 
-    /// Calls the module through its wrappers.
-    pub fn call_wrapped(&self, input: Tensor, other: Option<Tensor>, forward: Forward) -> Tensor {
-        let path = self.path();
-        // The scope is the innermost: a checkpoint that runs the module again enters it again.
-        let scoped: Forward = Rc::new(move |x, other| {
-            let _module = x.device().module(&path);
-            forward(x, other)
-        });
-        let wrappers = self.wrappers.borrow().clone();
-        let Some((outermost, inner)) = wrappers.split_last() else { return scoped(&input, other.as_ref()) };
-        let wrapped = inner.iter().fold(scoped, |forward, wrapper| {
-            let wrapper = wrapper.clone();
-            Rc::new(move |x, other| wrapper.call(x.clone(), other.cloned(), forward.clone()))
-        });
-        outermost.call(input, other, wrapped)
+    /// What the module holds.
+    pub fn get(&self) -> &F {
+        &self.0.forward
+    }
+
+    /// Puts a wrapper around the module and around the wrappers that it has.
+    pub fn wrap(&self, wrapper: impl Wrapper<F> + 'static) {
+        self.0.wrappers.borrow_mut().insert(0, Rc::new(wrapper));
+    }
+
+    /// Gives the module another name, where a wrapper that is a module itself takes its own.
+    pub fn rename(&self, path: &str) {
+        *self.0.path.borrow_mut() = path.into();
+    }
+}
+
+impl<F: Forward> Inner<F> {
+    /// Runs what is wrapped.
+    pub fn call(&self, input: F::Input<'_>) -> F::Output {
+        self.module.call_inside(self.depth, input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Allocates one byte in the scope of the module.
+    struct Allocates(Device);
+
+    impl Forward for Allocates {
+        type Input<'a> = ();
+        type Output = ();
+
+        fn forward(&self, (): ()) {
+            self.0.kernel_buffer(1);
+        }
+    }
+
+    /// Allocates `bytes` bytes outside the scope, then calls.
+    struct Before {
+        device: Device,
+        bytes: u64,
+    }
+
+    impl Wrapper<Allocates> for Before {
+        fn call(&self, (): (), inner: Inner<Allocates>) {
+            self.device.kernel_buffer(self.bytes);
+            inner.call(());
+        }
+    }
+
+    #[test]
+    fn the_last_wrapper_is_the_outermost_and_only_the_forward_runs_in_the_scope() {
+        let device = Device::for_tests();
+        let module = Module::new(&device, "layer", Allocates(device.clone()));
+        module.wrap(Before { device: device.clone(), bytes: 2 });
+        module.wrap(Before { device: device.clone(), bytes: 3 });
+        module.rename("layer.base_layer");
+        module.call(());
+        let trace = device.finish().unwrap();
+        let seen: Vec<(u64, &str)> = trace
+            .allocations
+            .ids()
+            .map(|id| {
+                let row = trace.allocations.get(id);
+                (row.bytes.get(), trace.contexts.str(trace.contexts.get(row.context).module))
+            })
+            .collect();
+        assert_eq!(seen, [(3, ""), (2, ""), (1, "layer.base_layer")]);
     }
 }

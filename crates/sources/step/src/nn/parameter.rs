@@ -1,41 +1,98 @@
-use std::cell::RefCell;
-use std::rc::{Rc, Weak};
+//! `nn.Parameter`: a named tensor that a module holds and an optimizer may train.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use brimful_trace::Category;
 
 use crate::tensor::Tensor;
 
-/// `nn.Parameter`. Modules that share it (tied weights) share this object, as they do in PyTorch; it dies with the last of
-/// them.
-#[derive(Clone)]
-pub(crate) struct Parameter(Rc<RefCell<Tensor>>);
+/// How a parameter's numbers are stored. A quantised weight or a shard is another variant of this type: layers read a
+/// weight through [`Parameter::tensor`] only.
+enum Weight {
+    /// One tensor with all the numbers, in the dtype of the model.
+    Dense(Tensor),
+}
+
+/// A parameter of the model. Modules that share it (tied weights) hold the same one.
+pub(crate) struct Parameter {
+    /// The name in `named_parameters()`, such as `model.layers.0.mlp.up_proj.weight`.
+    path: String,
+    /// In a cell, since `parameter.data = …` gives a parameter another tensor while modules and optimizers hold it.
+    weight: RefCell<Weight>,
+    /// `requires_grad`. It outlives a change of the tensor.
+    trainable: Cell<bool>,
+}
 
 impl Parameter {
-    /// What ops compute with.
-    pub fn tensor(&self) -> Tensor {
-        self.0.borrow().clone()
+    /// A parameter over `tensor`, not trained yet.
+    pub fn new(path: String, tensor: Tensor) -> Rc<Parameter> {
+        tensor.categorize(Category::Parameter);
+        Rc::new(Parameter { path, weight: RefCell::new(Weight::Dense(tensor)), trainable: Cell::new(false) })
     }
 
-    /// `parameter.data = tensor`: the module keeps the parameter, whose memory is another one from now on.
+    /// The name in `named_parameters()`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tensor that ops read and that collects the gradient.
+    pub fn tensor(&self) -> Tensor {
+        match &*self.weight.borrow() {
+            Weight::Dense(tensor) => tensor.clone(),
+        }
+    }
+
+    /// `parameter.data = tensor`. The tensor that was there is freed if nobody else holds it.
     pub fn set_data(&self, tensor: Tensor) {
-        let before = self.0.replace(tensor);
+        tensor.categorize(Category::Parameter);
+        if self.trainable.get() {
+            tensor.require_grad();
+        }
+        let before = self.weight.replace(Weight::Dense(tensor));
+        // The old tensor goes after the new one is there, as an assignment in Python does it.
         drop(before);
+    }
+
+    /// `parameter.requires_grad_(True)`.
+    pub fn require_grad(&self) {
+        self.trainable.set(true);
+        self.tensor().require_grad();
+    }
+
+    /// Whether the parameter is trained.
+    pub fn requires_grad(&self) -> bool {
+        self.trainable.get()
+    }
+
+    /// `parameter.grad`.
+    pub fn grad(&self) -> Option<Tensor> {
+        self.tensor().grad()
+    }
+
+    /// `parameter.grad = None`.
+    pub fn clear_grad(&self) {
+        self.tensor().set_grad(None);
     }
 }
 
-/// The parameters of a model in the order in which its constructor made them. It holds none of them: a head whose own
-/// weight was replaced by the embedding's is gone by itself.
-#[derive(Default)]
-pub(super) struct Registry(RefCell<Vec<Weak<RefCell<Tensor>>>>);
+#[cfg(test)]
+mod tests {
+    use brimful_trace::Event;
+    use brimful_units::Dtype;
 
-impl Registry {
-    /// A new parameter, in its place.
-    pub fn register(&self, tensor: Tensor) -> Parameter {
-        let parameter = Parameter(Rc::new(RefCell::new(tensor)));
-        self.0.borrow_mut().push(Rc::downgrade(&parameter.0));
-        parameter
-    }
+    use super::*;
+    use crate::device::Device;
 
-    /// Every parameter that is alive, each once.
-    pub fn parameters(&self) -> Vec<Parameter> {
-        self.0.borrow().iter().filter_map(Weak::upgrade).map(Parameter).collect()
+    #[test]
+    fn another_tensor_is_there_before_the_old_one_goes_and_is_trained_as_the_old_one_was() {
+        let device = Device::for_tests();
+        let parameter = Parameter::new("w".to_owned(), Tensor::empty(&device, [4], Dtype::Bf16));
+        parameter.require_grad();
+        parameter.set_data(Tensor::empty(&device, [4], Dtype::F32));
+        assert!(parameter.tensor().requires_grad());
+        let trace = device.finish().unwrap();
+        let kinds: Vec<bool> = trace.events().map(|event| matches!(event, Event::Alloc(_))).collect();
+        assert_eq!(kinds, [true, true, false]);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn mm(a: &Tensor, b: &Tensor) -> Tensor {
     let (a_like, b_like) = (Layout::of(a), Layout::of(b));
     Op::new("mm", "MmBackward0", &[a, b])
         .saves_inputs(|| others(a, b))
-        .run(|| product(a, b, gemm_workspace))
+        .run(|| product(a, b, Device::cublas_workspace))
         .backward(move |call| {
             // derivatives.yaml computes the second operand's gradient first.
             let b_grad = call.want(1, || right_gradient(call.grad(), call.saved(1), &b_like));
@@ -98,7 +98,7 @@ fn right_gradient(grad: &Tensor, a: &Tensor, layout: &Layout) -> Tensor {
 pub(crate) fn addmm(bias: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
     let (a_like, b_like) = (Layout::of(a), Layout::of(b));
     let through_lt = bias.rank() == 1 && bias.is_contiguous() && b.dim(0) > 1 && b.dim(1) > 1;
-    let workspace = if through_lt { lt_workspace } else { gemm_workspace };
+    let workspace = if through_lt { Device::cublaslt_workspace } else { Device::cublas_workspace };
     Op::new("addmm", "AddmmBackward0", &[bias, a, b])
         // mat1 before mat2, by their names: the reverse of `mm`, whose operands are self and mat2.
         .saves_inputs(|| others(b, a))
@@ -118,7 +118,7 @@ pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
             let out = Tensor::empty(a.device(), [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
             // An outer product has a Triton kernel of its own (torch/_native/ops/bmm_outer_product, torch 2.15).
             if a.dim(2) != 1 {
-                gemm_workspace(a.device());
+                a.device().cublas_workspace();
             }
             out
         })
@@ -134,7 +134,7 @@ pub(crate) fn baddbmm_without_self(a: &Tensor, b: &Tensor) -> Tensor {
         .saves_inputs(|| others(a, b))
         .run(|| {
             let out = Tensor::empty(a.device(), [a.dim(0), a.dim(1), b.dim(2)], a.dtype());
-            gemm_workspace(a.device());
+            a.device().cublas_workspace();
             out
         })
         .backward(|call| {
@@ -164,19 +164,4 @@ pub(crate) fn matmul<'a>(a: &Tensor, b: impl Into<Operand<'a>>) -> Tensor {
     let product = bmm(&left, &right);
     drop((a, b));
     unsafe_view(product, out_shape)
-}
-
-/// cuBLAS's workspace, taken from the allocator around each call
-/// (`getChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp, torch 2.15).
-fn gemm_workspace(device: &Device) {
-    const HOPPER_AND_LATER: u64 = 4096 * 1024 * 8;
-    const EARLIER: u64 = 4096 * 1024 * 2 + 16 * 1024 * 8;
-    let hopper = device.properties().compute_capability.0 >= 9;
-    device.kernel_buffer(if hopper { HOPPER_AND_LATER } else { EARLIER });
-}
-
-/// cuBLASLt's workspace (`_getWorkspaceSize` in aten/src/ATen/cuda/CUDABlas.cpp, torch 2.15).
-fn lt_workspace(device: &Device) {
-    const BYTES: u64 = 1024 * 1024;
-    device.kernel_buffer(BYTES);
 }

@@ -1,13 +1,13 @@
 use brimful_units::Shape;
 
-use super::{Optimizer, state, with_gradients, zeros_like_state};
+use super::{Optimizer, Parameters, state, with_gradients, zeros_like_state};
 use crate::ops::{self, TensorList};
 use crate::tensor::Tensor;
 
 /// `torch.optim.Adafactor` (torch/optim/_adafactor.py): row and column factors of the second
 /// moment for matrices, the whole moment for vectors. A loop unless `foreach=True`.
 pub(crate) struct Adafactor {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     foreach: bool,
     states: Vec<Factors>,
 }
@@ -19,7 +19,8 @@ enum Factors {
 }
 
 impl Adafactor {
-    pub fn new(parameters: Vec<Tensor>, foreach: Option<bool>) -> Adafactor {
+    /// `foreach` is the constructor's argument; `None` runs the loop.
+    pub fn new(parameters: Parameters, foreach: Option<bool>) -> Adafactor {
         Adafactor { parameters, foreach: foreach == Some(true), states: Vec::new() }
     }
 

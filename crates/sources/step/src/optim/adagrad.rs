@@ -1,12 +1,12 @@
 use brimful_units::Dtype;
 
-use super::{Implementation, Optimizer, state, with_gradients};
+use super::{Implementation, Optimizer, Parameters, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.Adagrad` (torch/optim/adagrad.py): its sums exist from the constructor on.
 pub(crate) struct Adagrad {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     weight_decay: bool,
     /// On the device for the fused kernel, on the host otherwise.
@@ -15,14 +15,15 @@ pub(crate) struct Adagrad {
 }
 
 impl Adagrad {
-    pub fn new(parameters: Vec<Tensor>, implementation: Implementation, weight_decay: bool) -> Adagrad {
+    /// `weight_decay` says whether it is not 0. The sums are made here, in the order of the parameters.
+    pub fn new(parameters: Parameters, implementation: Implementation, weight_decay: bool) -> Adagrad {
         let fused = implementation == Implementation::Fused;
         let (mut steps, mut sums) = (Vec::new(), Vec::new());
-        for p in &parameters {
+        for p in parameters.iter().map(|parameter| parameter.tensor()) {
             if fused {
                 steps.push(state(ops::new_tensor(p.device(), "zeros", [], Dtype::F32)));
             }
-            sums.push(state(ops::like(p, "full_like", p.dtype())));
+            sums.push(state(ops::like(&p, "full_like", p.dtype())));
         }
         Adagrad { parameters, implementation, weight_decay, _steps: steps, sums }
     }
@@ -31,6 +32,7 @@ impl Adagrad {
         let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
         let deviations = ops::foreach("_foreach_sqrt", &self.sums);
         let numerators = (!self.weight_decay).then(|| ops::foreach("_foreach_mul", grads));
+        // `_multi_tensor_adagrad` returns: its lists go in the order in which they were bound.
         drop(decayed);
         drop(deviations);
         drop(numerators);

@@ -1,13 +1,13 @@
 use brimful_units::Dtype;
 
-use super::{Implementation, Optimizer, state, with_gradients, zeros_like_state};
+use super::{Implementation, Optimizer, Parameters, state, with_gradients, zeros_like_state};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.Adam` and `AdamW` (torch/optim/adam.py): AdamW decays in place, Adam with
 /// `weight_decay` adds to the gradient.
 pub(crate) struct Adam {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     amsgrad: bool,
     coupled_decay: bool,
@@ -23,8 +23,9 @@ struct AdamState {
 }
 
 impl Adam {
+    /// `coupled_decay` says whether Adam (not AdamW) has a `weight_decay` other than 0.
     pub fn new(
-        parameters: Vec<Tensor>,
+        parameters: Parameters,
         implementation: Implementation,
         amsgrad: bool,
         coupled_decay: bool,
@@ -44,6 +45,7 @@ impl Adam {
 
     fn foreach(&self, grads: &[Tensor]) {
         let decayed = self.coupled_decay.then(|| ops::foreach("_foreach_add", grads));
+        // `device_grads` is deleted before the square roots are taken (`del device_grads`).
         drop(decayed);
         let squares: Vec<Tensor> = self.states.iter().map(|state| state.exp_avg_sq.clone()).collect();
         drop(ops::foreach("_foreach_sqrt", &squares));
@@ -62,6 +64,7 @@ impl Adam {
             let denominator = ops::div_scalar(ops::plain_unary("sqrt", &state.exp_avg_sq, grad.dtype()));
             last_denominator = Some(denominator);
         }
+        // The function returns: `grad` was bound before `denom`.
         drop(last_grad);
         drop(last_denominator);
     }

@@ -1,13 +1,13 @@
 use brimful_units::Dtype;
 
-use super::{Optimizer, state, with_gradients};
+use super::{Optimizer, Parameters, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// bitsandbytes' `AdamW8bit` (bitsandbytes/optim/optimizer.py, 0.50): two 8-bit states with a
 /// scale per block of 256, and two code maps; tensors below 4096 elements keep fp32 states.
 pub(crate) struct AdamW8bit {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     states: Vec<Tensor>,
     /// The code maps go to the device with the first quantized state.
     has_codes: bool,
@@ -21,7 +21,8 @@ const BLOCK: u64 = 256;
 const CODES: u64 = 256;
 
 impl AdamW8bit {
-    pub fn new(parameters: Vec<Tensor>) -> AdamW8bit {
+    /// The states are made by the first step.
+    pub fn new(parameters: Parameters) -> AdamW8bit {
         AdamW8bit { parameters, states: Vec::new(), has_codes: false }
     }
 

@@ -9,11 +9,17 @@ mod rmsprop;
 mod sgd;
 mod transformers_adafactor;
 
+use std::rc::Rc;
+
 use brimful_jobs::{Optimizer as Choice, OptimizerKind};
 use brimful_trace::Category;
 
+use crate::nn::Parameter;
 use crate::ops;
 use crate::tensor::Tensor;
+
+/// The parameters of an optimizer, in the order in which it visits them.
+pub(crate) type Parameters = Vec<Rc<Parameter>>;
 
 /// How torch walks over the parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +56,7 @@ pub(crate) trait Optimizer {
 }
 
 /// Makes the optimizer for these parameters.
-pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimizer> {
+pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer> {
     let implementation = Implementation::of(choice);
     match choice.kind {
         OptimizerKind::Sgd { momentum, nesterov, weight_decay, .. } => {
@@ -76,9 +82,9 @@ pub(crate) fn make(choice: &Choice, parameters: Vec<Tensor>) -> Box<dyn Optimize
     }
 }
 
-/// The parameters that have a gradient, and the gradients.
-fn with_gradients(parameters: &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>) {
-    parameters.iter().filter_map(|p| p.grad().map(|grad| (p.clone(), grad))).unzip()
+/// The tensors of the parameters that have a gradient, and the gradients.
+fn with_gradients(parameters: &[Rc<Parameter>]) -> (Vec<Tensor>, Vec<Tensor>) {
+    parameters.iter().filter_map(|p| p.grad().map(|grad| (p.tensor(), grad))).unzip()
 }
 
 /// `torch.zeros_like(p)` as state.

@@ -1,10 +1,10 @@
-use super::{Implementation, Optimizer, with_gradients, zeros_like_state};
+use super::{Implementation, Optimizer, Parameters, with_gradients, zeros_like_state};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.RMSprop` (torch/optim/rmsprop.py).
 pub(crate) struct RmsProp {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     momentum: bool,
     centered: bool,
@@ -19,8 +19,9 @@ struct RmsState {
 }
 
 impl RmsProp {
+    /// `momentum` and `weight_decay` say whether they are not 0.
     pub fn new(
-        parameters: Vec<Tensor>,
+        parameters: Parameters,
         implementation: Implementation,
         momentum: bool,
         centered: bool,
@@ -47,6 +48,7 @@ impl RmsProp {
         let averages: Vec<Tensor> = self.states.iter().map(|state| self.average(state).clone()).collect();
         let op = if self.centered { "_foreach_addcmul" } else { "_foreach_sqrt" };
         let roots = ops::foreach(op, &averages);
+        // The function returns: `grouped_grads` was bound before `avg`.
         drop(decayed);
         drop(roots);
     }
@@ -62,6 +64,7 @@ impl RmsProp {
             }
             last_root = Some(ops::plain_unary(op, self.average(state), grad.dtype()));
         }
+        // The function returns: `grad` was bound before `avg`.
         drop(last_grad);
         drop(last_root);
     }

@@ -1,10 +1,10 @@
-use super::{Implementation, Optimizer, state, with_gradients};
+use super::{Implementation, Optimizer, Parameters, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.SGD` (torch/optim/sgd.py).
 pub(crate) struct Sgd {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     implementation: Implementation,
     momentum: bool,
     nesterov: bool,
@@ -13,8 +13,9 @@ pub(crate) struct Sgd {
 }
 
 impl Sgd {
+    /// `momentum` and `weight_decay` say whether they are not 0.
     pub fn new(
-        parameters: Vec<Tensor>,
+        parameters: Parameters,
         implementation: Implementation,
         momentum: bool,
         nesterov: bool,

@@ -1,13 +1,13 @@
 use brimful_units::{Dtype, Shape};
 
-use super::{Optimizer, state, with_gradients};
+use super::{Optimizer, Parameters, state, with_gradients};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// transformers' `Adafactor` (transformers/optimization.py): a loop in fp32, one parameter after
 /// the other; Python's local names keep the last one's tensors until they are bound anew.
 pub(crate) struct Adafactor {
-    parameters: Vec<Tensor>,
+    parameters: Parameters,
     /// Whether it keeps a first moment (`beta1`).
     averages: bool,
     states: Vec<State>,
@@ -34,7 +34,8 @@ struct Locals {
 }
 
 impl Adafactor {
-    pub fn new(parameters: Vec<Tensor>, averages: bool) -> Adafactor {
+    /// `averages` says whether `beta1` is given.
+    pub fn new(parameters: Parameters, averages: bool) -> Adafactor {
         Adafactor { parameters, averages, states: Vec::new() }
     }
 
@@ -47,6 +48,7 @@ impl Adafactor {
 
     fn update(&mut self, at: usize, p: &Tensor, original: &Tensor, locals: &mut Locals) {
         let half = original.dtype() != Dtype::F32;
+        // `grad = p.grad` frees the last parameter's fp32 copy before `grad.float()` makes the next.
         locals.grad = None;
         let grad = ops::to(original, Dtype::F32);
         locals.grad = Some(grad.clone());
@@ -54,6 +56,7 @@ impl Adafactor {
             let made = self.init(&grad);
             self.states.push(made);
         }
+        // `p_data_fp32 = p` does the same for the master copy.
         locals.master = None;
         let master = if half { ops::to(p, Dtype::F32) } else { p.clone() };
         locals.master = Some(master.clone());
@@ -62,6 +65,7 @@ impl Adafactor {
         rms.categorize(brimful_trace::Category::Optimizer);
         state.rms = Some(rms);
         let squared = ops::add_scalar(ops::plain_unary("pow", &grad, Dtype::F32));
+        // Only now is the last parameter's update freed: `update` is bound to the squares after they are made.
         locals.update = Some(squared.clone());
         let update = match &state.moment {
             Moment::Factored { row, column } => {

@@ -8,12 +8,13 @@ use crate::StepError;
 use crate::autocast::autocast;
 use crate::device::Device;
 use crate::models::{self, Cache, Inputs, Mode, Outputs};
-use crate::nn::Builder;
+use crate::nn::Techniques;
 use crate::ops;
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Loads the model, runs the prompt through it, then one token after the other.
-pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
+pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: TransformersRules) {
     if matches!(job.cache, CacheKind::Static { .. }) && autocast_dtype(job.precision).is_some() {
         return device.fail(StepError::Unsupported {
             key: "infer.cache",
@@ -23,12 +24,13 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         });
     }
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(config, &Builder::new(device, job.precision));
+    let model = models::build(device, config, job.precision, Techniques::NONE);
     device.empty_cache();
     let mut mode = Mode {
         attention: job.attention,
         attention_mask: AttentionMask::None,
         training: false,
+        rules,
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);
@@ -36,7 +38,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");
-    let windows = model.windows();
+    let windows = model.root.windows();
     let mut cache = match job.cache {
         CacheKind::Dynamic => Some(Cache::dynamic(&windows)),
         CacheKind::Static { max_cache_len } => Some(Cache::fixed(&windows, max_cache_len)),
@@ -55,15 +57,17 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer) {
         let Some(ids) = &input else { return };
         let inputs =
             Inputs { input_ids: ids, attention_mask: None, labels: None, logits_to_keep: job.logits_to_keep };
-        let outputs = model.forward(&inputs, &mode, cache.as_mut());
+        let outputs = model.root.call(&inputs, &mode, cache.as_mut());
         if device.failed() {
             return;
         }
         if let Some(cache) = &mut cache {
             cache.advance(ids.last(0));
         }
+        // `out = model(…)`: a script that keeps the name frees the last outputs after the next call.
         held = job.hold_outputs.then_some(outputs);
     }
+    // The region ends inside the recording; what the script still holds does not.
     drop(autocast);
     device.end();
     drop(held);

@@ -1,6 +1,9 @@
+use std::rc::Rc;
+
 use brimful_units::Dtype;
 
 use crate::device::Device;
+use crate::nn::Parameter;
 use crate::ops;
 use crate::optim::Optimizer;
 use crate::tensor::Tensor;
@@ -15,6 +18,8 @@ pub(super) struct GradScaler {
 
 impl GradScaler {
     /// `scaler.scale(loss)`: the scale and its growth tracker are made at the first call.
+    ///
+    /// `loss` is a scalar; so is the result.
     pub fn scale(&mut self, loss: &Tensor) -> Tensor {
         let device = loss.device();
         let (scale, _) = self.scale.get_or_insert_with(|| {
@@ -26,11 +31,12 @@ impl GradScaler {
     }
 
     /// `scaler.unscale_(optimizer)`.
-    pub fn unscale(&mut self, parameters: &[Tensor]) {
-        let Some(device) = parameters.first().map(|p| p.device().clone()) else { return };
+    pub fn unscale(&mut self, parameters: &[Rc<Parameter>]) {
+        let Some(device) = parameters.first().map(|p| p.tensor().device().clone()) else { return };
         let inverse = {
             let wide = ops::new_tensor(&device, "_to_copy", [1], Dtype::F64);
             let reciprocal = ops::new_tensor(&device, "reciprocal", [1], Dtype::F64);
+            // `.double()` is a temporary of `.double().reciprocal().float()`: it goes when the next call has returned.
             drop(wide);
             ops::to(reciprocal, Dtype::F32)
         };
@@ -40,7 +46,7 @@ impl GradScaler {
     }
 
     /// `scaler.step(optimizer)`.
-    pub fn step(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Tensor]) {
+    pub fn step(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Rc<Parameter>]) {
         if optimizer.supports_amp_scaling() {
             self.step_fused(optimizer, parameters);
             return;
@@ -53,8 +59,8 @@ impl GradScaler {
 
     /// The fused kernel unscales by itself: it is handed the scale and whether an infinity was
     /// found (`_check_inf_per_device`, then `_maybe_opt_step` with `grad_scale`).
-    fn step_fused(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Tensor]) {
-        let Some(device) = parameters.first().map(|p| p.device().clone()) else { return };
+    fn step_fused(&mut self, optimizer: &mut dyn Optimizer, parameters: &[Rc<Parameter>]) {
+        let Some(device) = parameters.first().map(|p| p.tensor().device().clone()) else { return };
         if !self.unscaled {
             let inverse = ops::new_tensor(&device, "full", [], Dtype::F32);
             let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
@@ -80,6 +86,8 @@ fn unscale_with(device: &Device, inverse: Tensor, found_inf: Tensor) -> Tensor {
     let scalar = || ops::new_tensor(device, "_to_copy", [], Dtype::F32);
     let found_here = scalar();
     let inverse_here = scalar();
+    // `_unscale_grads_` returns: its copy of the inverse scale goes first, then the factors of its caller. The copy of
+    // `found_inf` is kept in the scaler's state.
     drop(inverse_here);
     drop(inverse);
     drop(found_inf);

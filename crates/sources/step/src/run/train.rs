@@ -1,3 +1,5 @@
+use std::rc::Rc;
+
 use brimful_jobs::{AttentionMask, Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
@@ -7,10 +9,11 @@ use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
-use crate::models::{self, CausalLm, Inputs, Mode, Outputs};
-use crate::nn::{Builder, Parameter};
+use crate::models::{self, Inputs, Mode, Model, Outputs};
+use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Autocast's dtype for a precision.
@@ -24,16 +27,12 @@ pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
 
 /// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
-pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
+pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let builder =
-        Builder::new(device, job.precision).with_checkpointing(job.checkpointing).with_lora(lora.clone());
-    let model = models::build(config, &builder);
-    if let Some(lora) = &lora {
-        builder.get_peft_model(lora);
-    }
-    let parameters: Vec<Tensor> = builder.trained().iter().map(Parameter::tensor).collect();
+    let techniques = Techniques { checkpointing: job.checkpointing, lora };
+    let model = models::build(device, config, job.precision, techniques);
+    let parameters = model.trained();
     device.empty_cache();
     let mut steps = Loop {
         device,
@@ -42,6 +41,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train) {
             attention: job.attention,
             attention_mask: job.attention_mask,
             training: true,
+            rules,
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
@@ -70,12 +70,14 @@ fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
     Lora { enable_input_require_grads: required, ..lora }
 }
 
+/// The names of the training script between two of its statements.
 struct Loop<'a> {
     device: &'a Device,
     job: &'a Train,
     mode: Mode,
-    model: Box<dyn CausalLm>,
-    parameters: Vec<Tensor>,
+    model: Model,
+    /// The trained parameters.
+    parameters: Vec<Rc<Parameter>>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
     scaler: Option<GradScaler>,
     /// The loop's names `loss` and `outputs`.
@@ -83,6 +85,7 @@ struct Loop<'a> {
     outputs: Option<Outputs>,
 }
 
+/// One batch, each tensor `[B, S]`, int64.
 struct Batch {
     input_ids: Tensor,
     labels: Tensor,
@@ -100,6 +103,7 @@ impl Loop<'_> {
         if !self.job.hold_outputs {
             self.loss = None;
         }
+        // The script's `batch = None` drops a dict, which frees its values in the order of their keys.
         drop(batch.input_ids);
         drop(batch.labels);
         drop(batch.attention_mask);
@@ -126,7 +130,7 @@ impl Loop<'_> {
             labels: Some(&batch.labels),
             logits_to_keep: None,
         };
-        let outputs = self.model.forward(&inputs, &self.mode, None);
+        let outputs = self.model.root.call(&inputs, &self.mode, None);
         self.loss = outputs.loss.clone();
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
@@ -146,6 +150,7 @@ impl Loop<'_> {
         };
         let ones = ops::like(&root, "ones_like", root.dtype());
         backward(&root, ones.clone());
+        // `backward()` holds the root's gradient until the engine has returned.
         drop(ones);
     }
 
@@ -169,14 +174,14 @@ impl Loop<'_> {
         }
         self.device.begin_phase(PhaseKind::ZeroGrad, &format!("it{step}.zero_grad"));
         for parameter in &self.parameters {
-            parameter.set_grad(None);
+            parameter.clear_grad();
         }
     }
 }
 
 /// `torch.nn.utils.clip_grad_norm_`.
-fn clip_grad_norm(parameters: &[Tensor]) {
-    let grads: Vec<Tensor> = parameters.iter().filter_map(Tensor::grad).collect();
+fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
+    let grads: Vec<Tensor> = parameters.iter().filter_map(|parameter| parameter.grad()).collect();
     let Some(first) = grads.first() else { return };
     let device = first.device();
     let norms = ops::foreach_norm(&grads);
@@ -186,6 +191,7 @@ fn clip_grad_norm(parameters: &[Tensor]) {
         drop(stacked);
         total
     };
+    // `_get_total_norm` returns: the list of norms goes, the total stays.
     drop(norms);
     let coefficient = {
         let shifted = ops::plain_unary("add", &total, total.dtype());

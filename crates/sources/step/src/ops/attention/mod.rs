@@ -67,8 +67,13 @@ fn bias_of(mask: &Tensor, dtype: Dtype) -> Tensor {
 
 fn kernel_for(q: &Tensor) -> Kernel {
     let half = matches!(q.dtype(), Dtype::F16 | Dtype::Bf16);
-    let ampere = q.device().properties().compute_capability >= (8, 0);
-    if half && ampere && q.last(0) <= 256 { Kernel::Flash } else { Kernel::MemoryEfficient }
+    let rules = q.device().rules();
+    let ampere = q.device().properties().compute_capability >= rules.flash_earliest;
+    if half && ampere && q.last(0) <= rules.flash_widest_head {
+        Kernel::Flash
+    } else {
+        Kernel::MemoryEfficient
+    }
 }
 
 /// Flash attention takes heads whose width is a multiple of this; others are padded.

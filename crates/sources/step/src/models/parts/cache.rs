@@ -30,7 +30,7 @@ impl Cache {
         Cache::new(windows, None)
     }
 
-    /// `StaticCache`: allocated for so many tokens at the first update.
+    /// `StaticCache`: allocated for `capacity` tokens at the first update.
     pub fn fixed(windows: &[Option<u64>], capacity: u64) -> Cache {
         Cache::new(windows, Some(capacity))
     }
@@ -40,6 +40,7 @@ impl Cache {
         Cache { layers: windows.iter().map(layer).collect(), seen: 0, capacity }
     }
 
+    /// Whether no forward has ended yet.
     pub fn is_empty(&self) -> bool {
         self.seen == 0
     }
@@ -59,12 +60,12 @@ impl Cache {
         }
     }
 
-    /// Tells the cache that a forward over so many tokens has ended.
+    /// Notes that a forward over `tokens` tokens has ended.
     pub fn advance(&mut self, tokens: u64) {
         self.seen = self.seen.saturating_add(tokens);
     }
 
-    /// `update(keys, values, layer)`: what the attention sees.
+    /// `update(keys, values, layer)`, each `[B, heads, S, D]`: the keys and values that the attention sees.
     pub fn update(&mut self, key: Tensor, value: Tensor, layer: usize) -> (Tensor, Tensor) {
         let layer = &mut self.layers[layer];
         match self.capacity {
@@ -92,6 +93,7 @@ impl Layer {
         let dtype = old_key.as_ref().map_or(key.dtype(), Tensor::dtype);
         let joined_key = joined(old_key.as_ref(), &key, dtype);
         if self.window.is_none() {
+            // `self.keys = torch.cat(…)` frees the old keys before the values are joined.
             drop(old_key);
             let joined_value = joined(old_value.as_ref(), &value, dtype);
             drop(old_value);
@@ -100,6 +102,7 @@ impl Layer {
             return (joined_key, joined_value);
         }
         let joined_value = joined(old_value.as_ref(), &value, dtype);
+        // A windowed layer joins both first and then binds `self.keys` and `self.values` to their ends.
         drop((old_key, old_value));
         let kept = self.window.map_or(u64::MAX, |window| window.saturating_sub(1));
         let last = |x: &Tensor| ops::slice(x, 2, x.dim(2).min(kept));
@@ -115,6 +118,7 @@ impl Layer {
         let new_keys = rolled(keys);
         let new_values = rolled(values);
         let last = ops::new_tensor(key.device(), "_to_copy", [1], Dtype::I64);
+        // The function's locals go in the order in which they were bound; its arguments were bound before.
         drop(new_keys);
         drop(new_values);
         drop(last);

@@ -5,20 +5,21 @@ use brimful_trace::Category;
 use brimful_units::Dtype;
 
 use crate::device::Device;
-use crate::nn::{Builder, Module};
+use crate::nn::Forward;
 use crate::ops;
 use crate::tensor::Tensor;
 
-pub(super) struct RotaryEmbedding {
-    module: Module,
+/// `LlamaRotaryEmbedding`: the frequencies of a head's dimensions, as buffers.
+pub(in crate::models) struct RotaryEmbedding {
+    /// `[D / 2]`, fp32.
     inv_freq: Tensor,
+    /// `original_inv_freq`, which a dynamic `rope_type` would go back to. Nothing reads it.
     _original_inv_freq: Tensor,
 }
 
 impl RotaryEmbedding {
     /// The constructor makes the frequencies, and `_init_weights` makes them again and copies.
-    pub fn new(config: &DecoderConfig, builder: &Builder) -> RotaryEmbedding {
-        let device = &builder.device;
+    pub fn new(config: &DecoderConfig, device: &Device) -> RotaryEmbedding {
         let frequencies = config.head_dim / 2;
         let inv_freq = inverse_frequencies(device, config.rope_type, frequencies);
         let original = {
@@ -27,21 +28,27 @@ impl RotaryEmbedding {
         };
         inv_freq.categorize(Category::Buffer);
         original.categorize(Category::Buffer);
+        // The second ones are copied into the buffers and go at once.
         drop(inverse_frequencies(device, config.rope_type, frequencies));
-        RotaryEmbedding { module: builder.module("model.rotary_emb"), inv_freq, _original_inv_freq: original }
+        RotaryEmbedding { inv_freq, _original_inv_freq: original }
     }
+}
 
+impl Forward for RotaryEmbedding {
+    /// The hidden states, for their dtype, and the position ids `[1, S]`.
+    type Input<'a> = (&'a Tensor, &'a Tensor);
     /// `cos` and `sin`, `[1, S, D]` in the dtype of the hidden states.
-    pub fn forward(&self, x: &Tensor, position_ids: &Tensor) -> (Tensor, Tensor) {
-        let device = x.device();
-        let _module = self.module.scope(device);
-        let _off = device.set_grad_enabled(false);
+    type Output = (Tensor, Tensor);
+
+    fn forward(&self, (x, position_ids): (&Tensor, &Tensor)) -> (Tensor, Tensor) {
+        let _off = x.device().set_grad_enabled(false);
         let positions = ops::to(ops::unsqueeze(position_ids, 2), Dtype::F32);
         let freqs = ops::mul(positions, &self.inv_freq);
         let emb = ops::cat(&[&freqs, &freqs], 2);
         let cos = ops::mul_scalar(ops::plain_unary("cos", &emb, Dtype::F32));
         let sin = ops::mul_scalar(ops::plain_unary("sin", &emb, Dtype::F32));
         let out = (ops::to(&cos, x.dtype()), ops::to(&sin, x.dtype()));
+        // The function returns: its locals go in the order in which they were bound first.
         drop(freqs);
         drop(emb);
         drop(cos);
@@ -62,6 +69,7 @@ fn inverse_frequencies(device: &Device, rope: RopeType, count: u64) -> Tensor {
     };
     let exponents = ops::div_scalar(range);
     let powers = make("pow", Dtype::F32);
+    // The base is a Python number: it becomes a scalar tensor for the length of the call.
     drop(ops::new_tensor(device, "scalar_tensor", [], Dtype::F64));
     drop(exponents);
     let reciprocal = make("reciprocal", Dtype::F32);
@@ -99,6 +107,8 @@ fn llama3_bands(inv_freq: Tensor) -> Tensor {
         ops::mul(not_high, inverted(make("gt", Dtype::Bool)))
     };
     let out = make("where", Dtype::F32);
+    // `inv_freq_llama` is bound to the result, which frees the scaled ones. Then the function returns, and its locals go
+    // in the order in which they were bound.
     drop(scaled);
     drop(inv_freq);
     drop(wavelengths);
@@ -113,7 +123,12 @@ fn inverted(x: Tensor) -> Tensor {
 }
 
 /// `q * cos + rotate_half(q) * sin`, the same for k.
-pub(super) fn apply_rotary_pos_emb(q: &Tensor, k: &Tensor, cos: &Tensor, sin: &Tensor) -> (Tensor, Tensor) {
+pub(in crate::models) fn apply_rotary_pos_emb(
+    q: &Tensor,
+    k: &Tensor,
+    cos: &Tensor,
+    sin: &Tensor,
+) -> (Tensor, Tensor) {
     let (cos, sin) = (ops::unsqueeze(cos, 1), ops::unsqueeze(sin, 1));
     let rotate = |x: &Tensor| ops::add(ops::mul(x, &cos), ops::mul(rotate_half(x), &sin));
     let q = rotate(q);

@@ -4,14 +4,14 @@ use brimful_jobs::{AttentionKernel, AttentionMask};
 use brimful_units::Dtype;
 
 use super::cache::Cache;
-use super::{Inputs, Mode};
 use crate::device::Device;
+use crate::models::{Inputs, Mode};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// The mask that the blocks are given.
 #[derive(Clone)]
-pub(super) enum Mask {
+pub(in crate::models) enum Mask {
     /// The kernel masks by itself.
     None,
     /// True where a key may be seen, `[B, 1, queries, keys]`.
@@ -25,7 +25,7 @@ type FromTensor = fn(Option<Tensor>) -> Mask;
 
 impl Mask {
     /// The tensor, and what makes a mask of this kind of it.
-    pub(super) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
+    pub(in crate::models) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
         match self {
             Mask::None => (None, |_| Mask::None),
             Mask::Keep(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Keep)),
@@ -35,13 +35,13 @@ impl Mask {
 }
 
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
-pub(super) fn position_ids(embeds: &Tensor) -> Tensor {
+pub(in crate::models) fn position_ids(embeds: &Tensor) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
     ops::unsqueeze(ops::add_scalar(range), 0)
 }
 
 /// `hidden[:, -n:, :]`.
-pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
+pub(in crate::models) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
     match keep {
         Some(keep) if keep > 0 && keep < hidden.dim(1) => ops::slice(hidden, 1, keep),
         _ => hidden.clone(),
@@ -50,15 +50,15 @@ pub(super) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor
 
 /// What a mask is made for.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sight {
-    /// How far back a query sees; `None` for everything.
+pub(in crate::models) struct Sight {
+    /// How many tokens back a query sees; `None` for all of them.
     pub window: Option<u64>,
     /// The window of the cache's layer that says how many keys there are (`_preprocess_mask_arguments`).
     pub cache_window: Option<u64>,
 }
 
 /// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
-pub(super) fn causal_mask(
+pub(in crate::models) fn causal_mask(
     inputs: &Inputs<'_>,
     mode: &Mode,
     embeds: &Tensor,
@@ -99,6 +99,7 @@ fn find_packed_sequences(position_ids: &Tensor, batch: u64) {
     let all = ops::reduced_to_scalar(&last, "all", Dtype::Bool);
     drop(last);
     drop(all);
+    // The function returns: its locals go in the order in which they were bound.
     drop(first);
     drop(difference);
     drop(indices);
@@ -162,6 +163,7 @@ fn keep_mask(
         Some(_) => with_padding(device, batch, queries, keys, window),
     };
     let keep = ops::expand(&keep, [batch, 1, queries, keys]);
+    // `sdpa_mask` holds the four ranges until it returns.
     drop((batch_range, head_range, query_range, key_range));
     keep
 }
@@ -175,6 +177,7 @@ fn window_or_causal(device: &Device, queries: u64, keys: u64, window: Option<u64
     let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
     let oldest = ops::new_tensor(device, "sub", [1, 1, queries, 1], Dtype::I64);
     let recent = plane("gt");
+    // `kv_idx > q_idx - window`: the difference is a temporary of the comparison.
     drop(oldest);
     let within = plane("bitwise_and");
     drop(recent);
@@ -222,6 +225,7 @@ fn bias_mask(keep: Tensor, dtype: Dtype) -> Tensor {
     let zero = ops::new_tensor(&device, "zeros", [], dtype);
     let lowest = ops::new_tensor(&device, "scalar_tensor", [], dtype);
     let bias = ops::plain_ternary("where", &[&keep], dtype);
+    // Both scalars are arguments of `torch.where`, freed when it has returned.
     drop(lowest);
     drop(zero);
     bias

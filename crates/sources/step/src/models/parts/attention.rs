@@ -1,21 +1,26 @@
 //! Attention as transformers calls it (integrations/sdpa_attention.py, `eager_attention_forward`).
 
 use brimful_jobs::AttentionKernel;
-use brimful_units::Dtype;
 
 use super::mask::Mask;
 use crate::ops;
+use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// What decides how an attention runs beside its tensors.
-pub(super) struct AttentionCall {
+pub(in crate::models) struct AttentionCall {
+    /// `attn_implementation`.
     pub kernel: AttentionKernel,
+    /// The probability that a weight becomes 0.
     pub dropout: f64,
+    /// Whether dropout is on.
     pub training: bool,
+    /// What depends on the version of transformers.
+    pub rules: TransformersRules,
 }
 
 /// The attended values, `[B, S, heads, D]`, and the weights where they were written out.
-pub(super) fn attend(
+pub(in crate::models) fn attend(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
@@ -32,7 +37,7 @@ pub(super) fn attend(
 fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
     let groups = q.dim(1) / k.dim(1).max(1);
     let attended = match mask {
-        Mask::None if groups == 1 || k.last(0) <= 256 => {
+        Mask::None if groups == 1 || k.last(0) <= call.rules.gqa_widest_head => {
             let (k, v) = (unpadded(k, q), unpadded(v, q));
             ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
         }
@@ -75,11 +80,13 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     if let Mask::Keep(mask) | Mask::Bias(mask) = mask {
         weights = ops::add(&weights, mask);
     }
-    let softmaxed = ops::softmax_in(&weights, Dtype::F32);
+    let softmaxed = ops::softmax_in(&weights, call.rules.eager_softmax_dtype);
     let converted = ops::to(softmaxed, q.dtype());
+    // `attn_weights` is bound to the converted softmax, which frees the scores.
     drop(weights);
     let weights = ops::dropout(converted, call.dropout, call.training);
     let output = ops::contiguous(ops::transpose(ops::matmul(&weights, &values), 1, 2));
+    // The function returns: `key_states` was bound before `value_states`; the weights are returned.
     drop(keys);
     drop(values);
     (output, Some(weights))

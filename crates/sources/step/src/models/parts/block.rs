@@ -1,0 +1,114 @@
+//! A block of a model as the model calls it (`GradientCheckpointingLayer` in transformers/modeling_layers.py).
+
+use brimful_jobs::Checkpointing;
+use smallvec::SmallVec;
+
+use super::cache::Cache;
+use super::mask::Mask;
+use crate::checkpoint::{Checkpoint, non_reentrant, reentrant};
+use crate::models::Mode;
+use crate::nn::{Builder, Forward, Inner, Module, Wrapper};
+use crate::tensor::Tensor;
+
+/// A block: hidden states in, hidden states of the same shape out.
+pub(in crate::models) trait Block:
+    for<'a> Forward<Input<'a> = BlockInput<'a>, Output = Tensor>
+{
+}
+
+impl<F> Block for F where F: for<'a> Forward<Input<'a> = BlockInput<'a>, Output = Tensor> {}
+
+/// The arguments of a block's call.
+pub(in crate::models) struct BlockInput<'a> {
+    /// `[B, S, width]`.
+    pub hidden: &'a Tensor,
+    /// What the model passes beside the hidden states.
+    pub arguments: &'a Arguments,
+    /// `past_key_values`. A checkpointed block gets none, as transformers turns the cache off for it.
+    pub cache: Option<&'a mut Cache>,
+}
+
+/// What every block of one forward is given beside the hidden states.
+#[derive(Clone)]
+pub(in crate::models) struct Arguments {
+    /// The mask where it is passed by position: a checkpoint saves positional tensors itself.
+    pub positional: Mask,
+    /// Keyword arguments in the order of the reference implementation's call. A checkpoint keeps them in a dict, which
+    /// drops its items from the first to the last: the order decides which of them is freed first.
+    pub keywords: SmallVec<[Keyword; 3]>,
+    /// How the model runs.
+    pub mode: Mode,
+}
+
+/// A keyword argument of a block's call.
+#[derive(Clone)]
+pub(in crate::models) enum Keyword {
+    /// `attention_mask=`.
+    AttentionMask(Mask),
+    /// `position_ids=`, `[1, S]`. No block reads them, but a checkpoint keeps them.
+    PositionIds(#[expect(dead_code, reason = "held for its drop")] Tensor),
+    /// `position_embeddings=(cos, sin)`, each `[1, S, D]`.
+    PositionEmbeddings(PositionEmbeddings),
+}
+
+/// A tuple of CPython drops its last item first: the fields stand in this order.
+#[derive(Clone)]
+pub(in crate::models) struct PositionEmbeddings {
+    /// `[1, S, D]`.
+    pub sin: Tensor,
+    /// `[1, S, D]`.
+    pub cos: Tensor,
+}
+
+impl Arguments {
+    /// The mask, passed by position or by keyword.
+    pub fn mask(&self) -> &Mask {
+        let by_keyword = self.keywords.iter().find_map(|keyword| match keyword {
+            Keyword::AttentionMask(mask) => Some(mask),
+            _ => None,
+        });
+        by_keyword.unwrap_or(&self.positional)
+    }
+
+    /// The rotary embedding's `cos` and `sin`.
+    pub fn position_embeddings(&self) -> &PositionEmbeddings {
+        let found = self.keywords.iter().find_map(|keyword| match keyword {
+            Keyword::PositionEmbeddings(embeddings) => Some(embeddings),
+            _ => None,
+        });
+        found.expect("a model with rotary attention passes the embeddings to every block")
+    }
+}
+
+/// A block named `name`, inside the checkpoint that the job asks for.
+pub(in crate::models) fn gradient_checkpointing_layer<B: Block>(
+    builder: &Builder,
+    name: &str,
+    build: impl FnOnce(&Builder) -> B,
+) -> Module<B> {
+    let block = builder.module(name, build);
+    match builder.techniques.checkpointing {
+        Checkpointing::None => {}
+        Checkpointing::Reentrant => block.wrap(GradientCheckpointing(reentrant)),
+        Checkpointing::NonReentrant => block.wrap(GradientCheckpointing(non_reentrant)),
+    }
+    block
+}
+
+/// `GradientCheckpointingLayer.__call__`: the call goes through this checkpoint.
+struct GradientCheckpointing(Checkpoint);
+
+impl<B: Block> Wrapper<B> for GradientCheckpointing {
+    fn call(&self, input: BlockInput<'_>, block: Inner<B>) -> Tensor {
+        let Arguments { positional, keywords, mode } = input.arguments.clone();
+        let (mask, as_mask) = positional.into_parts();
+        // Keywords become a part of the function (`partial(super().__call__, **kwargs)`): it keeps them, and drops them
+        // in their order when it goes itself. Positional tensors are the checkpoint's.
+        let function = move |hidden: &Tensor, mask: Option<&Tensor>| {
+            let positional = as_mask(mask.cloned());
+            let arguments = Arguments { positional, keywords: keywords.clone(), mode };
+            block.call(BlockInput { hidden, arguments: &arguments, cache: None })
+        };
+        (self.0)(input.hidden.clone(), mask, std::rc::Rc::new(function))
+    }
+}
