@@ -53,7 +53,7 @@ impl Config {
                 Config::Decoder(_) => format!("model.layers.{at}."),
                 Config::Gpt2(_) => format!("transformer.h.{at}."),
             };
-            all.extend(block.iter().map(|(name, shape)| (format!("{prefix}{name}"), shape.clone())));
+            all.extend(block.iter().map(|(name, shape)| ([prefix.as_str(), name].concat(), shape.clone())));
         }
         all.extend(after(self));
         all

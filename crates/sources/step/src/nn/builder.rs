@@ -1,13 +1,12 @@
 //! The constructor's side of a model: parameters, modules and what a job's techniques attach to them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
 
 use brimful_jobs::{Checkpointing, Lora, Precision};
 use brimful_models::Config;
 use brimful_units::{Dtype, Shape};
-use rustc_hash::FxHashMap;
 
 use super::layers::{Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
@@ -45,8 +44,11 @@ pub(crate) struct Plan {
     pub dtype: Dtype,
     /// What is attached to the modules.
     pub techniques: Techniques,
-    /// Shape by name of every parameter ([`Config::parameter_tensors`]). It says which biases, norms and heads there are.
-    declared: FxHashMap<String, Shape>,
+    /// Name and shape of every parameter in the order of the constructor ([`Config::parameter_tensors`]). It says which
+    /// biases, norms and heads there are.
+    declared: Vec<(String, Shape)>,
+    /// How many of the declared parameters have been built.
+    built: Cell<usize>,
     /// Every parameter in the order of `named_parameters()`. A head that was tied away has dropped its own.
     registered: RefCell<Vec<Weak<Parameter>>>,
     /// The Linears that get an adapter once the whole model is there.
@@ -83,7 +85,7 @@ impl Plan {
 /// `a.b`, or the one that is not empty.
 fn joined(a: &str, b: &str) -> String {
     let dot = if a.is_empty() || b.is_empty() { "" } else { "." };
-    format!("{a}{dot}{b}")
+    [a, dot, b].concat()
 }
 
 impl Builder {
@@ -98,7 +100,8 @@ impl Builder {
             device: device.clone(),
             dtype,
             techniques,
-            declared: config.parameter_tensors().into_iter().collect(),
+            declared: config.parameter_tensors(),
+            built: Cell::new(0),
             registered: RefCell::default(),
             targets: RefCell::default(),
         };
@@ -131,18 +134,20 @@ impl Builder {
         Module::new(&self.device, joined(self.prefix(), &child.path), forward)
     }
 
-    /// Whether this module has the parameter `name`, such as `q_norm.weight`.
+    /// Whether the next parameter of the model is this module's `name`, such as `q_norm.weight`.
     pub fn declares(&self, name: &str) -> bool {
-        self.declared.contains_key(&joined(&self.path, name))
+        let next = self.declared.get(self.built.get());
+        let inside = next.and_then(|(path, _)| path.strip_prefix(self.path.as_str())?.strip_prefix('.'));
+        inside == Some(name)
     }
 
     /// The module's parameter `name`, with its declared shape.
     fn weight(&self, name: &str) -> Rc<Parameter> {
-        let path = joined(&self.path, name);
-        let shape = self.declared.get(&path).cloned();
         // A test builds every family and compares with the declaration.
-        let shape = shape.expect("a family's parameters stand in `Config::parameter_tensors`");
-        self.parameter(path, "empty", shape)
+        assert!(self.declares(name), "`Config::parameter_tensors` has no {name} next in {}", self.path);
+        let (path, shape) = &self.declared[self.built.get()];
+        self.built.set(self.built.get() + 1);
+        self.parameter(path.clone(), "empty", shape.clone())
     }
 
     fn optional(&self, name: &str) -> Option<Rc<Parameter>> {
@@ -172,9 +177,12 @@ impl Builder {
         let shape = embedding.get().weight.tensor().shape().clone();
         let (rows, width) = (shape[0], shape[1]);
         let module = self.module(name, |it| {
-            let own = it.parameter(joined(&it.path, "weight"), "empty", shape);
-            let tied = !it.declares("weight");
-            Linear { weight: if tied { embedding.get().weight.clone() } else { own }, bias: None }
+            if it.declares("weight") {
+                return Linear { weight: it.weight("weight"), bias: None };
+            }
+            // It is allocated and freed at once: the only holder of the constructor's parameter was the head.
+            drop(it.parameter(joined(&it.path, "weight"), "empty", shape));
+            Linear { weight: embedding.get().weight.clone(), bias: None }
         });
         self.adapt(&module, name, width, rows);
         module
