@@ -10,7 +10,7 @@ pub(crate) type BlockId = u32;
 /// Stands for "no neighbour".
 pub(crate) const NONE: BlockId = BlockId::MAX;
 
-/// A stretch of a segment.
+/// A range of a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub address: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Block {
     pub allocated: bool,
     /// Given back, but another stream may still use it.
     pub pending: bool,
-    /// False for a stretch of an expandable segment without memory behind it.
+    /// False for a range of an expandable segment without memory behind it.
     pub mapped: bool,
     pub expandable: bool,
     pub previous: BlockId,
@@ -128,7 +128,7 @@ impl Blocks {
 #[derive(Default)]
 pub(crate) struct Pool {
     pub free: FreeList,
-    /// Stretches of expandable segments without memory, by stream and address.
+    /// Ranges of expandable segments without memory, by stream and address.
     pub unmapped: BTreeSet<(u16, u64, BlockId)>,
     /// Requests so far, for garbage collection.
     pub requests: u64,

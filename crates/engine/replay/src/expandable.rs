@@ -35,7 +35,7 @@ impl Allocator {
         Some(candidate)
     }
 
-    /// `find_expandable_block`: the first run of free and unmapped stretches that is long enough.
+    /// `find_expandable_block`: the first run of free and unmapped ranges that is long enough.
     fn expandable_candidate(&self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
         let pool = &self.pools[usize::from(!small)];
         let usable = |id: BlockId| id != NONE && !self.blocks.get(id).allocated;

@@ -1,9 +1,9 @@
 //! Free memory in the order of best fit.
 
-/// A free stretch: stream, size, address, and what the owner of the list calls it.
+/// A free range: stream, size, address, and what the owner of the list calls it.
 pub(crate) type FreeKey = (u16, u64, u64, u32);
 
-/// Free stretches by stream, then size, then address (`BlockComparatorSize`).
+/// Free ranges by stream, then size, then address (`BlockComparatorSize`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FreeList {
     streams: Vec<Bins>,
@@ -60,12 +60,12 @@ impl Free {
 
 /// An octave of sizes has two to the power of this many bins.
 const SPLITS: u32 = 4;
-/// A stream with no more free stretches than this needs one bin only.
+/// A stream with no more free ranges than this needs one bin only.
 const FEW: usize = 32;
 /// Bins that one word of the map stands for.
 const WORD: usize = 64;
 
-/// The free stretches of a stream, in bins by size: a sixteenth of an octave each (two-level segregated fit, Masmano
+/// The free ranges of a stream, in bins by size: a sixteenth of an octave each (two-level segregated fit, Masmano
 /// et al. 2004), sorted within. There are few in a bin, and the map of those that hold any leads from one to the next.
 #[derive(Clone, Debug, Default)]
 struct Bins {

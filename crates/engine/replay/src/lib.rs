@@ -36,6 +36,6 @@ pub use adopt::recorded_config;
 pub use allocator::{Allocator, Exhausted, Handle};
 pub use config::{AllocatorConfig, ConfigError};
 pub use follow::{Layouts, follow, follow_with_layouts};
-pub use layout::{Followed, Laid, Mismatch, MismatchKind, Unverified};
+pub use layout::{Followed, LayoutBlock, Mismatch, MismatchKind, Unverified};
 pub use message::out_of_memory_text;
 pub use timeline::{Capacity, Ledger, Oom, PhaseLedger, Timeline, replay};

@@ -1,6 +1,6 @@
 //! What was in memory at an instant: by purpose, by place in the program, by block.
 
-use brimful_replay::Laid;
+use brimful_replay::LayoutBlock;
 use brimful_trace::{AllocationId, BlockState, Category, ContextId, Trace};
 use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
@@ -78,9 +78,9 @@ pub struct Contents {
 }
 
 /// The memory of an instant, the `most` largest sites and blocks by name.
-pub fn contents(trace: &Trace, laid: &[Laid], purposes: &[Purpose], most: usize) -> Contents {
-    let active = laid.iter().filter(|laid| laid.state != BlockState::Inactive);
-    let mut ids: Vec<AllocationId> = active.filter_map(|laid| laid.allocation).collect();
+pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], most: usize) -> Contents {
+    let active = blocks.iter().filter(|block| block.state != BlockState::Inactive);
+    let mut ids: Vec<AllocationId> = active.filter_map(|block| block.allocation).collect();
     let mut shares: Vec<Share> = Category::ALL
         .iter()
         .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
