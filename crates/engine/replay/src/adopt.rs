@@ -62,17 +62,17 @@ impl Allocator {
         let (mut previous, mut end) = (None, base);
         for (address, range) in segment {
             let address = base + (address - first);
-            previous = self.adopt_hole(previous, end, address, range);
+            previous = self.adopt_gap(previous, end, address, range);
             let id = self.adopt_range(address, range, previous);
             adopted.extend(range.block.map(|block| (block, self.handle(id))));
             (previous, end) = (Some(id), address + range.size);
         }
-        self.adopt_hole(previous, end, base + space, back);
+        self.adopt_gap(previous, end, base + space, back);
         self.segments += 1;
     }
 
     /// Unmapped space between two ranges, or behind the last; returns the block before what comes next.
-    fn adopt_hole(&mut self, previous: Option<BlockId>, from: u64, to: u64, like: &Range) -> Option<BlockId> {
+    fn adopt_gap(&mut self, previous: Option<BlockId>, from: u64, to: u64, like: &Range) -> Option<BlockId> {
         if to <= from {
             return previous;
         }

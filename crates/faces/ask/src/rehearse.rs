@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use brimful_devices::{Gpu, servers};
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::{
-    Device, HOLE, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge,
+    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, Run, Verdict, engine, judge,
     rehearse as run_command, with_value,
 };
 use brimful_replay::AllocatorConfig;
@@ -43,8 +43,6 @@ pub struct RehearseRequest {
     pub world_size: Option<u64>,
     /// The ranks that run; the first and the last if none is named.
     pub ranks: Vec<u64>,
-    /// The number of optimizer steps after which the run ends.
-    pub steps: Option<u64>,
     /// A `PYTORCH_CUDA_ALLOC_CONF`.
     pub conf: Option<String>,
     /// The version of cuDNN that PyTorch sees, as `cudnnGetVersion` gives it.
@@ -59,14 +57,8 @@ pub struct RehearseRequest {
     pub search: Option<String>,
     /// Words that a search appends to the command.
     pub with: Option<String>,
-    /// Whether models are built from their config.json where a checkpoint is missing.
-    pub dummy_weights: bool,
-    /// Whether a server goes on once it listens.
-    pub keep_serving: bool,
-    /// Rows in place of data sets, as the flag `--synthetic` describes them.
-    pub synthetic: Option<String>,
-    /// How many events the history keeps.
-    pub history: u64,
+    /// What the hook in the command's Python does.
+    pub options: HookOptions,
     /// The run file to write.
     pub output: PathBuf,
     /// Whether the standard output is kept for the answer: the command's then goes to the standard error.
@@ -113,7 +105,7 @@ fn search(
     let mut asked = BTreeMap::new();
     let largest = largest_fitting(MOST_SEARCHED, |value| {
         let command = with_value(&words, value).with_context(|| {
-            format!("--search {key}: neither the command nor --with has a {HOLE} for the value")
+            format!("--search {key}: neither the command nor --with has a {PLACEHOLDER} for the value")
         })?;
         host.progress.say(&format!("{key} = {value}: {}", shown(&command)));
         let mut rehearsed = run_command(&Rehearsal { command, ..rehearsal.clone() })?;
@@ -125,7 +117,7 @@ fn search(
         if fits && let Some(same) = asked.insert(asked_by(&rehearsed.run), value) {
             bail!(
                 "--search {key}: with {value} the command asks for exactly as much memory as with {same}, so it does not take \
-                 its {key} from {HOLE}, or has no data for more"
+                 its {key} from {PLACEHOLDER}, or has no data for more"
             );
         }
         let reserved = judgement.ranks.first().map_or(0, |rank| rank.peak.reserved.get());
@@ -159,21 +151,12 @@ fn rehearsal(request: &RehearseRequest) -> Result<Rehearsal> {
         command: request.command.clone(),
         device: device(request, &mut notes)?,
         conf: request.conf.clone(),
-        steps: request.steps,
         time_limit: request.time_limit,
         imagined: imagined(request)?,
-        dummy_weights: request.dummy_weights,
-        keep_serving: request.keep_serving,
-        synthetic: synthetic(request)?,
-        history: request.history,
+        options: request.options.clone(),
         talk_only: request.talk_only,
         notes,
     })
-}
-
-fn synthetic(request: &RehearseRequest) -> Result<Option<Synthetic>> {
-    let parsed = request.synthetic.as_ref().map(|text| text.parse());
-    parsed.transpose().map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))
 }
 
 /// The virtual GPU, as `fit` and `replay` understand a GPU and a capacity; with what servers take beside PyTorch, where

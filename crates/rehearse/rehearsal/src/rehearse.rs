@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::environment::Environment;
-use crate::folder::{Folder, HookSettings};
+use crate::error::at;
+use crate::folder::Folder;
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, engine, host, python, run_file, servers,
+    Ended, HookOptions, ProcessRecord, Rehearsal, RehearsalError, Run, counted, engine, host, python,
+    run_file, servers,
 };
 
 /// A run, with the snapshots that its processes handed over.
@@ -37,16 +41,8 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
     let switches = engine(&rehearsal.command).map(servers::variables).unwrap_or_default();
     let folder = Folder::new()?;
-    let settings = folder.tell_hook(&HookSettings {
-        folder: folder.records(),
-        history: rehearsal.history,
-        steps: rehearsal.steps,
-        imagined: rehearsal.imagined.is_some(),
-        dummy_weights: rehearsal.dummy_weights,
-        keep_serving: rehearsal.keep_serving,
-        synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
-    })?;
-    let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    let settings = hook_settings(rehearsal, &folder.records())?;
+    let mut environment = Environment::new(&folder, &rehearsal.device, settings, rehearsal.conf.as_deref());
     environment.set.extend(switches.iter().map(|(name, value)| (name.into(), value.into())));
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
@@ -64,7 +60,26 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     Ok(Rehearsed { run, folder })
 }
 
-/// What the processes handed over.
+/// The options, with what a run adds to them: the hook reads this from one environment variable.
+#[derive(Serialize)]
+struct HookSettings<'a> {
+    /// Where records go.
+    folder: &'a Path,
+    /// Whether the other ranks are imagined.
+    imagined: bool,
+    #[serde(flatten)]
+    options: &'a HookOptions,
+}
+
+/// The settings of the hook, as JSON.
+fn hook_settings(rehearsal: &Rehearsal, folder: &Path) -> Result<String, RehearsalError> {
+    let imagined = rehearsal.imagined.is_some();
+    let settings = HookSettings { folder, imagined, options: &rehearsal.options };
+    // A path that is not UTF-8 has no JSON.
+    serde_json::to_string(&settings).map_err(|error| at(folder)(error.into()))
+}
+
+/// Gathers the records that the processes handed over.
 fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, RehearsalError> {
     let mut processes = records(&folder.records())?;
     if let Some(process) = processes.iter().find(|process| process.torch_cuda.is_none()) {
