@@ -92,12 +92,12 @@ fn lives(trace: &Trace, purposes: &[Category]) -> Vec<Life> {
     let mut lives: Vec<Life> = trace
         .allocations
         .ids()
-        .map(|id| Life { id, born: None, died: None, category: purposes[id.0 as usize] })
+        .map(|id| Life { id, born: None, died: None, category: purposes[id.index()] })
         .collect();
     for (at, event) in trace.events().enumerate() {
         match event {
-            Event::Alloc(id) => lives[id.0 as usize].born = Some(at),
-            Event::Free(id) | Event::FreeCompleted(id) => lives[id.0 as usize].died = Some(at),
+            Event::Alloc(id) => lives[id.index()].born = Some(at),
+            Event::Free(id) | Event::FreeCompleted(id) => lives[id.index()].died = Some(at),
             _ => {}
         }
     }
@@ -135,8 +135,7 @@ fn reserved_at_start(trace: &Trace) -> u64 {
 }
 
 fn step(trace: &Trace, event: Event, lives: &[Life], used: &mut [u64], reserved: &mut u64) {
-    let amount =
-        |id: AllocationId| (lives[id.0 as usize].category as usize, trace.allocations.bytes(id).get());
+    let amount = |id: AllocationId| (lives[id.index()].category as usize, trace.allocations.bytes(id).get());
     let segment = |id| trace.segments.get(id).bytes.get();
     match event {
         Event::Alloc(id) => {

@@ -104,7 +104,7 @@ impl Allocator {
             address,
             size: range.size,
             requested: range.requested,
-            stream: range.lane,
+            lane: range.lane,
             small: range.small,
             allocated: !range.is_free(),
             pending: false,

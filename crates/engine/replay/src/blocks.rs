@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use brimful_trace::LaneId;
+
 use crate::free::{FreeKey, FreeList};
 
 /// A block's place in the arena.
@@ -16,7 +18,7 @@ pub(crate) struct Block {
     pub address: u64,
     pub size: u64,
     pub requested: u64,
-    pub stream: u16,
+    pub lane: LaneId,
     pub small: bool,
     /// Handed out, or waiting for another stream.
     pub allocated: bool,
@@ -78,7 +80,7 @@ impl Blocks {
 
     pub fn key(&self, id: BlockId) -> FreeKey {
         let block = self.get(id);
-        (block.stream, block.size, block.address, id)
+        (block.lane, block.size, block.address, id)
     }
 
     /// Puts a new block directly in front of another one.
@@ -128,8 +130,8 @@ impl Blocks {
 #[derive(Default)]
 pub(crate) struct Pool {
     pub free: FreeList,
-    /// Ranges of expandable segments without memory, by stream and address.
-    pub unmapped: BTreeSet<(u16, u64, BlockId)>,
+    /// Ranges of expandable segments without memory, by lane and address.
+    pub unmapped: BTreeSet<(LaneId, u64, BlockId)>,
     /// Requests so far, for garbage collection.
     pub requests: u64,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace};
+use brimful_trace::{AllocationId, BlockState, Event, LaneId, Recording, SegmentId, Trace};
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
@@ -105,7 +105,7 @@ pub struct LayoutBlock {
     /// The block's row; `None` for free memory.
     pub allocation: Option<AllocationId>,
     /// The lane it belongs to.
-    pub lane: u16,
+    pub lane: LaneId,
     /// Whether it is of the pool for requests of up to 1 MiB.
     pub small: bool,
     /// Whether pages are mapped and unmapped here.
@@ -152,7 +152,7 @@ impl<'a> Follower<'a> {
         if shadow.iter().next().is_some() {
             at_start.resize(trace.allocations.len(), false);
             for id in shadow.iter().filter_map(|(_, placed)| placed.range.block) {
-                at_start[id.0 as usize] = true;
+                at_start[id.index()] = true;
             }
         }
         let mut follower = Follower {
@@ -239,7 +239,7 @@ impl<'a> Follower<'a> {
                 self.check_from_device(&device_request, address, rounded);
                 None
             }
-            None => self.check_choice(row.stream, small, rounded, address),
+            None => self.check_choice(row.lane, small, rounded, address),
         };
         self.late_frees = false;
         self.place(id, free, address, requested, rounded, small);
@@ -247,7 +247,7 @@ impl<'a> Follower<'a> {
     }
 
     /// The free range that the rules choose; `None` where it is not at the address that was recorded.
-    fn check_choice(&mut self, lane: u16, small: bool, rounded: u64, address: u64) -> Option<Slot> {
+    fn check_choice(&mut self, lane: LaneId, small: bool, rounded: u64, address: u64) -> Option<Slot> {
         let expected = self.expected(lane, small, rounded, Some(address));
         let expected = expected.or_else(|| self.grown(lane, small, rounded));
         let found = expected.filter(|slot| self.shadow.at(*slot).address == address);
@@ -267,7 +267,7 @@ impl<'a> Follower<'a> {
     ///
     /// A block of the start may be larger than its request shows: up to 1 MiB is not split off. Where the
     /// choice differs for that reason alone, the block is as large as it must be.
-    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<Slot> {
+    fn expected(&mut self, lane: LaneId, small: bool, rounded: u64, found: Option<u64>) -> Option<Slot> {
         let mut choice = self.choice(lane, small, rounded);
         let mut learned = 0;
         while let Some(other) = choice.filter(|slot| Some(self.shadow.at(*slot).address) != found) {
@@ -308,7 +308,7 @@ impl<'a> Follower<'a> {
         let before = self.shadow.before(free);
         let Some(Placed { address: at, range: block, .. }) = before else { return false };
         let of_the_start =
-            block.block.is_some_and(|id| self.at_start.get(id.0 as usize).copied().unwrap_or(false));
+            block.block.is_some_and(|id| self.at_start.get(id.index()).copied().unwrap_or(false));
         let unsplit =
             block.size + more - self.config.round_size(block.requested).min(block.size) <= SMALL_SIZE;
         let adjacent = at + block.size == free && !block.small && !block.expandable;
@@ -327,7 +327,7 @@ impl<'a> Follower<'a> {
     }
 
     /// `get_free_block`: the smallest that fits, the lowest address among equals.
-    fn choice(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
+    fn choice(&self, lane: LaneId, small: bool, rounded: u64) -> Option<Slot> {
         let mut fitting = self.shadow.fitting(lane, small, rounded);
         let expandable = |slot: Slot| self.shadow.at(slot).range.expandable;
         let mut best = fitting.next()?;
@@ -346,7 +346,7 @@ impl<'a> Follower<'a> {
 
     /// `find_expandable_block` where nothing need be mapped: the first free block before unmapped space that
     /// is large enough. It is taken even where the cache would not give it, since it is oversize.
-    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
+    fn grown(&self, lane: LaneId, small: bool, rounded: u64) -> Option<Slot> {
         if !self.config.expandable_segments {
             return None;
         }
@@ -443,7 +443,7 @@ impl<'a> Follower<'a> {
         let small = rounded <= SMALL_SIZE;
         if self.device_request.is_none()
             && !self.is_retrying()
-            && let Some(expected) = self.expected(row.stream, small, rounded, None)
+            && let Some(expected) = self.expected(row.lane, small, rounded, None)
         {
             if self.late_frees {
                 self.followed.unverified.after_late_frees += 1;
@@ -456,8 +456,8 @@ impl<'a> Follower<'a> {
             return self.mismatch(MismatchKind::Occupied, address, None);
         }
         let range = match event {
-            Event::SegmentMap(_) => self.shadow.pages(address, row.stream, size, small),
-            _ => self.shadow.segment(row.stream, size, small),
+            Event::SegmentMap(_) => self.shadow.pages(address, row.lane, size, small),
+            _ => self.shadow.segment(row.lane, size, small),
         };
         self.shadow.insert_merged(address, range);
         self.device_request = Some(DeviceRequest { address, size });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brimful_trace::{AllocationId, BlockState};
+use brimful_trace::{AllocationId, BlockState, LaneId};
 
 /// A range's place in the arena.
 pub(crate) type Slot = u32;
@@ -18,7 +18,7 @@ pub(crate) struct Range {
     pub size: u64,
     pub state: BlockState,
     pub requested: u64,
-    pub lane: u16,
+    pub lane: LaneId,
     pub small: bool,
     pub expandable: bool,
     /// Ranges merge only within a segment.

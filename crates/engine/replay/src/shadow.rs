@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brimful_trace::{AllocationId, BlockState, Recording};
+use brimful_trace::{AllocationId, BlockState, LaneId, Recording};
 
 use crate::free::{FreeKey, FreeList};
 use crate::places::{NONE, Placed, Places, Range, Slot};
@@ -70,13 +70,13 @@ impl Shadow {
     }
 
     /// A free range of a segment of cudaMalloc.
-    pub fn segment(&mut self, lane: u16, size: u64, small: bool) -> Range {
+    pub fn segment(&mut self, lane: LaneId, size: u64, small: bool) -> Range {
         let segment = self.new_number();
         free_range(lane, size, small, false, segment)
     }
 
     /// Free pages of an expandable segment, of which it is not known which.
-    pub fn some_pages(lane: u16, size: u64, small: bool) -> Range {
+    pub fn some_pages(lane: LaneId, size: u64, small: bool) -> Range {
         free_range(lane, size, small, true, shared_number(lane, small))
     }
 
@@ -85,7 +85,7 @@ impl Shadow {
     /// Pages are mapped from the start of unmapped space on (`map_block`), which begins behind a mapped page of the
     /// same segment, or where the segment begins. So pages that do not touch others begin a segment; another one
     /// may end right before them.
-    pub fn pages(&mut self, address: u64, lane: u16, size: u64, small: bool) -> Range {
+    pub fn pages(&mut self, address: u64, lane: LaneId, size: u64, small: bool) -> Range {
         let before = address.checked_sub(1).and_then(|before| self.places.last_until(before));
         let next = before.map_or_else(|| self.first(), |before| Places::some(self.places.at(before).next));
         let same_pool = |placed: &&Placed| {
@@ -141,7 +141,7 @@ impl Shadow {
     /// Where a block is; `None` where it was given back.
     #[inline]
     pub fn find_block(&self, id: AllocationId) -> Option<Slot> {
-        let slot = *self.of_block.get(id.0 as usize)?;
+        let slot = *self.of_block.get(id.index())?;
         (slot != NONE && self.places.at(slot).range.block == Some(id)).then_some(slot)
     }
 
@@ -193,7 +193,7 @@ impl Shadow {
     }
 
     fn put_block(&mut self, id: AllocationId, slot: Slot) {
-        let at = id.0 as usize;
+        let at = id.index();
         if self.of_block.len() <= at {
             self.of_block.resize(at + 1, NONE);
         }
@@ -355,7 +355,7 @@ impl Shadow {
     }
 
     /// Free ranges of a lane and pool that are large enough, in the order of best fit.
-    pub fn fitting(&self, lane: u16, small: bool, size: u64) -> impl Iterator<Item = Slot> {
+    pub fn fitting(&self, lane: LaneId, small: bool, size: u64) -> impl Iterator<Item = Slot> {
         self.free[usize::from(small)].fitting(lane, size).map(|key| key.3)
     }
 
@@ -382,10 +382,10 @@ impl Shadow {
 }
 
 /// Expandable segments of a lane and pool, where it is not known which.
-fn shared_number(lane: u16, small: bool) -> u32 {
-    u32::from(lane) << 1 | u32::from(small)
+fn shared_number(lane: LaneId, small: bool) -> u32 {
+    u32::from(lane.0) << 1 | u32::from(small)
 }
 
-fn free_range(lane: u16, size: u64, small: bool, expandable: bool, segment: u32) -> Range {
+fn free_range(lane: LaneId, size: u64, small: bool, expandable: bool, segment: u32) -> Range {
     Range { size, state: BlockState::Inactive, requested: 0, lane, small, expandable, segment, block: None }
 }

@@ -89,9 +89,9 @@ impl Undo<'_> {
         let (address, size) = (row.address, row.bytes.get());
         let small = if expandable { self.is_small_page(address, size) } else { is_small_segment(size) };
         let range = if expandable {
-            Shadow::some_pages(row.stream, size, small)
+            Shadow::some_pages(row.lane, size, small)
         } else {
-            self.shadow.segment(row.stream, size, small)
+            self.shadow.segment(row.lane, size, small)
         };
         self.shadow.insert_merged(address, range);
         true

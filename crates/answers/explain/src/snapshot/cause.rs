@@ -1,7 +1,7 @@
 //! Why a request failed: the numbers of that instant, the cause, and fixes that were replayed.
 
 use brimful_replay::{LayoutBlock, Ledger, recorded_config};
-use brimful_trace::{BlockState, Category, Event, Trace};
+use brimful_trace::{BlockState, Category, Event, LaneId, Trace};
 use brimful_units::Bytes;
 
 use super::fragments::{Fragmentation, fragmentation};
@@ -74,7 +74,7 @@ pub(crate) fn out_of_memory(
     let (purposes, most) = (known.purposes, known.most);
     let held = ledger(trace, blocks);
     let capacity = capacity_at(trace, event);
-    let usable = usable_free(blocks, row.stream, row.tried);
+    let usable = usable_free(blocks, row.lane, row.tried);
     let fragmentation = fragmentation(trace, blocks, purposes, Some(event), most);
     Some(OutOfMemory {
         event,
@@ -157,10 +157,10 @@ pub fn ledger(trace: &Trace, blocks: &[LayoutBlock]) -> Ledger {
 }
 
 /// The free pieces that a request of this stream and size may use.
-fn usable_free(blocks: &[LayoutBlock], stream: u16, tried: Bytes) -> Vec<Bytes> {
+fn usable_free(blocks: &[LayoutBlock], lane: LaneId, tried: Bytes) -> Vec<Bytes> {
     let small = tried <= Bytes::mib(1);
     let own = |block: &&LayoutBlock| {
-        block.state == BlockState::Inactive && block.lane == stream && block.small == small
+        block.state == BlockState::Inactive && block.lane == lane && block.small == small
     };
     blocks.iter().filter(own).map(|block| block.bytes).collect()
 }

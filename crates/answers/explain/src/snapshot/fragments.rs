@@ -63,7 +63,7 @@ pub fn fragmentation(
     let mut segments: Vec<(Bytes, &[LayoutBlock])> = Vec::new();
     for segment in blocks.chunk_by(|a, b| a.segment == b.segment && a.address + a.bytes.get() == b.address) {
         let free: Bytes = segment.iter().filter(|block| is_free(block)).map(|block| block.bytes).sum();
-        let lane = usize::from(segment[0].lane);
+        let lane = segment[0].lane.index();
         for lanes in [&mut free_by_lane, &mut active_by_lane] {
             lanes.resize(lanes.len().max(lane + 1), Bytes::ZERO);
         }

@@ -87,7 +87,7 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], mos
         .collect();
     let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
     for id in &ids {
-        let (row, purpose) = (trace.allocations.get(*id), purposes[id.0 as usize]);
+        let (row, purpose) = (trace.allocations.get(*id), purposes[id.index()]);
         let share = &mut shares[purpose.category as usize];
         share.bytes += row.bytes;
         share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
@@ -136,7 +136,7 @@ pub fn held(trace: &Trace, id: AllocationId, purposes: &[Purpose]) -> Held {
     Held {
         bytes: row.bytes,
         address: row.address.unwrap_or(0),
-        purpose: purposes[id.0 as usize],
+        purpose: purposes[id.index()],
         module: module(trace, row.context).to_owned(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),

@@ -176,8 +176,7 @@ fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Exp
 fn segment_sums(recording: &Recording) -> SegmentSums {
     let mut sums = SegmentSums::default();
     for segment in &recording.segments {
-        let private =
-            recording.lanes.get(usize::from(segment.lane)).is_some_and(brimful_trace::Lane::is_private);
+        let private = recording.lanes.get(segment.lane.index()).is_some_and(brimful_trace::Lane::is_private);
         let kind = if segment.small { &mut sums.small } else { &mut sums.large };
         add(kind, segment.bytes);
         add(&mut sums.all, segment.bytes);

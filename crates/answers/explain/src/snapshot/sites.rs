@@ -76,7 +76,7 @@ impl Sites {
 
     /// The signs of a context.
     pub fn get(&self, id: ContextId) -> Signs {
-        self.signs.get(id.0 as usize).copied().unwrap_or_default()
+        self.signs.get(id.index()).copied().unwrap_or_default()
     }
 }
 

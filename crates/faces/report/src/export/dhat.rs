@@ -113,7 +113,7 @@ fn points(trace: &Trace) -> (BTreeMap<ContextId, Point>, usize) {
         match event {
             Event::Alloc(id) => {
                 let row = trace.allocations.get(id);
-                born[id.0 as usize] = at;
+                born[id.index()] = at;
                 points.entry(row.context).or_default().add(row.bytes.get());
             }
             Event::Free(id) | Event::FreeCompleted(id) => {
@@ -121,7 +121,7 @@ fn points(trace: &Trace) -> (BTreeMap<ContextId, Point>, usize) {
                 let point = points.entry(row.context).or_default();
                 point.eb = point.eb.saturating_sub(row.bytes.get());
                 point.ebk = point.ebk.saturating_sub(1);
-                point.tl += (at - born[id.0 as usize]) as u64;
+                point.tl += (at - born[id.index()]) as u64;
             }
             _ => {}
         }
@@ -151,10 +151,10 @@ fn before(trace: &Trace) -> Vec<brimful_trace::AllocationId> {
     let mut made = vec![false; trace.allocations.len()];
     for event in trace.events() {
         if let Event::Alloc(id) = event {
-            made[id.0 as usize] = true;
+            made[id.index()] = true;
         }
     }
-    trace.allocations.ids().filter(|id| !made[id.0 as usize]).collect()
+    trace.allocations.ids().filter(|id| !made[id.index()]).collect()
 }
 
 /// The event at which most is in use, loading left out where the trace has phases.
