@@ -52,7 +52,7 @@ impl Allocator {
     }
 
     /// The ranges of a segment, in the order of addresses. An expandable one moves to addresses of its
-    /// own, where it can grow; where nothing is mapped between two of its ranges, nothing is here.
+    /// own, where it can grow; gaps between mapped ranges stay unmapped.
     fn adopt_segment(&mut self, segment: &[(u64, Range)], adopted: &mut Vec<(AllocationId, Handle)>) {
         let Some(((first, front), (_, back))) = segment.first().zip(segment.last()) else { return };
         let span = span(segment);

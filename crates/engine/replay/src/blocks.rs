@@ -44,6 +44,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
+    /// Adds a block, which has no neighbours yet unless it names them.
     pub fn insert(&mut self, block: Block) -> BlockId {
         self.serial = self.serial.wrapping_add(1);
         let block = Block { serial: self.serial, ..block };
@@ -55,14 +56,17 @@ impl Blocks {
         self.all.len() as BlockId - 1
     }
 
+    /// Removes a block; its id may be given to another one.
     pub fn remove(&mut self, id: BlockId) {
         self.unused.push(id);
     }
 
+    /// The block of an id.
     pub fn get(&self, id: BlockId) -> &Block {
         &self.all[id as usize]
     }
 
+    /// The block of an id, to be changed.
     pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
         &mut self.all[id as usize]
     }
@@ -78,6 +82,7 @@ impl Blocks {
         id != NONE && !self.get(id).allocated && self.get(id).mapped
     }
 
+    /// The block's place among the free ones.
     pub fn key(&self, id: BlockId) -> FreeKey {
         let block = self.get(id);
         (block.lane, block.size, block.address, id)

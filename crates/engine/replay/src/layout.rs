@@ -52,7 +52,7 @@ pub struct Unverified {
     pub cross_stream_frees: u64,
     /// Blocks that were there at the start whose rounding the recording does not show.
     pub rounding_at_start: u64,
-    /// The address space of an expandable segment, nine eighths of the device, where placements tell it: it is not
+    /// The address space of an expandable segment, nine eighths of the device, if placements show it: it is not
     /// recorded.
     pub address_space: Option<Bytes>,
     /// Whether the end could not be compared, since the file was cut off or holds no segments.
@@ -146,6 +146,7 @@ pub(crate) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
+    /// A follower before the first event, with the memory that the recording found.
     pub fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
         let (shadow, sure) = rebuild(trace, config);
         let mut at_start = Vec::new();
@@ -176,6 +177,7 @@ impl<'a> Follower<'a> {
         follower
     }
 
+    /// Follows the events up to a position.
     pub fn advance(&mut self, until: usize) {
         while self.at < until {
             self.step(self.trace.event(self.at));
@@ -191,6 +193,7 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// Every block and free range at this moment, by address.
     pub fn blocks(&self) -> Vec<LayoutBlock> {
         let block = |(_, Placed { address, range, .. }): (Slot, &Placed)| LayoutBlock {
             address: *address,
@@ -205,6 +208,7 @@ impl<'a> Follower<'a> {
         self.shadow.iter().map(block).collect()
     }
 
+    /// Compares the memory with the recorded end.
     pub fn finish(mut self) -> Followed {
         self.followed.end = self.ledger();
         self.compare_end();

@@ -1,4 +1,4 @@
-//! Replay: feeds a trace to an allocator policy and tells what becomes of memory.
+//! Replay: feeds a trace to an allocator policy and computes the memory over time.
 //!
 //! The policy is PyTorch's native CUDA caching allocator (`c10/cuda/CUDACachingAllocator.cpp`,
 //! torch 2.15): rounding, best fit, splitting and merging, segments, expandable segments, the chain

@@ -50,6 +50,7 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
+    /// The first address behind the range.
     pub fn end(&self) -> u64 {
         self.address + self.range.size
     }
@@ -68,11 +69,13 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// The range in a slot.
     #[inline]
     pub fn at(&self, slot: Slot) -> &Placed {
         &self.arena[slot as usize]
     }
 
+    /// The range in a slot, to be changed.
     #[inline]
     pub fn at_mut(&mut self, slot: Slot) -> &mut Placed {
         &mut self.arena[slot as usize]
@@ -83,6 +86,7 @@ impl Places {
         (slot != NONE).then_some(slot)
     }
 
+    /// Every range, by address.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Placed)> {
         let first = self.marks.first_key_value().map(|(_, slot)| *slot);
         let slots = std::iter::successors(first, |slot| Places::some(self.at(*slot).next));
@@ -118,6 +122,7 @@ impl Places {
         self.link(previous, address, range)
     }
 
+    /// Takes a range away.
     pub fn remove(&mut self, slot: Slot) {
         let gone = *self.at(slot);
         self.join(gone.previous, gone.next);

@@ -7,9 +7,9 @@ use brimful_trace::{AllocationId, BlockState, LaneId, Recording};
 use crate::free::{FreeKey, FreeList};
 use crate::places::{NONE, Placed, Places, Range, Slot};
 
-/// Address space behind the last mapped page of an expandable segment, until something tells its end.
+/// Address space behind the last mapped page of an expandable segment, until an event shows its end.
 const UNKNOWN_SPACE: u64 = 1 << 46;
-/// Expandable segments that are not told apart share a number by lane and pool; the others have their own.
+/// Expandable segments that cannot be distinguished share a number by lane and pool; the others have their own.
 const SHARED_NUMBERS: u32 = 1 << 17;
 
 /// Memory by address, with its free part in the order of best fit.
@@ -145,6 +145,7 @@ impl Shadow {
         (slot != NONE && self.places.at(slot).range.block == Some(id)).then_some(slot)
     }
 
+    /// The range in a slot.
     #[inline]
     pub fn at(&self, slot: Slot) -> &Placed {
         self.places.at(slot)

@@ -111,7 +111,7 @@ pub struct Timeline {
 /// have lived. Bytes throughout.
 pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> Timeline {
     let total = capacity.total.map(Bytes::get);
-    let mut run = Run {
+    let mut replay = Replay {
         trace,
         capacity: *capacity,
         allocator: Allocator::new(config.clone(), capacity.available(), total),
@@ -120,13 +120,13 @@ pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> T
         counting: trace.phases().is_empty(),
         cache_emptied: 0,
     };
-    if run.begin(config) {
-        run.run();
+    if replay.begin(config) {
+        replay.run();
     }
-    run.finish()
+    replay.finish()
 }
 
-struct Run<'a> {
+struct Replay<'a> {
     trace: &'a Trace,
     capacity: Capacity,
     allocator: Allocator,
@@ -138,7 +138,7 @@ struct Run<'a> {
     cache_emptied: usize,
 }
 
-impl Run<'_> {
+impl Replay<'_> {
     /// What a recording found in memory when it began; false where even that does not fit.
     fn begin(&mut self, config: &AllocatorConfig) -> bool {
         let Some(recording) = &self.trace.recording else { return true };

@@ -11,7 +11,7 @@ use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::{
-    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, Run, Verdict, engine, judge,
+    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, RunRecord, RunVerdict, engine, judge,
     rehearse as run_command, with_value,
 };
 use brimful_replay::AllocatorConfig;
@@ -67,7 +67,7 @@ pub struct RehearseRequest {
 
 /// What a run, or the last run of a search, means.
 pub struct RehearsalReply {
-    run: Run,
+    run: RunRecord,
     judgement: Judgement,
     explanation: Option<Explanation>,
     file: String,
@@ -97,7 +97,7 @@ fn search(
     request: &RehearseRequest,
     rehearsal: &Rehearsal,
     key: &str,
-) -> Result<(Run, SearchAnswer)> {
+) -> Result<(RunRecord, SearchAnswer)> {
     let mut words = rehearsal.command.clone();
     words.extend(request.with.iter().flat_map(|with| with.split_whitespace()).map(OsString::from));
     let mut tried = Vec::new();
@@ -113,7 +113,7 @@ fn search(
         if let Some(reason) = &judgement.reason {
             bail!("--search {key}: the run with {value} says nothing about memory: {reason}");
         }
-        let fits = judgement.verdict == Verdict::Fits;
+        let fits = judgement.verdict == RunVerdict::Fits;
         if fits && let Some(same) = asked.insert(asked_by(&rehearsed.run), value) {
             bail!(
                 "--search {key}: with {value} the command asks for exactly as much memory as with {same}, so it does not take \
@@ -134,7 +134,7 @@ fn search(
 }
 
 /// All bytes that were ever asked for: two runs that differ in anything differ in it.
-fn asked_by(run: &Run) -> Bytes {
+fn asked_by(run: &RunRecord) -> Bytes {
     run.processes.iter().flat_map(|process| &process.devices).map(|device| device.asked).sum()
 }
 
@@ -231,7 +231,7 @@ fn imagined(request: &RehearseRequest) -> Result<Option<Ranks>> {
 fn reply(
     host: Host<'_>,
     request: &RehearseRequest,
-    run: Run,
+    run: RunRecord,
     search: Option<SearchAnswer>,
 ) -> RehearsalReply {
     let file = request.output.display().to_string();
@@ -241,7 +241,7 @@ fn reply(
 }
 
 /// The fullest rank's recording, explained.
-fn explanation(host: Host<'_>, file: &str, run: &Run, notes: &mut Vec<String>) -> Option<Explanation> {
+fn explanation(host: Host<'_>, file: &str, run: &RunRecord, notes: &mut Vec<String>) -> Option<Explanation> {
     run.fullest()?.snapshot.as_ref()?;
     let opened = content(host.files, file)
         .and_then(|content| open(host, file, &content, None))
@@ -279,9 +279,9 @@ impl Answer for RehearsalReply {
 
     fn outcome(&self) -> Outcome {
         match self.judgement.verdict {
-            Verdict::Fits | Verdict::NoDevice => Outcome::Well,
-            Verdict::DoesNotFit => Outcome::Found,
-            Verdict::Failed | Verdict::Unfinished => Outcome::Wrong,
+            RunVerdict::Fits | RunVerdict::NoDevice => Outcome::Well,
+            RunVerdict::DoesNotFit => Outcome::Found,
+            RunVerdict::Failed | RunVerdict::Unfinished => Outcome::Wrong,
         }
     }
 }

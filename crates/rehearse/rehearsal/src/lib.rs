@@ -46,9 +46,9 @@ pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
 pub use rehearsal::{HISTORY, HookOptions, Rehearsal};
 #[cfg(target_os = "linux")]
 pub use rehearse::{Rehearsed, rehearse};
-pub use run_file::{MAGIC, Run, RunFile, name};
+pub use run_file::{MAGIC, RunFile, RunRecord, name};
 pub use serving::{Serving, ServingRecord, engine, serving};
 pub use synthetic::{Synthetic, SyntheticError};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{Rehearsed, rehearse};
-pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};
+pub use verdict::{FatalRequest, Judgement, RankUse, RunVerdict, judge};

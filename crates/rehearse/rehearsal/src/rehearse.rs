@@ -11,14 +11,14 @@ use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Ended, HookOptions, ProcessRecord, Rehearsal, RehearsalError, Run, counted, engine, host, python,
+    Ended, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine, host, python,
     run_file, servers,
 };
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
     /// What is known of it.
-    pub run: Run,
+    pub run: RunRecord,
     folder: Folder,
 }
 
@@ -36,7 +36,7 @@ impl Rehearsed {
 ///
 /// # Errors
 /// [`RehearsalError`]: an environment without a torch that can be rehearsed, or a command that cannot be started. How the
-/// command itself ends is no error: [`Run::ended`] says it.
+/// command itself ends is no error: [`RunRecord::ended`] says it.
 pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
     let switches = engine(&rehearsal.command).map(servers::variables).unwrap_or_default();
@@ -80,7 +80,7 @@ fn hook_settings(rehearsal: &Rehearsal, folder: &Path) -> Result<String, Rehears
 }
 
 /// Gathers the records that the processes handed over.
-fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, RehearsalError> {
+fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRecord, RehearsalError> {
     let mut processes = records(&folder.records())?;
     if let Some(process) = processes.iter().find(|process| process.torch_cuda.is_none()) {
         let interpreter = process.argv.first().cloned().unwrap_or_default();
@@ -103,7 +103,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
         }
     }
     notes.extend(untested(&processes));
-    Ok(Run {
+    Ok(RunRecord {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         device: rehearsal.device.clone(),

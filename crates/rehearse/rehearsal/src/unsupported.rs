@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::{Rehearsal, RehearsalError, Run};
+use crate::{Rehearsal, RehearsalError, RunRecord};
 
 /// A run, which no function of this platform returns.
 pub struct Rehearsed {
     /// What is known of it.
-    pub run: Run,
+    pub run: RunRecord,
 }
 
 impl Rehearsed {

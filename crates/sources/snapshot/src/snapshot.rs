@@ -62,7 +62,7 @@ impl Device {
 pub struct Snapshot {
     /// The GPUs, by number; those without memory and without events are there too.
     pub devices: Vec<Device>,
-    /// What the allocator was told; `None` before PyTorch 2.3.
+    /// The allocator's settings; `None` before PyTorch 2.3.
     pub settings: Option<Settings>,
     /// How it was written.
     pub container: Container,

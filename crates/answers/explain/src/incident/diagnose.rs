@@ -30,7 +30,7 @@ pub struct Cause {
 pub struct Diagnosis {
     /// Why.
     pub cause: Cause,
-    /// The card at that moment, where the message tells.
+    /// The card at that moment; `None` if the message does not say its size.
     pub ledger: Option<CardLedger>,
     /// What to change, most useful first.
     pub fixes: Vec<Fix>,
@@ -96,7 +96,7 @@ fn cause(
     }
 }
 
-/// The sentences whose figures are known; where none is, what the message is.
+/// The evidence whose figures are known, else the format's title.
 fn filled(evidence: &[String], figures: &Figures<'_>) -> Vec<String> {
     let known: Vec<String> = evidence.iter().filter_map(|sentence| figures.fill(sentence)).collect();
     if known.is_empty() { vec![figures.incident.title.clone()] } else { known }

@@ -59,7 +59,7 @@ pub struct Explanation {
     pub followed: Followed,
     /// What the program was doing at the requested peak.
     pub doing: Doing,
-    /// The module that asked at the requested peak; empty where the recording does not tell.
+    /// The module that asked at the requested peak; empty if the recording does not name it.
     pub module: String,
     /// The module, any layer of it, and the innermost line outside of PyTorch at the requested peak.
     pub owner: String,
@@ -80,7 +80,7 @@ pub struct Explanation {
     pub what_if: Vec<WhatIf>,
     /// Whether memory was there before the first event: peaks before it are not in the recording.
     pub begins_late: bool,
-    /// What could not be told.
+    /// What could not be determined.
     pub notes: Vec<String>,
 }
 

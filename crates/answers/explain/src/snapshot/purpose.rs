@@ -1,4 +1,4 @@
-//! What each block was for, told by the stack that made it and by when it died.
+//! The purpose of each block, derived from the stack that made it and from when it died.
 
 use brimful_trace::{AllocationId, Category, ContextId, Event, Trace};
 
@@ -18,7 +18,7 @@ pub struct Purpose {
 /// When and where a block was born and died.
 #[derive(Clone, Copy, Debug, Default)]
 struct Life {
-    /// Number of the stretch of like activity, from 1; 0 for before the recording.
+    /// Number of the range of like activity, from 1; 0 for before the recording.
     born: u32,
     /// `u32::MAX` for never.
     died: u32,
@@ -108,7 +108,7 @@ fn judge(doing: Doing, life: &Life, backwards: u32) -> Purpose {
     }
 }
 
-/// What a stack tells beyond the part of the step.
+/// What a stack shows beyond the part of the step.
 fn refine(purpose: Purpose, doing: Doing, signs: &Signs, life: &Life) -> Purpose {
     let category = match (doing, purpose.category) {
         (Doing::Load, Category::Parameter) if signs.buffer => Category::Buffer,

@@ -1,4 +1,4 @@
-//! What a program was doing, told by its stack.
+//! The activity of a program, derived from its stack.
 
 use brimful_trace::{Context, ContextId, FrameId, PhaseKind, StackId, Trace};
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use brimful_explain::Run;
+use brimful_explain::TracedRun;
 use brimful_explain::snapshot::stack_text;
 use brimful_trace::{ContextId, Event, Trace};
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Point {
 }
 
 /// The run as a heap profile of the GPU's memory: an event of the trace is an instruction.
-pub fn dhat(name: &str, run: Run<'_>) -> String {
+pub fn dhat(name: &str, run: TracedRun<'_>) -> String {
     let trace = run.trace;
     let (points, peak) = points(trace);
     let mut frames = Frames { list: vec!["[root]".to_owned()], ids: BTreeMap::new() };
