@@ -72,7 +72,7 @@ fn peaks_are_those_of_pytorchs_own_statistics() {
     }
 }
 
-/// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files told less.
+/// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files hold less.
 #[test]
 fn older_releases_did_the_same() {
     for row in rows("older/recorded.jsonl") {
@@ -80,10 +80,10 @@ fn older_releases_did_the_same() {
         let (trace, followed) = followed(name);
         assert!(followed.is_faithful(), "{name}: {followed:?}");
         let truth = [&row["requested_peak"], &row["allocated_peak"], &row["reserved_peak"]];
-        let truth = told.map(|bytes| Bytes::new(bytes.as_u64().unwrap()));
+        let truth = truth.map(|bytes| Bytes::new(bytes.as_u64().unwrap()));
         let again = replayed(&trace, &row);
         for peak in [followed.peak, again.peak] {
-            assert_eq!([peak.requested, peak.allocated, peak.reserved], told, "{name}");
+            assert_eq!([peak.requested, peak.allocated, peak.reserved], truth, "{name}");
         }
         assert_eq!(Some(again.retries), row["num_alloc_retries"].as_u64(), "{name}");
     }
