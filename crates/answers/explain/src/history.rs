@@ -4,10 +4,10 @@ use brimful_replay::{follow, recorded_config};
 use brimful_trace::{AllocationId, Category, Event, PhaseKind, Trace};
 use brimful_units::Bytes;
 
-use crate::holders::Run;
+use crate::holders::TracedRun;
 use crate::snapshot::purposes_of;
 
-/// The highest moment of a stretch of events.
+/// The highest moment of a range of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The event.
@@ -31,7 +31,7 @@ pub struct Life {
     pub category: Category,
 }
 
-/// A segment's life, or a mapped stretch's.
+/// A segment's life, or a mapped range's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLife {
     /// Its address.
@@ -47,7 +47,7 @@ pub struct SegmentLife {
 /// A run over time.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// The highest moment of each stretch, in order.
+    /// The highest moment of each range, in order.
     pub moments: Vec<Moment>,
     /// The largest blocks, largest first.
     pub blocks: Vec<Life>,
@@ -57,8 +57,8 @@ pub struct History {
     pub phases: Vec<(usize, PhaseKind, String)>,
 }
 
-/// The run in at most `stretches` moments, with the `most` largest blocks.
-pub fn history(run: Run<'_>, stretches: usize, most: usize) -> History {
+/// The run in at most `ranges` moments, with the `most` largest blocks.
+pub fn history(run: TracedRun<'_>, ranges: usize, most: usize) -> History {
     let trace = run.trace;
     let purposes = purposes(run);
     let lives = lives(trace, &purposes);
@@ -73,7 +73,7 @@ pub fn history(run: Run<'_>, stretches: usize, most: usize) -> History {
         _ => None,
     };
     History {
-        moments: moments(trace, &lives, stretches),
+        moments: moments(trace, &lives, ranges),
         blocks,
         segments: segments(trace),
         phases: trace.events().enumerate().filter_map(phase).collect(),
@@ -81,7 +81,7 @@ pub fn history(run: Run<'_>, stretches: usize, most: usize) -> History {
 }
 
 /// What every block of a run is for.
-pub fn purposes(run: Run<'_>) -> Vec<Category> {
+pub fn purposes(run: TracedRun<'_>) -> Vec<Category> {
     if run.is_predicted() {
         return run.trace.allocations.ids().map(|id| run.trace.allocations.category(id)).collect();
     }
@@ -92,25 +92,25 @@ fn lives(trace: &Trace, purposes: &[Category]) -> Vec<Life> {
     let mut lives: Vec<Life> = trace
         .allocations
         .ids()
-        .map(|id| Life { id, born: None, died: None, category: purposes[id.0 as usize] })
+        .map(|id| Life { id, born: None, died: None, category: purposes[id.index()] })
         .collect();
     for (at, event) in trace.events().enumerate() {
         match event {
-            Event::Alloc(id) => lives[id.0 as usize].born = Some(at),
-            Event::Free(id) | Event::FreeCompleted(id) => lives[id.0 as usize].died = Some(at),
+            Event::Alloc(id) => lives[id.index()].born = Some(at),
+            Event::Free(id) | Event::FreeCompleted(id) => lives[id.index()].died = Some(at),
             _ => {}
         }
     }
     lives
 }
 
-fn moments(trace: &Trace, lives: &[Life], stretches: usize) -> Vec<Moment> {
+fn moments(trace: &Trace, lives: &[Life], ranges: usize) -> Vec<Moment> {
     let mut used = vec![0u64; Category::ALL.len()];
     for life in lives.iter().filter(|life| life.born.is_none()) {
         used[life.category as usize] += trace.allocations.bytes(life.id).get();
     }
     let mut reserved = reserved_at_start(trace);
-    let length = trace.len().div_ceil(stretches.max(1)).max(1);
+    let length = trace.len().div_ceil(ranges.max(1)).max(1);
     let mut moments: Vec<Moment> = Vec::new();
     let mut highest = 0;
     for (at, event) in trace.events().enumerate() {
@@ -135,8 +135,7 @@ fn reserved_at_start(trace: &Trace) -> u64 {
 }
 
 fn step(trace: &Trace, event: Event, lives: &[Life], used: &mut [u64], reserved: &mut u64) {
-    let amount =
-        |id: AllocationId| (lives[id.0 as usize].category as usize, trace.allocations.bytes(id).get());
+    let amount = |id: AllocationId| (lives[id.index()].category as usize, trace.allocations.bytes(id).get());
     let segment = |id| trace.segments.get(id).bytes.get();
     match event {
         Event::Alloc(id) => {

@@ -9,14 +9,14 @@ use crate::snapshot::{Contents, contents_at_peak};
 
 /// A run: its trace, and the allocator's settings of a prediction. A recording has its own.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct TracedRun<'a> {
     /// The trace.
     pub trace: &'a Trace,
     /// The settings, where the trace is a prediction.
     pub config: &'a AllocatorConfig,
 }
 
-impl Run<'_> {
+impl TracedRun<'_> {
     /// Whether it was simulated.
     pub fn is_predicted(&self) -> bool {
         self.trace.origin == Origin::Predicted
@@ -37,7 +37,7 @@ pub struct Holder {
 }
 
 /// The peaks of a run, and every holder at the requested one.
-pub fn holders(run: Run<'_>) -> (Ledger, Vec<Holder>) {
+pub fn holders(run: TracedRun<'_>) -> (Ledger, Vec<Holder>) {
     if run.is_predicted() { predicted(run.trace, run.config) } else { recorded(run.trace) }
 }
 

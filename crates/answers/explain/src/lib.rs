@@ -12,7 +12,7 @@ pub mod snapshot;
 
 pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
 pub use history::{History, Life, Moment, SegmentLife, history, purposes};
-pub use holders::{Holder, Run, holders, holders_of};
+pub use holders::{Holder, TracedRun, holders, holders_of};
 pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Keeps, Part, cause_pages, diagnose};
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};
 pub use phases::{PhasePeak, phase_peaks};

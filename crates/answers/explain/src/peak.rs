@@ -87,10 +87,10 @@ pub fn at_event(trace: &Trace, event: usize, top: usize) -> Peak {
         bytes: trace.allocations.bytes(*id),
         category: trace.allocations.category(*id),
         tensor: trace.tensor(*id).map(|tensor| (tensor.shape.clone(), tensor.dtype)),
-        made: place(trace, *id, born_in[id.0 as usize]),
+        made: place(trace, *id, born_in[id.index()]),
     };
     let here = match trace.event(event) {
-        Event::Alloc(id) => place(trace, id, born_in[id.0 as usize]),
+        Event::Alloc(id) => place(trace, id, born_in[id.index()]),
         _ => Place {
             phase: None,
             phase_name: String::new(),
@@ -115,14 +115,14 @@ fn alive_after(trace: &Trace, event: usize) -> (Vec<AllocationId>, Vec<u32>) {
         match event {
             Event::Phase(_) => phases += 1,
             Event::Alloc(id) => {
-                alive[id.0 as usize] = true;
-                born_in[id.0 as usize] = phases;
+                alive[id.index()] = true;
+                born_in[id.index()] = phases;
             }
-            Event::Free(id) | Event::FreeCompleted(id) => alive[id.0 as usize] = false,
+            Event::Free(id) | Event::FreeCompleted(id) => alive[id.index()] = false,
             _ => {}
         }
     }
-    (trace.allocations.ids().filter(|id| alive[id.0 as usize]).collect(), born_in)
+    (trace.allocations.ids().filter(|id| alive[id.index()]).collect(), born_in)
 }
 
 fn place(trace: &Trace, id: AllocationId, phases_begun: u32) -> Place {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brimful_trace::{ContextId, Event, PhaseKind, Trace};
 use brimful_units::Bytes;
 
-use crate::holders::Run;
+use crate::holders::TracedRun;
 use crate::snapshot::{owner, phases_of};
 
 /// A phase of a run at its requested peak.
@@ -23,7 +23,7 @@ pub struct PhasePeak {
 /// The phases of a run in the order of its first event in each.
 ///
 /// Phases in which only data is moved or gradients are dropped are left out of predictions, as in [`PhaseKind`]'s answers.
-pub fn phase_peaks(run: Run<'_>) -> Vec<PhasePeak> {
+pub fn phase_peaks(run: TracedRun<'_>) -> Vec<PhasePeak> {
     let trace = run.trace;
     let mut memory = Memory::at_start(trace);
     let mut highest: Vec<(&'static str, u64, usize)> = Vec::new();
@@ -52,7 +52,7 @@ pub fn phase_peaks(run: Run<'_>) -> Vec<PhasePeak> {
 }
 
 /// The phase at each event; `None` where the event belongs to none that answers name.
-fn phase_of_each_event(run: Run<'_>) -> Vec<Option<&'static str>> {
+fn phase_of_each_event(run: TracedRun<'_>) -> Vec<Option<&'static str>> {
     let trace = run.trace;
     if !run.is_predicted() {
         let name = |phase: Option<PhaseKind>| Some(phase.map_or("script", PhaseKind::name));
@@ -101,7 +101,7 @@ impl Memory {
         }
     }
 
-    fn by_place(&self, run: Run<'_>) -> BTreeMap<String, Bytes> {
+    fn by_place(&self, run: TracedRun<'_>) -> BTreeMap<String, Bytes> {
         let allocations = &run.trace.allocations;
         let mut by_context: BTreeMap<ContextId, Bytes> = BTreeMap::new();
         for id in allocations.ids().filter(|id| self.alive[id.0 as usize]) {
@@ -115,7 +115,7 @@ impl Memory {
     }
 }
 
-fn place(run: Run<'_>, id: ContextId) -> String {
+fn place(run: TracedRun<'_>, id: ContextId) -> String {
     let contexts = &run.trace.contexts;
     if !run.is_predicted() {
         return owner(run.trace, id);
@@ -154,7 +154,7 @@ mod tests {
         trace.free(activation);
         trace.free(weight);
         let config = AllocatorConfig::default();
-        let peaks = phase_peaks(Run { trace: &trace, config: &config });
+        let peaks = phase_peaks(TracedRun { trace: &trace, config: &config });
         let found: Vec<_> = peaks.iter().map(|peak| (peak.phase, peak.requested)).collect();
         assert_eq!(found, [("load", Bytes::mib(8)), ("forward", Bytes::mib(12))]);
         assert_eq!(peaks[1].places.values().copied().sum::<Bytes>(), Bytes::mib(12));

@@ -53,7 +53,7 @@ impl Kind {
         self == Kind::Oom
     }
 
-    /// How much a report is about this: of two failures in a log the graver one is told, of equals the first.
+    /// How severe the failure is: of two failures in a log the more severe one is reported; ties go to the first.
     pub(crate) fn gravity(self) -> u8 {
         match self {
             Kind::Oom | Kind::Absurd | Kind::Limit | Kind::Host | Kind::Shm => 3,

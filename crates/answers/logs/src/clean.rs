@@ -106,7 +106,7 @@ fn unescaped(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 fn split_prefix(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let (mut label, mut rest) = (None, line);
     for _ in 0..MOST_PREFIXES {
-        let Some(found) = PREFIX.captures(rest) else { break };
+        let Some(found) = PREFIX.as_ref().and_then(|pattern| pattern.captures(rest)) else { break };
         label = label.or_else(|| found.iter().skip(1).flatten().next().map(|group| group.as_bytes()));
         rest = &rest[found.get(0).map_or(0, |all| all.end())..];
     }
@@ -118,7 +118,7 @@ const MOST_PREFIXES: usize = 6;
 
 /// torchrun, srun, mpirun, Ray, vLLM, DeepSpeed's pdsh; Python's and C++'s loggers; Docker, Kubernetes, journald;
 /// a quotation mark of Markdown.
-static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
+static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let parts = [
         r"\[?(?i:rank|default|worker|node|gpu)[ _:-]?(\d{1,5})\]?\s*[:|>]\s?",
         r"\[(?i:rank|default|worker)[ _:-]?(\d{1,5})\]:?\s?",
@@ -135,19 +135,22 @@ static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
         r"\[[\w./-]{1,80}\.(?:py|cc|cpp|h|rs|go):\d+\]:?\s",
         r"(?:[FP]|[|>-])\s",
     ];
-    Regex::new(&format!(r"^\s{{0,8}}(?-u:{})", parts.join("|"))).expect("a pattern of this file")
+    Regex::new(&format!(r"^\s{{0,8}}(?-u:{})", parts.join("|"))).ok()
 });
 
 /// tqdm's bars: `45%|████▌     | 450/1000 [00:32<00:40, 13.6it/s]`.
 fn without_bars(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    static BAR: LazyLock<Regex> = LazyLock::new(|| {
+    static BAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let bar = r"(?-u)\d{1,3}%\|[^|\n]{0,400}\|[^\[\n]{0,60}\[[^\]\n]{0,80}\]";
-        Regex::new(bar).expect("a pattern of this file")
+        Regex::new(bar).ok()
     });
     if memchr::memmem::find(line, b"%|").is_none() {
         return line.into();
     }
-    BAR.replace_all(line, &b""[..])
+    match &*BAR {
+        Some(bar) => bar.replace_all(line, &b""[..]),
+        None => line.into(),
+    }
 }
 
 #[cfg(test)]

@@ -92,9 +92,9 @@ const MESSAGE_BYTES: usize = 4000;
 const ABSURD: i64 = 1 << 50;
 /// Of the text before a message, so much may be its traceback.
 const FRAMES_BEFORE: usize = 6000;
-/// Where no frame tells the phase, so much before the message may, of whatever rank.
+/// Bytes kept before the message, of every rank: they may name the phase if no frame does.
 const PHASE_BEFORE: usize = 1500;
-/// And so much after it tells where the program was.
+/// Bytes kept after the message, which show where the program was.
 const FRAMES_AFTER: usize = 1500;
 
 /// The first place of each format whose needles a text has and whose pattern matches after `from`.
@@ -190,14 +190,14 @@ fn general(framework: &str) -> bool {
     matches!(framework, "pytorch" | "other" | "nccl" | "hip" | "triton-lang")
 }
 
-/// The gravest format near the first grave one; of equals the most telling, of equals the first in the files.
+/// Picks the most severe match near the first severe one; ties go to the most specific format, then to the order of the files.
 fn chosen(found: &[Found]) -> Option<Found> {
     let catalog = Catalog::get();
     let gravity = |found: &&Found| catalog.formats[found.format].info.kind.gravity();
     let most = found.iter().map(|found| gravity(&found)).max().filter(|most| *most > 0)?;
-    let grave: Vec<&Found> = found.iter().filter(|found| gravity(found) == most).collect();
-    let first = grave.iter().map(|found| found.start).min()?;
-    let near = grave.into_iter().filter(|found| found.start <= first + CLUSTER);
+    let severe: Vec<&Found> = found.iter().filter(|found| gravity(found) == most).collect();
+    let first = severe.iter().map(|found| found.start).min()?;
+    let near = severe.into_iter().filter(|found| found.start <= first + CLUSTER);
     near.min_by_key(|found| (std::cmp::Reverse(catalog.formats[found.format].weight), found.format)).copied()
 }
 

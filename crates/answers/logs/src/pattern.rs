@@ -15,10 +15,12 @@ pub(crate) struct Lazy {
 }
 
 impl Lazy {
+    /// A pattern of the built-in data.
     pub fn new(source: String) -> Self {
         Lazy { source, compiled: OnceLock::new() }
     }
 
+    /// The compiled pattern.
     pub fn get(&self) -> &Regex {
         self.compiled.get_or_init(|| {
             let built = RegexBuilder::new(&self.source).unicode(false).multi_line(false).build();
@@ -26,6 +28,7 @@ impl Lazy {
         })
     }
 
+    /// Whether the text has a match.
     pub fn is_match(&self, text: &[u8]) -> bool {
         self.get().is_match(text)
     }

@@ -13,21 +13,20 @@ const MOST: usize = 256;
 
 /// PyTorch's sentences (`Process 20398 has 14.52 GiB memory in use.`).
 pub(crate) fn in_message(text: &[u8]) -> Vec<Process> {
-    static SENTENCE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?-u)\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.]*\s+\w+)\s+memory\s+in\s+use")
-            .expect("a pattern")
+    static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?-u)\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.]*\s+\w+)\s+memory\s+in\s+use").ok()
     });
-    read(&SENTENCE, text)
+    SENTENCE.as_ref().map_or(Vec::new(), |pattern| read(pattern, text))
 }
 
 /// Rows of `nvidia-smi` (`|    0   N/A  N/A      1234      C   python      5144MiB |`) and of tables with
 /// nothing but a process and its memory.
 pub(crate) fn in_table(text: &[u8]) -> Vec<Process> {
-    static ROW: LazyLock<Regex> = LazyLock::new(|| {
+    static ROW: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let row = r"(?m-u)^\W*(?:\d{1,3}\s+(?:\S+\s+\S+\s+)?)?(\d{2,9})\s+(?:[CGM+]{1,4}\s+[^\n]{1,200}?\s+)?(\d+\s?MiB)\W*$";
-        Regex::new(row).expect("a pattern")
+        Regex::new(row).ok()
     });
-    read(&ROW, text)
+    ROW.as_ref().map_or(Vec::new(), |pattern| read(pattern, text))
 }
 
 fn read(pattern: &Regex, text: &[u8]) -> Vec<Process> {

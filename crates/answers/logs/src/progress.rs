@@ -12,13 +12,13 @@ static STEP: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("(?-u){counters}|{bar}")).expect("a pattern of this file")
 });
 
-/// What else has a bar.
+/// The words of bars that count other things than steps.
 static NO_STEP: LazyLock<Regex> = LazyLock::new(|| {
     let words = r"(?-u)(?i)shard|load|download|fetch|map\b|tokeniz|captur|compil|file|process";
     Regex::new(words).expect("a pattern of this file")
 });
 
-/// So much before a counter tells what it counts.
+/// Bytes kept before a counter, which name what it counts.
 const TITLE: usize = 60;
 
 /// The last step in a text: `120`, or `120 of 1000`.

@@ -13,20 +13,20 @@ use crate::shapes::{Known, Shapes, shape};
 
 /// The text is searched in blocks of this size.
 const BLOCK: usize = 256 << 10;
-/// So much before a message may belong to it (a traceback, a start-up ledger).
+/// Bytes kept before a match, which may belong to the message (a traceback, a start-up ledger).
 const BEFORE: usize = 16 << 10;
-/// And so much after it.
+/// Bytes kept after a match.
 const AFTER: usize = 32 << 10;
-/// A place is looked at with so much around it before it is taken for a message.
+/// Bytes around a match by which it is decided whether it is a message.
 const GLANCE_BEFORE: usize = 1500;
 const GLANCE_AFTER: usize = 2048;
-/// After a place that was nothing, the next look is this far on at most.
+/// Bytes after a match that was no message, at most, to the next match that is looked at.
 const STEP: usize = 512;
-/// After a failure, the next of the same rank is this far on at least.
+/// Bytes from a failure to the next one of the same rank, at least.
 const NEXT_FAILURE: usize = 1500;
-/// After so many failures the ranks of further ones are not looked at.
+/// The number of failures after which the ranks of further ones are not read.
 const MOST_COUNTED_CLOSELY: u64 = 4096;
-/// A ledger is read at most so often.
+/// How often a ledger is read, at most.
 const MOST_LEDGERS: u32 = 64;
 /// Ledgers and settings are looked for in the beginning of a log and around a failure: programs print them once.
 const STARTING: u64 = 32 << 20;

@@ -7,19 +7,19 @@ const GROUP: usize = 64;
 
 /// A search for many short texts.
 ///
-/// What is searched for in the whole log are *anchors*: for each text the part of it from its rarest four bytes on,
-/// and of anchors that contain each other the shortest. All texts are looked for only near an anchor.
+/// In the whole log each text is searched by its *anchor*, the suffix that starts at its rarest four bytes; an anchor that
+/// is contained in another one replaces it. The texts themselves are searched near an anchor only.
 pub(crate) struct Needles {
     groups: Vec<Group>,
     anchors: Vec<String>,
-    /// The anchors from this one on are quiet.
-    quiet_from: usize,
+    /// The anchors from this one on are context only.
+    context_from: usize,
     every: AhoCorasick,
 }
 
 struct Group {
     first: usize,
-    quiet: bool,
+    context_only: bool,
     search: Search,
 }
 
@@ -30,23 +30,25 @@ enum Search {
 }
 
 impl Needles {
-    /// A search for these texts, each of four bytes or more. A text is quiet where no failure begins with it.
+    /// A search for these texts, each of four bytes or more. A text is context
+    /// only if no failure begins with it.
     pub fn new(texts: Vec<String>, is_quiet: impl Fn(usize) -> bool) -> Self {
-        let quiet = |anchor: &String| {
+        let context_only = |anchor: &String| {
             texts.iter().enumerate().all(|(at, text)| !text.contains(anchor.as_str()) || is_quiet(at))
         };
-        let (quiet, mut anchors): (Vec<String>, Vec<String>) = shortest(&texts).into_iter().partition(quiet);
-        let quiet_from = anchors.len();
+        let (context_only, mut anchors): (Vec<String>, Vec<String>) =
+            shortest(&texts).into_iter().partition(context_only);
+        let context_from = anchors.len();
         let mut groups = grouped(&anchors, 0, false);
-        groups.extend(grouped(&quiet, quiet_from, true));
-        anchors.extend(quiet);
+        groups.extend(grouped(&context_only, context_from, true));
+        anchors.extend(context_only);
         let every = AhoCorasick::new(&texts).expect("the needles of formats/*.toml");
-        Needles { groups, anchors, quiet_from, every }
+        Needles { groups, anchors, context_from, every }
     }
 
     /// Whether no failure begins with an anchor.
     pub fn is_quiet(&self, anchor: usize) -> bool {
-        anchor >= self.quiet_from
+        anchor >= self.context_from
     }
 
     /// The number of anchors.
@@ -69,10 +71,10 @@ impl Needles {
     }
 
     /// Appends the places in `hay` where anchors begin, with the anchor's number, in order of place. Of anchors
-    /// that overlap, one is told. The quiet ones are left out unless they are asked for.
-    pub fn find(&self, hay: &[u8], quiet: bool, found: &mut Vec<(usize, usize)>) {
+    /// that overlap, one is reported. Those that are context only are left out unless the caller wants them.
+    pub fn find(&self, hay: &[u8], context_only: bool, found: &mut Vec<(usize, usize)>) {
         let from = found.len();
-        for group in self.groups.iter().filter(|group| quiet || !group.quiet) {
+        for group in self.groups.iter().filter(|group| context_only || !group.context_only) {
             group.search.each(hay, |at, text| found.push((at, group.first + text)));
         }
         found[from..].sort_unstable();
@@ -93,9 +95,11 @@ fn shortest(texts: &[String]) -> Vec<String> {
     shortest
 }
 
-fn grouped(anchors: &[String], from: usize, quiet: bool) -> Vec<Group> {
+fn grouped(anchors: &[String], from: usize, context_only: bool) -> Vec<Group> {
     let groups = anchors.chunks(GROUP).enumerate();
-    groups.map(|(at, texts)| Group { first: from + at * GROUP, quiet, search: Search::new(texts) }).collect()
+    groups
+        .map(|(at, texts)| Group { first: from + at * GROUP, context_only, search: Search::new(texts) })
+        .collect()
 }
 
 /// The vectorised search compares this many bytes before it looks closer.
@@ -150,9 +154,9 @@ mod tests {
     #[test]
     fn finds_texts_of_every_group() {
         let needles = Needles::new((0..150).map(|n| format!("needle-{n:03}")).collect(), |at| at % 2 == 1);
-        let found = |quiet| {
+        let found = |context_only| {
             let mut found = Vec::new();
-            needles.find(b"x needle-149 needle-004 needle-070", quiet, &mut found);
+            needles.find(b"x needle-149 needle-004 needle-070", context_only, &mut found);
             found.iter().map(|hit| needles.anchors[hit.1].as_str()).collect::<Vec<_>>()
         };
         assert_eq!(found(true), ["needle-149", "needle-004", "needle-070"].map(anchor));

@@ -2,7 +2,7 @@
 //!
 //! Little-endian. `BRIM`, the version as u32, then blocks: each a length in bytes as u64 and so many
 //! bytes. The blocks, in order: strings (each u32 length and UTF-8), contexts (three string ids),
-//! phases (kind u8, string id), allocations (bytes u64, category u8, context u32, stream u16),
+//! phases (kind u8, string id), allocations (bytes u64, category u8, context u32, lane u16),
 //! tensors (allocation u32, dtype u8, rank u8, dimensions u64), events (kind u8, subject u32).
 //! Stacks, segments and addresses of recorded traces are not part of version 1.
 
@@ -10,7 +10,9 @@ use std::io::{self, Write};
 
 use brimful_units::{Bytes, Dtype, Shape};
 
-use crate::{Allocation, Category, Context, ContextId, Event, Origin, PhaseKind, StrId, TensorInfo, Trace};
+use crate::{
+    Allocation, Category, Context, ContextId, Event, LaneId, Origin, PhaseKind, StrId, TensorInfo, Trace,
+};
 
 /// How every `.brim` file begins.
 pub const MAGIC: &[u8; 4] = b"BRIM";
@@ -107,7 +109,7 @@ impl Trace {
             block.extend(row.bytes.get().to_le_bytes());
             block.push(row.category as u8);
             block.extend(row.context.0.to_le_bytes());
-            block.extend(row.stream.to_le_bytes());
+            block.extend(row.lane.0.to_le_bytes());
         }
         block
     }
@@ -198,8 +200,8 @@ fn read_rows(block: &mut Reader<'_>, trace: &mut Trace, contexts: &[ContextId]) 
         let bytes = Bytes::new(block.u64()?);
         let category = block.one_of("category", &Category::ALL)?;
         let context = block.reference("context", contexts)?;
-        let stream = block.u16()?;
-        trace.allocations.push(Allocation { bytes, category, context, stream, address: None });
+        let lane = LaneId(block.u16()?);
+        trace.allocations.push(Allocation { bytes, category, context, lane, address: None });
     }
     Ok(())
 }
@@ -230,7 +232,7 @@ fn read_event(
             let name = trace.contexts.str(name).to_owned();
             trace.begin_phase(kind, &name);
         }
-        Some(event @ (Event::Alloc(id) | Event::Free(id))) if (id.0 as usize) < trace.allocations.len() => {
+        Some(event @ (Event::Alloc(id) | Event::Free(id))) if (id.index()) < trace.allocations.len() => {
             trace.push(event);
         }
         Some(Event::EmptyCache) => trace.push(Event::EmptyCache),

@@ -4,17 +4,49 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StrId(pub u32);
 
+impl StrId {
+    /// The position of the row in its table.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// An interned stack frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId(pub u32);
+
+impl FrameId {
+    /// The position of the row in its table.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// An interned stack; 0 is the empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(pub u32);
 
+impl StackId {
+    /// The position of the row in its table.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A row of the context table; 0 is the empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContextId(pub u32);
+
+impl ContextId {
+    /// The position of the row in its table.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Who asked for a block: the owner in the model and the place in the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -115,7 +147,7 @@ impl ContextTable {
 
     /// The text of a string.
     pub fn str(&self, id: StrId) -> &str {
-        self.strings.get(id.0 as usize).map_or("", |text| text)
+        self.strings.get(id.index()).map_or("", |text| text)
     }
 
     /// Every string, in the order of their ids.
@@ -125,12 +157,12 @@ impl ContextTable {
 
     /// The row of a context.
     pub fn get(&self, id: ContextId) -> Context {
-        self.contexts.get(id.0 as usize).copied().unwrap_or_default()
+        self.contexts.get(id.index()).copied().unwrap_or_default()
     }
 
     /// The frames of a stack, innermost first.
     pub fn frames_of(&self, id: StackId) -> &[FrameId] {
-        self.stacks.get(id.0 as usize).map_or(&[], |frames| frames)
+        self.stacks.get(id.index()).map_or(&[], |frames| frames)
     }
 
     /// A frame.
@@ -138,7 +170,7 @@ impl ContextTable {
     /// # Panics
     /// Where the id is of another table.
     pub fn frame_of(&self, id: FrameId) -> Frame {
-        self.frames[id.0 as usize]
+        self.frames[id.index()]
     }
 
     /// The number of contexts.

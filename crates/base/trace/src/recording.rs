@@ -1,6 +1,6 @@
 use brimful_units::Bytes;
 
-use crate::{AllocationId, ContextId};
+use crate::{AllocationId, ContextId, LaneId};
 
 /// A stream and the pool it allocates from: free memory never crosses from one lane to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,8 +42,8 @@ pub struct FinalSegment {
     pub address: u64,
     /// Its size.
     pub bytes: Bytes,
-    /// Whose it is.
-    pub lane: u16,
+    /// The lane it belongs to.
+    pub lane: LaneId,
     /// Whether it serves requests of up to 1 MiB.
     pub small: bool,
     /// Whether pages can be mapped into it.
@@ -85,7 +85,7 @@ pub struct Annotation {
 pub struct Recording {
     /// `PYTORCH_CUDA_ALLOC_CONF` as it was set; empty for the defaults.
     pub conf: String,
-    /// The lanes; [`crate::Allocation::stream`] is a position in this list.
+    /// The lanes; a [`LaneId`] is a position in this list.
     pub lanes: Vec<Lane>,
     /// The segments at the end, by address.
     pub segments: Vec<FinalSegment>,

@@ -1,6 +1,6 @@
 use brimful_units::{Bytes, Dtype, Shape};
 
-use crate::{AllocationId, Category, ContextId, SegmentId, StrId};
+use crate::{AllocationId, Category, ContextId, LaneId, SegmentId, StrId};
 
 /// A block from its birth to its death.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct Allocation {
     pub category: Category,
     /// Who asked for it.
     pub context: ContextId,
-    /// The CUDA stream, numbered in order of appearance; 0 is the first.
-    pub stream: u16,
+    /// The lane: the stream and the pool that the block belongs to.
+    pub lane: LaneId,
     /// The address on the device, where one was recorded.
     pub address: Option<u64>,
 }
@@ -23,7 +23,7 @@ pub struct Allocations {
     bytes: Vec<u64>,
     category: Vec<Category>,
     context: Vec<ContextId>,
-    stream: Vec<u16>,
+    lane: Vec<LaneId>,
     /// Empty for a trace without addresses.
     address: Vec<u64>,
 }
@@ -34,7 +34,7 @@ impl Allocations {
         self.bytes.reserve(rows);
         self.category.reserve(rows);
         self.context.reserve(rows);
-        self.stream.reserve(rows);
+        self.lane.reserve(rows);
         self.address.reserve(rows);
     }
 
@@ -56,7 +56,7 @@ impl Allocations {
         self.bytes.push(row.bytes.get());
         self.category.push(row.category);
         self.context.push(row.context);
-        self.stream.push(row.stream);
+        self.lane.push(row.lane);
         id
     }
 
@@ -66,12 +66,12 @@ impl Allocations {
     /// Where the id is of another trace; the same holds for the other accessors.
     #[inline]
     pub fn get(&self, id: AllocationId) -> Allocation {
-        let at = id.0 as usize;
+        let at = id.index();
         Allocation {
             bytes: Bytes::new(self.bytes[at]),
             category: self.category[at],
             context: self.context[at],
-            stream: self.stream[at],
+            lane: self.lane[at],
             address: self.address.get(at).copied(),
         }
     }
@@ -79,22 +79,22 @@ impl Allocations {
     /// The size asked for.
     #[inline]
     pub fn bytes(&self, id: AllocationId) -> Bytes {
-        Bytes::new(self.bytes[id.0 as usize])
+        Bytes::new(self.bytes[id.index()])
     }
 
     /// What the block is for.
     pub fn category(&self, id: AllocationId) -> Category {
-        self.category[id.0 as usize]
+        self.category[id.index()]
     }
 
     /// Says what the block is for.
     pub fn set_category(&mut self, id: AllocationId, category: Category) {
-        self.category[id.0 as usize] = category;
+        self.category[id.index()] = category;
     }
 
     /// Says who asked for the block.
     pub fn set_context(&mut self, id: AllocationId, context: ContextId) {
-        self.context[id.0 as usize] = context;
+        self.context[id.index()] = context;
     }
 
     /// The number of rows.
@@ -121,8 +121,8 @@ pub struct Segment {
     pub bytes: Bytes,
     /// Its address on the device.
     pub address: u64,
-    /// The stream it belongs to.
-    pub stream: u16,
+    /// The lane it belongs to.
+    pub lane: LaneId,
     /// Who caused it.
     pub context: ContextId,
 }
@@ -145,7 +145,7 @@ impl Segments {
     /// Where the id is of another trace.
     #[inline]
     pub fn get(&self, id: SegmentId) -> Segment {
-        self.0[id.0 as usize]
+        self.0[id.index()]
     }
 
     /// The number of rows.
@@ -169,8 +169,8 @@ pub struct OomEvent {
     pub free: Option<Bytes>,
     /// Who asked.
     pub context: ContextId,
-    /// The stream (and pool) it was for, numbered as in [`Allocation::stream`].
-    pub stream: u16,
+    /// The lane it was for.
+    pub lane: LaneId,
 }
 
 /// The part of a run that a phase is.
@@ -218,7 +218,7 @@ impl PhaseKind {
     }
 }
 
-/// A stretch of a run.
+/// A part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
     /// Which part of the run it is.

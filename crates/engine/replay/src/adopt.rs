@@ -7,7 +7,8 @@ use brimful_trace::{AllocationId, BlockState, Trace};
 use crate::allocator::{Allocator, Handle};
 use crate::blocks::{Block, BlockId, NONE};
 use crate::config::AllocatorConfig;
-use crate::shadow::{Shadow, Stretch};
+use crate::places::Range;
+use crate::shadow::Shadow;
 use crate::start::rebuild;
 
 /// The settings that a recording was made with, as far as it names them; the defaults where they
@@ -25,21 +26,21 @@ impl Allocator {
     pub(crate) fn adopt(&mut self, trace: &Trace, config: &AllocatorConfig) -> Vec<(AllocationId, Handle)> {
         let (start, _) = rebuild(trace, &recorded_config(trace));
         let mut adopted = Vec::new();
-        let mut segments: BTreeMap<u32, Vec<(u64, Stretch)>> = BTreeMap::new();
+        let mut segments: BTreeMap<u32, Vec<(u64, Range)>> = BTreeMap::new();
         for (_, placed) in start.iter() {
-            segments.entry(placed.stretch.segment).or_default().push((placed.address, placed.stretch));
+            segments.entry(placed.range.segment).or_default().push((placed.address, placed.range));
         }
         self.begin_addresses_after(&start);
-        let kept = |segment: &Vec<(u64, Stretch)>| {
+        let kept = |segment: &Vec<(u64, Range)>| {
             segment[0].1.expandable == config.expandable_segments && span(segment) < WIDEST
         };
         let (same, other): (Vec<_>, Vec<_>) = segments.into_values().partition(kept);
         for segment in same {
             self.adopt_segment(&segment, &mut adopted);
         }
-        for (_, stretch) in other.into_iter().flatten() {
-            if let Some(block) = stretch.block
-                && let Ok(handle) = self.malloc(stretch.requested, stretch.lane)
+        for (_, range) in other.into_iter().flatten() {
+            if let Some(block) = range.block
+                && let Ok(handle) = self.malloc(range.requested, range.lane)
             {
                 adopted.push((block, handle));
             }
@@ -50,51 +51,44 @@ impl Allocator {
         adopted
     }
 
-    /// The stretches of a segment, in the order of addresses. An expandable one moves to addresses of its
-    /// own, where it can grow; where nothing is mapped between two of its stretches, nothing is here.
-    fn adopt_segment(&mut self, segment: &[(u64, Stretch)], adopted: &mut Vec<(AllocationId, Handle)>) {
+    /// The ranges of a segment, in the order of addresses. An expandable one moves to addresses of its
+    /// own, where it can grow; gaps between mapped ranges stay unmapped.
+    fn adopt_segment(&mut self, segment: &[(u64, Range)], adopted: &mut Vec<(AllocationId, Handle)>) {
         let Some(((first, front), (_, back))) = segment.first().zip(segment.last()) else { return };
         let span = span(segment);
         let space = if front.expandable { self.space(front.small).max(span) } else { span };
         let base =
             if front.expandable { self.reserve_addresses(space, self.page(front.small)) } else { *first };
         let (mut previous, mut end) = (None, base);
-        for (address, stretch) in segment {
+        for (address, range) in segment {
             let address = base + (address - first);
-            previous = self.adopt_hole(previous, end, address, stretch);
-            let id = self.adopt_stretch(address, stretch, previous);
-            adopted.extend(stretch.block.map(|block| (block, self.handle(id))));
-            (previous, end) = (Some(id), address + stretch.size);
+            previous = self.adopt_gap(previous, end, address, range);
+            let id = self.adopt_range(address, range, previous);
+            adopted.extend(range.block.map(|block| (block, self.handle(id))));
+            (previous, end) = (Some(id), address + range.size);
         }
-        self.adopt_hole(previous, end, base + space, back);
+        self.adopt_gap(previous, end, base + space, back);
         self.segments += 1;
     }
 
-    /// Unmapped space between two stretches, or behind the last; returns the block before what comes next.
-    fn adopt_hole(
-        &mut self,
-        previous: Option<BlockId>,
-        from: u64,
-        to: u64,
-        like: &Stretch,
-    ) -> Option<BlockId> {
+    /// Unmapped space between two ranges, or behind the last; returns the block before what comes next.
+    fn adopt_gap(&mut self, previous: Option<BlockId>, from: u64, to: u64, like: &Range) -> Option<BlockId> {
         if to <= from {
             return previous;
         }
-        let free =
-            Stretch { size: to - from, requested: 0, state: BlockState::Inactive, block: None, ..*like };
+        let free = Range { size: to - from, requested: 0, state: BlockState::Inactive, block: None, ..*like };
         let id = self.insert_adopted(from, &free, previous, false);
         self.pools[usize::from(!like.small)].unmapped.insert((like.lane, from, id));
         Some(id)
     }
 
-    fn adopt_stretch(&mut self, address: u64, stretch: &Stretch, previous: Option<BlockId>) -> BlockId {
-        let id = self.insert_adopted(address, stretch, previous, true);
-        let allocated = !stretch.is_free();
-        self.take_over(stretch.size, allocated.then_some(stretch.requested));
+    fn adopt_range(&mut self, address: u64, range: &Range, previous: Option<BlockId>) -> BlockId {
+        let id = self.insert_adopted(address, range, previous, true);
+        let allocated = !range.is_free();
+        self.take_over(range.size, allocated.then_some(range.requested));
         if !allocated {
             let key = self.blocks.key(id);
-            self.pools[usize::from(!stretch.small)].free.insert(key);
+            self.pools[usize::from(!range.small)].free.insert(key);
         }
         id
     }
@@ -102,20 +96,20 @@ impl Allocator {
     fn insert_adopted(
         &mut self,
         address: u64,
-        stretch: &Stretch,
+        range: &Range,
         previous: Option<BlockId>,
         mapped: bool,
     ) -> BlockId {
         let id = self.blocks.insert(Block {
             address,
-            size: stretch.size,
-            requested: stretch.requested,
-            stream: stretch.lane,
-            small: stretch.small,
-            allocated: !stretch.is_free(),
+            size: range.size,
+            requested: range.requested,
+            lane: range.lane,
+            small: range.small,
+            allocated: !range.is_free(),
             pending: false,
             mapped,
-            expandable: stretch.expandable,
+            expandable: range.expandable,
             previous: NONE,
             next: NONE,
             freed_at: 0,
@@ -128,16 +122,16 @@ impl Allocator {
     }
 }
 
-/// A segment's stretches further apart than this are no segment's: 1 PiB.
+/// A segment's ranges further apart than this are no segment's: 1 PiB.
 const WIDEST: u64 = 1 << 50;
 
 /// From the first byte of a segment to behind its last.
-fn span(segment: &[(u64, Stretch)]) -> u64 {
+fn span(segment: &[(u64, Range)]) -> u64 {
     let ends = segment.first().zip(segment.last());
     ends.map_or(0, |(first, last)| last.0.saturating_add(last.1.size) - first.0)
 }
 
 fn is_pending(start: &Shadow, block: AllocationId) -> bool {
     let slot = start.find_block(block);
-    slot.is_some_and(|slot| start.at(slot).stretch.state == BlockState::PendingFree)
+    slot.is_some_and(|slot| start.at(slot).range.state == BlockState::PendingFree)
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use brimful_trace::Lane;
+use brimful_trace::{Lane, LaneId};
 
 use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
 use crate::config::AllocatorConfig;
@@ -51,7 +51,7 @@ pub struct Allocator {
     pending: Vec<Handle>,
     lanes: Vec<Lane>,
     /// Streams of private pools that are not used any more.
-    let_go: BTreeSet<u16>,
+    let_go: BTreeSet<LaneId>,
 }
 
 impl Allocator {
@@ -134,40 +134,46 @@ impl Allocator {
     ///
     /// # Errors
     /// [`Exhausted`] where neither the cache nor the device can serve the request.
-    pub fn malloc(&mut self, requested: u64, stream: u16) -> Result<Handle, Exhausted> {
+    pub fn malloc(&mut self, requested: u64, lane: LaneId) -> Result<Handle, Exhausted> {
         let rounded = self.config.round_size(requested);
         let segment = self.config.segment_size(rounded);
         let small = rounded <= SMALL_SIZE;
         let block = self
-            .take_free(small, stream, rounded)
-            .or_else(|| self.block_from_device(small, stream, rounded, segment))
+            .take_free(small, lane, rounded)
+            .or_else(|| self.block_from_device(small, lane, rounded, segment))
             .ok_or(Exhausted { tried: segment })?;
         let block = self.hand_out(block, rounded, requested);
         Ok(self.handle(block))
     }
 
-    fn block_from_device(&mut self, small: bool, stream: u16, rounded: u64, segment: u64) -> Option<BlockId> {
+    fn block_from_device(
+        &mut self,
+        small: bool,
+        lane: LaneId,
+        rounded: u64,
+        segment: u64,
+    ) -> Option<BlockId> {
         if self.limit.is_some() && self.config.garbage_collection_threshold > 0.0 {
             self.collect_garbage();
         }
         if self.is_rejected(segment) {
             return None;
         }
-        if let Some(block) = self.new_block(small, stream, rounded, segment) {
+        if let Some(block) = self.new_block(small, lane, rounded, segment) {
             return Some(block);
         }
-        if self.release_available(small, stream, rounded)
-            && let Some(block) = self.new_block(small, stream, rounded, segment)
+        if self.release_available(small, lane, rounded)
+            && let Some(block) = self.new_block(small, lane, rounded, segment)
         {
             return Some(block);
         }
         // While a graph is captured, nothing may be given back.
-        if self.lane(stream).is_of_capture() {
+        if self.lane(lane).is_of_capture() {
             return None;
         }
         self.release_all();
         self.retries += 1;
-        self.new_block(small, stream, rounded, segment)
+        self.new_block(small, lane, rounded, segment)
     }
 
     /// `throw_on_cudamalloc_oom`: a segment that the device as a whole has no room for is not even asked for, and
@@ -238,15 +244,15 @@ impl Allocator {
     }
 
     /// `get_free_block`: the smallest that fits, the lowest address among equals.
-    fn take_free(&mut self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
+    fn take_free(&mut self, small: bool, lane: LaneId, rounded: u64) -> Option<BlockId> {
         let collecting = self.limit.is_some() && self.config.garbage_collection_threshold > 0.0;
-        let counted = collecting && !self.is_private(stream);
+        let counted = collecting && !self.is_private(lane);
         let pool = &mut self.pools[usize::from(!small)];
         pool.requests += u64::from(counted);
         if !self.config.expandable_segments {
-            return pool.free.take_smallest(stream, rounded, |size| self.config.may_take(size, rounded));
+            return pool.free.take_smallest(lane, rounded, |size| self.config.may_take(size, rounded));
         }
-        let mut candidates = pool.free.fitting(stream, rounded);
+        let mut candidates = pool.free.fitting(lane, rounded);
         let mut best = candidates.next()?;
         // Prefer a block that cannot grow into unmapped space behind it.
         let reach = |id: BlockId| reach_of(&self.blocks, id);
@@ -265,12 +271,12 @@ impl Allocator {
     }
 
     /// `alloc_block`: takes a segment from the device, where it fits.
-    fn new_block(&mut self, small: bool, stream: u16, rounded: u64, segment: u64) -> Option<BlockId> {
+    fn new_block(&mut self, small: bool, lane: LaneId, rounded: u64, segment: u64) -> Option<BlockId> {
         if self.limit.is_some_and(|limit| self.reserved.saturating_add(segment) > limit) {
             return None;
         }
         if self.config.expandable_segments {
-            return self.new_expandable_block(small, stream, rounded);
+            return self.new_expandable_block(small, lane, rounded);
         }
         if !self.device_has(segment) {
             return None;
@@ -283,7 +289,7 @@ impl Allocator {
             address,
             size: segment,
             requested: 0,
-            stream,
+            lane,
             small,
             allocated: false,
             pending: false,
@@ -352,15 +358,15 @@ impl Allocator {
         id
     }
 
-    /// `release_available_cached_blocks`: oversize segments of this stream, enough for the request.
-    fn release_available(&mut self, small: bool, stream: u16, rounded: u64) -> bool {
+    /// `release_available_cached_blocks`: oversize segments of this lane, enough for the request.
+    fn release_available(&mut self, small: bool, lane: LaneId, rounded: u64) -> bool {
         let limit = self.config.max_split_size;
         if limit == u64::MAX {
             return false;
         }
         let wanted = rounded.max(limit);
         let pool = &self.pools[usize::from(!small)];
-        let fits = pool.free.fitting(stream, wanted).next();
+        let fits = pool.free.fitting(lane, wanted).next();
         if let Some(key) = fits {
             let whole = self.is_plain_segment(key.3);
             if whole {
@@ -368,12 +374,8 @@ impl Allocator {
             }
             return whole;
         }
-        let oversize: Vec<BlockId> = pool
-            .free
-            .fitting(stream, limit)
-            .map(|key| key.3)
-            .filter(|id| self.is_plain_segment(*id))
-            .collect();
+        let oversize: Vec<BlockId> =
+            pool.free.fitting(lane, limit).map(|key| key.3).filter(|id| self.is_plain_segment(*id)).collect();
         let mut released = 0u64;
         for id in oversize.into_iter().rev() {
             if released >= wanted {
@@ -398,18 +400,16 @@ impl Allocator {
                 self.free(handle);
             }
         }
-        self.release_free(|allocator, stream| {
-            !allocator.is_private(stream) || allocator.let_go.contains(&stream)
-        });
+        self.release_free(|allocator, lane| !allocator.is_private(lane) || allocator.let_go.contains(&lane));
     }
 
     /// Gives back what a private pool has free.
-    pub(crate) fn empty_pool(&mut self, streams: &[u16]) {
-        self.release_free(|_, stream| streams.contains(&stream));
+    pub(crate) fn empty_pool(&mut self, lanes: &[LaneId]) {
+        self.release_free(|_, lane| lanes.contains(&lane));
     }
 
     /// Memory of CUDA graphs and `MemPool`s stays with them as long as they are there.
-    fn release_free(&mut self, of: impl Fn(&Allocator, u16) -> bool) {
+    fn release_free(&mut self, of: impl Fn(&Allocator, LaneId) -> bool) {
         for pool in [1, 0] {
             let free = self.pools[pool].free.iter().filter(|key| of(self, key.0));
             let free: Vec<BlockId> = free.map(|key| key.3).collect();
@@ -424,18 +424,18 @@ impl Allocator {
         }
     }
 
-    fn is_private(&self, stream: u16) -> bool {
-        self.lane(stream).is_private()
+    fn is_private(&self, lane: LaneId) -> bool {
+        self.lane(lane).is_private()
     }
 
-    fn lane(&self, stream: u16) -> Lane {
-        self.lanes.get(usize::from(stream)).copied().unwrap_or_default()
+    fn lane(&self, lane: LaneId) -> Lane {
+        self.lanes.get(lane.index()).copied().unwrap_or_default()
     }
 
     /// The private pool of these streams is not used any more: its memory is released as other memory is
     /// (`releasePool`).
-    pub fn let_go(&mut self, streams: Vec<u16>) {
-        self.let_go.extend(streams);
+    pub fn let_go(&mut self, lanes: Vec<LaneId>) {
+        self.let_go.extend(lanes);
     }
 
     /// Says what the streams stand for.
@@ -452,7 +452,7 @@ impl Allocator {
         while self.reserved > threshold && reclaimed < target {
             let requests = self.pools[1].requests;
             let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.3).collect();
-            whole.retain(|id| self.is_plain_segment(*id) && !self.is_private(self.blocks.get(*id).stream));
+            whole.retain(|id| self.is_plain_segment(*id) && !self.is_private(self.blocks.get(*id).lane));
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
             let count = whole.len() as u64;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use brimful_trace::LaneId;
+
 use crate::free::{FreeKey, FreeList};
 
 /// A block's place in the arena.
@@ -10,19 +12,19 @@ pub(crate) type BlockId = u32;
 /// Stands for "no neighbour".
 pub(crate) const NONE: BlockId = BlockId::MAX;
 
-/// A stretch of a segment.
+/// A range of a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub address: u64,
     pub size: u64,
     pub requested: u64,
-    pub stream: u16,
+    pub lane: LaneId,
     pub small: bool,
     /// Handed out, or waiting for another stream.
     pub allocated: bool,
     /// Given back, but another stream may still use it.
     pub pending: bool,
-    /// False for a stretch of an expandable segment without memory behind it.
+    /// False for a range of an expandable segment without memory behind it.
     pub mapped: bool,
     pub expandable: bool,
     pub previous: BlockId,
@@ -42,6 +44,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
+    /// Adds a block, which has no neighbours yet unless it names them.
     pub fn insert(&mut self, block: Block) -> BlockId {
         self.serial = self.serial.wrapping_add(1);
         let block = Block { serial: self.serial, ..block };
@@ -53,14 +56,17 @@ impl Blocks {
         self.all.len() as BlockId - 1
     }
 
+    /// Removes a block; its id may be given to another one.
     pub fn remove(&mut self, id: BlockId) {
         self.unused.push(id);
     }
 
+    /// The block of an id.
     pub fn get(&self, id: BlockId) -> &Block {
         &self.all[id as usize]
     }
 
+    /// The block of an id, to be changed.
     pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
         &mut self.all[id as usize]
     }
@@ -76,9 +82,10 @@ impl Blocks {
         id != NONE && !self.get(id).allocated && self.get(id).mapped
     }
 
+    /// The block's place among the free ones.
     pub fn key(&self, id: BlockId) -> FreeKey {
         let block = self.get(id);
-        (block.stream, block.size, block.address, id)
+        (block.lane, block.size, block.address, id)
     }
 
     /// Puts a new block directly in front of another one.
@@ -128,8 +135,8 @@ impl Blocks {
 #[derive(Default)]
 pub(crate) struct Pool {
     pub free: FreeList,
-    /// Stretches of expandable segments without memory, by stream and address.
-    pub unmapped: BTreeSet<(u16, u64, BlockId)>,
+    /// Ranges of expandable segments without memory, by lane and address.
+    pub unmapped: BTreeSet<(LaneId, u64, BlockId)>,
     /// Requests so far, for garbage collection.
     pub requests: u64,
 }

@@ -4,6 +4,7 @@
 use crate::allocator::Allocator;
 use crate::blocks::{Block, BlockId, NONE};
 use crate::sizes::SMALL_SEGMENT;
+use brimful_trace::LaneId;
 
 /// Address space of a segment on a device without an end.
 const UNLIMITED_SPACE: u64 = 1 << 56;
@@ -13,10 +14,14 @@ impl Allocator {
         if small { SMALL_SEGMENT } else { self.config.large_segment_size }
     }
 
-    pub(crate) fn new_expandable_block(&mut self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
-        let mut candidate = self
-            .expandable_candidate(small, stream, rounded)
-            .unwrap_or_else(|| self.new_space(small, stream));
+    pub(crate) fn new_expandable_block(
+        &mut self,
+        small: bool,
+        lane: LaneId,
+        rounded: u64,
+    ) -> Option<BlockId> {
+        let mut candidate =
+            self.expandable_candidate(small, lane, rounded).unwrap_or_else(|| self.new_space(small, lane));
         if !self.blocks.get(candidate).mapped {
             let wanted = self.blocks.get(candidate).size.min(rounded);
             candidate = self.map(candidate, wanted)?;
@@ -35,11 +40,11 @@ impl Allocator {
         Some(candidate)
     }
 
-    /// `find_expandable_block`: the first run of free and unmapped stretches that is long enough.
-    fn expandable_candidate(&self, small: bool, stream: u16, rounded: u64) -> Option<BlockId> {
+    /// `find_expandable_block`: the first run of free and unmapped ranges that is long enough.
+    fn expandable_candidate(&self, small: bool, lane: LaneId, rounded: u64) -> Option<BlockId> {
         let pool = &self.pools[usize::from(!small)];
         let usable = |id: BlockId| id != NONE && !self.blocks.get(id).allocated;
-        for (_, _, unmapped) in pool.unmapped.iter().filter(|key| key.0 == stream) {
+        for (_, _, unmapped) in pool.unmapped.iter().filter(|key| key.0 == lane) {
             let before = self.blocks.get(*unmapped).previous;
             let start = if usable(before) { before } else { *unmapped };
             let (mut at, mut run) = (start, 0u64);
@@ -60,7 +65,7 @@ impl Allocator {
         (total + total / 8).next_multiple_of(self.page(small))
     }
 
-    fn new_space(&mut self, small: bool, stream: u16) -> BlockId {
+    fn new_space(&mut self, small: bool, lane: LaneId) -> BlockId {
         let (page, size) = (self.page(small), self.space(small));
         // Pages are counted from the segment's start: aligning it lets addresses tell them.
         let address = self.reserve_addresses(size, page);
@@ -69,7 +74,7 @@ impl Allocator {
             address,
             size,
             requested: 0,
-            stream,
+            lane,
             small,
             allocated: false,
             pending: false,
@@ -80,7 +85,7 @@ impl Allocator {
             freed_at: 0,
             serial: 0,
         });
-        self.pools[usize::from(!small)].unmapped.insert((stream, address, id));
+        self.pools[usize::from(!small)].unmapped.insert((lane, address, id));
         id
     }
 
@@ -88,14 +93,14 @@ impl Allocator {
     /// free blocks. Fails where the device has not enough.
     fn map(&mut self, id: BlockId, wanted: u64) -> Option<BlockId> {
         let block = self.blocks.get(id);
-        let (small, stream, size) = (block.small, block.stream, block.size);
+        let (small, lane, size) = (block.small, block.lane, block.size);
         let got = wanted.next_multiple_of(self.page(small)).min(size);
         if !self.device_has(got) {
             return None;
         }
         let pool = usize::from(!small);
         let address = self.blocks.get(id).address;
-        self.pools[pool].unmapped.remove(&(stream, address, id));
+        self.pools[pool].unmapped.remove(&(lane, address, id));
         if got < size {
             let rest = Block {
                 address: address + got,
@@ -107,7 +112,7 @@ impl Allocator {
             let rest_address = rest.address;
             let rest = self.blocks.insert(rest);
             self.blocks.link_after(rest, id);
-            self.pools[pool].unmapped.insert((stream, rest_address, rest));
+            self.pools[pool].unmapped.insert((lane, rest_address, rest));
         }
         let block = self.blocks.get_mut(id);
         block.size = got;
@@ -137,7 +142,7 @@ impl Allocator {
         for neighbour in [self.blocks.get(id).previous, self.blocks.get(id).next] {
             if neighbour != NONE && !self.blocks.get(neighbour).mapped {
                 let other = self.blocks.get(neighbour);
-                self.pools[pool].unmapped.remove(&(other.stream, other.address, neighbour));
+                self.pools[pool].unmapped.remove(&(other.lane, other.address, neighbour));
                 self.blocks.absorb(id, neighbour);
             }
         }
@@ -147,7 +152,7 @@ impl Allocator {
             return;
         }
         let block = self.blocks.get(id);
-        let entry = (block.stream, block.address, id);
+        let entry = (block.lane, block.address, id);
         self.pools[pool].unmapped.insert(entry);
     }
 

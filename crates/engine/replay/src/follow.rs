@@ -4,7 +4,7 @@ use brimful_trace::{Event, Trace};
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
-use crate::layout::{Doubt, Followed, Follower, Laid};
+use crate::layout::{Doubt, Followed, Follower, LayoutBlock};
 use crate::timeline::Ledger;
 
 /// Follows a recording under the settings it was made with.
@@ -21,11 +21,11 @@ pub fn follow(trace: &Trace, config: &AllocatorConfig) -> Followed {
 #[derive(Clone, Debug, Default)]
 pub struct Layouts {
     /// When most was requested.
-    pub at_peak: Vec<Laid>,
+    pub at_peak: Vec<LayoutBlock>,
     /// When most was reserved.
-    pub at_fullest: Vec<Laid>,
+    pub at_fullest: Vec<LayoutBlock>,
     /// After the event that was asked for.
-    pub after: Vec<Laid>,
+    pub after: Vec<LayoutBlock>,
 }
 
 /// Follows a recording as [`follow`] does, and keeps the memory at its peaks and after an event.
@@ -96,7 +96,7 @@ fn follow_once(trace: &Trace, config: &AllocatorConfig, after: Option<usize>, sp
     wanted.sort_by_key(|wanted| wanted.0);
     for (event, layout) in wanted {
         follower.advance(event.map_or(0, |event| event.saturating_add(1).min(trace.len())));
-        *layout = follower.laid();
+        *layout = follower.blocks();
     }
     follower.advance(trace.len());
     let (doubt, longest_space) = (follower.doubt, follower.shadow.longest_space);

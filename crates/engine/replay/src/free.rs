@@ -1,43 +1,48 @@
 //! Free memory in the order of best fit.
 
-/// A free stretch: stream, size, address, and what the owner of the list calls it.
-pub(crate) type FreeKey = (u16, u64, u64, u32);
+use brimful_trace::LaneId;
 
-/// Free stretches by stream, then size, then address (`BlockComparatorSize`).
+/// A free range: lane, size, address, and the number that the owner of the list gives it.
+pub(crate) type FreeKey = (LaneId, u64, u64, u32);
+
+/// Free ranges by lane, then size, then address (`BlockComparatorSize`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FreeList {
-    streams: Vec<Bins>,
+    lanes: Vec<Bins>,
 }
 
 impl FreeList {
-    pub fn insert(&mut self, (stream, size, address, id): FreeKey) {
-        let stream = usize::from(stream);
-        if self.streams.len() <= stream {
-            self.streams.resize_with(stream + 1, Bins::default);
+    /// Adds a free range.
+    pub fn insert(&mut self, (lane, size, address, id): FreeKey) {
+        let at = lane.index();
+        if self.lanes.len() <= at {
+            self.lanes.resize_with(at + 1, Bins::default);
         }
-        self.streams[stream].insert(Free { size, address, id });
+        self.lanes[at].insert(Free { size, address, id });
     }
 
-    pub fn remove(&mut self, (stream, size, address, id): &FreeKey) {
-        if let Some(free) = self.streams.get_mut(usize::from(*stream)) {
+    /// Removes a free range; does nothing if it is not in the list.
+    pub fn remove(&mut self, (lane, size, address, id): &FreeKey) {
+        if let Some(free) = self.lanes.get_mut(lane.index()) {
             free.remove(&Free { size: *size, address: *address, id: *id });
         }
     }
 
-    /// Takes the smallest that is at least so large, if it will do.
-    pub fn take_smallest(&mut self, stream: u16, size: u64, will_do: impl Fn(u64) -> bool) -> Option<u32> {
-        self.streams.get_mut(usize::from(stream))?.take_smallest(size, will_do)
+    /// Takes the smallest range of at least this size, if `will_do` accepts its size.
+    pub fn take_smallest(&mut self, lane: LaneId, size: u64, will_do: impl Fn(u64) -> bool) -> Option<u32> {
+        self.lanes.get_mut(lane.index())?.take_smallest(size, will_do)
     }
 
-    /// What is at least so large, the smallest first.
-    pub fn fitting(&self, stream: u16, size: u64) -> impl Iterator<Item = FreeKey> {
-        let free = self.streams.get(usize::from(stream));
-        free.into_iter().flat_map(move |free| free.fitting(size)).map(move |free| free.key(stream))
+    /// The ranges of at least this size, the smallest first.
+    pub fn fitting(&self, lane: LaneId, size: u64) -> impl Iterator<Item = FreeKey> {
+        let free = self.lanes.get(lane.index());
+        free.into_iter().flat_map(move |free| free.fitting(size)).map(move |free| free.key(lane))
     }
 
+    /// Every free range, lane by lane, the smallest first.
     pub fn iter(&self) -> impl Iterator<Item = FreeKey> {
-        let streams = self.streams.iter().zip(0u16..);
-        streams.flat_map(|(free, stream)| free.fitting(0).map(move |free| free.key(stream)))
+        let lanes = self.lanes.iter().zip((0..).map(LaneId));
+        lanes.flat_map(|(free, lane)| free.fitting(0).map(move |free| free.key(lane)))
     }
 }
 
@@ -49,8 +54,8 @@ struct Free {
 }
 
 impl Free {
-    fn key(self, stream: u16) -> FreeKey {
-        (stream, self.size, self.address, self.id)
+    fn key(self, lane: LaneId) -> FreeKey {
+        (lane, self.size, self.address, self.id)
     }
 
     fn place(&self) -> (u64, u64) {
@@ -60,12 +65,12 @@ impl Free {
 
 /// An octave of sizes has two to the power of this many bins.
 const SPLITS: u32 = 4;
-/// A stream with no more free stretches than this needs one bin only.
+/// A lane with no more free ranges than this needs one bin only.
 const FEW: usize = 32;
 /// Bins that one word of the map stands for.
 const WORD: usize = 64;
 
-/// The free stretches of a stream, in bins by size: a sixteenth of an octave each (two-level segregated fit, Masmano
+/// The free ranges of a lane, in bins by size: a sixteenth of an octave each (two-level segregated fit, Masmano
 /// et al. 2004), sorted within. There are few in a bin, and the map of those that hold any leads from one to the next.
 #[derive(Clone, Debug, Default)]
 struct Bins {
@@ -176,16 +181,16 @@ mod tests {
             (state >> 33) % below
         };
         for _ in 0..20_000 {
-            let stream = random(3) as u16;
+            let lane = LaneId(random(3) as u16);
             let magnitude = random(20);
             let size = 512 * (1 + random(1 << magnitude));
             let address = 512 * random(40);
-            let key = (stream, size, address, address as u32);
+            let key = (lane, size, address, address as u32);
             if random(2) == 0 {
                 if set.insert(key) {
                     list.insert(key);
                 }
-            } else if let Some(key) = set.range((stream, size, 0, 0)..).next().copied() {
+            } else if let Some(key) = set.range((lane, size, 0, 0)..).next().copied() {
                 set.remove(&key);
                 if random(2) == 0 {
                     list.remove(&key);
@@ -193,8 +198,8 @@ mod tests {
                     assert_eq!(list.take_smallest(key.0, key.1, |found| found == key.1), Some(key.3));
                 }
             }
-            let wanted = set.range((stream, size, 0, 0)..=(stream, u64::MAX, u64::MAX, u32::MAX));
-            assert!(list.fitting(stream, size).take(5).eq(wanted.take(5).copied()));
+            let wanted = set.range((lane, size, 0, 0)..=(lane, u64::MAX, u64::MAX, u32::MAX));
+            assert!(list.fitting(lane, size).take(5).eq(wanted.take(5).copied()));
         }
         assert!(list.iter().eq(set.iter().copied()));
         assert!(set.len() > 100);

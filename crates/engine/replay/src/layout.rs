@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace};
+use brimful_trace::{AllocationId, BlockState, Event, LaneId, Recording, SegmentId, Trace};
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
-use crate::places::{Placed, Slot};
-use crate::shadow::{Shadow, Stretch};
-use crate::sizes::{MIN_BLOCK, SMALL_SEGMENT, SMALL_SIZE};
+use crate::places::{Placed, Range, Slot};
+use crate::shadow::Shadow;
+use crate::sizes::{MIN_BLOCK, SMALL_SIZE};
 use crate::start::rebuild;
 use crate::timeline::Ledger;
 
@@ -52,7 +52,7 @@ pub struct Unverified {
     pub cross_stream_frees: u64,
     /// Blocks that were there at the start whose rounding the recording does not show.
     pub rounding_at_start: u64,
-    /// The address space of an expandable segment, nine eighths of the device, where placements tell it: it is not
+    /// The address space of an expandable segment, nine eighths of the device, if placements show it: it is not
     /// recorded.
     pub address_space: Option<Bytes>,
     /// Whether the end could not be compared, since the file was cut off or holds no segments.
@@ -93,9 +93,9 @@ impl Followed {
     }
 }
 
-/// A block or free stretch at an instant.
+/// A block or free range at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Laid {
+pub struct LayoutBlock {
     /// Its address.
     pub address: u64,
     /// Its size.
@@ -105,7 +105,7 @@ pub struct Laid {
     /// The block's row; `None` for free memory.
     pub allocation: Option<AllocationId>,
     /// The lane it belongs to.
-    pub lane: u16,
+    pub lane: LaneId,
     /// Whether it is of the pool for requests of up to 1 MiB.
     pub small: bool,
     /// Whether pages are mapped and unmapped here.
@@ -122,7 +122,7 @@ pub(crate) enum Doubt {
 }
 
 /// What the device gave for the request that is being served.
-struct Asking {
+struct DeviceRequest {
     address: u64,
     size: u64,
 }
@@ -132,7 +132,7 @@ pub(crate) struct Follower<'a> {
     config: &'a AllocatorConfig,
     pub shadow: Shadow,
     pub followed: Followed,
-    asking: Option<Asking>,
+    device_request: Option<DeviceRequest>,
     /// Which blocks were there before the first event.
     at_start: Vec<bool>,
     late_frees: bool,
@@ -146,13 +146,14 @@ pub(crate) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
+    /// A follower before the first event, with the memory that the recording found.
     pub fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
         let (shadow, sure) = rebuild(trace, config);
         let mut at_start = Vec::new();
         if shadow.iter().next().is_some() {
             at_start.resize(trace.allocations.len(), false);
-            for id in shadow.iter().filter_map(|(_, placed)| placed.stretch.block) {
-                at_start[id.0 as usize] = true;
+            for id in shadow.iter().filter_map(|(_, placed)| placed.range.block) {
+                at_start[id.index()] = true;
             }
         }
         let mut follower = Follower {
@@ -160,7 +161,7 @@ impl<'a> Follower<'a> {
             config,
             shadow,
             followed: Followed::default(),
-            asking: None,
+            device_request: None,
             at_start,
             late_frees: false,
             at: 0,
@@ -176,6 +177,7 @@ impl<'a> Follower<'a> {
         follower
     }
 
+    /// Follows the events up to a position.
     pub fn advance(&mut self, until: usize) {
         while self.at < until {
             self.step(self.trace.event(self.at));
@@ -191,20 +193,22 @@ impl<'a> Follower<'a> {
         }
     }
 
-    pub fn laid(&self) -> Vec<Laid> {
-        let laid = |(_, Placed { address, stretch, .. }): (Slot, &Placed)| Laid {
+    /// Every block and free range at this moment, by address.
+    pub fn blocks(&self) -> Vec<LayoutBlock> {
+        let block = |(_, Placed { address, range, .. }): (Slot, &Placed)| LayoutBlock {
             address: *address,
-            bytes: Bytes::new(stretch.size),
-            state: stretch.state,
-            allocation: stretch.block,
-            lane: stretch.lane,
-            small: stretch.small,
-            expandable: stretch.expandable,
-            segment: stretch.segment,
+            bytes: Bytes::new(range.size),
+            state: range.state,
+            allocation: range.block,
+            lane: range.lane,
+            small: range.small,
+            expandable: range.expandable,
+            segment: range.segment,
         };
-        self.shadow.iter().map(laid).collect()
+        self.shadow.iter().map(block).collect()
     }
 
+    /// Compares the memory with the recorded end.
     pub fn finish(mut self) -> Followed {
         self.followed.end = self.ledger();
         self.compare_end();
@@ -219,7 +223,7 @@ impl<'a> Follower<'a> {
             Event::SegmentAlloc(id) | Event::SegmentMap(id) => self.device_gives(id, event),
             Event::SegmentFree(id) => self.segment_free(id),
             Event::SegmentUnmap(id) => self.unmap(id),
-            Event::Oom(_) => self.asking = None,
+            Event::Oom(_) => self.device_request = None,
             Event::EmptyCache | Event::Phase(_) | Event::Remark => {}
         }
     }
@@ -234,20 +238,20 @@ impl<'a> Follower<'a> {
         let rounded = self.config.round_size(requested);
         let small = rounded <= SMALL_SIZE;
         self.followed.checked += 1;
-        let free = match self.asking.take() {
-            Some(asking) => {
-                self.check_from_device(&asking, address, rounded);
+        let free = match self.device_request.take() {
+            Some(device_request) => {
+                self.check_from_device(&device_request, address, rounded);
                 None
             }
-            None => self.check_choice(row.stream, small, rounded, address),
+            None => self.check_choice(row.lane, small, rounded, address),
         };
         self.late_frees = false;
         self.place(id, free, address, requested, rounded, small);
         self.raise();
     }
 
-    /// The free stretch that the rules choose; `None` where it is not at the address that was recorded.
-    fn check_choice(&mut self, lane: u16, small: bool, rounded: u64, address: u64) -> Option<Slot> {
+    /// The free range that the rules choose; `None` where it is not at the address that was recorded.
+    fn check_choice(&mut self, lane: LaneId, small: bool, rounded: u64, address: u64) -> Option<Slot> {
         let expected = self.expected(lane, small, rounded, Some(address));
         let expected = expected.or_else(|| self.grown(lane, small, rounded));
         let found = expected.filter(|slot| self.shadow.at(*slot).address == address);
@@ -267,11 +271,11 @@ impl<'a> Follower<'a> {
     ///
     /// A block of the start may be larger than its request shows: up to 1 MiB is not split off. Where the
     /// choice differs for that reason alone, the block is as large as it must be.
-    fn expected(&mut self, lane: u16, small: bool, rounded: u64, found: Option<u64>) -> Option<Slot> {
+    fn expected(&mut self, lane: LaneId, small: bool, rounded: u64, found: Option<u64>) -> Option<Slot> {
         let mut choice = self.choice(lane, small, rounded);
         let mut learned = 0;
         while let Some(other) = choice.filter(|slot| Some(self.shadow.at(*slot).address) != found) {
-            let Placed { address, stretch: Stretch { size, .. }, .. } = *self.shadow.at(other);
+            let Placed { address, range: Range { size, .. }, .. } = *self.shadow.at(other);
             if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
                 break;
             }
@@ -300,36 +304,36 @@ impl<'a> Follower<'a> {
         self.doubt = Some(if ends_its_space { Doubt::TooShort } else { Doubt::TooLong });
     }
 
-    /// Makes the block of the start before a free stretch larger, at the cost of the stretch.
+    /// Makes the block of the start before a free range larger, at the cost of the range.
     fn round_up_start(&mut self, free: u64, more: u64) -> bool {
         if self.at_start.is_empty() {
             return false;
         }
         let before = self.shadow.before(free);
-        let Some(Placed { address: at, stretch: block, .. }) = before else { return false };
+        let Some(Placed { address: at, range: block, .. }) = before else { return false };
         let of_the_start =
-            block.block.is_some_and(|id| self.at_start.get(id.0 as usize).copied().unwrap_or(false));
+            block.block.is_some_and(|id| self.at_start.get(id.index()).copied().unwrap_or(false));
         let unsplit =
             block.size + more - self.config.round_size(block.requested).min(block.size) <= SMALL_SIZE;
         let adjacent = at + block.size == free && !block.small && !block.expandable;
         of_the_start && unsplit && adjacent && self.shadow.shift(at, free, more)
     }
 
-    fn check_from_device(&mut self, asking: &Asking, address: u64, rounded: u64) {
-        let Some(Placed { address: start, stretch, .. }) = self.shadow.holding(asking.address) else {
+    fn check_from_device(&mut self, device_request: &DeviceRequest, address: u64, rounded: u64) {
+        let Some(Placed { address: start, range, .. }) = self.shadow.holding(device_request.address) else {
             return;
         };
         if start != address {
             self.mismatch(MismatchKind::Placement, address, Some(start));
-        } else if !stretch.expandable && asking.size != self.config.segment_size(rounded) {
+        } else if !range.expandable && device_request.size != self.config.segment_size(rounded) {
             self.mismatch(MismatchKind::SegmentSize, address, None);
         }
     }
 
     /// `get_free_block`: the smallest that fits, the lowest address among equals.
-    fn choice(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
+    fn choice(&self, lane: LaneId, small: bool, rounded: u64) -> Option<Slot> {
         let mut fitting = self.shadow.fitting(lane, small, rounded);
-        let expandable = |slot: Slot| self.shadow.at(slot).stretch.expandable;
+        let expandable = |slot: Slot| self.shadow.at(slot).range.expandable;
         let mut best = fitting.next()?;
         if self.config.expandable_segments {
             for next in fitting {
@@ -341,23 +345,23 @@ impl<'a> Follower<'a> {
         } else if expandable(best) {
             best = fitting.find(|slot| !expandable(*slot))?;
         }
-        self.config.may_take(self.shadow.at(best).stretch.size, rounded).then_some(best)
+        self.config.may_take(self.shadow.at(best).range.size, rounded).then_some(best)
     }
 
     /// `find_expandable_block` where nothing need be mapped: the first free block before unmapped space that
     /// is large enough. It is taken even where the cache would not give it, since it is oversize.
-    fn grown(&self, lane: u16, small: bool, rounded: u64) -> Option<Slot> {
+    fn grown(&self, lane: LaneId, small: bool, rounded: u64) -> Option<Slot> {
         if !self.config.expandable_segments {
             return None;
         }
-        let own = |stretch: &Stretch| stretch.expandable && (stretch.lane, stretch.small) == (lane, small);
+        let own = |range: &Range| range.expandable && (range.lane, range.small) == (lane, small);
         let mut blocks =
-            self.shadow.iter().filter(|(_, placed)| own(&placed.stretch) && placed.stretch.is_free());
+            self.shadow.iter().filter(|(_, placed)| own(&placed.range) && placed.range.is_free());
         let before_space = |(slot, placed): &(Slot, &Placed)| {
             let reach = self.shadow.reach(*slot);
-            reach > placed.stretch.size && reach >= rounded
+            reach > placed.range.size && reach >= rounded
         };
-        blocks.find(before_space).filter(|(_, placed)| placed.stretch.size >= rounded).map(|(slot, _)| slot)
+        blocks.find(before_space).filter(|(_, placed)| placed.range.size >= rounded).map(|(slot, _)| slot)
     }
 
     fn place(
@@ -370,10 +374,10 @@ impl<'a> Follower<'a> {
         small: bool,
     ) {
         let free = free.or_else(|| self.shadow.find(address));
-        let Some(slot) = free.filter(|slot| self.shadow.at(*slot).stretch.is_free()) else {
-            return self.place_anyhow(id, address, requested, rounded);
+        let Some(slot) = free.filter(|slot| self.shadow.at(*slot).range.is_free()) else {
+            return self.place_as_recorded(id, address, requested, rounded);
         };
-        let free = self.shadow.at(slot).stretch;
+        let free = self.shadow.at(slot).range;
         if free.size < rounded {
             return self.mismatch(MismatchKind::Occupied, address, None);
         }
@@ -384,15 +388,15 @@ impl<'a> Follower<'a> {
     }
 
     /// The recording is right where it differs from the replay: the block goes where it was.
-    fn place_anyhow(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64) {
+    fn place_as_recorded(&mut self, id: AllocationId, address: u64, requested: u64, rounded: u64) {
         let fits = self
             .shadow
             .holding(address)
-            .is_some_and(|free| free.stretch.is_free() && address.saturating_add(rounded) <= free.end());
+            .is_some_and(|free| free.range.is_free() && address.saturating_add(rounded) <= free.end());
         match fits.then(|| self.shadow.carve(address, rounded)).flatten() {
             Some(free) => {
                 let state = BlockState::Allocated;
-                self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });
+                self.shadow.insert(address, Range { state, requested, block: Some(id), ..free });
             }
             None => self.mismatch(MismatchKind::Occupied, address, None),
         }
@@ -441,9 +445,9 @@ impl<'a> Follower<'a> {
         let (address, size) = (row.address, row.bytes.get());
         let rounded = self.next_request();
         let small = rounded <= SMALL_SIZE;
-        if self.asking.is_none()
+        if self.device_request.is_none()
             && !self.is_retrying()
-            && let Some(expected) = self.expected(row.stream, small, rounded, None)
+            && let Some(expected) = self.expected(row.lane, small, rounded, None)
         {
             if self.late_frees {
                 self.followed.unverified.after_late_frees += 1;
@@ -455,12 +459,12 @@ impl<'a> Follower<'a> {
         if self.shadow.is_taken(address, size) {
             return self.mismatch(MismatchKind::Occupied, address, None);
         }
-        let stretch = match event {
-            Event::SegmentMap(_) => self.shadow.pages(address, row.stream, size, small),
-            _ => self.shadow.segment(row.stream, size, small),
+        let range = match event {
+            Event::SegmentMap(_) => self.shadow.pages(address, row.lane, size, small),
+            _ => self.shadow.segment(row.lane, size, small),
         };
-        self.shadow.insert_merged(address, stretch);
-        self.asking = Some(Asking { address, size });
+        self.shadow.insert_merged(address, range);
+        self.device_request = Some(DeviceRequest { address, size });
         self.raise();
     }
 
@@ -474,8 +478,8 @@ impl<'a> Follower<'a> {
     fn segment_free(&mut self, id: SegmentId) {
         self.released_at = Some(self.at);
         let row = self.trace.segments.get(id);
-        let whole = self.shadow.find(row.address).map(|slot| self.shadow.at(slot).stretch);
-        if whole.is_none_or(|stretch| !stretch.is_free() || stretch.size != row.bytes.get()) {
+        let whole = self.shadow.find(row.address).map(|slot| self.shadow.at(slot).range);
+        if whole.is_none_or(|range| !range.is_free() || range.size != row.bytes.get()) {
             return self.mismatch(MismatchKind::Unknown, row.address, None);
         }
         self.shadow.remove(row.address);
@@ -515,15 +519,15 @@ impl<'a> Follower<'a> {
             return;
         }
         let recorded = Shadow::at_the_end(recording);
-        let mut recorded: BTreeMap<u64, &Stretch> =
-            recorded.iter().map(|(_, placed)| (placed.address, &placed.stretch)).collect();
-        let differs = |mine: &Stretch, theirs: &Stretch| {
+        let mut recorded: BTreeMap<u64, &Range> =
+            recorded.iter().map(|(_, placed)| (placed.address, &placed.range)).collect();
+        let differs = |mine: &Range, theirs: &Range| {
             (mine.size, mine.state, mine.requested) != (theirs.size, theirs.state, theirs.requested)
         };
         let mut wrong = Vec::new();
         for (_, mine) in self.shadow.iter() {
             let theirs = recorded.remove(&mine.address);
-            if theirs.is_none_or(|theirs| differs(&mine.stretch, theirs)) {
+            if theirs.is_none_or(|theirs| differs(&mine.range, theirs)) {
                 wrong.push(mine.address);
             }
         }
@@ -532,9 +536,4 @@ impl<'a> Follower<'a> {
             self.mismatch(MismatchKind::End, address, None);
         }
     }
-}
-
-/// Pages of the small pool are as large as its segments.
-pub(crate) fn is_small_segment(bytes: u64) -> bool {
-    bytes <= SMALL_SEGMENT
 }

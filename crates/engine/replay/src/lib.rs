@@ -1,4 +1,4 @@
-//! Replay: feeds a trace to an allocator policy and tells what becomes of memory.
+//! Replay: feeds a trace to an allocator policy and computes the memory over time.
 //!
 //! The policy is PyTorch's native CUDA caching allocator (`c10/cuda/CUDACachingAllocator.cpp`,
 //! torch 2.15): rounding, best fit, splitting and merging, segments, expandable segments, the chain
@@ -36,6 +36,6 @@ pub use adopt::recorded_config;
 pub use allocator::{Allocator, Exhausted, Handle};
 pub use config::{AllocatorConfig, ConfigError};
 pub use follow::{Layouts, follow, follow_with_layouts};
-pub use layout::{Followed, Laid, Mismatch, MismatchKind, Unverified};
+pub use layout::{Followed, LayoutBlock, Mismatch, MismatchKind, Unverified};
 pub use message::out_of_memory_text;
 pub use timeline::{Capacity, Ledger, Oom, PhaseLedger, Timeline, replay};

@@ -1,10 +1,10 @@
-//! Stretches of memory by address.
+//! Ranges of memory by address.
 
 use std::collections::BTreeMap;
 
-use crate::shadow::Stretch;
+use brimful_trace::{AllocationId, BlockState, LaneId};
 
-/// A stretch's place in the arena.
+/// A range's place in the arena.
 pub(crate) type Slot = u32;
 
 /// Stands for "no neighbour".
@@ -12,27 +12,55 @@ pub(crate) const NONE: Slot = Slot::MAX;
 /// A search that walks further than this leaves a mark where it ends.
 const FAR: usize = 16;
 
-/// A stretch and its neighbours by address, whether they touch it or not.
+/// A range of memory with one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub size: u64,
+    pub state: BlockState,
+    pub requested: u64,
+    pub lane: LaneId,
+    pub small: bool,
+    pub expandable: bool,
+    /// Ranges merge only within a segment.
+    pub segment: u32,
+    /// The block that is there; `None` for free memory.
+    pub block: Option<AllocationId>,
+}
+
+impl Range {
+    /// Whether no block is here.
+    pub fn is_free(&self) -> bool {
+        self.state == BlockState::Inactive
+    }
+
+    /// The same range as free memory.
+    pub fn freed(self) -> Range {
+        Range { state: BlockState::Inactive, requested: 0, block: None, ..self }
+    }
+}
+
+/// A range and its neighbours by address, whether they touch it or not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
     pub address: u64,
-    pub stretch: Stretch,
+    pub range: Range,
     pub previous: Slot,
     pub next: Slot,
     marked: bool,
 }
 
 impl Placed {
+    /// The first address behind the range.
     pub fn end(&self) -> u64 {
-        self.address + self.stretch.size
+        self.address + self.range.size
     }
 }
 
-/// A list of stretches, linked by address.
+/// A list of ranges, linked by address.
 ///
-/// Nearly every event splits or merges neighbours, which the links lead to. So only some stretches are kept in a
+/// Nearly every event splits or merges neighbours, which the links lead to. So only some ranges are kept in a
 /// tree, as marks: searches begin at the last mark and walk on, and leave marks where they walk far. The first
-/// stretch always has one.
+/// range always has one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     arena: Vec<Placed>,
@@ -41,11 +69,13 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// The range in a slot.
     #[inline]
     pub fn at(&self, slot: Slot) -> &Placed {
         &self.arena[slot as usize]
     }
 
+    /// The range in a slot, to be changed.
     #[inline]
     pub fn at_mut(&mut self, slot: Slot) -> &mut Placed {
         &mut self.arena[slot as usize]
@@ -56,13 +86,14 @@ impl Places {
         (slot != NONE).then_some(slot)
     }
 
+    /// Every range, by address.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Placed)> {
         let first = self.marks.first_key_value().map(|(_, slot)| *slot);
         let slots = std::iter::successors(first, |slot| Places::some(self.at(*slot).next));
         slots.map(|slot| (slot, self.at(slot)))
     }
 
-    /// The last stretch that begins at an address or before it.
+    /// The last range that begins at an address or before it.
     pub fn last_until(&mut self, address: u64) -> Option<Slot> {
         let mut slot = *self.marks.range(..=address).next_back()?.1;
         let mut steps = 0;
@@ -78,19 +109,20 @@ impl Places {
         Some(slot)
     }
 
-    /// Puts a stretch where it belongs by address.
-    pub fn insert(&mut self, address: u64, stretch: Stretch) -> Slot {
+    /// Puts a range where it belongs by address.
+    pub fn insert(&mut self, address: u64, range: Range) -> Slot {
         let previous = address.checked_sub(1).and_then(|before| self.last_until(before));
-        let slot = self.link(previous.unwrap_or(NONE), address, stretch);
+        let slot = self.link(previous.unwrap_or(NONE), address, range);
         self.mark(slot);
         slot
     }
 
-    /// Puts a stretch directly behind another one.
-    pub fn insert_behind(&mut self, previous: Slot, address: u64, stretch: Stretch) -> Slot {
-        self.link(previous, address, stretch)
+    /// Puts a range directly behind another one.
+    pub fn insert_behind(&mut self, previous: Slot, address: u64, range: Range) -> Slot {
+        self.link(previous, address, range)
     }
 
+    /// Takes a range away.
     pub fn remove(&mut self, slot: Slot) {
         let gone = *self.at(slot);
         self.join(gone.previous, gone.next);
@@ -103,12 +135,12 @@ impl Places {
         self.unused.push(slot);
     }
 
-    fn link(&mut self, previous: Slot, address: u64, stretch: Stretch) -> Slot {
+    fn link(&mut self, previous: Slot, address: u64, range: Range) -> Slot {
         let next = match previous {
             NONE => self.marks.first_key_value().map_or(NONE, |(_, slot)| *slot),
             previous => self.at(previous).next,
         };
-        let placed = Placed { address, stretch, previous, next, marked: false };
+        let placed = Placed { address, range, previous, next, marked: false };
         let slot = match self.unused.pop() {
             Some(slot) => slot,
             None => {

@@ -1,41 +1,16 @@
-//! Memory as a recording shows it: stretches by address, and the free ones in the order of best fit.
+//! Memory as a recording shows it: ranges by address, and the free ones in the order of best fit.
 
 use std::collections::BTreeMap;
 
-use brimful_trace::{AllocationId, BlockState, Recording};
+use brimful_trace::{AllocationId, BlockState, LaneId, Recording};
 
 use crate::free::{FreeKey, FreeList};
-use crate::places::{NONE, Placed, Places, Slot};
+use crate::places::{NONE, Placed, Places, Range, Slot};
 
-/// Address space behind the last mapped page of an expandable segment, until something tells its end.
+/// Address space behind the last mapped page of an expandable segment, until an event shows its end.
 const UNKNOWN_SPACE: u64 = 1 << 46;
-/// Expandable segments that are not told apart share a number by lane and pool; the others have their own.
+/// Expandable segments that cannot be distinguished share a number by lane and pool; the others have their own.
 const SHARED_NUMBERS: u32 = 1 << 17;
-
-/// A stretch of memory with one state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
-    pub size: u64,
-    pub state: BlockState,
-    pub requested: u64,
-    pub lane: u16,
-    pub small: bool,
-    pub expandable: bool,
-    /// Stretches merge only within a segment.
-    pub segment: u32,
-    /// The block that is there; `None` for free memory.
-    pub block: Option<AllocationId>,
-}
-
-impl Stretch {
-    pub fn is_free(&self) -> bool {
-        self.state == BlockState::Inactive
-    }
-
-    fn freed(self) -> Stretch {
-        Stretch { state: BlockState::Inactive, requested: 0, block: None, ..self }
-    }
-}
 
 /// Memory by address, with its free part in the order of best fit.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +48,7 @@ impl Shadow {
                 let active = block.state != BlockState::Inactive;
                 shadow.insert(
                     block.address,
-                    Stretch {
+                    Range {
                         size: block.bytes.get(),
                         state: block.state,
                         requested: if active { block.requested.get() } else { 0 },
@@ -94,15 +69,15 @@ impl Shadow {
         SHARED_NUMBERS + self.segments
     }
 
-    /// A free stretch of a segment of cudaMalloc.
-    pub fn segment(&mut self, lane: u16, size: u64, small: bool) -> Stretch {
+    /// A free range of a segment of cudaMalloc.
+    pub fn segment(&mut self, lane: LaneId, size: u64, small: bool) -> Range {
         let segment = self.new_number();
-        free_stretch(lane, size, small, false, segment)
+        free_range(lane, size, small, false, segment)
     }
 
     /// Free pages of an expandable segment, of which it is not known which.
-    pub fn some_pages(lane: u16, size: u64, small: bool) -> Stretch {
-        free_stretch(lane, size, small, true, shared_number(lane, small))
+    pub fn some_pages(lane: LaneId, size: u64, small: bool) -> Range {
+        free_range(lane, size, small, true, shared_number(lane, small))
     }
 
     /// Free pages mapped at an address, as part of the expandable segment there.
@@ -110,20 +85,22 @@ impl Shadow {
     /// Pages are mapped from the start of unmapped space on (`map_block`), which begins behind a mapped page of the
     /// same segment, or where the segment begins. So pages that do not touch others begin a segment; another one
     /// may end right before them.
-    pub fn pages(&mut self, address: u64, lane: u16, size: u64, small: bool) -> Stretch {
+    pub fn pages(&mut self, address: u64, lane: LaneId, size: u64, small: bool) -> Range {
         let before = address.checked_sub(1).and_then(|before| self.places.last_until(before));
         let next = before.map_or_else(|| self.first(), |before| Places::some(self.places.at(before).next));
-        let kin = |placed: &&Placed| {
-            placed.stretch.expandable && (placed.stretch.lane, placed.stretch.small) == (lane, small)
+        let same_pool = |placed: &&Placed| {
+            placed.range.expandable && (placed.range.lane, placed.range.small) == (lane, small)
         };
-        let goes_on = |before: &&Placed| {
-            before.end() == address && self.end_of_space(before.stretch.segment) != Some(address)
+        let continues = |before: &&Placed| {
+            before.end() == address && self.end_of_space(before.range.segment) != Some(address)
         };
-        let before = before.map(|slot| self.places.at(slot)).filter(kin).filter(goes_on);
+        let before = before.map(|slot| self.places.at(slot)).filter(same_pool).filter(continues);
         let shared = shared_number(lane, small);
-        let number = |placed: &Placed| placed.stretch.segment;
-        let next =
-            next.map(|slot| self.places.at(slot)).filter(kin).filter(|next| next.stretch.segment == shared);
+        let number = |placed: &Placed| placed.range.segment;
+        let next = next
+            .map(|slot| self.places.at(slot))
+            .filter(same_pool)
+            .filter(|next| next.range.segment == shared);
         let known = self.spaces.get(&address).copied();
         let (before, next) = (before.map(number), next.map(number));
         let segment = known.or(before).or(next).unwrap_or_else(|| {
@@ -135,7 +112,7 @@ impl Shadow {
         if let Some(start) = self.starts.get(&segment) {
             self.longest_space = self.longest_space.max(address + size - start);
         }
-        free_stretch(lane, size, small, true, segment)
+        free_range(lane, size, small, true, segment)
     }
 
     /// Takes unmapped pages away; false where there are none. A segment without pages is gone.
@@ -143,7 +120,7 @@ impl Shadow {
         let Some(gone) = self.carve(address, size) else { return false };
         let before = self.places.last_until(address);
         let next = before.map_or_else(|| self.first(), |before| Places::some(self.places.at(before).next));
-        let remains = |slot: &Slot| self.places.at(*slot).stretch.segment == gone.segment;
+        let remains = |slot: &Slot| self.places.at(*slot).range.segment == gone.segment;
         if !before.iter().chain(&next).any(remains)
             && let Some(start) = self.starts.remove(&gone.segment)
         {
@@ -156,7 +133,7 @@ impl Shadow {
         self.places.iter().next().map(|(slot, _)| slot)
     }
 
-    /// The stretch that begins at an address.
+    /// The range that begins at an address.
     pub fn find(&mut self, address: u64) -> Option<Slot> {
         self.places.last_until(address).filter(|slot| self.places.at(*slot).address == address)
     }
@@ -164,27 +141,28 @@ impl Shadow {
     /// Where a block is; `None` where it was given back.
     #[inline]
     pub fn find_block(&self, id: AllocationId) -> Option<Slot> {
-        let slot = *self.of_block.get(id.0 as usize)?;
-        (slot != NONE && self.places.at(slot).stretch.block == Some(id)).then_some(slot)
+        let slot = *self.of_block.get(id.index())?;
+        (slot != NONE && self.places.at(slot).range.block == Some(id)).then_some(slot)
     }
 
+    /// The range in a slot.
     #[inline]
     pub fn at(&self, slot: Slot) -> &Placed {
         self.places.at(slot)
     }
 
-    /// Every stretch, by address.
+    /// Every range, by address.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Placed)> {
         self.places.iter()
     }
 
-    /// The last stretch that begins before an address.
+    /// The last range that begins before an address.
     pub fn before(&mut self, address: u64) -> Option<Placed> {
         let slot = self.places.last_until(address.checked_sub(1)?)?;
         Some(*self.places.at(slot))
     }
 
-    /// The stretch that holds an address.
+    /// The range that holds an address.
     pub fn holding(&mut self, address: u64) -> Option<Placed> {
         let slot = self.places.last_until(address)?;
         let placed = *self.places.at(slot);
@@ -198,47 +176,47 @@ impl Shadow {
         last.is_some_and(|slot| self.places.at(slot).end() > address)
     }
 
-    /// Puts a stretch where nothing is.
-    pub fn insert(&mut self, address: u64, stretch: Stretch) {
-        let slot = self.places.insert(address, stretch);
-        self.reserved += stretch.size;
-        match stretch.state {
+    /// Puts a range where nothing is.
+    pub fn insert(&mut self, address: u64, range: Range) {
+        let slot = self.places.insert(address, range);
+        self.reserved += range.size;
+        match range.state {
             BlockState::Inactive => self.list(slot),
             state => {
-                self.active += stretch.size;
-                self.requested += stretch.requested;
-                self.allocated += if state == BlockState::Allocated { stretch.size } else { 0 };
+                self.active += range.size;
+                self.requested += range.requested;
+                self.allocated += if state == BlockState::Allocated { range.size } else { 0 };
             }
         }
-        if let Some(id) = stretch.block {
+        if let Some(id) = range.block {
             self.put_block(id, slot);
         }
     }
 
     fn put_block(&mut self, id: AllocationId, slot: Slot) {
-        let at = id.0 as usize;
+        let at = id.index();
         if self.of_block.len() <= at {
             self.of_block.resize(at + 1, NONE);
         }
         self.of_block[at] = slot;
     }
 
-    /// Takes a stretch away.
-    pub fn remove(&mut self, address: u64) -> Option<Stretch> {
+    /// Takes a range away.
+    pub fn remove(&mut self, address: u64) -> Option<Range> {
         let slot = self.find(address)?;
-        let stretch = self.places.at(slot).stretch;
-        self.reserved -= stretch.size;
-        match stretch.state {
+        let range = self.places.at(slot).range;
+        self.reserved -= range.size;
+        match range.state {
             BlockState::Inactive => self.unlist(slot),
-            _ => self.uncount(&stretch),
+            _ => self.uncount(&range),
         }
-        self.places.at_mut(slot).stretch.block = None;
+        self.places.at_mut(slot).range.block = None;
         self.places.remove(slot);
-        Some(stretch)
+        Some(range)
     }
 
     /// What is no longer handed out.
-    fn uncount(&mut self, block: &Stretch) {
+    fn uncount(&mut self, block: &Range) {
         self.active -= block.size;
         self.requested -= block.requested;
         self.allocated -= if block.state == BlockState::Allocated { block.size } else { 0 };
@@ -255,24 +233,24 @@ impl Shadow {
     }
 
     fn key(&self, slot: Slot) -> (FreeKey, bool) {
-        let Placed { address, stretch, .. } = self.places.at(slot);
-        ((stretch.lane, stretch.size, *address, slot), stretch.small)
+        let Placed { address, range, .. } = self.places.at(slot);
+        ((range.lane, range.size, *address, slot), range.small)
     }
 
-    /// Makes a block of the low end of a free stretch; the rest stays free. False where it is too small.
+    /// Makes a block of the low end of a free range; the rest stays free. False where it is too small.
     pub fn occupy(&mut self, slot: Slot, size: u64, requested: u64, block: AllocationId) -> bool {
-        let Placed { stretch: free, address, .. } = *self.places.at(slot);
+        let Placed { range: free, address, .. } = *self.places.at(slot);
         if !free.is_free() || free.size < size {
             return false;
         }
         self.unlist(slot);
-        self.places.at_mut(slot).stretch =
-            Stretch { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
+        self.places.at_mut(slot).range =
+            Range { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
         self.put_block(block, slot);
         self.active += size;
         self.allocated += size;
         self.requested += requested;
-        let rest = Stretch { size: free.size - size, ..free };
+        let rest = Range { size: free.size - size, ..free };
         if rest.size > 0 {
             let rest = self.places.insert_behind(slot, address + size, rest);
             self.list(rest);
@@ -282,13 +260,13 @@ impl Shadow {
 
     /// Makes a block free and merges it with its free neighbours.
     pub fn release(&mut self, mut slot: Slot) {
-        let Placed { stretch: block, previous, next, .. } = *self.places.at(slot);
+        let Placed { range: block, previous, next, .. } = *self.places.at(slot);
         if block.is_free() {
             self.unlist(slot);
         } else {
             self.uncount(&block);
         }
-        self.places.at_mut(slot).stretch = block.freed();
+        self.places.at_mut(slot).range = block.freed();
         if self.joins(slot, next) {
             self.unlist(next);
             self.merge(slot, next);
@@ -301,75 +279,75 @@ impl Shadow {
         self.list(slot);
     }
 
-    /// Whether a stretch and the next are free memory of one segment, and touch.
+    /// Whether a range and the next are free memory of one segment, and touch.
     fn joins(&self, first: Slot, second: Slot) -> bool {
         if first == NONE || second == NONE {
             return false;
         }
         let (first, second) = (self.places.at(first), self.places.at(second));
-        let free = first.stretch.is_free() && second.stretch.is_free();
-        free && first.stretch.segment == second.stretch.segment && first.end() == second.address
+        let free = first.range.is_free() && second.range.is_free();
+        free && first.range.segment == second.range.segment && first.end() == second.address
     }
 
     fn merge(&mut self, first: Slot, second: Slot) {
-        let size = self.places.at(second).stretch.size;
+        let size = self.places.at(second).range.size;
         self.places.remove(second);
-        self.places.at_mut(first).stretch.size += size;
+        self.places.at_mut(first).range.size += size;
     }
 
-    /// Puts a free stretch and merges it with its free neighbours.
-    pub fn insert_merged(&mut self, address: u64, stretch: Stretch) {
-        self.insert(address, stretch);
+    /// Puts a free range and merges it with its free neighbours.
+    pub fn insert_merged(&mut self, address: u64, range: Range) {
+        self.insert(address, range);
         if let Some(slot) = self.find(address) {
             self.release(slot);
         }
     }
 
-    /// Cuts `[address, address + size)` out of the free stretch around it; the rest stays free.
-    /// `None` where there is no such free stretch.
-    pub fn carve(&mut self, address: u64, size: u64) -> Option<Stretch> {
-        let Placed { address: start, stretch: around, .. } = self.holding(address)?;
+    /// Cuts `[address, address + size)` out of the free range around it; the rest stays free.
+    /// `None` where there is no such free range.
+    pub fn carve(&mut self, address: u64, size: u64) -> Option<Range> {
+        let Placed { address: start, range: around, .. } = self.holding(address)?;
         let end = start + around.size;
         if !around.is_free() || address + size > end {
             return None;
         }
         self.remove(start);
         if start < address {
-            self.insert(start, Stretch { size: address - start, ..around });
+            self.insert(start, Range { size: address - start, ..around });
         }
         if address + size < end {
-            self.insert(address + size, Stretch { size: end - address - size, ..around });
+            self.insert(address + size, Range { size: end - address - size, ..around });
         }
-        Some(Stretch { size, ..around })
+        Some(Range { size, ..around })
     }
 
-    /// Moves the end of a block into the free stretch behind it; false where that is not free, or too small.
+    /// Moves the end of a block into the free range behind it; false where that is not free, or too small.
     pub fn shift(&mut self, block: u64, free: u64, more: u64) -> bool {
         let same =
-            |a: &Stretch, b: &Stretch| a.segment == b.segment && !a.is_free() && b.is_free() && b.size > more;
+            |a: &Range, b: &Range| a.segment == b.segment && !a.is_free() && b.is_free() && b.size > more;
         let (Some(first), Some(second)) = (self.find(block), self.find(free)) else {
             return false;
         };
         if more == 0
-            || !same(&self.at(first).stretch, &self.at(second).stretch)
+            || !same(&self.at(first).range, &self.at(second).range)
             || self.carve(free, more).is_none()
         {
             return false;
         }
-        if let Some(stretch) = self.remove(block) {
-            self.insert(block, Stretch { size: stretch.size + more, ..stretch });
+        if let Some(range) = self.remove(block) {
+            self.insert(block, Range { size: range.size + more, ..range });
         }
         true
     }
 
     /// Makes an allocated block wait for another stream, or the reverse.
     pub fn set_pending(&mut self, slot: Slot, pending: bool) {
-        let stretch = &mut self.places.at_mut(slot).stretch;
-        if stretch.is_free() {
+        let range = &mut self.places.at_mut(slot).range;
+        if range.is_free() {
             return;
         }
-        let (was, size) = (stretch.state == BlockState::PendingFree, stretch.size);
-        stretch.state = if pending { BlockState::PendingFree } else { BlockState::Allocated };
+        let (was, size) = (range.state == BlockState::PendingFree, range.size);
+        range.state = if pending { BlockState::PendingFree } else { BlockState::Allocated };
         match (was, pending) {
             (false, true) => self.allocated -= size,
             (true, false) => self.allocated += size,
@@ -377,38 +355,38 @@ impl Shadow {
         }
     }
 
-    /// Free stretches of a lane and pool that are large enough, in the order of best fit.
-    pub fn fitting(&self, lane: u16, small: bool, size: u64) -> impl Iterator<Item = Slot> {
+    /// Free ranges of a lane and pool that are large enough, in the order of best fit.
+    pub fn fitting(&self, lane: LaneId, small: bool, size: u64) -> impl Iterator<Item = Slot> {
         self.free[usize::from(small)].fitting(lane, size).map(|key| key.3)
     }
 
-    /// What a free stretch could grow to: itself and the unmapped space behind it.
+    /// What a free range could grow to: itself and the unmapped space behind it.
     pub fn reach(&self, slot: Slot) -> u64 {
         let placed = self.places.at(slot);
-        let segment = placed.stretch.segment;
+        let segment = placed.range.segment;
         let next = Places::some(placed.next).map(|next| self.places.at(next));
-        let next = next.filter(|next| next.stretch.segment == segment).map(|next| next.address);
+        let next = next.filter(|next| next.range.segment == segment).map(|next| next.address);
         let end = next.or_else(|| self.end_of_space(segment));
-        placed.stretch.size + end.map_or(UNKNOWN_SPACE, |end| end.saturating_sub(placed.end()))
+        placed.range.size + end.map_or(UNKNOWN_SPACE, |end| end.saturating_sub(placed.end()))
     }
 
     fn end_of_space(&self, segment: u32) -> Option<u64> {
         Some(self.starts.get(&segment)? + self.space?)
     }
 
-    /// Whether what a free stretch could grow to depends on how long segments are.
+    /// Whether what a free range could grow to depends on how long segments are.
     pub fn ends_its_space(&self, slot: Slot) -> bool {
         let placed = self.places.at(slot);
-        let next = Places::some(placed.next).map(|next| self.places.at(next).stretch.segment);
-        placed.stretch.expandable && next != Some(placed.stretch.segment)
+        let next = Places::some(placed.next).map(|next| self.places.at(next).range.segment);
+        placed.range.expandable && next != Some(placed.range.segment)
     }
 }
 
 /// Expandable segments of a lane and pool, where it is not known which.
-fn shared_number(lane: u16, small: bool) -> u32 {
-    u32::from(lane) << 1 | u32::from(small)
+fn shared_number(lane: LaneId, small: bool) -> u32 {
+    u32::from(lane.0) << 1 | u32::from(small)
 }
 
-fn free_stretch(lane: u16, size: u64, small: bool, expandable: bool, segment: u32) -> Stretch {
-    Stretch { size, state: BlockState::Inactive, requested: 0, lane, small, expandable, segment, block: None }
+fn free_range(lane: LaneId, size: u64, small: bool, expandable: bool, segment: u32) -> Range {
+    Range { size, state: BlockState::Inactive, requested: 0, lane, small, expandable, segment, block: None }
 }

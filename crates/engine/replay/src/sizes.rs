@@ -58,6 +58,11 @@ impl AllocatorConfig {
     }
 }
 
+/// Whether a segment of this size is of the small pool. The pages of its expandable segments are as large.
+pub(crate) fn is_small_segment(bytes: u64) -> bool {
+    bytes <= SMALL_SEGMENT
+}
+
 /// Which of the sixteen intervals (1 MiB, 2 MiB, … 32 GiB and up) a size belongs to.
 fn interval(size: u64) -> usize {
     (63 - size.leading_zeros() as usize).saturating_sub(20).min(15)

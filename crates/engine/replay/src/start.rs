@@ -3,10 +3,9 @@
 use brimful_trace::{AllocationId, BlockState, Event, Recording, SegmentId, Trace};
 
 use crate::config::AllocatorConfig;
-use crate::layout::is_small_segment;
-use crate::places::Placed;
-use crate::shadow::{Shadow, Stretch};
-use crate::sizes::SMALL_SIZE;
+use crate::places::{Placed, Range};
+use crate::shadow::Shadow;
+use crate::sizes::{SMALL_SIZE, is_small_segment};
 
 /// The memory before the first event, and whether every event could be undone.
 pub(crate) fn rebuild(trace: &Trace, config: &AllocatorConfig) -> (Shadow, bool) {
@@ -55,7 +54,7 @@ impl Undo<'_> {
     fn undo_request(&mut self, id: AllocationId) -> bool {
         let Some(slot) = self.shadow.find(self.address(id)) else { return false };
         self.shadow.set_pending(slot, false);
-        self.shadow.at(slot).stretch.block == Some(id)
+        self.shadow.at(slot).range.block == Some(id)
     }
 
     /// The block is back. It was as large as its rounded request, or larger where the rest was not
@@ -64,7 +63,7 @@ impl Undo<'_> {
         let row = self.trace.allocations.get(id);
         let (address, requested) = (self.address(id), row.bytes.get());
         let rounded = self.config.round_size(requested);
-        let Some(Placed { address: start, stretch: around, .. }) = self.shadow.holding(address) else {
+        let Some(Placed { address: start, range: around, .. }) = self.shadow.holding(address) else {
             return false;
         };
         let room = start + around.size - address;
@@ -76,7 +75,7 @@ impl Undo<'_> {
         let size = if split { rounded } else { room };
         let Some(free) = self.shadow.carve(address, size) else { return false };
         let state = BlockState::PendingFree;
-        self.shadow.insert(address, Stretch { state, requested, block: Some(id), ..free });
+        self.shadow.insert(address, Range { state, requested, block: Some(id), ..free });
         true
     }
 
@@ -89,12 +88,12 @@ impl Undo<'_> {
         let row = self.trace.segments.get(id);
         let (address, size) = (row.address, row.bytes.get());
         let small = if expandable { self.is_small_page(address, size) } else { is_small_segment(size) };
-        let stretch = if expandable {
-            Shadow::some_pages(row.stream, size, small)
+        let range = if expandable {
+            Shadow::some_pages(row.lane, size, small)
         } else {
-            self.shadow.segment(row.stream, size, small)
+            self.shadow.segment(row.lane, size, small)
         };
-        self.shadow.insert_merged(address, stretch);
+        self.shadow.insert_merged(address, range);
         true
     }
 
@@ -105,23 +104,22 @@ impl Undo<'_> {
         nearest.map_or(!size.is_multiple_of(self.config.large_segment_size), |segment| segment.small)
     }
 
-    /// A free stretch of up to 1 MiB cannot stand alone in the large pool: it is the unsplit end of the
+    /// A free range of up to 1 MiB cannot stand alone in the large pool: it is the unsplit end of the
     /// block before it.
     fn absorb_slivers(&mut self) {
-        let sliver = |stretch: &Stretch| {
-            stretch.is_free() && !stretch.small && !stretch.expandable && stretch.size <= SMALL_SIZE
-        };
+        let sliver =
+            |range: &Range| range.is_free() && !range.small && !range.expandable && range.size <= SMALL_SIZE;
         let slivers: Vec<u64> =
-            self.shadow.iter().filter(|(_, at)| sliver(&at.stretch)).map(|(_, at)| at.address).collect();
+            self.shadow.iter().filter(|(_, at)| sliver(&at.range)).map(|(_, at)| at.address).collect();
         for address in slivers {
             let before = self.shadow.before(address);
-            if let Some(Placed { address: at, stretch: block, .. }) =
-                before.filter(|before| before.end() == address && !before.stretch.is_free())
+            if let Some(Placed { address: at, range: block, .. }) =
+                before.filter(|before| before.end() == address && !before.range.is_free())
                 && let Some(end) = self.shadow.remove(address)
                 && end.segment == block.segment
             {
                 self.shadow.remove(at);
-                self.shadow.insert(at, Stretch { size: block.size + end.size, ..block });
+                self.shadow.insert(at, Range { size: block.size + end.size, ..block });
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use brimful_trace::{AllocationId, Event, Lane, PhaseId, Trace};
+use brimful_trace::{AllocationId, Event, Lane, LaneId, PhaseId, Trace};
 use brimful_units::Bytes;
 
 use crate::allocator::{Allocator, Exhausted, Handle};
@@ -111,7 +111,7 @@ pub struct Timeline {
 /// have lived. Bytes throughout.
 pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> Timeline {
     let total = capacity.total.map(Bytes::get);
-    let mut run = Run {
+    let mut replay = Replay {
         trace,
         capacity: *capacity,
         allocator: Allocator::new(config.clone(), capacity.available(), total),
@@ -120,13 +120,13 @@ pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> T
         counting: trace.phases().is_empty(),
         cache_emptied: 0,
     };
-    if run.begin(config) {
-        run.run();
+    if replay.begin(config) {
+        replay.run();
     }
-    run.finish()
+    replay.finish()
 }
 
-struct Run<'a> {
+struct Replay<'a> {
     trace: &'a Trace,
     capacity: Capacity,
     allocator: Allocator,
@@ -138,7 +138,7 @@ struct Run<'a> {
     cache_emptied: usize,
 }
 
-impl Run<'_> {
+impl Replay<'_> {
     /// What a recording found in memory when it began; false where even that does not fit.
     fn begin(&mut self, config: &AllocatorConfig) -> bool {
         let Some(recording) = &self.trace.recording else { return true };
@@ -147,7 +147,7 @@ impl Run<'_> {
             return true;
         }
         for (id, handle) in self.allocator.adopt(self.trace, config) {
-            self.handles[id.0 as usize] = Some(handle);
+            self.handles[id.index()] = Some(handle);
         }
         self.count(0);
         let fits = self.allocator.capacity.is_none_or(|capacity| self.allocator.reserved() <= capacity);
@@ -171,12 +171,12 @@ impl Run<'_> {
             // Most blocks come free at once: then the completion does all.
             Event::FreeRequested(id) if self.completes_at(at + 1, id) => {}
             Event::FreeRequested(id) => {
-                if let Some(handle) = self.handles[id.0 as usize] {
+                if let Some(handle) = self.handles[id.index()] {
                     self.allocator.request_free(handle);
                 }
             }
             Event::Free(id) | Event::FreeCompleted(id) => {
-                if let Some(handle) = self.handles[id.0 as usize].take() {
+                if let Some(handle) = self.handles[id.index()].take() {
                     self.allocator.free(handle);
                 }
             }
@@ -185,7 +185,7 @@ impl Run<'_> {
             }
             Event::Oom(id) => {
                 let row = self.trace.oom_row(id);
-                let handle = self.request(at, row.tried, row.stream)?;
+                let handle = self.request(at, row.tried, row.lane)?;
                 self.allocator.free(handle);
             }
             Event::EmptyCache => self.allocator.empty_cache(),
@@ -201,15 +201,15 @@ impl Run<'_> {
 
     fn alloc(&mut self, at: usize, id: AllocationId) -> Result<(), (Bytes, Exhausted)> {
         let row = self.trace.allocations.get(id);
-        let handle = self.request(at, row.bytes, row.stream)?;
-        self.handles[id.0 as usize] = Some(handle);
+        let handle = self.request(at, row.bytes, row.lane)?;
+        self.handles[id.index()] = Some(handle);
         Ok(())
     }
 
-    fn request(&mut self, at: usize, bytes: Bytes, stream: u16) -> Result<Handle, (Bytes, Exhausted)> {
+    fn request(&mut self, at: usize, bytes: Bytes, lane: LaneId) -> Result<Handle, (Bytes, Exhausted)> {
         // What was reserved before is counted; the cache may have been emptied since.
         self.allocator.take_most_reserved();
-        let handle = self.allocator.malloc(bytes.get(), stream).map_err(|exhausted| (bytes, exhausted))?;
+        let handle = self.allocator.malloc(bytes.get(), lane).map_err(|exhausted| (bytes, exhausted))?;
         self.count(at);
         Ok(handle)
     }
@@ -247,7 +247,7 @@ impl Run<'_> {
     /// Of private pools only those do that nothing uses any more.
     fn pool_freed(&self, at: usize) -> Option<Lane> {
         let (Event::SegmentFree(id) | Event::SegmentUnmap(id)) = self.trace.event(at) else { return None };
-        let lane = *self.lanes().get(usize::from(self.trace.segments.get(id).stream))?;
+        let lane = *self.lanes().get(self.trace.segments.get(id).lane.index())?;
         Some(Lane { stream: 0, ..lane })
     }
 
@@ -255,8 +255,8 @@ impl Run<'_> {
         self.trace.recording.as_ref().map_or(&[], |recording| &recording.lanes)
     }
 
-    fn lanes_of(&self, pool: &Lane) -> Vec<u16> {
-        let of_pool = self.lanes().iter().zip(0..).filter(|(lane, _)| lane.pool == pool.pool);
+    fn lanes_of(&self, pool: &Lane) -> Vec<LaneId> {
+        let of_pool = self.lanes().iter().zip((0..).map(LaneId)).filter(|(lane, _)| lane.pool == pool.pool);
         of_pool.map(|(_, number)| number).collect()
     }
 

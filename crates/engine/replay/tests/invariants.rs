@@ -1,19 +1,20 @@
 //! What holds for every sequence of requests.
 
 use brimful_replay::{Allocator, AllocatorConfig, Handle};
+use brimful_trace::LaneId;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Request {
-    Alloc(u64, u16),
+    Alloc(u64, LaneId),
     Free(usize),
     EmptyCache,
 }
 
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
-        6 => (1u64..200 << 20, 0u16..3).prop_map(|(n, s)| Request::Alloc(n, s)),
-        3 => (1u64..2 << 20, 0u16..3).prop_map(|(n, s)| Request::Alloc(n, s)),
+        6 => (1u64..200 << 20, 0u16..3).prop_map(|(n, s)| Request::Alloc(n, LaneId(s))),
+        3 => (1u64..2 << 20, 0u16..3).prop_map(|(n, s)| Request::Alloc(n, LaneId(s))),
         6 => any::<usize>().prop_map(Request::Free),
         1 => Just(Request::EmptyCache),
     ]

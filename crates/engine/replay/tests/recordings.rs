@@ -1,4 +1,4 @@
-//! Real recordings: followed address by address, and replayed under settings whose truth real PyTorch told.
+//! Real recordings: followed address by address, and replayed under settings whose truth is of real PyTorch.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -56,34 +56,34 @@ fn peaks_are_those_of_pytorchs_own_statistics() {
     for row in rows("recorded.jsonl") {
         let name = row["snapshot"].as_str().unwrap();
         let (trace, followed) = followed(name);
-        let told =
+        let truth =
             [bytes(&row, "requested_peak"), bytes(&row, "allocated_peak"), bytes(&row, "reserved_peak")];
         let found = [followed.peak.requested, followed.peak.allocated, followed.peak.reserved];
         let late = trace.recording.as_ref().unwrap().begins_late;
         assert_eq!(late, name.contains("ring"), "{name}");
         if late {
             // The peaks were before the window: what was there counts, and nothing is made up.
-            assert!(found[0] < told[0] && found[0] > followed.start.requested, "{name}: {found:?}");
-            assert!(found[2] <= told[2] && found[2] >= followed.start.reserved, "{name}: {found:?}");
+            assert!(found[0] < truth[0] && found[0] > followed.start.requested, "{name}: {found:?}");
+            assert!(found[2] <= truth[2] && found[2] >= followed.start.reserved, "{name}: {found:?}");
         } else {
-            assert_eq!(found, told, "{name}");
+            assert_eq!(found, truth, "{name}");
             assert_eq!(followed.peak_active, bytes(&row, "active_peak"), "{name}");
         }
     }
 }
 
-/// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files told less.
+/// Snapshots that torch 2.1, 2.4, 2.6 and 2.8 wrote: the rules were the same, the files hold less.
 #[test]
 fn older_releases_did_the_same() {
     for row in rows("older/recorded.jsonl") {
         let name = row["snapshot"].as_str().unwrap();
         let (trace, followed) = followed(name);
         assert!(followed.is_faithful(), "{name}: {followed:?}");
-        let told = [&row["requested_peak"], &row["allocated_peak"], &row["reserved_peak"]];
-        let told = told.map(|bytes| Bytes::new(bytes.as_u64().unwrap()));
+        let truth = [&row["requested_peak"], &row["allocated_peak"], &row["reserved_peak"]];
+        let truth = truth.map(|bytes| Bytes::new(bytes.as_u64().unwrap()));
         let again = replayed(&trace, &row);
         for peak in [followed.peak, again.peak] {
-            assert_eq!([peak.requested, peak.allocated, peak.reserved], told, "{name}");
+            assert_eq!([peak.requested, peak.allocated, peak.reserved], truth, "{name}");
         }
         assert_eq!(Some(again.retries), row["num_alloc_retries"].as_u64(), "{name}");
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use brimful_explain::Run;
+use brimful_explain::TracedRun;
 use brimful_jobs::{LoadedJob, Overrides, open};
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
@@ -96,7 +96,7 @@ impl FitReply {
     pub fn to_lock(&self) -> Result<LockedRun> {
         let (trace, _) = simulate_and_replay(&self.loaded.job)?;
         let config = self.loaded.job.allocator_conf.parse()?;
-        Ok(LockedRun::of(&self.call, Run { trace: &trace, config: &config }))
+        Ok(LockedRun::of(&self.call, TracedRun { trace: &trace, config: &config }))
     }
 
     fn view(&self) -> FitAnswer<'_> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use brimful_explain::{PhasePeak, Run, phase_peaks};
+use brimful_explain::{PhasePeak, TracedRun, phase_peaks};
 use brimful_units::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ impl Lock {
 
 impl LockedRun {
     /// The peaks of a run under a name.
-    pub(crate) fn of(name: &str, run: Run<'_>) -> LockedRun {
+    pub(crate) fn of(name: &str, run: TracedRun<'_>) -> LockedRun {
         LockedRun {
             name: name.to_owned(),
             phase: phase_peaks(run).into_iter().map(LockedPhase::of).collect(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use brimful_explain::snapshot::{Explanation, describe_recording};
-use brimful_explain::{Holder, Run, history, holders, holders_of};
+use brimful_explain::{Holder, TracedRun, history, holders, holders_of};
 use brimful_jobs::Overrides;
 use brimful_replay::Ledger;
 use brimful_report::{PageAnswer, page as page_of};
@@ -43,7 +43,7 @@ pub fn page(host: Host<'_>, input: &str, device: Option<usize>, changes: &Overri
 }
 
 /// The peaks, the holders at the requested one, and of a recording its explanation.
-fn who_holds(run: Run<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
+fn who_holds(run: TracedRun<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
     if run.is_predicted() {
         let (peak, holders) = holders(run);
         return (peak, holders, None);
@@ -52,7 +52,12 @@ fn who_holds(run: Run<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
     (explanation.followed.peak, holders_of(&explanation.contents), Some(explanation))
 }
 
-fn verdict(run: Run<'_>, explanation: Option<&Explanation>, requested: Bytes, reserved: Bytes) -> String {
+fn verdict(
+    run: TracedRun<'_>,
+    explanation: Option<&Explanation>,
+    requested: Bytes,
+    reserved: Bytes,
+) -> String {
     let peak = format!("{requested} in use at the peak, {reserved} reserved");
     match explanation.and_then(|explanation| explanation.out_of_memory.as_ref()) {
         Some(oom) => format!("Out of memory: {} ({peak})", oom.sentence),

@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use brimful_devices::{Gpu, servers};
 
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::{
-    Device, HOLE, Judgement, Rehearsal, Run, Synthetic, SyntheticError, Verdict, engine, judge,
+    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, RunRecord, RunVerdict, engine, judge,
     rehearse as run_command, with_value,
 };
 use brimful_replay::AllocatorConfig;
@@ -44,8 +44,6 @@ pub struct RehearseRequest {
     pub world_size: Option<u64>,
     /// The ranks that run; the first and the last if none is named.
     pub ranks: Vec<u64>,
-    /// The number of optimizer steps after which the run ends.
-    pub steps: Option<u64>,
     /// A `PYTORCH_CUDA_ALLOC_CONF`.
     pub conf: Option<String>,
     /// The version of cuDNN that PyTorch sees, as `cudnnGetVersion` gives it.
@@ -60,14 +58,8 @@ pub struct RehearseRequest {
     pub search: Option<String>,
     /// Words that a search appends to the command.
     pub with: Option<String>,
-    /// Whether models are built from their config.json where a checkpoint is missing.
-    pub dummy_weights: bool,
-    /// Whether a server goes on once it listens.
-    pub keep_serving: bool,
-    /// Rows in place of data sets, as the flag `--synthetic` describes them.
-    pub synthetic: Option<String>,
-    /// How many events the history keeps.
-    pub history: u64,
+    /// What the hook in the command's Python does.
+    pub options: HookOptions,
     /// The run file to write.
     pub output: PathBuf,
     /// Whether the standard output is kept for the answer: the command's then goes to the standard error.
@@ -76,7 +68,7 @@ pub struct RehearseRequest {
 
 /// What a run, or the last run of a search, means.
 pub struct RehearsalReply {
-    run: Run,
+    run: RunRecord,
     judgement: Judgement,
     explanation: Option<Explanation>,
     file: String,
@@ -106,7 +98,7 @@ fn search(
     request: &RehearseRequest,
     rehearsal: &Rehearsal,
     key: &str,
-) -> Result<(Run, SearchAnswer)> {
+) -> Result<(RunRecord, SearchAnswer)> {
     let mut words = rehearsal.command.clone();
     words.extend(request.with.iter().flat_map(|with| with.split_whitespace()).map(OsString::from));
     let mut tried = Vec::new();
@@ -114,7 +106,7 @@ fn search(
     let mut asked = BTreeMap::new();
     let largest = largest_fitting(MOST_SEARCHED, |value| {
         let command = with_value(&words, value).with_context(|| {
-            format!("--search {key}: neither the command nor --with has a {HOLE} for the value")
+            format!("--search {key}: neither the command nor --with has a {PLACEHOLDER} for the value")
         })?;
         host.progress.say(&format!("{key} = {value}: {}", shown(&command)));
         let mut rehearsed = run_command(&Rehearsal { command, ..rehearsal.clone() })?;
@@ -122,11 +114,11 @@ fn search(
         if let Some(reason) = &judgement.reason {
             bail!("--search {key}: the run with {value} says nothing about memory: {reason}");
         }
-        let fits = judgement.verdict == Verdict::Fits;
+        let fits = judgement.verdict == RunVerdict::Fits;
         if fits && let Some(same) = asked.insert(asked_by(&rehearsed.run), value) {
             bail!(
                 "--search {key}: with {value} the command asks for exactly as much memory as with {same}, so it does not take \
-                 its {key} from {HOLE}, or has no data for more"
+                 its {key} from {PLACEHOLDER}, or has no data for more"
             );
         }
         let reserved = judgement.ranks.first().map_or(0, |rank| rank.peak.reserved.get());
@@ -143,7 +135,7 @@ fn search(
 }
 
 /// All bytes that were ever asked for: two runs that differ in anything differ in it.
-fn asked_by(run: &Run) -> Bytes {
+fn asked_by(run: &RunRecord) -> Bytes {
     run.processes.iter().flat_map(|process| &process.devices).map(|device| device.asked).sum()
 }
 
@@ -160,21 +152,12 @@ fn rehearsal(request: &RehearseRequest) -> Result<Rehearsal> {
         command: request.command.clone(),
         device: device(request, &mut notes)?,
         conf: request.conf.clone(),
-        steps: request.steps,
         time_limit: request.time_limit,
         imagined: imagined(request)?,
-        dummy_weights: request.dummy_weights,
-        keep_serving: request.keep_serving,
-        synthetic: synthetic(request)?,
-        history: request.history,
+        options: request.options.clone(),
         talk_only: request.talk_only,
         notes,
     })
-}
-
-fn synthetic(request: &RehearseRequest) -> Result<Option<Synthetic>> {
-    let parsed = request.synthetic.as_ref().map(|text| text.parse());
-    parsed.transpose().map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))
 }
 
 /// The virtual GPU, as `fit` and `replay` understand a GPU and a capacity; with what servers take beside PyTorch, where
@@ -249,7 +232,7 @@ fn imagined(request: &RehearseRequest) -> Result<Option<Ranks>> {
 fn reply(
     host: Host<'_>,
     request: &RehearseRequest,
-    run: Run,
+    run: RunRecord,
     search: Option<SearchAnswer>,
 ) -> RehearsalReply {
     let file = request.output.display().to_string();
@@ -259,7 +242,7 @@ fn reply(
 }
 
 /// The fullest rank's recording, explained.
-fn explanation(host: Host<'_>, file: &str, run: &Run, notes: &mut Vec<String>) -> Option<Explanation> {
+fn explanation(host: Host<'_>, file: &str, run: &RunRecord, notes: &mut Vec<String>) -> Option<Explanation> {
     run.fullest()?.snapshot.as_ref()?;
     let opened = content(host.files, file)
         .and_then(|content| open(host, file, &content, None))
@@ -289,7 +272,7 @@ impl RehearsalReply {
         let config = AllocatorConfig::default();
         Ok(LockedRun::of(
             &self.run.command.join(" "),
-            brimful_explain::Run { trace: &opened.trace, config: &config },
+            brimful_explain::TracedRun { trace: &opened.trace, config: &config },
         ))
     }
 
@@ -316,9 +299,9 @@ impl Answer for RehearsalReply {
 
     fn outcome(&self) -> Outcome {
         match self.judgement.verdict {
-            Verdict::Fits | Verdict::NoDevice => Outcome::Well,
-            Verdict::DoesNotFit => Outcome::Found,
-            Verdict::Failed | Verdict::Unfinished => Outcome::Wrong,
+            RunVerdict::Fits | RunVerdict::NoDevice => Outcome::Well,
+            RunVerdict::DoesNotFit => Outcome::Found,
+            RunVerdict::Failed | RunVerdict::Unfinished => Outcome::Wrong,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A run by any name: a snapshot, a predicted trace, or a job that is simulated now.
 
 use anyhow::{Context, Result, ensure};
-use brimful_explain::Run;
+use brimful_explain::TracedRun;
 use brimful_jobs::{Overrides, open as open_job};
 use brimful_models::Kind;
 use brimful_plan::simulate_and_replay;
@@ -23,8 +23,8 @@ pub(crate) struct OpenedRun {
 
 impl OpenedRun {
     /// The run for analysis.
-    pub fn run(&self) -> Run<'_> {
-        Run { trace: &self.trace, config: &self.config }
+    pub fn run(&self) -> TracedRun<'_> {
+        TracedRun { trace: &self.trace, config: &self.config }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use brimful_ask::{Outcome, RehearseRequest, rehearse};
+use brimful_rehearsal::{HookOptions, SyntheticError};
 
 use crate::args::RehearseArguments;
 use crate::lock::Gatekeeper;
@@ -16,7 +17,7 @@ use crate::out::{HOST, complain, show};
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     let gate = Gatekeeper::new(arguments.lock.as_deref(), false, arguments.allow);
-    let request = request(arguments.clone());
+    let request = request(arguments.clone())?;
     can_be_written(&request.output)?;
     let reply = rehearse(HOST, &request)?;
     let outcome = show(&reply, arguments.json)?;
@@ -31,8 +32,10 @@ pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     }
 }
 
-fn request(typed: RehearseArguments) -> RehearseRequest {
-    RehearseRequest {
+fn request(typed: RehearseArguments) -> Result<RehearseRequest> {
+    let synthetic = typed.synthetic.as_deref().map(str::parse).transpose();
+    let synthetic = synthetic.map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))?;
+    Ok(RehearseRequest {
         command: typed.command,
         gpu: typed.gpu,
         capacity: typed.capacity,
@@ -40,7 +43,6 @@ fn request(typed: RehearseArguments) -> RehearseRequest {
         gpus: typed.gpus,
         world_size: typed.world_size,
         ranks: typed.ranks,
-        steps: typed.steps,
         conf: typed.conf,
         cudnn: typed.cudnn,
         padded: typed.padded,
@@ -48,13 +50,16 @@ fn request(typed: RehearseArguments) -> RehearseRequest {
         time_limit: typed.time_limit,
         search: typed.search,
         with: typed.with,
-        dummy_weights: typed.dummy_weights,
-        keep_serving: typed.keep_serving,
-        synthetic: typed.synthetic,
-        history: typed.history,
+        options: HookOptions {
+            steps: typed.steps,
+            dummy_weights: typed.dummy_weights,
+            keep_serving: typed.keep_serving,
+            history: typed.history,
+            synthetic,
+        },
         output: typed.output,
         talk_only: typed.json,
-    }
+    })
 }
 
 /// A run of an hour shall not end with nowhere to put it.

@@ -5,18 +5,21 @@
 mod rehearsed;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use rehearsed::call;
 use tempfile::TempDir;
 
 /// A Python that says this of its torch.
+///
+/// A program that is open for writing anywhere cannot be started (ETXTBSY). If this process wrote it, a command that another
+/// test starts at that moment would inherit the open file until it executes. So a process of its own writes it.
 fn python(says: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("python3");
-    fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = path.display().to_string();
+    let path = folder.path().join("python3").display().to_string();
+    let write = r#"printf '#!/bin/sh\ncat <<END\n%s\nEND\n' "$2" >"$1" && chmod 755 "$1""#;
+    let written = Command::new("sh").args(["-c", write, "sh", &path, says]).status().unwrap();
+    assert!(written.success());
     (folder, path)
 }
 

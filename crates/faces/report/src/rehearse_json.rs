@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::snapshot::Explanation;
-use brimful_rehearsal::{Judgement, RankUse, Run, Shortage};
+use brimful_rehearsal::{FatalRequest, Judgement, RankUse, RunRecord};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::serving_json::serving_json;
 /// A rehearsal with what stands around it.
 pub struct RehearsalAnswer<'a> {
     /// What the processes handed over.
-    pub run: &'a Run,
+    pub run: &'a RunRecord,
     /// What it means.
     pub judgement: &'a Judgement,
     /// The fullest rank's recording; `None` where nothing was recorded.
@@ -102,7 +102,7 @@ pub fn rehearse_json(answer: &RehearsalAnswer<'_>) -> String {
         top: explanation.iter().flat_map(|found| &found.contents.blocks).map(block).collect(),
         device: device(run, fullest),
         ranks: judgement.ranks.iter().map(rank).collect(),
-        oom: judgement.shortage.as_ref().map(oom),
+        oom: judgement.fatal.as_ref().map(oom),
         retries: fullest.map_or(0, |rank| rank.retries),
         survived_ooms: judgement.survived,
         steps: judgement.steps,
@@ -156,7 +156,7 @@ fn peak_at(explanation: &Explanation) -> Value {
     })
 }
 
-fn device(run: &Run, fullest: Option<&RankUse>) -> Value {
+fn device(run: &RunRecord, fullest: Option<&RankUse>) -> Value {
     let device = &run.device;
     if !device.named {
         return Value::Null;
@@ -176,20 +176,20 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn oom(shortage: &Shortage) -> Value {
-    let failure = shortage.failure.as_ref();
+fn oom(fatal: &FatalRequest) -> Value {
+    let failure = fatal.failure.as_ref();
     json!({
-        "rank": shortage.rank,
+        "rank": fatal.rank,
         "device": failure.map(|failure| failure.device),
         "tried_bytes": failure.map(|failure| failure.tried_bytes.get()),
         "free_bytes": failure.map(|failure| failure.free_bytes.get()),
         "total_bytes": failure.map(|failure| failure.total_bytes.get()),
         "step": failure.map(|failure| failure.step),
-        "message": shortage.message,
+        "message": fatal.message,
     })
 }
 
-fn versions(run: &Run) -> BTreeMap<&str, &str> {
+fn versions(run: &RunRecord) -> BTreeMap<&str, &str> {
     let all = run.processes.iter().flat_map(|process| &process.versions);
     all.map(|(name, version)| (name.as_str(), version.as_str())).collect()
 }

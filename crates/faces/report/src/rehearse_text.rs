@@ -1,4 +1,4 @@
-use brimful_rehearsal::{Judgement, RankUse, Run, Verdict};
+use brimful_rehearsal::{Judgement, RankUse, RunRecord, RunVerdict};
 use brimful_units::Bytes;
 
 use crate::explain_text::{leaks, owners, peak};
@@ -30,7 +30,7 @@ pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-fn verdict(run: &Run, judgement: &Judgement) -> Vec<String> {
+fn verdict(run: &RunRecord, judgement: &Judgement) -> Vec<String> {
     let command = run.command.join(" ");
     let on = if run.device.named { format!(" on {}", run.device.name) } else { String::new() };
     let what = format!("{command}{on}{}", effort(run, judgement));
@@ -38,26 +38,26 @@ fn verdict(run: &Run, judgement: &Judgement) -> Vec<String> {
     let needs = fullest.map_or(Bytes::ZERO, |rank| rank.on_device);
     let total = run.device.total;
     let (sign, needs) = match judgement.verdict {
-        Verdict::Fits => (
+        RunVerdict::Fits => (
             Style::GOOD.paint("✓ fits"),
             format!("needs {needs} of {total}, {} to spare", total.saturating_sub(needs)),
         ),
-        Verdict::DoesNotFit => {
-            let when = if judgement.shortage.is_some() { " when a request failed" } else { "" };
+        RunVerdict::DoesNotFit => {
+            let when = if judgement.fatal.is_some() { " when a request failed" } else { "" };
             (Style::BAD.paint("✗ does not fit"), format!("had {needs} of {total}{when}"))
         }
-        Verdict::NoDevice => {
+        RunVerdict::NoDevice => {
             (Style::STRONG.paint("no GPU was named"), format!("needs {needs} and the CUDA context"))
         }
-        Verdict::Failed => (Style::BAD.paint("✗ failed"), format!("had {needs} until then")),
-        Verdict::Unfinished => (Style::BAD.paint("✗ unfinished"), format!("had {needs} until then")),
+        RunVerdict::Failed => (Style::BAD.paint("✗ failed"), format!("had {needs} until then")),
+        RunVerdict::Unfinished => (Style::BAD.paint("✗ unfinished"), format!("had {needs} until then")),
     };
     let reason = judgement.reason.as_ref().map(|reason| format!("  {reason}"));
     [format!("{sign}: {what}"), format!("  {needs}")].into_iter().chain(reason).collect()
 }
 
 /// Steps and time.
-fn effort(run: &Run, judgement: &Judgement) -> String {
+fn effort(run: &RunRecord, judgement: &Judgement) -> String {
     let steps = match judgement.steps {
         0 => String::new(),
         1 => "1 optimizer step, ".to_owned(),
@@ -68,18 +68,18 @@ fn effort(run: &Run, judgement: &Judgement) -> String {
 
 fn failure(judgement: &Judgement) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(shortage) = &judgement.shortage {
-        if let Some(failure) = &shortage.failure {
+    if let Some(fatal) = &judgement.fatal {
+        if let Some(failure) = &fatal.failure {
             lines.push(format!(
                 "  {} asked for {} with {} of {} free, after {} optimizer steps",
-                rank_word(&shortage.rank),
+                rank_word(&fatal.rank),
                 failure.tried_bytes,
                 failure.free_bytes,
                 failure.total_bytes,
                 failure.step
             ));
         }
-        lines.extend(shortage.message.lines().map(|line| Style::DIM.paint(&format!("    {line}"))));
+        lines.extend(fatal.message.lines().map(|line| Style::DIM.paint(&format!("    {line}"))));
     }
     if judgement.survived > 0 {
         lines.push(format!(
@@ -137,7 +137,7 @@ fn ranks(judgement: &Judgement) -> Vec<String> {
 
 fn next(judgement: &Judgement) -> &'static str {
     match judgement.verdict {
-        Verdict::DoesNotFit if judgement.shortage.is_some() => "explain",
+        RunVerdict::DoesNotFit if judgement.fatal.is_some() => "explain",
         _ => "open",
     }
 }

@@ -1,10 +1,10 @@
-use brimful_rehearsal::{Run, Serving, ServingRecord, serving};
+use brimful_rehearsal::{RunRecord, Serving, ServingRecord, serving};
 use brimful_units::Bytes;
 use serde_json::{Map, Value, json};
 
 /// A serving engine's start-up (DESIGN.md): the figures of its tightest rank, and of each; `None` where there was no
 /// engine.
-pub(crate) fn serving_json(run: &Run) -> Option<(Value, Option<f64>)> {
+pub(crate) fn serving_json(run: &RunRecord) -> Option<(Value, Option<f64>)> {
     let found = serving(run)?;
     let tightest = found.tightest()?;
     let mut value = figures(tightest, found.kv_tokens);

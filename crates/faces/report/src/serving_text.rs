@@ -1,4 +1,4 @@
-use brimful_rehearsal::{Run, Serving, ServingRecord, serving};
+use brimful_rehearsal::{RunRecord, Serving, ServingRecord, serving};
 use brimful_units::Bytes;
 
 use crate::serving_json::{each, per_token};
@@ -9,7 +9,7 @@ use crate::table::table;
 const LARGEST_SHARE: f64 = 0.97;
 
 /// A serving engine's start-up for people: what fills the GPU, what it holds at once, and what would hold more.
-pub(crate) fn serving_text(run: &Run) -> Vec<String> {
+pub(crate) fn serving_text(run: &RunRecord) -> Vec<String> {
     let Some(found) = serving(run) else { return Vec::new() };
     let Some(record) = found.tightest() else { return Vec::new() };
     let version = found.version.map(|version| format!(" {version}")).unwrap_or_default();
@@ -67,7 +67,7 @@ fn holds(found: &Serving<'_>, record: &ServingRecord) -> Option<String> {
 }
 
 /// What would hold more at once, where not all that are allowed can have their full length.
-fn changes(run: &Run, found: &Serving<'_>, record: &ServingRecord) -> Vec<String> {
+fn changes(run: &RunRecord, found: &Serving<'_>, record: &ServingRecord) -> Vec<String> {
     let (Some(most), Some(asked), Some(tokens)) =
         (found.max_concurrency, record.max_num_seqs, found.kv_tokens)
     else {

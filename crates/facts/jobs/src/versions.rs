@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn the_lists_are_in_the_order_of_the_versions() {
-        assert!(TORCH.is_sorted_by_key(|(version, _)| numbers(version)));
-        assert!(TRANSFORMERS.is_sorted_by_key(|(version, _)| numbers(version)));
-        assert!(CUDNN.is_sorted_by_key(|(version, _)| numbers(version)));
+        assert!(TORCH.all().is_sorted_by_key(|(version, _)| numbers(version)));
+        assert!(TRANSFORMERS.all().is_sorted_by_key(|(version, _)| numbers(version)));
+        assert!(CUDNN.all().is_sorted_by_key(|(version, _)| numbers(version)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Device {
     pub compute_capability: (u8, u8),
     /// Streaming multiprocessors.
     pub multiprocessors: u64,
-    /// The version of cuDNN as `cudnnGetVersion` tells it (92600 is 9.26.0), which decides whether PyTorch uses its
+    /// The version of cuDNN as `cudnnGetVersion` returns it (92600 is 9.26.0), which decides whether PyTorch uses its
     /// attention; the newest known where none is given.
     #[serde(default)]
     pub cudnn: Option<u32>,
@@ -71,7 +71,7 @@ impl Device {
 }
 
 impl Device {
-    /// As the library is told of it.
+    /// The settings of the library for this device.
     #[cfg(target_os = "linux")]
     pub(crate) fn settings(&self) -> Settings {
         let (major, minor) = self.compute_capability;

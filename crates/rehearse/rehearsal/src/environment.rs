@@ -1,7 +1,6 @@
 //! The variables that a rehearsed command starts with.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use brimful_virtual_gpu::{SETTINGS_VARIABLE, SONAMES, STATE_VARIABLE};
 
@@ -32,8 +31,9 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// For a device; `conf` replaces the allocator's settings of the surroundings where it is given.
-    pub fn new(folder: &Folder, device: &Device, settings: &Path, conf: Option<&str>) -> Environment {
+    /// The variables for a device and the hook's settings. `conf`, if given, replaces the allocator's settings that are
+    /// inherited.
+    pub fn new(folder: &Folder, device: &Device, settings: String, conf: Option<&str>) -> Environment {
         let library = folder.path("lib");
         let mut set: Vec<(OsString, OsString)> = vec![
             // Without a slash: the loader then takes these for every library that asks for the name, whatever its own

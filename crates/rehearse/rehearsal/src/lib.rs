@@ -6,17 +6,17 @@
 //! Commands run on Linux; run files are read and judged everywhere.
 
 mod device;
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
 mod ended;
 mod error;
-mod hole;
 pub mod imagined;
+mod placeholder;
 mod record;
 mod rehearsal;
 mod run_file;
 mod serving;
 mod synthetic;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 mod verdict;
 mod versions;
 
@@ -40,17 +40,17 @@ mod servers;
 mod tree;
 
 pub use device::Device;
-#[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Rehearsed, rehearse};
 pub use ended::{Cut, Ended};
 pub use error::RehearsalError;
-pub use hole::{HOLE, with_value};
+pub use placeholder::{PLACEHOLDER, with_value};
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
-pub use rehearsal::{HISTORY, Rehearsal};
+pub use rehearsal::{HISTORY, HookOptions, Rehearsal};
 #[cfg(target_os = "linux")]
 pub use rehearse::{Rehearsed, rehearse};
-pub use run_file::{MAGIC, Run, RunFile, name};
+pub use run_file::{MAGIC, RunFile, RunRecord, name};
 pub use serving::{Serving, ServingRecord, engine, serving};
 pub use synthetic::{Synthetic, SyntheticError};
-pub use verdict::{Judgement, RankUse, Shortage, Verdict, judge};
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{Rehearsed, rehearse};
+pub use verdict::{FatalRequest, Judgement, RankUse, RunVerdict, judge};
 pub use versions::REHEARSED;

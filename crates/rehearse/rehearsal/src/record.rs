@@ -109,7 +109,7 @@ pub struct ProcessRecord {
     pub error: Option<ScriptError>,
     /// What the user should know.
     pub notes: Vec<String>,
-    /// What a serving engine told of itself.
+    /// The figures that a serving engine reported.
     #[serde(default)]
     pub serving: Option<ServingRecord>,
     /// The file with its snapshot.

@@ -2,19 +2,23 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::environment::Environment;
-use crate::folder::{Folder, HookSettings};
+use crate::error::at;
+use crate::folder::Folder;
 use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Ended, ProcessRecord, Rehearsal, RehearsalError, Run, counted, engine, host, python, run_file, servers,
+    Ended, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine, host, python,
+    run_file, servers,
 };
 
 /// A run, with the snapshots that its processes handed over.
 pub struct Rehearsed {
     /// What is known of it.
-    pub run: Run,
+    pub run: RunRecord,
     folder: Folder,
 }
 
@@ -32,21 +36,13 @@ impl Rehearsed {
 ///
 /// # Errors
 /// [`RehearsalError`]: an environment without a torch that can be rehearsed, or a command that cannot be started. How the
-/// command itself ends is no error: [`Run::ended`] says it.
+/// command itself ends is no error: [`RunRecord::ended`] says it.
 pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
     let switches = engine(&rehearsal.command).map(servers::variables).unwrap_or_default();
     let folder = Folder::new()?;
-    let settings = folder.tell_hook(&HookSettings {
-        folder: folder.records(),
-        history: rehearsal.history,
-        steps: rehearsal.steps,
-        imagined: rehearsal.imagined.is_some(),
-        dummy_weights: rehearsal.dummy_weights,
-        keep_serving: rehearsal.keep_serving,
-        synthetic: rehearsal.synthetic.as_ref().map(ToString::to_string),
-    })?;
-    let mut environment = Environment::new(&folder, &rehearsal.device, &settings, rehearsal.conf.as_deref());
+    let settings = hook_settings(rehearsal, &folder.records())?;
+    let mut environment = Environment::new(&folder, &rehearsal.device, settings, rehearsal.conf.as_deref());
     environment.set.extend(switches.iter().map(|(name, value)| (name.into(), value.into())));
     let rules =
         Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
@@ -64,8 +60,27 @@ pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
     Ok(Rehearsed { run, folder })
 }
 
-/// What the processes handed over.
-fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, RehearsalError> {
+/// The options, with what a run adds to them: the hook reads this from one environment variable.
+#[derive(Serialize)]
+struct HookSettings<'a> {
+    /// Where records go.
+    folder: &'a Path,
+    /// Whether the other ranks are imagined.
+    imagined: bool,
+    #[serde(flatten)]
+    options: &'a HookOptions,
+}
+
+/// The settings of the hook, as JSON.
+fn hook_settings(rehearsal: &Rehearsal, folder: &Path) -> Result<String, RehearsalError> {
+    let imagined = rehearsal.imagined.is_some();
+    let settings = HookSettings { folder, imagined, options: &rehearsal.options };
+    // A path that is not UTF-8 has no JSON.
+    serde_json::to_string(&settings).map_err(|error| at(folder)(error.into()))
+}
+
+/// Gathers the records that the processes handed over.
+fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRecord, RehearsalError> {
     let mut processes = records(&folder.records())?;
     if let Some(process) = processes.iter().find(|process| process.torch_cuda.is_none()) {
         let interpreter = process.argv.first().cloned().unwrap_or_default();
@@ -88,7 +103,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<Run, R
         }
     }
     notes.extend(untested(&processes));
-    Ok(Run {
+    Ok(RunRecord {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         device: rehearsal.device.clone(),

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use crate::error::at;
 use crate::{Device, Ended, ProcessRecord, RehearsalError};
 
-/// The member that tells about the run.
+/// The member that describes the run.
 const ABOUT: &str = "run.json";
 /// The schema of that member.
 pub const SCHEMA: &str = "brimful.run/1";
@@ -20,7 +20,7 @@ pub const MAGIC: &[u8] = b"PK\x03\x04";
 
 /// What is known of a rehearsal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub struct RunRecord {
     /// `brimful.run/1`.
     pub schema: String,
     /// The command.
@@ -39,7 +39,7 @@ pub struct Run {
     pub notes: Vec<String>,
 }
 
-impl Run {
+impl RunRecord {
     /// The process whose GPU was filled most.
     pub fn fullest(&self) -> Option<&ProcessRecord> {
         let with_memory = self.processes.iter().filter(|process| !process.devices.is_empty());
@@ -65,7 +65,7 @@ pub fn name(process: &ProcessRecord) -> String {
 /// # Errors
 /// As the system's, with the path.
 #[cfg(target_os = "linux")]
-pub(crate) fn write(path: &Path, run: &mut Run, folder: &Path) -> Result<(), RehearsalError> {
+pub(crate) fn write(path: &Path, run: &mut RunRecord, folder: &Path) -> Result<(), RehearsalError> {
     let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
     let mut zip = ZipWriter::new(&mut file);
     let options = SimpleFileOptions::default()
@@ -90,8 +90,8 @@ pub(crate) fn write(path: &Path, run: &mut Run, folder: &Path) -> Result<(), Reh
 
 /// A run file that was opened.
 pub struct RunFile<R> {
-    /// What it tells about the run.
-    pub run: Run,
+    /// The description of the run.
+    pub run: RunRecord,
     archive: ZipArchive<R>,
 }
 
@@ -106,7 +106,7 @@ impl RunFile<BufReader<File>> {
 }
 
 impl<R: Read + Seek> RunFile<R> {
-    /// Reads what a run file tells.
+    /// Reads the description of the run.
     ///
     /// # Errors
     /// What it is instead.
@@ -115,7 +115,7 @@ impl<R: Read + Seek> RunFile<R> {
         let mut archive =
             ZipArchive::new(reader).map_err(|error| not(format!("is no zip archive ({error})")))?;
         let member = archive.by_name(ABOUT).map_err(|_| not(format!("is a zip archive without {ABOUT}")))?;
-        let run: Run = serde_json::from_reader(BufReader::new(member))
+        let run: RunRecord = serde_json::from_reader(BufReader::new(member))
             .map_err(|error| not(format!("its {ABOUT} cannot be read ({error})")))?;
         if run.schema != SCHEMA {
             return Err(not(format!("its {ABOUT} has the schema {:?} instead of {SCHEMA:?}", run.schema)));

@@ -1,7 +1,7 @@
 //! What serving engines need of their surroundings on a GPU that computes nothing.
 
 /// Variables that an engine starts with, unless the caller has set them: DeepGEMM compiles with the CUDA toolkit and
-/// times its kernels on the GPU. SGLang imports it all the same, and it wants to be told where the toolkit would be.
+/// times its kernels on the GPU. SGLang imports it nevertheless, and the import needs a path of the toolkit.
 pub(crate) fn variables(engine: &str) -> Vec<(&'static str, &'static str)> {
     let all: &[(&str, &str)] = match engine {
         "vllm" => &[("VLLM_USE_DEEP_GEMM", "0"), ("VLLM_DEEP_GEMM_WARMUP", "skip")],

@@ -1,4 +1,4 @@
-//! Serving engines: which commands start one, and what one told of its start-up.
+//! Serving engines: which commands start one, and the figures that it reported of its start-up.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,12 +7,13 @@ use std::path::Path;
 use brimful_units::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProcessRecord, Run};
+use crate::{ProcessRecord, RunRecord};
 
 /// The engines that are known.
 const ENGINES: [&str; 2] = ["vllm", "sglang"];
 
-/// What one process of an engine told, in the engine's own figures. `None`: not told, or not its business.
+/// The figures that one process of an engine reported. `None` if the engine did not report it or this process does not
+/// own it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServingRecord {
@@ -96,17 +97,17 @@ fn falls_short(requests: f64, tokens: u64, length: u64) -> Option<(u64, u64)> {
     (requests < 1.0).then_some((tokens, length))
 }
 
-/// What the engine of a run told; `None` where there was none, or where it did not come so far.
-pub fn serving(run: &Run) -> Option<Serving<'_>> {
-    let told = run.processes.iter().filter_map(|process| Some((process, process.serving.as_ref()?)));
-    let told: Vec<(&ProcessRecord, &ServingRecord)> = told.collect();
-    let ranks: Vec<_> = told.iter().copied().filter(|(_, record)| record.weights.is_some()).collect();
+/// The figures of the engine of a run; `None` if there was none, or if its start-up ended before it reported any.
+pub fn serving(run: &RunRecord) -> Option<Serving<'_>> {
+    let reported = run.processes.iter().filter_map(|process| Some((process, process.serving.as_ref()?)));
+    let reported: Vec<(&ProcessRecord, &ServingRecord)> = reported.collect();
+    let ranks: Vec<_> = reported.iter().copied().filter(|(_, record)| record.weights.is_some()).collect();
     let engine = &ranks.first()?.1.engine;
-    let concurrency = told.iter().filter_map(|(_, record)| record.max_concurrency);
+    let concurrency = reported.iter().filter_map(|(_, record)| record.max_concurrency);
     Some(Serving {
         engine,
         version: run.processes.iter().find_map(|process| process.versions.get(engine)).map(String::as_str),
-        kv_tokens: told.iter().filter_map(|(_, record)| record.kv_tokens).min(),
+        kv_tokens: reported.iter().filter_map(|(_, record)| record.kv_tokens).min(),
         max_concurrency: concurrency.min_by(f64::total_cmp),
         ranks,
     })

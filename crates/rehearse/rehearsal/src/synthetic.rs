@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// NumPy's names, text (rows and words), and pictures (rows, height and width).
 const DTYPES: [&str; 13] = [
     "bool", "int8", "uint8", "int16", "int32", "int64", "uint16", "uint32", "float16", "float32", "float64",
@@ -10,7 +12,8 @@ const DTYPES: [&str; 13] = [
 ];
 
 /// Fields of rows, checked; the hook makes the rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Synthetic(String);
 
 /// Fields that cannot be read.

@@ -2,11 +2,11 @@
 
 use brimful_units::Bytes;
 
-use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, Run, name, serving};
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving};
 
 /// Does the run fit its GPUs?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RunVerdict {
     /// It ran to its end.
     Fits,
     /// It died because memory ran out, or serves less than it was asked for.
@@ -19,15 +19,15 @@ pub enum Verdict {
     Unfinished,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// The word in the answers.
     pub const fn word(self) -> &'static str {
         match self {
-            Verdict::Fits => "fits",
-            Verdict::DoesNotFit => "does-not-fit",
-            Verdict::NoDevice => "no-device",
-            Verdict::Failed => "failed",
-            Verdict::Unfinished => "unfinished",
+            RunVerdict::Fits => "fits",
+            RunVerdict::DoesNotFit => "does-not-fit",
+            RunVerdict::NoDevice => "no-device",
+            RunVerdict::Failed => "failed",
+            RunVerdict::Unfinished => "unfinished",
         }
     }
 }
@@ -55,7 +55,7 @@ pub struct RankUse {
 
 /// The failure that a run died of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortage {
+pub struct FatalRequest {
     /// The rank, or the process.
     pub rank: String,
     /// The request; `None` where memory ran out beside PyTorch's allocator.
@@ -68,11 +68,11 @@ pub struct Shortage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Does it fit?
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Every process that used a GPU, and each of its GPUs; the fullest first.
     pub ranks: Vec<RankUse>,
     /// What it died of, where memory ran out.
-    pub shortage: Option<Shortage>,
+    pub fatal: Option<FatalRequest>,
     /// Why there is no verdict about memory.
     pub reason: Option<String>,
     /// Optimizer steps, the most of any process.
@@ -82,39 +82,39 @@ pub struct Judgement {
 }
 
 /// Judges a run.
-pub fn judge(run: &Run) -> Judgement {
+pub fn judge(run: &RunRecord) -> Judgement {
     let mut ranks: Vec<RankUse> = run.processes.iter().flat_map(|process| uses(run, process)).collect();
     ranks.sort_by_key(|rank| std::cmp::Reverse(rank.peak.reserved));
     let failed = !run.ended.is_success();
-    let shortage = if failed { shortage(run) } else { None };
+    let fatal = if failed { fatal(run) } else { None };
     let short = serving(run).filter(|_| !failed).and_then(|served| served.falls_short());
-    let verdict = match (&shortage, run.ended.cut) {
-        (Some(_), _) => Verdict::DoesNotFit,
-        _ if short.is_some() => Verdict::DoesNotFit,
-        (None, Some(_)) => Verdict::Unfinished,
-        (None, None) if failed => Verdict::Failed,
-        _ if run.device.named => Verdict::Fits,
-        _ => Verdict::NoDevice,
+    let verdict = match (&fatal, run.ended.cut) {
+        (Some(_), _) => RunVerdict::DoesNotFit,
+        _ if short.is_some() => RunVerdict::DoesNotFit,
+        (None, Some(_)) => RunVerdict::Unfinished,
+        (None, None) if failed => RunVerdict::Failed,
+        _ if run.device.named => RunVerdict::Fits,
+        _ => RunVerdict::NoDevice,
     };
     let reason = match verdict {
-        Verdict::Failed => Some(why(run)),
-        Verdict::Unfinished => Some(cut(run)),
+        RunVerdict::Failed => Some(why(run)),
+        RunVerdict::Unfinished => Some(cut(run)),
         _ => short.map(|(tokens, length)| {
             format!("the KV cache holds {tokens} tokens, and a request of full length has {length}")
         }),
     };
     let failures: u64 = ranks.iter().map(|rank| rank.ooms).sum();
     Judgement {
-        survived: if shortage.is_some() { failures.saturating_sub(1) } else { failures },
+        survived: if fatal.is_some() { failures.saturating_sub(1) } else { failures },
         steps: run.processes.iter().map(|process| process.steps).max().unwrap_or(0),
         verdict,
         ranks,
-        shortage,
+        fatal,
         reason,
     }
 }
 
-fn uses<'a>(run: &'a Run, process: &'a ProcessRecord) -> impl Iterator<Item = RankUse> + 'a {
+fn uses<'a>(run: &'a RunRecord, process: &'a ProcessRecord) -> impl Iterator<Item = RankUse> + 'a {
     process.devices.iter().map(|device: &DeviceRecord| RankUse {
         name: name(process),
         rank: process.rank,
@@ -130,7 +130,7 @@ fn uses<'a>(run: &'a Run, process: &'a ProcessRecord) -> impl Iterator<Item = Ra
 }
 
 /// The process that died because memory ran out: by what it said, or where it said nothing, because a request failed.
-fn shortage(run: &Run) -> Option<Shortage> {
+fn fatal(run: &RunRecord) -> Option<FatalRequest> {
     let said = run.processes.iter().find(|process| process.error.as_ref().is_some_and(is_shortage));
     let silent = || {
         let failed = |process: &&ProcessRecord| {
@@ -139,7 +139,7 @@ fn shortage(run: &Run) -> Option<Shortage> {
         run.processes.iter().find(failed)
     };
     let process = said.or_else(silent)?;
-    Some(Shortage {
+    Some(FatalRequest {
         rank: name(process),
         failure: process.failures.last().copied(),
         message: process.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
@@ -164,7 +164,7 @@ fn is_shortage(error: &crate::ScriptError) -> bool {
     error.kind.contains("OutOfMemory") || SHORTAGES.iter().any(|phrase| text.contains(phrase))
 }
 
-fn why(run: &Run) -> String {
+fn why(run: &RunRecord) -> String {
     // A parent's error is that its child has failed.
     let with_errors = || run.processes.iter().filter_map(|process| Some((process, process.error.as_ref()?)));
     let error =
@@ -191,7 +191,7 @@ fn why(run: &Run) -> String {
     }
 }
 
-fn cut(run: &Run) -> String {
+fn cut(run: &RunRecord) -> String {
     let advice = match run.ended.cut {
         Some(Cut::TimeLimit) => "; --steps N ends a training run after N optimizer steps",
         _ => "",

@@ -2,7 +2,9 @@
 
 use std::collections::hash_map::Entry as Slot;
 
-use brimful_trace::{Allocation, AllocationId, ContextId, Event, Lane, OomEvent, Origin, Segment, Trace};
+use brimful_trace::{
+    Allocation, AllocationId, ContextId, Event, Lane, LaneId, OomEvent, Origin, Segment, Trace,
+};
 use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
 
@@ -31,20 +33,20 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     pub all: Vec<Lane>,
-    numbers: FxHashMap<Lane, u16>,
-    last: Option<(Lane, u16)>,
+    numbers: FxHashMap<Lane, LaneId>,
+    last: Option<(Lane, LaneId)>,
 }
 
 impl Lanes {
     /// The number of a lane; `None` where there are more than 65,536.
-    pub fn number(&mut self, lane: Lane) -> Option<u16> {
+    pub fn number(&mut self, lane: Lane) -> Option<LaneId> {
         if let Some((_, number)) = self.last.filter(|last| last.0 == lane) {
             return Some(number);
         }
         let number = match self.numbers.entry(lane) {
             Slot::Occupied(known) => *known.get(),
             Slot::Vacant(new) => {
-                let number = u16::try_from(self.all.len()).ok()?;
+                let number = LaneId(u16::try_from(self.all.len()).ok()?);
                 self.all.push(lane);
                 *new.insert(number)
             }
@@ -107,7 +109,7 @@ impl Columns {
     /// # Errors
     /// What is impossible about it.
     pub fn push(&mut self, entry: &Entry) -> Result<(), String> {
-        let lane = self.lanes.number(entry.lane).ok_or("more than 65,536 streams")?;
+        let lane = self.lanes.number(entry.lane).ok_or("more than 65,536 lanes")?;
         match entry.action {
             Word::Alloc => self.alloc(entry, lane)?,
             Word::FreeRequested => {
@@ -128,7 +130,7 @@ impl Columns {
         Ok(())
     }
 
-    fn alloc(&mut self, entry: &Entry, lane: u16) -> Result<(), String> {
+    fn alloc(&mut self, entry: &Entry, lane: LaneId) -> Result<(), String> {
         let row = self.row(entry, lane)?;
         let id = self.trace.allocations.push(row);
         if let Some(before) = self.live.insert(entry.address, id) {
@@ -140,7 +142,7 @@ impl Columns {
     }
 
     /// The block at the address; one that was there before the first entry where none is known.
-    fn freed(&mut self, entry: &Entry, lane: u16) -> Result<AllocationId, String> {
+    fn freed(&mut self, entry: &Entry, lane: LaneId) -> Result<AllocationId, String> {
         if let Some(id) = self.live.get(&entry.address) {
             return Ok(*id);
         }
@@ -153,28 +155,28 @@ impl Columns {
     }
 
     /// A block that was there all the time.
-    pub fn resident(&mut self, row: &Entry, lane: u16) -> Result<AllocationId, String> {
+    pub fn resident(&mut self, row: &Entry, lane: LaneId) -> Result<AllocationId, String> {
         let mut allocation = self.row(row, lane)?;
         allocation.context = row.site;
         self.begins_late = true;
         Ok(self.trace.allocations.push(allocation))
     }
 
-    fn row(&mut self, entry: &Entry, lane: u16) -> Result<Allocation, String> {
+    fn row(&mut self, entry: &Entry, lane: LaneId) -> Result<Allocation, String> {
         self.account(entry)?;
         Ok(Allocation {
             bytes: Bytes::new(entry.size),
             context: entry.site,
-            stream: lane,
+            lane,
             address: Some(entry.address),
             ..Allocation::default()
         })
     }
 
-    fn segment(&mut self, entry: &Entry, lane: u16) -> Result<(), String> {
+    fn segment(&mut self, entry: &Entry, lane: LaneId) -> Result<(), String> {
         self.account(entry)?;
         let bytes = Bytes::new(entry.size);
-        let row = Segment { bytes, address: entry.address, stream: lane, context: entry.site };
+        let row = Segment { bytes, address: entry.address, lane, context: entry.site };
         let id = self.trace.segment(row);
         let event = match entry.action {
             Word::SegmentAlloc => Event::SegmentAlloc(id),
@@ -186,13 +188,13 @@ impl Columns {
         Ok(())
     }
 
-    fn oom(&mut self, entry: &Entry, lane: u16) -> Result<(), String> {
+    fn oom(&mut self, entry: &Entry, lane: LaneId) -> Result<(), String> {
         if entry.size >= ABSURD_REQUEST {
             return Err(format!("a failed request of {} bytes", entry.size));
         }
         self.add(entry.size)?;
         let free = Some(Bytes::new(entry.address));
-        self.trace.oom(OomEvent { tried: Bytes::new(entry.size), free, context: entry.site, stream: lane });
+        self.trace.oom(OomEvent { tried: Bytes::new(entry.size), free, context: entry.site, lane });
         self.mark(entry);
         Ok(())
     }

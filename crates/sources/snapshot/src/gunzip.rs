@@ -1,4 +1,4 @@
-//! Unpacking, with an end to it.
+//! Bounded gzip.
 
 use std::io::{ErrorKind, Read};
 

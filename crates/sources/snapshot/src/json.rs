@@ -9,7 +9,7 @@ use crate::machine::{End, Halt, Machine};
 use crate::tables::Tables;
 use crate::value::{NO_SLOT, Value};
 
-/// Reads a JSON dump to its end, or to where it ends.
+/// Reads a JSON dump to its end, or to where the file is cut off.
 ///
 /// # Errors
 /// What is not JSON, and what is impossible in the snapshot.

@@ -20,11 +20,13 @@ mod error;
 mod gunzip;
 mod json;
 mod machine;
+mod opcode;
 mod plain;
 mod refused;
-mod runs;
+
 mod settings;
 mod snapshot;
+mod stack_cache;
 mod statistics;
 mod tables;
 mod value;

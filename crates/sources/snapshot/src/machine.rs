@@ -5,7 +5,8 @@
 //! long lists are handed over one by one, so that the stack stays short.
 
 use crate::error::SnapshotError;
-use crate::runs::{Runs, references};
+use crate::opcode;
+use crate::stack_cache::{StackCache, references};
 use crate::tables::Tables;
 use crate::value::{Memo, NO_SLOT, Value};
 use crate::words::Word;
@@ -28,7 +29,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) stack: Vec<Value>,
     pub(crate) marks: Vec<usize>,
     pub(crate) memo: Memo,
-    runs: Runs<'a>,
+    stacks_seen: StackCache<'a>,
     pub(crate) tables: Tables<'a>,
     fault: Option<SnapshotError>,
 }
@@ -45,6 +46,7 @@ pub(crate) enum Halt {
 pub(crate) type Step<T> = Result<T, Halt>;
 
 impl<'a> Machine<'a> {
+    /// A machine before the first opcode.
     pub fn new(data: &'a [u8]) -> Machine<'a> {
         Machine {
             data,
@@ -52,7 +54,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: Memo::for_bytes(data.len()),
-            runs: Runs::default(),
+            stacks_seen: StackCache::default(),
             tables: Tables::new(data),
             fault: None,
         }
@@ -90,87 +92,87 @@ impl<'a> Machine<'a> {
             let at = self.at;
             let opcode = self.byte()?;
             match opcode {
-                b'h' => {
+                opcode::BINGET => {
                     let slot = self.byte()?.into();
                     self.get(slot)?;
                 }
-                b'j' => {
+                opcode::LONG_BINGET => {
                     let slot = self.u32()?;
                     self.get(slot)?;
                 }
-                b'}' => self.push(Value::Dict { slot: NO_SLOT })?,
-                b']' => self.push(Value::List { slot: NO_SLOT })?,
-                b'(' => self.mark_and_more()?,
-                b'u' => self.set_items()?,
-                b'e' => self.appends()?,
-                0x94 => self.put(self.memo.next_slot())?,
-                b'q' => {
+                opcode::EMPTY_DICT => self.push(Value::Dict { slot: NO_SLOT })?,
+                opcode::EMPTY_LIST => self.push(Value::List { slot: NO_SLOT })?,
+                opcode::MARK => self.mark_and_more()?,
+                opcode::SETITEMS => self.set_items()?,
+                opcode::APPENDS => self.appends()?,
+                opcode::MEMOIZE => self.put(self.memo.next_slot())?,
+                opcode::BINPUT => {
                     let slot = self.byte()?.into();
                     self.put(slot)?;
                 }
-                b'r' => {
+                opcode::LONG_BINPUT => {
                     let slot = self.u32()?;
                     self.put(slot)?;
                 }
-                b'K' => {
+                opcode::BININT1 => {
                     let value = self.byte()?.into();
                     self.push(Value::Int(value))?;
                 }
-                b'M' => {
+                opcode::BININT2 => {
                     let value = u16::from_le_bytes(self.array()?);
                     self.push(Value::Int(value.into()))?;
                 }
-                b'J' => {
+                opcode::BININT => {
                     let value = i32::from_le_bytes(self.array()?);
                     self.push(Value::Int(value.into()))?;
                 }
-                0x8a => {
+                opcode::LONG1 => {
                     let len = self.byte()?.into();
                     self.long(len)?;
                 }
-                0x8b => {
+                opcode::LONG4 => {
                     let len = u64::from(self.u32()?);
                     self.long(len)?;
                 }
-                0x8c => {
+                opcode::SHORT_BINUNICODE => {
                     let len = self.byte()?.into();
                     self.text(len)?;
                 }
-                b'X' => {
+                opcode::BINUNICODE => {
                     let len = u64::from(self.u32()?);
                     self.text(len)?;
                 }
-                0x8d => {
+                opcode::BINUNICODE8 => {
                     let len = u64::from_le_bytes(self.array()?);
                     self.text(len)?;
                 }
-                b'G' => {
+                opcode::BINFLOAT => {
                     let value = f64::from_be_bytes(self.array()?);
                     self.push(Value::Float(value))?;
                 }
-                b'N' => self.push(Value::None)?,
-                0x88 => self.push(Value::Bool(true))?,
-                0x89 => self.push(Value::Bool(false))?,
-                b')' => self.tuple(0)?,
-                0x85 => self.tuple(1)?,
-                0x86 => self.tuple(2)?,
-                0x87 => self.tuple(3)?,
-                b't' => self.tuple_from_mark()?,
-                b's' => {
+                opcode::NONE => self.push(Value::None)?,
+                opcode::NEWTRUE => self.push(Value::Bool(true))?,
+                opcode::NEWFALSE => self.push(Value::Bool(false))?,
+                opcode::EMPTY_TUPLE => self.tuple(0)?,
+                opcode::TUPLE1 => self.tuple(1)?,
+                opcode::TUPLE2 => self.tuple(2)?,
+                opcode::TUPLE3 => self.tuple(3)?,
+                opcode::TUPLE => self.tuple_from_mark()?,
+                opcode::SETITEM => {
                     self.insert_mark(2)?;
                     self.set_items()?;
                 }
-                b'a' => {
+                opcode::APPEND => {
                     self.insert_mark(1)?;
                     self.appends()?;
                 }
-                b'd' => self.container_from_mark(Value::Dict { slot: NO_SLOT })?,
-                b'l' => self.container_from_mark(Value::List { slot: NO_SLOT })?,
-                0x95 => {
+                opcode::DICT => self.container_from_mark(Value::Dict { slot: NO_SLOT })?,
+                opcode::LIST => self.container_from_mark(Value::List { slot: NO_SLOT })?,
+                opcode::FRAME => {
                     self.array::<8>()?;
                 }
-                0x80 => self.protocol()?,
-                b'.' => return self.stop(),
+                opcode::PROTO => self.protocol()?,
+                opcode::STOP => return self.stop(),
                 _ => {
                     self.fault = Some(self.refuse(opcode, at));
                     return Err(Halt::Fault);
@@ -212,6 +214,7 @@ impl<'a> Machine<'a> {
         Err(Halt::Fault)
     }
 
+    /// Pushes a value.
     #[inline]
     pub fn push(&mut self, value: Value) -> Step<()> {
         if self.stack.len() >= DEEPEST {
@@ -237,7 +240,7 @@ impl<'a> Machine<'a> {
         };
         let (value, replaced) = self.memo.put(slot, top);
         if replaced {
-            self.runs = Runs::default();
+            self.stacks_seen = StackCache::default();
         }
         if let Some(top) = self.stack.last_mut() {
             *top = value;
@@ -279,6 +282,7 @@ impl<'a> Machine<'a> {
         self.push(value)
     }
 
+    /// MARK: remembers the top of the stack.
     pub fn mark(&mut self) -> Step<()> {
         if self.marks.len() >= DEEPEST {
             return self.fault(format!("more than {DEEPEST} marks"));
@@ -304,26 +308,26 @@ impl<'a> Machine<'a> {
 
     /// The stack that references to frames up to the end of a list make, and where that is.
     pub(crate) fn run_of_frames(&mut self, start: usize) -> Option<(u32, usize)> {
-        if let Some(known) = self.runs.expected(self.data, start) {
+        if let Some(known) = self.stacks_seen.expected(self.data, start) {
             return Some(known);
         }
         let run = references(self.data, start)?;
         let end = start + run.len() + 1;
-        if let Some(stack) = self.runs.find(run) {
+        if let Some(stack) = self.stacks_seen.find(run) {
             return Some((stack, end));
         }
         let mut frames = Vec::new();
         let mut rest = run;
         while let [opcode, tail @ ..] = rest {
-            let (slot, tail) = match opcode {
-                b'j' => (u32::from_le_bytes(*tail.first_chunk()?), &tail[4..]),
+            let (slot, tail) = match *opcode {
+                opcode::LONG_BINGET => (u32::from_le_bytes(*tail.first_chunk()?), &tail[4..]),
                 _ => (u32::from(*tail.first()?), &tail[1..]),
             };
             frames.push(self.memo.frame(slot)?);
             rest = tail;
         }
         let stack = self.tables.stack(frames.into_iter());
-        self.runs.add(run, stack);
+        self.stacks_seen.add(run, stack);
         Some((stack, end))
     }
 
@@ -344,6 +348,7 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// SETITEMS: puts the keys and values above the mark into the dict below it.
     pub fn set_items(&mut self) -> Step<()> {
         let from = self.items()?;
         let Some(Value::Dict { .. } | Value::Other) = from.checked_sub(1).map(|at| self.stack[at]) else {
@@ -367,6 +372,7 @@ impl<'a> Machine<'a> {
         self.hand_over(from - 1)
     }
 
+    /// APPENDS: puts the values above the mark into the list below it.
     pub fn appends(&mut self) -> Step<()> {
         let from = self.items()?;
         let Some(list) = from.checked_sub(1).map(|at| self.stack[at]) else {
@@ -404,16 +410,18 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Gives a finished row to the list below, where it would go anyway when the list ends.
+    /// Appends a finished row to its list now, instead of when the list closes.
     fn hand_over(&mut self, at: usize) -> Step<()> {
         let row = self.stack[at];
         if self.marks.last() != Some(&at) || at == 0 || !row.is_row() || !self.stack[at - 1].takes_rows() {
             return Ok(());
         }
         // The C++ pickler remembers a dict only after its items.
-        let slot = match self.data.get(self.at) {
-            Some(b'q') => self.array::<2>().map(|bytes| Some(bytes[1].into()))?,
-            Some(b'r') => self.array::<5>().map(|[_, slot @ ..]| Some(u32::from_le_bytes(slot)))?,
+        let slot = match self.data.get(self.at).copied() {
+            Some(opcode::BINPUT) => self.array::<2>().map(|bytes| Some(bytes[1].into()))?,
+            Some(opcode::LONG_BINPUT) => {
+                self.array::<5>().map(|[_, slot @ ..]| Some(u32::from_le_bytes(slot)))?
+            }
             _ => None,
         };
         if let Some(slot) = slot {

@@ -4,6 +4,7 @@
 //! want them at once. Whatever else comes is left to the machine, with the stack as it would be by then.
 
 use crate::machine::{Machine, Step, integer};
+use crate::opcode;
 use crate::tables::Tables;
 use crate::value::{NO_SLOT, Value};
 use crate::words::{KEYS, Word};
@@ -18,7 +19,7 @@ impl Machine<'_> {
             mask |= word.bit().unwrap_or(0);
             self.tables.set_field(word, value);
         }
-        if count > 0 && self.data.get(self.at) == Some(&b'u') {
+        if count > 0 && self.data.get(self.at) == Some(&opcode::SETITEMS) {
             self.at += 1;
             if let Some(device) = self.device_of_entry(mask) {
                 return self.end_of_entry(device, mask);
@@ -40,7 +41,8 @@ impl Machine<'_> {
     fn device_of_entry(&self, mask: u64) -> Option<u32> {
         let [.., Value::Device { number }, Value::Dict { .. }] = self.stack[..] else { return None };
         let is_item = self.marks.last() == Some(&(self.stack.len() - 1));
-        let remembered_late = matches!(self.data.get(self.at), Some(b'q' | b'r'));
+        let remembered_late =
+            matches!(self.data.get(self.at).copied(), Some(opcode::BINPUT | opcode::LONG_BINPUT));
         (Tables::is_entry(mask) && is_item && !remembered_late).then_some(number)
     }
 
@@ -70,9 +72,11 @@ impl Machine<'_> {
     /// The slot that a GET names, and where it ends.
     #[inline]
     fn reference(&self, at: usize) -> Option<(u32, usize)> {
-        match self.data.get(at)? {
-            b'h' => Some((u32::from(*self.data.get(at + 1)?), at + 2)),
-            b'j' => Some((u32::from_le_bytes(*self.data.get(at + 1..)?.first_chunk()?), at + 5)),
+        match *self.data.get(at)? {
+            opcode::BINGET => Some((u32::from(*self.data.get(at + 1)?), at + 2)),
+            opcode::LONG_BINGET => {
+                Some((u32::from_le_bytes(*self.data.get(at + 1..)?.first_chunk()?), at + 5))
+            }
             _ => None,
         }
     }
@@ -80,35 +84,35 @@ impl Machine<'_> {
     /// A value and where it ends. What the memo is to keep is kept last, when nothing can fail any more.
     #[inline]
     fn plain_value(&mut self, at: usize) -> Option<(Value, usize)> {
-        let (value, end) = match self.data.get(at)? {
-            b'h' | b'j' => {
+        let (value, end) = match *self.data.get(at)? {
+            opcode::BINGET | opcode::LONG_BINGET => {
                 let (slot, end) = self.reference(at)?;
                 return Some((self.memo.plain(slot)?, end));
             }
-            b'K' | b'M' | b'J' => {
+            opcode::BININT1 | opcode::BININT2 | opcode::BININT => {
                 let (first, end) = self.short_integer(at)?;
                 let Some((second, end_of_pair)) =
-                    self.short_integer(end).filter(|(_, end)| self.data.get(*end) == Some(&0x86))
+                    self.short_integer(end).filter(|(_, end)| self.data.get(*end) == Some(&opcode::TUPLE2))
                 else {
                     return Some((Value::Int(first), end));
                 };
                 (self.tables.tuple(&[Value::Int(first), Value::Int(second)]), end_of_pair + 1)
             }
-            0x8a => return self.plain_long(at),
-            0x8c => {
+            opcode::LONG1 => return self.plain_long(at),
+            opcode::SHORT_BINUNICODE => {
                 let (start, len) = (at + 2, *self.data.get(at + 1)?);
                 let end = start + usize::from(len);
                 let text = self.data.get(start..end)?;
                 let other = Value::Text { at: start as u64, len: u32::from(len) };
                 (Word::of(text).map_or(other, Value::Word), end)
             }
-            b']' => return self.plain_stack(at + 1),
-            b'N' => return Some((Value::None, at + 1)),
-            0x88 => return Some((Value::Bool(true), at + 1)),
-            0x89 => return Some((Value::Bool(false), at + 1)),
+            opcode::EMPTY_LIST => return self.plain_stack(at + 1),
+            opcode::NONE => return Some((Value::None, at + 1)),
+            opcode::NEWTRUE => return Some((Value::Bool(true), at + 1)),
+            opcode::NEWFALSE => return Some((Value::Bool(false), at + 1)),
             _ => return None,
         };
-        if self.data.get(end) != Some(&0x94) {
+        if self.data.get(end) != Some(&opcode::MEMOIZE) {
             return Some((value, end));
         }
         Some((self.memo.put(self.memo.next_slot(), value).0, end + 1))
@@ -118,9 +122,9 @@ impl Machine<'_> {
     fn short_integer(&self, at: usize) -> Option<(i64, usize)> {
         let rest = self.data.get(at + 1..)?;
         match self.data[at] {
-            b'K' => Some((i64::from(*rest.first()?), at + 2)),
-            b'M' => Some((i64::from(u16::from_le_bytes(*rest.first_chunk()?)), at + 3)),
-            b'J' => Some((i64::from(i32::from_le_bytes(*rest.first_chunk()?)), at + 5)),
+            opcode::BININT1 => Some((i64::from(*rest.first()?), at + 2)),
+            opcode::BININT2 => Some((i64::from(u16::from_le_bytes(*rest.first_chunk()?)), at + 3)),
+            opcode::BININT => Some((i64::from(i32::from_le_bytes(*rest.first_chunk()?)), at + 5)),
             _ => None,
         }
     }
@@ -139,7 +143,7 @@ impl Machine<'_> {
 
     /// A list that is remembered and holds references to frames.
     fn plain_stack(&mut self, at: usize) -> Option<(Value, usize)> {
-        if self.data.get(at..at + 2) != Some(b"\x94(") {
+        if self.data.get(at..at + 2) != Some(&[opcode::MEMOIZE, opcode::MARK]) {
             return None;
         }
         let (stack, end) = self.run_of_frames(at + 2)?;

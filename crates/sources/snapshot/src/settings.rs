@@ -1,4 +1,4 @@
-/// `allocator_settings`: what the allocator was told, as far as PyTorch writes it down.
+/// `allocator_settings`: the allocator's settings, as far as PyTorch writes them down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// `PYTORCH_CUDA_ALLOC_CONF` as it was set.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use brimful_trace::{
-    AllocationId, Annotation, BlockState, ContextId, ContextTable, FinalBlock, FinalSegment, Recording, Trace,
+    AllocationId, Annotation, BlockState, ContextId, ContextTable, FinalBlock, FinalSegment, LaneId,
+    Recording, Trace,
 };
 use brimful_units::Bytes;
 
@@ -61,7 +62,7 @@ impl Device {
 pub struct Snapshot {
     /// The GPUs, by number; those without memory and without events are there too.
     pub devices: Vec<Device>,
-    /// What the allocator was told; `None` before PyTorch 2.3.
+    /// The allocator's settings; `None` before PyTorch 2.3.
     pub settings: Option<Settings>,
     /// How it was written.
     pub container: Container,
@@ -203,7 +204,7 @@ fn layout(
     rows.sort_by_key(|row| row.address);
     let mut recording = Recording::default();
     for row in &rows {
-        let lane = columns.lanes.number(row.lane).ok_or("more than 65,536 streams")?;
+        let lane = columns.lanes.number(row.lane).ok_or("more than 65,536 lanes")?;
         if row.total >= ABSURD || row.address > u64::MAX - 2 * ABSURD {
             return Err(format!("a segment of {} bytes at {:#x}", row.total, row.address));
         }
@@ -239,7 +240,7 @@ fn final_block(
     block: &BlockRow,
     address: u64,
     segment: &SegmentRow,
-    lane: u16,
+    lane: LaneId,
 ) -> Result<FinalBlock, String> {
     let absurd_place = address > u64::MAX - 2 * ABSURD;
     if absurd_place

@@ -93,6 +93,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
+    /// Empty tables for the texts of this file.
     pub fn new(data: &'a [u8]) -> Tables<'a> {
         Tables {
             data,
@@ -180,7 +181,7 @@ impl<'a> Tables<'a> {
         self.known_dict(mask, items)
     }
 
-    /// The value of a key, for the dict that is told next.
+    /// The value of a key, for the dict that is added next.
     #[inline]
     pub fn set_field(&mut self, word: Word, value: Value) {
         self.fields[word as usize] = value;
@@ -223,6 +224,7 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// The value of a key that was set for the next dict; `None` if the mask lacks it.
     #[inline]
     pub fn field(&self, mask: u64, word: Word) -> Value {
         if mask & word.bit().unwrap_or(0) == 0 { Value::None } else { self.fields[word as usize] }

@@ -214,7 +214,7 @@ impl Memo {
             Value::Pair(number) => (PAIR, number),
             Value::Frame(number) => (FRAME, number),
             Value::Stack { stack, .. } => (STACK, stack),
-            // What becomes of a container is told later, through its slot.
+            // What becomes of a container is set later, through its slot.
             Value::Dict { .. } => (OTHER, UNFINISHED),
             Value::List { .. } => (OTHER, 1),
             // Rows go into one list; nobody names them again.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use brimful_trace::{
-    Allocation, AllocationId, Category, Context, Event, Origin, PhaseKind, StrId, TensorInfo, Trace,
+    Allocation, AllocationId, Category, Context, Event, LaneId, Origin, PhaseKind, StrId, TensorInfo, Trace,
 };
 use brimful_units::{Bytes, Dtype, Shape};
 use rustc_hash::FxHashMap;
@@ -247,7 +247,8 @@ impl Device {
             bytes,
             category,
             context,
-            stream: self.0.stream.get(),
+            // A predicted trace has one pool, and so a lane for each stream.
+            lane: LaneId(self.0.stream.get()),
             ..Allocation::default()
         }))
     }
@@ -430,7 +431,7 @@ mod tests {
         }
         device.kernel_buffer(3);
         let trace = device.finish().unwrap();
-        let streams: Vec<u16> = trace.allocations.ids().map(|id| trace.allocations.get(id).stream).collect();
+        let streams: Vec<u16> = trace.allocations.ids().map(|id| trace.allocations.get(id).lane.0).collect();
         assert_eq!(streams, [0, 7, 0]);
     }
 }

@@ -5,7 +5,7 @@ use brimful_trace::Category;
 
 use super::Amount;
 use super::places::{frames, module};
-use crate::holders::{Run, holders};
+use crate::holders::{TracedRun, holders};
 
 /// A place that holds memory of one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,8 @@ pub(super) struct Inventory {
 }
 
 impl Inventory {
-    pub fn of(run: Run<'_>) -> Inventory {
+    /// The holders of a run at its requested peak, by place.
+    pub fn of(run: TracedRun<'_>) -> Inventory {
         let (peak, holders) = holders(run);
         let mut places: BTreeMap<Key, Amount> = BTreeMap::new();
         for holder in holders {

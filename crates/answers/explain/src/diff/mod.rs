@@ -9,7 +9,7 @@ use brimful_replay::Ledger;
 use brimful_trace::Category;
 use brimful_units::Bytes;
 
-use crate::holders::Run;
+use crate::holders::TracedRun;
 use inventory::{Inventory, Key};
 
 /// Memory of one purpose in both runs (ledger: requested).
@@ -69,7 +69,7 @@ impl Diff {
 }
 
 /// Compares two runs at their requested peaks.
-pub fn diff(before: Run<'_>, after: Run<'_>) -> Diff {
+pub fn diff(before: TracedRun<'_>, after: TracedRun<'_>) -> Diff {
     let comparable = before.is_predicted() == after.is_predicted();
     let inventories = [Inventory::of(before), Inventory::of(after)];
     let places = if comparable { places(&inventories) } else { Vec::new() };

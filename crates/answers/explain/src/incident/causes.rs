@@ -201,3 +201,24 @@ fn compile(cause: usize, raw: RawRule) -> Rule {
 pub fn cause_pages() -> impl Iterator<Item = &'static CausePage> {
     Causes::get().causes.iter().map(|cause| &cause.page)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_a_cause() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/causes");
+        let mut files: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.strip_suffix(".md").unwrap_or(&name).to_owned())
+            .collect();
+        let mut ids: Vec<String> = cause_pages().map(|page| page.id.clone()).collect();
+        files.sort();
+        ids.sort();
+        assert_eq!(ids, files);
+    }
+}

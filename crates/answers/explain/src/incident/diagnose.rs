@@ -1,4 +1,5 @@
 use brimful_logs::{Incident, Report};
+use brimful_units::Bytes;
 
 use super::causes::{Causes, Rule};
 use super::figures::Figures;
@@ -29,7 +30,7 @@ pub struct Cause {
 pub struct Diagnosis {
     /// Why.
     pub cause: Cause,
-    /// The card at that moment, where the message tells.
+    /// The card at that moment; `None` if the message does not say its size.
     pub ledger: Option<CardLedger>,
     /// What to change, most useful first.
     pub fixes: Vec<Fix>,
@@ -95,7 +96,7 @@ fn cause(
     }
 }
 
-/// The sentences whose figures are known; where none is, what the message is.
+/// The evidence whose figures are known, else the format's title.
 fn filled(evidence: &[String], figures: &Figures<'_>) -> Vec<String> {
     let known: Vec<String> = evidence.iter().filter_map(|sentence| figures.fill(sentence)).collect();
     if known.is_empty() { vec![figures.incident.title.clone()] } else { known }
@@ -128,7 +129,7 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
             notes.extend(figures.fill(sentence));
         }
     };
-    let more = |a: &str, b: &str| figures.get(a).zip(figures.get(b)).is_some_and(|(a, b)| a > b);
+    let more = |a: &str, b: &str| figures.bytes(a).zip(figures.bytes(b)).is_some_and(|(a, b)| a > b);
     note(
         more("allocated", "total"),
         "allocated ({allocated}) exceeds the card ({total}): the driver has spilled to host memory, as on Windows and WSL",
@@ -138,17 +139,18 @@ fn notes(report: &Report, figures: &Figures<'_>) -> Vec<String> {
         "free ({free}) exceeds the card ({total}): the figures contradict each other",
     );
     note(
-        figures.get("process_in_use") == Some(0.0),
+        figures.bytes("process_in_use") == Some(Bytes::ZERO),
         "the message says that this process uses 0 bytes, which cannot be: the driver does not count inside containers",
     );
     let hint = figures.incident.message.contains("to avoid fragmentation");
-    let idle_short = figures.get("idle").zip(figures.get("tried")).is_some_and(|(idle, tried)| idle < tried);
+    let idle_short =
+        figures.bytes("idle").zip(figures.bytes("tried")).is_some_and(|(idle, tried)| idle < tried);
     note(
         hint && idle_short,
         "PyTorch's hint about fragmentation is always printed: only {idle} is idle, less than the {tried} that was asked for",
     );
     note(
-        figures.get("private_pools").is_some_and(|pools| pools > 0.0),
+        figures.bytes("private_pools").is_some_and(|pools| pools > Bytes::ZERO),
         "{private_pools} of what PyTorch calls allocated is idle in private pools (CUDA graphs), which serve nobody else",
     );
     if report.later > 0 {

@@ -1,75 +1,173 @@
-//! The figures that rules speak of, and their small language: `idle >= tried`, `tried >= 0.1 total`,
-//! `known limit`, `unknown free`, `total <= 1 GiB`.
+//! The figures that rules compare and print, each with its unit, and the small language of conditions:
+//! `idle >= tried`, `tried >= 0.1 total`, `known limit`, `unknown free`, `total <= 1 GiB`.
+
+use std::cmp::Ordering;
+use std::fmt;
 
 use brimful_logs::{Incident, Report, Value};
 use brimful_units::Bytes;
 
 use super::ledger::{idle, outside};
 
+/// A number with its unit. Memory is never compared with a plain number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Figure {
+    /// An amount of memory.
+    Bytes(Bytes),
+    /// A difference of two amounts that is below zero, without its sign.
+    Below(Bytes),
+    /// A number of things, a device's number, or an error code.
+    Count(i64),
+    /// A share, such as vLLM's `gpu_memory_utilization`.
+    Ratio(f64),
+}
+
+impl Figure {
+    /// `whole - part`, which is below zero if the part is the larger.
+    fn difference(whole: Bytes, part: Bytes) -> Figure {
+        if part > whole {
+            Figure::Below(part.saturating_sub(whole))
+        } else {
+            Figure::Bytes(whole.saturating_sub(part))
+        }
+    }
+
+    /// A whole number of a log: bytes if its name ends in `_bytes`, else a count.
+    fn of_fact(name: &str, number: i64) -> Figure {
+        let size = Bytes::new(number.unsigned_abs());
+        match (name.ends_with("_bytes"), number < 0) {
+            (true, false) => Figure::Bytes(size),
+            (true, true) => Figure::Below(size),
+            (false, _) => Figure::Count(number),
+        }
+    }
+
+    /// The amount of memory; `None` if the figure is anything else.
+    pub fn bytes(self) -> Option<Bytes> {
+        match self {
+            Figure::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The amount of memory with its sign; `None` for a plain number.
+    fn signed_bytes(self) -> Option<i128> {
+        match self {
+            Figure::Bytes(bytes) => Some(i128::from(bytes.get())),
+            Figure::Below(bytes) => Some(-i128::from(bytes.get())),
+            Figure::Count(_) | Figure::Ratio(_) => None,
+        }
+    }
+
+    /// The plain number; `None` for an amount of memory.
+    fn number(self) -> Option<f64> {
+        match self {
+            Figure::Count(count) => Some(count as f64),
+            Figure::Ratio(ratio) => Some(ratio),
+            Figure::Bytes(_) | Figure::Below(_) => None,
+        }
+    }
+
+    /// How the figure compares with a multiple of another; `None` if their units differ.
+    fn compare(self, factor: Factor, other: Figure) -> Option<Ordering> {
+        let (times, divisor) = (factor.times, factor.divisor);
+        if let (Some(left), Some(right)) = (self.signed_bytes(), other.signed_bytes()) {
+            // `left >= 0.1 right` is compared as `10 left >= 1 right`: whole numbers on both sides, which 64 + 32 bits
+            // hold.
+            return Some((left * i128::from(divisor)).cmp(&(right * i128::from(times))));
+        }
+        (self.number()? * f64::from(divisor)).partial_cmp(&(other.number()? * f64::from(times)))
+    }
+
+    /// The percentage of a whole; `None` if the units differ, or if the whole is nothing.
+    fn percent_of(self, whole: Figure) -> Option<f64> {
+        let (part, whole) = (self.bytes()?, whole.bytes()?);
+        (whole > Bytes::ZERO).then(|| 100.0 * part.get() as f64 / whole.get() as f64)
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Figure::Bytes(bytes) => bytes.fmt(f),
+            Figure::Below(bytes) => write!(f, "-{bytes}"),
+            Figure::Count(count) => count.fmt(f),
+            Figure::Ratio(ratio) => ratio.fmt(f),
+        }
+    }
+}
+
 /// The figures of an incident by the names that rules use.
 pub(crate) struct Figures<'a> {
+    /// The failure.
     pub incident: &'a Incident,
+    /// The whole log, which holds what the program printed at its start.
     pub report: &'a Report,
 }
 
 impl Figures<'_> {
-    /// The figure of a name: `tried` is `tried_bytes`, and some follow from others.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.get() as f64);
+    /// The figure of a name: `tried` is the fact `tried_bytes`, and some figures follow from others.
+    pub fn get(&self, name: &str) -> Option<Figure> {
         match name {
-            "idle" => bytes(idle(&self.incident.facts)),
-            "outside" => bytes(outside(&self.incident.facts)),
-            "taken" => Some(self.get("total")? - self.get("free")?),
-            "short" => Some(self.get("wanted")? - self.get("free")?),
-            "reserved" => {
-                self.fact("reserved_bytes").or_else(|| Some(self.get("allocated")? + self.get("idle")?))
-            }
-            "processes" => self.processes(),
+            "idle" => idle(&self.incident.facts).map(Figure::Bytes),
+            "outside" => outside(&self.incident.facts).map(Figure::Bytes),
+            "taken" => Some(Figure::difference(self.bytes("total")?, self.bytes("free")?)),
+            "short" => Some(Figure::difference(self.bytes("wanted")?, self.bytes("free")?)),
+            "reserved" => self
+                .fact("reserved_bytes")
+                .or_else(|| self.bytes("allocated")?.checked_add(self.bytes("idle")?).map(Figure::Bytes)),
+            "processes" => self.processes().map(Figure::Bytes),
             "utilization" => self.fact(name).or_else(|| self.setting("gpu_memory_utilization")),
             _ => self.fact(&format!("{name}_bytes")).or_else(|| self.fact(name)),
         }
     }
 
-    fn processes(&self) -> Option<f64> {
-        let sum: u64 = self.incident.processes.iter().map(|process| process.in_use.get()).sum();
-        (sum > 0).then_some(sum as f64)
+    /// The amount of memory of a name.
+    pub fn bytes(&self, name: &str) -> Option<Bytes> {
+        self.get(name)?.bytes()
     }
 
-    /// The failure's own figure, else the start-up's.
-    fn fact(&self, name: &str) -> Option<f64> {
+    /// The sum over the processes that the message lists; `None` if it lists none.
+    fn processes(&self) -> Option<Bytes> {
+        let in_use = self.incident.processes.iter().map(|process| process.in_use);
+        let sum = in_use.fold(Bytes::ZERO, |sum, bytes| sum.checked_add(bytes).unwrap_or(sum));
+        (sum > Bytes::ZERO).then_some(sum)
+    }
+
+    /// The failure's own figure, else the one that the program printed at its start.
+    fn fact(&self, name: &str) -> Option<Figure> {
         let value = self.incident.facts.get(name).or_else(|| self.report.facts.get(name))?;
         match value {
-            Value::Int(n) => Some(*n as f64),
-            Value::Float(share) => Some(*share),
-            Value::List(list) => list.first().map(|n| *n as f64),
+            Value::Int(number) => Some(Figure::of_fact(name, *number)),
+            Value::Float(share) => Some(Figure::Ratio(*share)),
+            Value::List(list) => list.first().map(|number| Figure::of_fact(name, *number)),
             Value::Text(_) => None,
         }
     }
 
-    fn setting(&self, name: &str) -> Option<f64> {
-        self.report.settings.get(name)?.parse().ok()
+    /// A setting of the program that is a share.
+    fn setting(&self, name: &str) -> Option<Figure> {
+        self.report.settings.get(name)?.parse().ok().map(Figure::Ratio)
     }
 
-    /// Whether a condition holds; one that speaks of an unknown figure does not.
+    /// Whether a condition holds; a comparison with an unknown figure does not.
     pub fn hold(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Known(name) => self.get(name).is_some(),
             Condition::Unknown(name) => self.get(name).is_none(),
-            Condition::Compare { left, order, right } => match (self.amount(left), self.amount(right)) {
-                (Some(left), Some(right)) => order.holds(left, right),
-                _ => false,
-            },
+            Condition::Compare { left, order, factor, right } => {
+                let right = match right {
+                    Amount::Number(number) => Some(*number),
+                    Amount::Named(name) => self.get(name),
+                };
+                let compared =
+                    self.get(left).zip(right).and_then(|(left, right)| left.compare(*factor, right));
+                compared.is_some_and(|ordering| order.holds(ordering))
+            }
         }
     }
 
-    fn amount(&self, amount: &Amount) -> Option<f64> {
-        match amount {
-            Amount::Number(number) => Some(*number),
-            Amount::Share(factor, name) => Some(factor * self.get(name)?),
-        }
-    }
-
-    /// Fills `{name}` and `{name/other}` (a percentage) of a sentence; `None` where a figure is unknown.
+    /// Fills `{name}` and `{name/other}` (a percentage) of a sentence; `None` if a figure is unknown.
     pub fn fill(&self, sentence: &str) -> Option<String> {
         let mut out = String::new();
         let mut rest = sentence;
@@ -82,6 +180,7 @@ impl Figures<'_> {
         Some(out + rest)
     }
 
+    /// What replaces a name between braces.
     fn word(&self, name: &str) -> Option<String> {
         match name {
             "title" => return Some(self.incident.title.clone()),
@@ -89,56 +188,82 @@ impl Figures<'_> {
             _ => {}
         }
         if let Some((part, whole)) = name.split_once('/') {
-            return Some(format!("{:.0} %", 100.0 * self.get(part)? / self.get(whole)?));
+            return Some(format!("{:.0} %", self.get(part)?.percent_of(self.get(whole)?)?));
         }
-        let figure = self.get(name)?;
-        Some(match name {
-            "utilization" => format!("{figure}"),
-            "gpu" | "cl_code" | "max_seq_len" => format!("{figure:.0}"),
-            _ if name.contains("tokens") => format!("{figure:.0}"),
-            _ if figure < 0.0 => format!("-{}", Bytes::new(-figure as u64)),
-            _ => Bytes::new(figure as u64).to_string(),
-        })
+        Some(self.get(name)?.to_string())
     }
 }
 
 /// A condition on figures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
+    /// The figure of this name is known.
     Known(String),
+    /// The figure of this name is not known.
     Unknown(String),
-    Compare { left: Amount, order: Order, right: Amount },
+    /// The figure of a name compares so with a multiple of another, or with a number.
+    Compare { left: String, order: Order, factor: Factor, right: Amount },
 }
 
+/// What stands on the right of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Amount {
-    Number(f64),
-    Share(f64, String),
+    /// A number with its unit.
+    Number(Figure),
+    /// The figure of this name.
+    Named(String),
 }
 
+/// A decimal number as a fraction: `0.04` is 4 / 100. So a share of an amount of bytes needs no float.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Factor {
+    times: u32,
+    divisor: u32,
+}
+
+impl Factor {
+    /// The factor 1.
+    const ONE: Factor = Factor { times: 1, divisor: 1 };
+
+    /// Reads `2` or `0.04`.
+    fn parse(text: &str) -> Option<Factor> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let times = format!("{whole}{decimals}").parse().ok()?;
+        let divisor = 10u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
+        Some(Factor { times, divisor })
+    }
+}
+
+/// A sign of comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
+    /// `<`
     Less,
+    /// `<=`
     AtMost,
+    /// `=`
     Equal,
+    /// `>=`
     AtLeast,
+    /// `>`
     More,
 }
 
 impl Order {
-    fn holds(self, left: f64, right: f64) -> bool {
+    /// Whether two figures that compare so satisfy the sign.
+    fn holds(self, ordering: Ordering) -> bool {
         match self {
-            Order::Less => left < right,
-            Order::AtMost => left <= right,
-            Order::Equal => left == right,
-            Order::AtLeast => left >= right,
-            Order::More => left > right,
+            Order::Less => ordering.is_lt(),
+            Order::AtMost => ordering.is_le(),
+            Order::Equal => ordering.is_eq(),
+            Order::AtLeast => ordering.is_ge(),
+            Order::More => ordering.is_gt(),
         }
     }
 }
 
 impl Condition {
-    /// Reads a condition; `None` where it is none.
+    /// Reads a condition; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(name) = text.strip_prefix("known ") {
             return Some(Condition::Known(name.to_owned()));
@@ -155,23 +280,32 @@ impl Condition {
         ];
         let (left, order, right) =
             ORDERS.iter().find_map(|(sign, order)| text.split_once(sign).map(|(l, r)| (l, *order, r)))?;
-        Some(Condition::Compare { left: amount(left)?, order, right: amount(right)? })
+        let (factor, right) = right_side(right)?;
+        Some(Condition::Compare { left: name(left)?, order, factor, right })
     }
 }
 
-/// `idle`, `0.1 total`, `512 MiB`, `-61`.
-fn amount(text: &str) -> Option<Amount> {
-    let name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_').then(|| text.to_owned());
-    if let Ok(number) = text.parse() {
-        return Some(Amount::Number(number));
+/// The name of a figure.
+fn name(text: &str) -> Option<String> {
+    text.chars().all(|c| c.is_ascii_lowercase() || c == '_').then(|| text.to_owned())
+}
+
+/// Reads `idle`, `0.1 total`, `512 MiB`, `-61` or `0.95`.
+fn right_side(text: &str) -> Option<(Factor, Amount)> {
+    let number = |figure| Some((Factor::ONE, Amount::Number(figure)));
+    if let Ok(count) = text.parse() {
+        return number(Figure::Count(count));
+    }
+    if let Ok(ratio) = text.parse() {
+        return number(Figure::Ratio(ratio));
     }
     if let Some(name) = name(text) {
-        return Some(Amount::Share(1.0, name));
+        return Some((Factor::ONE, Amount::Named(name)));
     }
-    let (number, of) = text.split_once(' ')?;
+    let (factor, of) = text.split_once(' ')?;
     match name(of) {
-        Some(name) => Some(Amount::Share(number.parse().ok()?, name)),
-        None => text.parse::<Bytes>().ok().map(|bytes| Amount::Number(bytes.get() as f64)),
+        Some(name) => Some((Factor::parse(factor)?, Amount::Named(name))),
+        None => number(Figure::Bytes(text.parse().ok()?)),
     }
 }
 
@@ -180,17 +314,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions() {
-        let share = |factor, name: &str| Amount::Share(factor, name.to_owned());
-        for (text, left, order, right) in [
-            ("idle >= tried", share(1.0, "idle"), Order::AtLeast, share(1.0, "tried")),
-            ("tried >= 0.1 total", share(1.0, "tried"), Order::AtLeast, share(0.1, "total")),
-            ("total <= 1 GiB", share(1.0, "total"), Order::AtMost, Amount::Number((1u64 << 30) as f64)),
-            ("cl_code = -61", share(1.0, "cl_code"), Order::Equal, Amount::Number(-61.0)),
+    fn a_condition_is_read_with_its_factor_and_unit() {
+        let named = |name: &str| Amount::Named(name.to_owned());
+        let tenth = Factor { times: 1, divisor: 10 };
+        for (text, left, order, factor, right) in [
+            ("idle >= tried", "idle", Order::AtLeast, Factor::ONE, named("tried")),
+            ("tried >= 0.1 total", "tried", Order::AtLeast, tenth, named("total")),
+            (
+                "total <= 1 GiB",
+                "total",
+                Order::AtMost,
+                Factor::ONE,
+                Amount::Number(Figure::Bytes(Bytes::gib(1))),
+            ),
+            (
+                "utilization >= 0.95",
+                "utilization",
+                Order::AtLeast,
+                Factor::ONE,
+                Amount::Number(Figure::Ratio(0.95)),
+            ),
+            ("cl_code = -61", "cl_code", Order::Equal, Factor::ONE, Amount::Number(Figure::Count(-61))),
         ] {
-            assert_eq!(Condition::parse(text), Some(Condition::Compare { left, order, right }), "{text}");
+            let expected = Condition::Compare { left: left.to_owned(), order, factor, right };
+            assert_eq!(Condition::parse(text), Some(expected), "{text}");
         }
         assert_eq!(Condition::parse("unknown free"), Some(Condition::Unknown("free".into())));
         assert_eq!(Condition::parse("idle tried"), None);
+    }
+
+    #[test]
+    fn amounts_that_no_float_tells_apart_are_compared_to_the_byte() {
+        let (less, more) = (Figure::Bytes(Bytes::new(u64::MAX - 1)), Figure::Bytes(Bytes::new(u64::MAX)));
+        assert_eq!(less.compare(Factor::ONE, more), Some(Ordering::Less));
+        let factor = Factor { times: 3, divisor: 10 };
+        assert_eq!(
+            Figure::Bytes(Bytes::new(3)).compare(factor, Figure::Bytes(Bytes::new(10))),
+            Some(Ordering::Equal)
+        );
+    }
+
+    #[test]
+    fn memory_does_not_compare_with_plain_numbers() {
+        assert_eq!(Figure::Count(4).compare(Factor::ONE, Figure::Bytes(Bytes::new(4))), None);
+        assert_eq!(Figure::Bytes(Bytes::new(4)).compare(Factor::ONE, Figure::Ratio(0.5)), None);
+        assert_eq!(Figure::Count(1).compare(Factor::ONE, Figure::Ratio(0.95)), Some(Ordering::Greater));
+    }
+
+    #[test]
+    fn a_difference_below_zero_keeps_its_size() {
+        let short = Figure::difference(Bytes::gib(1), Bytes::gib(3));
+        assert_eq!(short.to_string(), "-2.00 GiB");
+        assert_eq!(short.compare(Factor::ONE, Figure::Bytes(Bytes::ZERO)), Some(Ordering::Less));
     }
 }

@@ -171,3 +171,14 @@ fn plain(apply: &str) -> String {
 pub(crate) fn names() -> Vec<String> {
     entries().keys().cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixes");
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), FILES.len());
+    }
+}

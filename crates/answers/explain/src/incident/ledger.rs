@@ -10,7 +10,7 @@ pub struct Part {
     pub bytes: Bytes,
 }
 
-/// The card at the moment of a failure, as far as the message tells.
+/// The card at the moment of a failure, as far as the message says.
 ///
 /// The parts and `unaccounted` sum to `total`; where the message's own figures exceed the card, `excess` says by
 /// how much (a driver that spills to host memory, or rounding of printed figures).
@@ -50,7 +50,7 @@ pub(crate) fn outside(facts: &Facts) -> Option<Bytes> {
     Some(facts.bytes("total_bytes")?.saturating_sub(facts.bytes("free_bytes")?).saturating_sub(ours))
 }
 
-/// The ledger of an incident; `None` where the message does not tell the card's size and what is allocated.
+/// The ledger of an incident; `None` if the message does not say the card's size and what is allocated.
 pub(crate) fn ledger(incident: &Incident) -> Option<CardLedger> {
     let facts = &incident.facts;
     let total = facts.bytes("total_bytes")?;
@@ -71,7 +71,7 @@ fn part(name: &str, bytes: Bytes) -> Part {
     Part { name: name.to_owned(), bytes }
 }
 
-/// What the process has outside PyTorch, and what others have, where the message tells them apart.
+/// What the process has outside PyTorch, and what others have, as far as the message distinguishes them.
 fn beside_the_pool(incident: &Incident, pool: Bytes) -> Vec<Part> {
     let mut parts = Vec::new();
     let in_use = incident.facts.bytes("process_in_use_bytes").filter(|in_use| *in_use >= pool);

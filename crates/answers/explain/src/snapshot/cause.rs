@@ -1,7 +1,7 @@
 //! Why a request failed: the numbers of that instant, the cause, and fixes that were replayed.
 
-use brimful_replay::{Laid, Ledger, recorded_config};
-use brimful_trace::{BlockState, Category, Event, Trace};
+use brimful_replay::{LayoutBlock, Ledger, recorded_config};
+use brimful_trace::{BlockState, Category, Event, LaneId, Trace};
 use brimful_units::Bytes;
 
 use super::fragments::{Fragmentation, fragmentation};
@@ -65,17 +65,17 @@ pub(crate) struct Known<'a> {
 pub(crate) fn out_of_memory(
     trace: &Trace,
     event: usize,
-    laid: &[Laid],
+    blocks: &[LayoutBlock],
     known: &Known<'_>,
 ) -> Option<OutOfMemory> {
     let Event::Oom(id) = trace.event(event) else { return None };
     let row = trace.oom_row(id);
     let config = recorded_config(trace);
     let (purposes, most) = (known.purposes, known.most);
-    let held = ledger(trace, laid);
+    let held = ledger(trace, blocks);
     let capacity = capacity_at(trace, event);
-    let usable = usable_free(laid, row.stream, row.tried);
-    let fragmentation = fragmentation(trace, laid, purposes, Some(event), most);
+    let usable = usable_free(blocks, row.lane, row.tried);
+    let fragmentation = fragmentation(trace, blocks, purposes, Some(event), most);
     Some(OutOfMemory {
         event,
         tried: config.device_request(row.tried),
@@ -88,7 +88,7 @@ pub(crate) fn out_of_memory(
         largest_usable: usable.into_iter().max().unwrap_or_default(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),
-        contents: contents(trace, laid, purposes, most),
+        contents: contents(trace, blocks, purposes, most),
         fragmentation,
         class: "unknown",
         confidence: 0.0,
@@ -142,9 +142,9 @@ impl OutOfMemory {
 }
 
 /// The ledgers of a layout.
-pub fn ledger(trace: &Trace, laid: &[Laid]) -> Ledger {
+pub fn ledger(trace: &Trace, blocks: &[LayoutBlock]) -> Ledger {
     let mut ledger = Ledger::default();
-    for block in laid {
+    for block in blocks {
         ledger.reserved += block.bytes;
         if block.state == BlockState::Allocated {
             ledger.allocated += block.bytes;
@@ -157,10 +157,12 @@ pub fn ledger(trace: &Trace, laid: &[Laid]) -> Ledger {
 }
 
 /// The free pieces that a request of this stream and size may use.
-fn usable_free(laid: &[Laid], stream: u16, tried: Bytes) -> Vec<Bytes> {
+fn usable_free(blocks: &[LayoutBlock], lane: LaneId, tried: Bytes) -> Vec<Bytes> {
     let small = tried <= Bytes::mib(1);
-    let own = |laid: &&Laid| laid.state == BlockState::Inactive && laid.lane == stream && laid.small == small;
-    laid.iter().filter(own).map(|laid| laid.bytes).collect()
+    let own = |block: &&LayoutBlock| {
+        block.state == BlockState::Inactive && block.lane == lane && block.small == small
+    };
+    blocks.iter().filter(own).map(|block| block.bytes).collect()
 }
 
 /// What filled memory, where it was full.

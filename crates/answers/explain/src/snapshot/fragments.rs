@@ -1,6 +1,6 @@
 //! Fragmentation: free memory that cannot serve a request, and the blocks that pin it.
 
-use brimful_replay::Laid;
+use brimful_replay::LayoutBlock;
 use brimful_trace::{BlockState, Trace};
 use brimful_units::Bytes;
 
@@ -52,7 +52,7 @@ pub struct Fragmentation {
 /// Finds what is stranded, and by whom; the `most` worst segments by name.
 pub fn fragmentation(
     trace: &Trace,
-    laid: &[Laid],
+    blocks: &[LayoutBlock],
     purposes: &[Purpose],
     event: Option<usize>,
     most: usize,
@@ -60,22 +60,22 @@ pub fn fragmentation(
     let mut found = Fragmentation { event, ..Fragmentation::default() };
     let mut free_by_lane: Vec<Bytes> = Vec::new();
     let mut active_by_lane: Vec<Bytes> = Vec::new();
-    let mut segments: Vec<(Bytes, &[Laid])> = Vec::new();
-    for segment in laid.chunk_by(|a, b| a.segment == b.segment && a.address + a.bytes.get() == b.address) {
-        let free: Bytes = segment.iter().filter(|laid| is_free(laid)).map(|laid| laid.bytes).sum();
-        let lane = usize::from(segment[0].lane);
+    let mut segments: Vec<(Bytes, &[LayoutBlock])> = Vec::new();
+    for segment in blocks.chunk_by(|a, b| a.segment == b.segment && a.address + a.bytes.get() == b.address) {
+        let free: Bytes = segment.iter().filter(|block| is_free(block)).map(|block| block.bytes).sum();
+        let lane = segment[0].lane.index();
         for lanes in [&mut free_by_lane, &mut active_by_lane] {
             lanes.resize(lanes.len().max(lane + 1), Bytes::ZERO);
         }
         free_by_lane[lane] += free;
-        active_by_lane[lane] += segment.iter().filter(|laid| !is_free(laid)).map(|laid| laid.bytes).sum();
+        active_by_lane[lane] += segment.iter().filter(|block| !is_free(block)).map(|block| block.bytes).sum();
         if segment.iter().all(is_free) {
             found.releasable += free;
         } else {
             found.stranded += free;
-            let pieces = segment.iter().filter(|laid| is_free(laid)).map(|laid| laid.bytes);
+            let pieces = segment.iter().filter(|block| is_free(block)).map(|block| block.bytes);
             found.largest_stranded = pieces.fold(found.largest_stranded, Bytes::max);
-            found.pieces += segment.iter().filter(|laid| is_free(laid)).count() as u64;
+            found.pieces += segment.iter().filter(|block| is_free(block)).count() as u64;
             segments.push((free, segment));
         }
         for block in segment {
@@ -97,11 +97,11 @@ pub fn fragmentation(
     found
 }
 
-fn is_free(laid: &Laid) -> bool {
-    laid.state == BlockState::Inactive
+fn is_free(block: &LayoutBlock) -> bool {
+    block.state == BlockState::Inactive
 }
 
-fn count(found: &mut Fragmentation, trace: &Trace, block: &Laid) {
+fn count(found: &mut Fragmentation, trace: &Trace, block: &LayoutBlock) {
     match block.state {
         BlockState::Inactive => found.largest_free = found.largest_free.max(block.bytes),
         BlockState::PendingFree => found.pending += block.bytes,
@@ -115,13 +115,13 @@ fn count(found: &mut Fragmentation, trace: &Trace, block: &Laid) {
 /// How many pins of a segment are named.
 const PINS: usize = 3;
 
-fn pinned(trace: &Trace, stranded: Bytes, segment: &[Laid], purposes: &[Purpose]) -> Pinned {
-    let mut ids: Vec<_> = segment.iter().filter_map(|laid| laid.allocation).collect();
+fn pinned(trace: &Trace, stranded: Bytes, segment: &[LayoutBlock], purposes: &[Purpose]) -> Pinned {
+    let mut ids: Vec<_> = segment.iter().filter_map(|block| block.allocation).collect();
     let blocks = ids.len() as u64;
     ids.sort_by_key(|id| (std::cmp::Reverse(trace.allocations.bytes(*id)), id.0));
     Pinned {
         address: segment[0].address,
-        bytes: segment.iter().map(|laid| laid.bytes).sum(),
+        bytes: segment.iter().map(|block| block.bytes).sum(),
         stranded,
         blocks,
         pins: ids.into_iter().take(PINS).map(|id| held(trace, id, purposes)).collect(),

@@ -1,6 +1,6 @@
 //! What was in memory at an instant: by purpose, by place in the program, by block.
 
-use brimful_replay::Laid;
+use brimful_replay::LayoutBlock;
 use brimful_trace::{AllocationId, BlockState, Category, ContextId, Trace};
 use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
@@ -78,16 +78,16 @@ pub struct Contents {
 }
 
 /// The memory of an instant, the `most` largest sites and blocks by name.
-pub fn contents(trace: &Trace, laid: &[Laid], purposes: &[Purpose], most: usize) -> Contents {
-    let active = laid.iter().filter(|laid| laid.state != BlockState::Inactive);
-    let mut ids: Vec<AllocationId> = active.filter_map(|laid| laid.allocation).collect();
+pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], most: usize) -> Contents {
+    let active = blocks.iter().filter(|block| block.state != BlockState::Inactive);
+    let mut ids: Vec<AllocationId> = active.filter_map(|block| block.allocation).collect();
     let mut shares: Vec<Share> = Category::ALL
         .iter()
         .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
         .collect();
     let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
     for id in &ids {
-        let (row, purpose) = (trace.allocations.get(*id), purposes[id.0 as usize]);
+        let (row, purpose) = (trace.allocations.get(*id), purposes[id.index()]);
         let share = &mut shares[purpose.category as usize];
         share.bytes += row.bytes;
         share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
@@ -136,7 +136,7 @@ pub fn held(trace: &Trace, id: AllocationId, purposes: &[Purpose]) -> Held {
     Held {
         bytes: row.bytes,
         address: row.address.unwrap_or(0),
-        purpose: purposes[id.0 as usize],
+        purpose: purposes[id.index()],
         module: module(trace, row.context).to_owned(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),

@@ -99,7 +99,7 @@ fn ends_of_steps(trace: &Trace, activity: &[Doing]) -> Vec<usize> {
 
 fn held(trace: &Trace, series: &mut [Series], id: AllocationId, born: bool) {
     let row = trace.allocations.get(id);
-    let now = &mut series[row.context.0 as usize].now;
+    let now = &mut series[row.context.index()].now;
     // A block that was there before the recording was not counted.
     *now = if born { *now + row.bytes.get() } else { now.saturating_sub(row.bytes.get()) };
 }

@@ -1,4 +1,4 @@
-//! Blocks whose purpose the program itself has told: a rehearsal marks parameters, gradients and optimizer states.
+//! Blocks whose purpose the program itself has recorded: a rehearsal marks parameters, gradients and optimizer states.
 
 use std::collections::HashMap;
 

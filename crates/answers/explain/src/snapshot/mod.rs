@@ -59,7 +59,7 @@ pub struct Explanation {
     pub followed: Followed,
     /// What the program was doing at the requested peak.
     pub doing: Doing,
-    /// The module that asked at the requested peak; empty where the recording does not tell.
+    /// The module that asked at the requested peak; empty if the recording does not name it.
     pub module: String,
     /// The module, any layer of it, and the innermost line outside of PyTorch at the requested peak.
     pub owner: String,
@@ -80,7 +80,7 @@ pub struct Explanation {
     pub what_if: Vec<WhatIf>,
     /// Whether memory was there before the first event: peaks before it are not in the recording.
     pub begins_late: bool,
-    /// What could not be told.
+    /// What could not be determined.
     pub notes: Vec<String>,
 }
 
@@ -181,8 +181,7 @@ fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Exp
 fn segment_sums(recording: &Recording) -> SegmentSums {
     let mut sums = SegmentSums::default();
     for segment in &recording.segments {
-        let private =
-            recording.lanes.get(usize::from(segment.lane)).is_some_and(brimful_trace::Lane::is_private);
+        let private = recording.lanes.get(segment.lane.index()).is_some_and(brimful_trace::Lane::is_private);
         let kind = if segment.small { &mut sums.small } else { &mut sums.large };
         add(kind, segment.bytes);
         add(&mut sums.all, segment.bytes);

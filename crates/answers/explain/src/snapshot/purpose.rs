@@ -1,4 +1,4 @@
-//! What each block was for, told by the stack that made it and by when it died.
+//! The purpose of each block, derived from the stack that made it and from when it died.
 
 use brimful_trace::{AllocationId, Category, ContextId, Event, Trace};
 
@@ -18,7 +18,7 @@ pub struct Purpose {
 /// When and where a block was born and died.
 #[derive(Clone, Copy, Debug, Default)]
 struct Life {
-    /// Number of the stretch of like activity, from 1; 0 for before the recording.
+    /// Number of the range of like activity, from 1; 0 for before the recording.
     born: u32,
     /// `u32::MAX` for never.
     died: u32,
@@ -37,7 +37,7 @@ pub fn purposes(trace: &Trace, sites: &Sites, activity: &[Doing]) -> Vec<Purpose
             return Purpose { category: *category, uncertain: false };
         }
         let signs = sites.get(trace.allocations.get(id).context);
-        let life = &lives[id.0 as usize];
+        let life = &lives[id.index()];
         let known = trace.allocations.get(id).context != ContextId::default() || life.born > 0;
         let doing = if known { signs.doing } else { Doing::Unknown };
         let purpose = judge(doing, life, backwards);
@@ -59,13 +59,13 @@ fn lives(trace: &Trace, sites: &Sites, activity: &[Doing]) -> (Vec<Life>, u32) {
         }
         match event {
             Event::Alloc(id) => {
-                let life = &mut lives[id.0 as usize];
+                let life = &mut lives[id.index()];
                 (life.born, life.backwards.0) = (region, backwards);
             }
             Event::Free(id) | Event::FreeRequested(id) => {
                 die(&mut lives, id, region, doing, backwards, &signs)
             }
-            Event::FreeCompleted(id) if lives[id.0 as usize].died == u32::MAX => {
+            Event::FreeCompleted(id) if lives[id.index()].died == u32::MAX => {
                 die(&mut lives, id, region, doing, backwards, &signs);
             }
             _ => {}
@@ -75,7 +75,7 @@ fn lives(trace: &Trace, sites: &Sites, activity: &[Doing]) -> (Vec<Life>, u32) {
 }
 
 fn die(lives: &mut [Life], id: AllocationId, region: u32, doing: Doing, backwards: u32, signs: &Signs) {
-    let life = &mut lives[id.0 as usize];
+    let life = &mut lives[id.index()];
     (life.died, life.died_in, life.backwards.1) = (region, doing, backwards);
     life.autocast_end = signs.autocast_end;
 }
@@ -108,7 +108,7 @@ fn judge(doing: Doing, life: &Life, backwards: u32) -> Purpose {
     }
 }
 
-/// What a stack tells beyond the part of the step.
+/// What a stack shows beyond the part of the step.
 fn refine(purpose: Purpose, doing: Doing, signs: &Signs, life: &Life) -> Purpose {
     let category = match (doing, purpose.category) {
         (Doing::Load, Category::Parameter) if signs.buffer => Category::Buffer,

@@ -1,4 +1,4 @@
-//! What a program was doing, told by its stack.
+//! The activity of a program, derived from its stack.
 
 use brimful_trace::{Context, ContextId, FrameId, PhaseKind, StackId, Trace};
 
@@ -76,7 +76,7 @@ impl Sites {
 
     /// The signs of a context.
     pub fn get(&self, id: ContextId) -> Signs {
-        self.signs.get(id.0 as usize).copied().unwrap_or_default()
+        self.signs.get(id.index()).copied().unwrap_or_default()
     }
 }
 

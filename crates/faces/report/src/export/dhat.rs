@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use brimful_explain::Run;
+use brimful_explain::TracedRun;
 use brimful_explain::snapshot::stack_text;
 use brimful_trace::{ContextId, Event, Trace};
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Point {
 }
 
 /// The run as a heap profile of the GPU's memory: an event of the trace is an instruction.
-pub fn dhat(name: &str, run: Run<'_>) -> String {
+pub fn dhat(name: &str, run: TracedRun<'_>) -> String {
     let trace = run.trace;
     let (points, peak) = points(trace);
     let mut frames = Frames { list: vec!["[root]".to_owned()], ids: BTreeMap::new() };
@@ -113,7 +113,7 @@ fn points(trace: &Trace) -> (BTreeMap<ContextId, Point>, usize) {
         match event {
             Event::Alloc(id) => {
                 let row = trace.allocations.get(id);
-                born[id.0 as usize] = at;
+                born[id.index()] = at;
                 points.entry(row.context).or_default().add(row.bytes.get());
             }
             Event::Free(id) | Event::FreeCompleted(id) => {
@@ -121,7 +121,7 @@ fn points(trace: &Trace) -> (BTreeMap<ContextId, Point>, usize) {
                 let point = points.entry(row.context).or_default();
                 point.eb = point.eb.saturating_sub(row.bytes.get());
                 point.ebk = point.ebk.saturating_sub(1);
-                point.tl += (at - born[id.0 as usize]) as u64;
+                point.tl += (at - born[id.index()]) as u64;
             }
             _ => {}
         }
@@ -151,10 +151,10 @@ fn before(trace: &Trace) -> Vec<brimful_trace::AllocationId> {
     let mut made = vec![false; trace.allocations.len()];
     for event in trace.events() {
         if let Event::Alloc(id) = event {
-            made[id.0 as usize] = true;
+            made[id.index()] = true;
         }
     }
-    trace.allocations.ids().filter(|id| !made[id.0 as usize]).collect()
+    trace.allocations.ids().filter(|id| !made[id.index()]).collect()
 }
 
 /// The event at which most is in use, loading left out where the trace has phases.

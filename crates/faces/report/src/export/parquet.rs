@@ -76,13 +76,13 @@ impl Rows {
                 | Event::SegmentMap(id)
                 | Event::SegmentUnmap(id) => {
                     let row = trace.segments.get(id);
-                    rows.values(trace, row.bytes.get(), Some(row.address), row.context, row.stream);
+                    rows.values(trace, row.bytes.get(), Some(row.address), row.context, row.lane.0);
                     rows.block.push(None);
                     rows.category.push(None);
                 }
                 Event::Oom(id) => {
                     let row = trace.oom_row(id);
-                    rows.values(trace, row.tried.get(), None, row.context, row.stream);
+                    rows.values(trace, row.tried.get(), None, row.context, row.lane.0);
                     rows.block.push(None);
                     rows.category.push(None);
                 }
@@ -94,9 +94,9 @@ impl Rows {
 
     fn block_row(&mut self, trace: &Trace, purposes: &[Category], id: AllocationId) {
         let row = trace.allocations.get(id);
-        self.values(trace, row.bytes.get(), row.address, row.context, row.stream);
+        self.values(trace, row.bytes.get(), row.address, row.context, row.lane.0);
         self.block.push(Some(i64::from(id.0)));
-        self.category.push(purposes.get(id.0 as usize).map(|purpose| purpose.name().into()));
+        self.category.push(purposes.get(id.index()).map(|purpose| purpose.name().into()));
     }
 
     fn values(&mut self, trace: &Trace, bytes: u64, address: Option<u64>, context: ContextId, stream: u16) {

@@ -2,7 +2,7 @@
 
 mod data;
 
-use brimful_explain::{History, Holder, Run};
+use brimful_explain::{History, Holder, TracedRun};
 use serde_json::Value;
 
 /// What a page is made of.
@@ -10,7 +10,7 @@ pub struct PageAnswer<'a> {
     /// The run's name.
     pub input: &'a str,
     /// The run.
-    pub run: Run<'a>,
+    pub run: TracedRun<'a>,
     /// What was in use over time.
     pub history: &'a History,
     /// Who holds memory at the peak.

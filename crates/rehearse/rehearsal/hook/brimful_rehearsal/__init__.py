@@ -1,17 +1,17 @@
-"""What a rehearsal adds to a Python process. Nothing is imported before the program imports it."""
+"""What a rehearsal adds to a Python process. It imports nothing before the program imports torch."""
 
 
 def install():
+    """Watches for the program's own import of torch; until then the process runs as if it were not rehearsed."""
     from . import imports
 
-    imports.expect("datasets", "evaluate")
-    imports.after("torch", _torch_is_here)
-    # This one imports torch on its own way, and is not complete when torch is.
-    imports.after("sglang.srt.server_args", _sglang_asks)
+    # These modules import torch themselves. The hook begins within that import, too late to watch theirs.
+    imports.expect("datasets", "evaluate", "sglang.srt.server_args")
+    imports.after("torch", _begin)
 
 
-def _torch_is_here(torch):
-    """The program goes on whatever becomes of this."""
+def _begin(torch):
+    """Begins the rehearsal of this process. The program continues even if that fails."""
     try:
         from . import start
 
@@ -22,9 +22,3 @@ def _torch_is_here(torch):
 
         print("brimful: this process cannot be recorded", file=sys.stderr)
         traceback.print_exc()
-
-
-def _sglang_asks(module):
-    from . import sglang
-
-    sglang.arguments(module.ServerArgs)

@@ -1,4 +1,5 @@
-"""However the process ends, its record is written first."""
+"""Writes the record first, however the process ends."""
+
 import atexit
 import os
 import signal
@@ -9,38 +10,41 @@ from . import imports
 from .settle import settle
 
 
-def attach(here):
-    atexit.register(leave, here)
-    _at_os_exit(here)
-    _at_signals(here)
-    _at_errors(here)
+def attach(record):
+    """Watches every way in which a process can end itself."""
+    atexit.register(finish_at_exit, record)
+    _before_os_exit(record)
+    _at_signals(record)
+    _at_errors(record)
 
 
-def leave(here):
-    if here.used_cuda():
+def finish_at_exit(record):
+    """Writes the record at Python's regular end."""
+    if record.used_cuda():
         settle()
-    here.finish("exit")
+    record.finish("exit")
 
 
-def _at_os_exit(here):
+def _before_os_exit(record):
+    """Writes the record before `os._exit`, which calls no handlers."""
     leave = os._exit
 
     def _exit(status):
         try:
-            here.finish("exit")
+            record.finish("exit")
         finally:
             leave(status)
 
     os._exit = _exit
 
 
-def _at_signals(here):
-    """Where the program handles a signal itself, it ends in one of the other ways."""
+def _at_signals(record):
+    """Writes the record at signals that the program does not handle. A program that handles one ends in another way."""
 
     def end(number, frame):
-        if here.is_finishing():
-            return  # it is about to end anyway, and must not be cut off in what it writes
-        here.finish(signal.Signals(number).name)
+        if record.is_finishing():
+            return  # The process is about to end, and must not be cut off while it writes.
+        record.finish(signal.Signals(number).name)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
@@ -51,27 +55,27 @@ def _at_signals(here):
             signal.signal(number, end)
 
 
-def _at_errors(here):
-    """Keeps what the program died of; it is still printed as ever."""
+def _at_errors(record):
+    """Keeps the error that ends the program; Python still prints it."""
     show = sys.excepthook
 
-    def excepthook(kind, error, trace):
-        here.keep_error(error)
-        show(kind, error, trace)
+    def excepthook(cls, error, traceback):
+        record.keep_error(error)
+        show(cls, error, traceback)
 
     sys.excepthook = excepthook
-    imports.after("multiprocessing.process", lambda module: _at_errors_of_children(here, module.BaseProcess))
+    imports.after("multiprocessing.process", lambda module: _at_errors_of_children(record, module.BaseProcess))
 
 
-def _at_errors_of_children(here, process):
-    """A process of `multiprocessing` prints its error itself."""
+def _at_errors_of_children(record, process):
+    """Keeps the error that ends a process of `multiprocessing`, which prints it without `sys.excepthook`."""
     run = process.run
 
     def keeping(self):
         try:
             run(self)
         except Exception as error:
-            here.keep_error(error)
+            record.keep_error(error)
             raise
 
     process.run = keeping

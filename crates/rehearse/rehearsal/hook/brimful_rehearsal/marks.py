@@ -1,40 +1,47 @@
 """Which blocks are parameters, gradients and states of the optimizer, at the end of the first steps."""
+
 import time
 from array import array
 
-# Steps whose blocks are marked: gradients are other blocks in each.
+# Steps whose blocks are marked: the gradients of each step are other blocks.
 STEPS = 4
-KINDS = ("parameter", "gradient", "optimizer")
+# The purposes of blocks, by their number in the array.
+PURPOSES = ("parameter", "gradient", "optimizer")
+PARAMETER, GRADIENT, STATE = range(3)
 
 
 class Marks:
-    """Numbers only: objects that are kept would move the moments at which Python collects garbage."""
+    """Times, purposes and addresses, as numbers in one array. Python's garbage collector counts objects: if marks were
+    objects, the program's tensors would be freed at other moments.
+    """
 
     def __init__(self):
         self.numbers = array("Q")
 
     def add(self, optimizer):
+        """Marks the blocks of an optimizer's parameters, of their gradients, and of its states."""
         now = time.time_ns() // 1000
         for group in optimizer.param_groups if hasattr(optimizer, "param_groups") else ():
             for parameter in group["params"]:
-                self.put(now, 0, parameter)
-                self.put(now, 1, getattr(parameter, "grad", None))
+                self.put(now, PARAMETER, parameter)
+                self.put(now, GRADIENT, getattr(parameter, "grad", None))
                 states = optimizer.state.get(parameter, ())
                 for name in states:
-                    self.put(now, 2, states[name] if isinstance(states, dict) else None)
+                    self.put(now, STATE, states[name] if isinstance(states, dict) else None)
 
-    def put(self, now, kind, tensor):
-        # A sharded tensor's own part.
+    def put(self, now, purpose, tensor):
+        """Marks the block of a tensor, if it is a tensor on a GPU."""
+        # The block of a sharded tensor is this rank's part.
         tensor = getattr(tensor, "_local_tensor", tensor)
         if getattr(tensor, "is_cuda", False):
             try:
                 address = tensor.untyped_storage().data_ptr()
             except (AttributeError, NotImplementedError, RuntimeError):
                 return  # a tensor without a storage of its own
-            self.numbers.extend((now, kind, address))
+            self.numbers.extend((now, purpose, address))
 
     def annotations(self):
-        """As named ranges of a snapshot, where they are of the moment."""
+        """The marks in the form of a snapshot's named ranges."""
         rows = zip(*[iter(self.numbers)] * 3)
-        named = ((now, f"brimful:{KINDS[kind]}:{address:x}") for now, kind, address in rows)
+        named = ((now, f"brimful:{PURPOSES[purpose]}:{address:x}") for now, purpose, address in rows)
         return [{"name": name, "stage": "START", "device": 0, "time_us": now} for now, name in named]

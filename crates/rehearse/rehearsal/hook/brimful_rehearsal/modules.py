@@ -1,57 +1,63 @@
-"""Which module asks for memory: its path in the model becomes what the allocator notes at each event (torch 2.10)."""
+"""Notes the current module's path in the model at each event of the allocator (from torch 2.10 on)."""
+
 import threading
 
-# What wrappers put into a path, and the program's author never wrote.
+# Parts of a path that wrappers add, and that the program's author never wrote.
 WRAPPERS = {"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod"}
 
 
 def attach(torch):
+    """Notes modules, if this torch has a place for the note."""
     note = getattr(torch._C, "_cuda_setMemoryMetadata", None)
     if note is None:
-        return  # this torch notes nothing
+        return
     from torch.nn.modules import module
 
-    within = Within(torch, note)
-    module.register_module_forward_pre_hook(within.enter)
-    # After an error, too: a program that goes on after one is outside of the module again.
-    module.register_module_forward_hook(within.leave, always_call=True)
+    modules = CurrentModules(torch, note)
+    module.register_module_forward_pre_hook(modules.enter)
+    # After an error, too: a program that catches it is outside of the module again.
+    module.register_module_forward_hook(modules.leave, always_call=True)
 
 
-class Within:
-    """The modules that a thread is in. Names are kept by number, since objects that are kept would move the moments at
-    which Python collects garbage."""
+class CurrentModules:
+    """The modules whose forward a thread is in. Names are kept by the number of the module: Python's garbage collector
+    counts objects, and would run at other moments if more of them were kept.
+    """
 
     def __init__(self, torch, note):
         self.is_compiling = torch.compiler.is_dynamo_compiling
         self.note, self.noted = note, torch._C._cuda_getMemoryMetadata
         self.names = {}
-        self.here = threading.local()
+        self.local = threading.local()
 
-    def enter(self, module, arguments):
+    def enter(self, module, args):
+        """Notes the module whose forward begins; keeps the note before."""
         if self.is_compiling():
             return
-        here = self.here.__dict__
-        outer = here.setdefault("outer", [])
+        local = self.local.__dict__
+        outer = local.setdefault("outer", [])
         if not outer:
-            here["root"] = module
+            local["root"] = module
         name = self.names.get(id(module))
         if name is None:
-            self.learn(here["root"])
+            self.learn(local["root"])
             name = self.names.get(id(module)) or self.learn(module)
         outer.append(self.noted())
         self.note(name)
 
-    def leave(self, module, arguments, result):
-        here = self.here.__dict__
-        if self.is_compiling() or not here.get("outer"):
+    def leave(self, module, args, result):
+        """Restores the note from before the forward that ends."""
+        local = self.local.__dict__
+        if self.is_compiling() or not local.get("outer"):
             return
-        self.note(here["outer"].pop())
-        if not here["outer"]:
-            here["root"] = None
+        self.note(local["outer"].pop())
+        if not local["outer"]:
+            local["root"] = None
 
     def learn(self, root):
-        """The names of a model's modules, which are told by where they are in it."""
+        """Learns the names of a model's modules, which are their paths in it. Returns the model's own name."""
         for path, module in root.named_modules():
             words = [word for word in path.split(".") if word not in WRAPPERS]
+            # DistributedDataParallel holds the model as `module`.
             self.names[id(module)] = ".".join(words[words[:1] == ["module"] :]) or type(root).__name__
         return self.names[id(root)]

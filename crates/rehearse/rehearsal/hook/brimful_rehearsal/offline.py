@@ -1,4 +1,5 @@
-"""Where the Hub cannot be reached, its libraries are told so: they would try again and again, for minutes."""
+"""Turns the Hub's libraries offline if the Hub cannot be reached: they would try again and again, for minutes."""
+
 import os
 import socket
 from urllib.parse import urlsplit
@@ -10,26 +11,28 @@ HUB = "https://huggingface.co"
 PATIENCE = 3
 
 
-def attach(here):
-    imports.after("huggingface_hub.constants", lambda constants: tell(here, constants))
+def attach(record):
+    """Checks once, when the Hub's library is imported."""
+    imports.after("huggingface_hub.constants", lambda constants: turn_offline(record, constants))
 
 
-def tell(here, constants):
-    if constants.HF_HUB_OFFLINE or reachable(os.environ.get("HF_ENDPOINT") or HUB):
+def turn_offline(record, constants):
+    """Sets the offline switch of each library, unless the Hub can be reached."""
+    if constants.HF_HUB_OFFLINE or is_reachable(os.environ.get("HF_ENDPOINT") or HUB):
         return
     constants.HF_HUB_OFFLINE = True
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
         os.environ[name] = "1"
-    here.note("the Hugging Face Hub cannot be reached; its libraries look for local files alone")
+    record.note("the Hugging Face Hub cannot be reached; its libraries look for local files alone")
 
 
-def reachable(url):
-    """Behind a proxy nobody can tell."""
+def is_reachable(url):
+    """Whether a connection opens. Behind a proxy it cannot be known, and is taken to be so."""
     if any(name.lower() in ("https_proxy", "all_proxy") and os.environ[name] for name in os.environ):
         return True
-    place = urlsplit(url)
+    address = urlsplit(url)
     try:
-        socket.create_connection((place.hostname, place.port or 443), PATIENCE).close()
+        socket.create_connection((address.hostname, address.port or 443), PATIENCE).close()
     except OSError:
         return False
     return True

@@ -1,57 +1,62 @@
-"""torchvision's data sets where their files are not there: grey pictures of the stated size, all of one class."""
+"""torchvision's data sets if their files are missing: black pictures of the stated size, all of one class."""
+
 import functools
 import io
 
+from .fields import row_count
+
 
 def encoded(height, width):
+    """A picture as a PNG file."""
     buffer = io.BytesIO()
     picture(height, width).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def picture(height, width, mode="RGB"):
+    """A black picture of Pillow's."""
     from PIL import Image
 
     return Image.new(mode, (width, height))
 
 
-def replace(here, datasets, fields, text):
-    shapes = [shape for _, dtype, shape in fields if dtype == "image"]
+def replace(record, datasets, fields, text):
+    """Replaces every data set of torchvision, if one of the fields is a picture."""
+    shapes = [field.shape for field in fields if field.dtype == "image"]
     if not shapes:
         return
-    from .synthetic import count
-
-    size, rows = shapes[0][1:], count(fields)
+    size, rows = shapes[0][1:], row_count(fields)
     for name in datasets.__all__:
-        kind = getattr(datasets, name)
-        if isinstance(kind, type) and "__init__" in vars(kind) and name not in ("VisionDataset", "FakeData"):
-            stand_in(here, kind, size, rows, text)
+        cls = getattr(datasets, name)
+        if isinstance(cls, type) and "__init__" in vars(cls) and name not in ("VisionDataset", "FakeData"):
+            replace_one(record, cls, size, rows, text)
 
 
-def stand_in(here, kind, size, rows, text):
-    build, item, length = kind.__init__, kind.__getitem__, kind.__len__
+def replace_one(record, cls, size, rows, text):
+    """Replaces a data set whose files cannot be read; one that can be read stays."""
+    build, item, length = cls.__init__, cls.__getitem__, cls.__len__
 
     @functools.wraps(build)
-    def __init__(self, *place, **named):
+    def __init__(self, *args, **kwargs):
         try:
-            build(self, *place, **named)
+            build(self, *args, **kwargs)
         except (OSError, RuntimeError, AttributeError):
-            here.note(f"synthetic data: {kind.__name__} is not here; it gives pictures of {text}")
+            record.note(f"synthetic data: {cls.__name__} is not here; it gives pictures of {text}")
             self.is_stand_in, self.classes = True, ["0", "1"]
-            self.transform = named.get("transform") or getattr(self, "transform", None)
-            self.target_transform = named.get("target_transform")
+            self.transform = kwargs.get("transform") or getattr(self, "transform", None)
+            self.target_transform = kwargs.get("target_transform")
 
     def __getitem__(self, number):
         if not getattr(self, "is_stand_in", False):
             return item(self, number)
         if not 0 <= number < rows:
             raise IndexError(number)
-        # The pictures of handwriting are grey.
-        shown = picture(*size, mode="L" if "MNIST" in kind.__name__ else "RGB")
+        # The pictures of handwriting have one channel.
+        shown = picture(*size, mode="L" if "MNIST" in cls.__name__ else "RGB")
         shown = self.transform(shown) if self.transform else shown
         return shown, self.target_transform(0) if self.target_transform else 0
 
     def __len__(self):
         return rows if getattr(self, "is_stand_in", False) else length(self)
 
-    kind.__init__, kind.__getitem__, kind.__len__ = __init__, __getitem__, __len__
+    cls.__init__, cls.__getitem__, cls.__len__ = __init__, __getitem__, __len__

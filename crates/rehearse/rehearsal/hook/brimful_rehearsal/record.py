@@ -1,23 +1,47 @@
-"""What is known of this process, and how it is handed over: one JSON file, and one snapshot of its memory."""
+"""The record of this process, and how it is handed over: one JSON file, and one snapshot of its memory."""
+
 import json
 import os
 import sys
 
 from . import marks
 
-# What a process is asked to say of its memory, in PyTorch's words.
-LEDGERS = {"requested": "requested_bytes", "allocated": "allocated_bytes", "active": "active_bytes", "reserved": "reserved_bytes"}
-VERSIONS = ("transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lightning", "trl", "diffusers", "timm", "vllm", "sglang")
+# The amounts of a record, and PyTorch's names for them.
+LEDGERS = {
+    "requested": "requested_bytes",
+    "allocated": "allocated_bytes",
+    "active": "active_bytes",
+    "reserved": "reserved_bytes",
+}
+# The libraries whose versions a record holds.
+VERSIONS = (
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "deepspeed",
+    "lightning",
+    "trl",
+    "diffusers",
+    "timm",
+    "vllm",
+    "sglang",
+)
+# Characters of an error's message that a record keeps.
+MESSAGE_LIMIT = 20000
 
 
 def say(text):
+    """Prints a line to the standard error at once, so that a process that is killed has printed it."""
     print("brimful: " + text, file=sys.stderr, flush=True)
 
 
 class Record:
+    """What is known of this process. There is one for each process."""
+
     def __init__(self, torch, settings):
         self.torch = torch
-        self.folder = settings["folder"]
+        self.settings = settings
         self.process = os.getpid()
         self.peaks = {}
         self.counts = {}
@@ -32,31 +56,31 @@ class Record:
         self.written = False
 
     def begin(self):
-        """So that a process that is killed is known, too."""
+        """Writes a first record, so that a process that is killed is known, too."""
         self.hand_over("running")
 
     def refuse(self):
-        """The process cannot be rehearsed: torch computes on the CPU or an AMD GPU only."""
+        """Ends a process that cannot be rehearsed: its torch computes on the CPU or on an AMD GPU only."""
         self.hand_over("refused")
         os._exit(2)
 
     def note(self, text):
+        """Adds a note for the user, once, and prints it."""
         if text not in self.notes:
             self.notes.append(text)
             say(text)
             if not self.written:
-                self.hand_over("running")  # so that one that is killed has said it
-
-    def say(self, text):
-        say(text)
+                # A process that is killed later has handed its notes over.
+                self.hand_over("running")
 
     def serve(self, engine, **figures):
-        """What a serving engine tells of itself; what it does not tell is left out."""
+        """Adds figures of a serving engine. A figure that the engine did not report is `None`, and is left out."""
         self.serving = self.serving or {"engine": engine}
         self.serving.update({name: value for name, value in figures.items() if value is not None})
 
     def keep_error(self, error):
-        self.error = {"type": type(error).__name__, "message": str(error)[:20000]}
+        """Keeps the error that the program may die of."""
+        self.error = {"type": type(error).__name__, "message": str(error)[:MESSAGE_LIMIT]}
 
     def fold(self, device):
         """Keeps the peaks so far, before the program resets them."""
@@ -75,6 +99,7 @@ class Record:
         counts["asked"] += stats["requested_bytes"]["all"]["allocated"]
 
     def devices(self):
+        """The amounts of each GPU on which this process asked for memory."""
         for device in range(self.torch._C._cuda_getDeviceCount()):
             stats, peaks, counts = self.fold(device)
             if peaks["reserved"] == 0 and stats["num_ooms"] == 0:
@@ -89,50 +114,56 @@ class Record:
             }
 
     def used_cuda(self):
-        """A fork of a process that had initialised CUDA holds a copy of its parent's numbers, and none of its own."""
+        """Whether the process has CUDA numbers of its own. The fork of a process that had initialised CUDA holds a copy
+        of its parent's.
+        """
         cuda = self.torch.cuda
         return cuda.is_initialized() and not cuda._is_in_bad_fork()
 
     def is_finishing(self):
+        """Whether this process itself, and not the one that it was forked from, has begun to write its last record."""
         return self.written and self.process == os.getpid()
 
-    def finish(self, how):
-        """Writes the record, once for each process."""
+    def finish(self, ended):
+        """Writes the last record, once for each process; `ended` says how the process ends."""
         if self.is_finishing():
             return
         self.process, self.written = os.getpid(), True
         if not self.used_cuda():
-            self.hand_over(how)
+            self.hand_over(ended)
             return
         import gc
 
+        # A collection would free the program's tensors while they are counted.
         gc.disable()
         devices = list(self.devices())
         snapshot = None
         if self.recording and devices:
             snapshot = f"{self.process}.pickle"
             self.snapshot(snapshot, devices)
-        self.hand_over(how, devices, snapshot)
+        self.hand_over(ended, devices, snapshot)
         gc.enable()
 
     def snapshot(self, name, devices):
-        """The history of this process, as `torch.cuda.memory._dump_snapshot` writes it."""
+        """Writes the history of this process, as `torch.cuda.memory._dump_snapshot` writes it."""
         import pickle
 
-        whole = os.path.join(self.folder, name)
         content = self.torch.cuda.memory._snapshot()
-        ranges = list(content.get("external_annotations", ()))
+        annotations = list(content.get("external_annotations", ()))
         for device in devices:
-            ranges += [{**mark, "device": device["device"]} for mark in self.marks.annotations()]
-        content["external_annotations"] = sorted(ranges, key=lambda one: one["time_us"])
-        with open(whole + ".part", "wb") as file:
+            annotations += [{**mark, "device": device["device"]} for mark in self.marks.annotations()]
+        content["external_annotations"] = sorted(annotations, key=lambda annotation: annotation["time_us"])
+        path = os.path.join(self.settings.folder, name)
+        with open(path + ".part", "wb") as file:
             pickle.dump(content, file, protocol=4)
-        os.rename(whole + ".part", whole)
+        # A reader never sees half a file: it gets its name when it is complete.
+        os.rename(path + ".part", path)
 
-    def hand_over(self, how, devices=(), snapshot=None):
-        said = {
+    def hand_over(self, ended, devices=(), snapshot=None):
+        """Writes the record in place of the one that this process wrote before."""
+        content = {
             "pid": os.getpid(),
-            "ended": how,
+            "ended": ended,
             "argv": list(getattr(sys, "orig_argv", sys.argv)),
             "rank": self.rank("RANK"),
             "local_rank": self.rank("LOCAL_RANK"),
@@ -149,13 +180,13 @@ class Record:
             "serving": self.serving,
             "snapshot": snapshot,
         }
-        whole = os.path.join(self.folder, f"{os.getpid()}.json")
-        with open(whole + ".part", "w") as file:
-            json.dump(said, file)
-        os.rename(whole + ".part", whole)
+        path = os.path.join(self.settings.folder, f"{os.getpid()}.json")
+        with open(path + ".part", "w") as file:
+            json.dump(content, file)
+        os.rename(path + ".part", path)
 
     def rank(self, name):
-        """From the launcher's environment, or from the process group."""
+        """A number from the launcher's environment, else from the process group; `None` if neither has it."""
         value = os.environ.get(name, "")
         if value.isdigit():
             return int(value)
@@ -165,6 +196,7 @@ class Record:
         return {"RANK": distributed.get_rank, "WORLD_SIZE": distributed.get_world_size}.get(name, lambda: None)()
 
     def versions(self):
+        """The versions of Python, torch, and those libraries that the program has imported."""
         found = {"python": sys.version.split()[0], "torch": str(self.torch.__version__)}
         for name in VERSIONS:
             version = getattr(sys.modules.get(name), "__version__", None)

@@ -1,31 +1,35 @@
 """Lets autograd's threads come to rest before Python ends.
 
-A backward pass is over for the program before the thread that ran it has let go of its objects. Kernels that do nothing
-leave a short program no time in between; a thread that wants the interpreter while that is being taken down ends the
+For the program a backward pass is over before the thread that ran it has dropped its objects. Kernels that do nothing
+leave a short program no time in between. A thread that wants the interpreter while that is being taken down ends the
 whole process (`terminate called without an active exception`).
 """
+
 import os
 import time
 
 THREADS = "/proc/self/task"
-# Seconds: a thread that waits for the interpreter asks again after 5 ms.
-LOOK_AGAIN = 0.01
-AT_MOST = 2
+# Seconds between two looks: a thread that waits for the interpreter asks again after 5 ms.
+INTERVAL = 0.01
+# Seconds after which the process ends in any case.
+LIMIT = 2
 
 
 def settle():
-    end = time.monotonic() + AT_MOST
+    """Waits until two looks in a row find every thread of autograd asleep, and not woken in between."""
+    end = time.monotonic() + LIMIT
     before = None
     while time.monotonic() < end:
-        now = [about(thread) for thread in autograd_threads()]
+        now = [activity(thread) for thread in autograd_threads()]
         if now == before and all(is_asleep for is_asleep, _ in now):
             return
         before = now
-        # Others have the interpreter meanwhile.
-        time.sleep(LOOK_AGAIN)
+        # Meanwhile other threads can have the interpreter.
+        time.sleep(INTERVAL)
 
 
 def autograd_threads():
+    """The numbers of autograd's threads; none on a system without /proc."""
     found = []
     try:
         for thread in os.listdir(THREADS):
@@ -37,8 +41,8 @@ def autograd_threads():
     return found
 
 
-def about(thread):
-    """Whether it sleeps, and how often it has been woken or interrupted."""
+def activity(thread):
+    """Whether a thread sleeps, and how often it has been woken or interrupted. A thread that has ended sleeps."""
     try:
         with open(f"{THREADS}/{thread}/status") as file:
             lines = dict(line.split(":", 1) for line in file)

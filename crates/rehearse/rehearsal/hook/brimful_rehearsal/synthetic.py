@@ -1,53 +1,49 @@
-"""Rows of a stated shape in place of data sets: 'input_ids:int64[4,2048]' are batches of four rows of 2048 numbers."""
-import re
+"""Rows of a stated shape in place of data sets."""
+
+import functools
 from collections import defaultdict
 
-from . import imports, pictures
-
-# Rows are enough for so many batches.
-BATCHES = 64
+from . import fields, imports, pictures
 
 
-def attach(here, text):
-    fields = [field(part) for part in text.split(";") if part.strip()]
-    imports.after("datasets", lambda datasets: replace(here, datasets, fields, text))
-    imports.after("evaluate", lambda evaluate: without_metrics(here, evaluate))
-    imports.after("torchvision.datasets", lambda datasets: pictures.replace(here, datasets, fields, text))
+def attach(record):
+    """Replaces the loaders of data sets and metrics."""
+    text = record.settings.synthetic
+    columns = fields.parse(text)
+    imports.after("datasets", lambda datasets: replace(record, datasets, columns, text))
+    imports.after("evaluate", lambda evaluate: replace_metrics(record, evaluate))
+    imports.after("torchvision.datasets", lambda datasets: pictures.replace(record, datasets, columns, text))
 
 
-def field(text):
-    name, dtype, shape = re.fullmatch(r"\s*(\w+)\s*:\s*(\w+)\s*\[([\d,\s]*)\]\s*", text).groups()
-    return name, dtype, [int(size) for size in shape.split(",") if size.strip()]
+def replace(record, datasets, columns, text):
+    """Replaces `load_dataset` of Hugging Face's `datasets`."""
 
-
-def replace(here, datasets, fields, text):
-    def load_dataset(path=None, name=None, *place, split=None, streaming=False, **named):
-        here.note(f"synthetic data: load_dataset({path!r}) gives rows of {text}")
-        rows = made(datasets, fields)
+    @functools.wraps(datasets.load_dataset)
+    def load_dataset(path=None, name=None, *args, split=None, streaming=False, **kwargs):
+        record.note(f"synthetic data: load_dataset({path!r}) gives rows of {text}")
+        rows = make_rows(datasets, columns)
         rows = rows.to_iterable_dataset() if streaming else rows
         if split is not None:
             return rows if isinstance(split, str) else [rows for _ in split]
-        kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
-        return kind({part: rows for part in ("train", "validation", "test")})
+        cls = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
+        return cls(dict.fromkeys(("train", "validation", "test"), rows))
 
     datasets.load_dataset = load_dataset
     datasets.load.load_dataset = load_dataset
 
 
-def made(datasets, fields):
-    columns = {name: column(dtype, shape[1:], count(fields)) for name, dtype, shape in fields}
-    rows = datasets.Dataset.from_dict(columns)
-    for name, dtype, _ in fields:
-        if dtype == "image":
-            rows = rows.cast_column(name, datasets.Image())
+def make_rows(datasets, columns):
+    """A data set with these columns."""
+    count = fields.row_count(columns)
+    rows = datasets.Dataset.from_dict({field.name: column(field.dtype, field.shape[1:], count) for field in columns})
+    for field in columns:
+        if field.dtype == "image":
+            rows = rows.cast_column(field.name, datasets.Image())
     return rows
 
 
-def count(fields):
-    return max(shape[0] for _, _, shape in fields) * BATCHES
-
-
 def column(dtype, shape, count):
+    """The values of a column: zeros, words, or black pictures."""
     if dtype == "string":
         return ["word " * (shape[0] if shape else 1)] * count
     if dtype == "image":
@@ -57,24 +53,29 @@ def column(dtype, shape, count):
     return list(numpy.zeros([count, *shape], dtype=dtype))
 
 
-def without_metrics(here, evaluate):
-    """Metrics of data that mean nothing: zero, where the metric's own program is not there."""
+class ZeroMetric:
+    """A metric that is 0, whatever is added."""
+
+    def add(self, *args, **kwargs):
+        """Takes a prediction, and ignores it."""
+
+    add_batch = add
+
+    def compute(self, *args, **kwargs):
+        """0 under every name."""
+        return defaultdict(float)
+
+
+def replace_metrics(record, evaluate):
+    """Metrics of such rows mean nothing: they are 0 if the metric's own program is missing."""
     load = evaluate.load
 
-    class Metric:
-        def add(self, *place, **named):
-            pass
-
-        add_batch = add
-
-        def compute(self, *place, **named):
-            return defaultdict(float)
-
-    def load_metric(path, *place, **named):
+    @functools.wraps(load)
+    def load_metric(path, *args, **kwargs):
         try:
-            return load(path, *place, **named)
+            return load(path, *args, **kwargs)
         except OSError:
-            here.note(f"synthetic data: the metric {path!r} is not here; it is 0")
-            return Metric()
+            record.note(f"synthetic data: the metric {path!r} is not here; it is 0")
+            return ZeroMetric()
 
     evaluate.load = load_metric

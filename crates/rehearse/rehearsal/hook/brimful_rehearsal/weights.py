@@ -1,9 +1,11 @@
-"""Checkpoints that are not there: a file with their tensors' names and shapes, and with nothing in it.
+"""Makes missing checkpoints: a file with the names and shapes of their tensors, and with zeros in it.
 
-The libraries load it as they load any checkpoint, so that casts, device maps and quantisation do what they do. Its zeros
-are a hole in the file: they take no space on the disk.
+The libraries load it as they load any checkpoint, so that casts, device maps and quantisation do what they do. The file
+is sparse: its zeros take no space on the disk.
 """
+
 import copy
+import functools
 import json
 import os
 import struct
@@ -11,6 +13,7 @@ import sys
 
 from . import imports
 
+# The names of torch's dtypes in a safetensors file.
 DTYPES = {
     "float64": "F64",
     "float32": "F32",
@@ -27,73 +30,82 @@ DTYPES = {
 }
 
 
-def attach(torch, here):
-    folder = os.path.join(os.path.dirname(here.folder), "cache")
-    imports.after("transformers.modeling_utils", lambda module: transformers(torch, here, folder, module))
-    imports.after("diffusers.models.modeling_utils", lambda module: diffusers(torch, here, folder, module))
-    imports.after("transformers.tokenization_utils_base", lambda module: tokenizers(here, module))
+def attach(torch, record):
+    """Watches the functions that look for checkpoints and tokenizers."""
+    folder = os.path.join(os.path.dirname(record.settings.folder), "cache")
+    imports.after("transformers.modeling_utils", lambda module: replace_transformers(torch, record, folder, module))
+    imports.after("diffusers.models.modeling_utils", lambda module: replace_diffusers(torch, record, folder, module))
+    imports.after("transformers.tokenization_utils_base", lambda module: replace_tokenizers(record, module))
 
 
-def transformers(torch, here, folder, module):
+def replace_transformers(torch, record, folder, module):
+    """Transformers looks for a checkpoint in one function, which returns its files and their index."""
     name = "_get_resolved_checkpoint_files"
     find = getattr(module, name, None)
     if find is None:
-        here.note("this transformers cannot be given dummy weights: expected 4.50 or later")
+        record.note("this transformers cannot be given dummy weights: expected 4.50 or later")
         return
 
-    def made(model, config):
-        return [dummy(torch, folder, model, config, getattr(config, "dtype", None))], None
+    def make(model, config):
+        return [write_checkpoint(torch, folder, model, config, getattr(config, "dtype", None))], None
 
-    setattr(module, name, or_made(here, find, made))
-
-
-def diffusers(torch, here, folder, module):
-    def made(model, config):
-        return dummy(torch, folder, model.from_config, config, None)
-
-    module._get_model_file = or_made(here, module._get_model_file, made)
+    setattr(module, name, find_or_make(record, find, make))
 
 
-def or_made(here, find, made):
-    """What finds a checkpoint, or makes one for the model and the config that its caller has at hand."""
+def replace_diffusers(torch, record, folder, module):
+    """Diffusers looks for a checkpoint in one function, which returns its file."""
 
-    def found(*place, **named):
+    def make(model, config):
+        return write_checkpoint(torch, folder, model.from_config, config, None)
+
+    module._get_model_file = find_or_make(record, module._get_model_file, make)
+
+
+def find_or_make(record, find, make):
+    """A function that finds a checkpoint as `find` does, else makes one for the model and the config of its caller."""
+
+    @functools.wraps(find)
+    def found(*args, **kwargs):
         try:
-            return find(*place, **named)
+            return find(*args, **kwargs)
         except OSError:
+            # Neither library passes the model to this function: the method that calls it has it as `cls`.
             caller = sys._getframe(1).f_locals
             model, config = caller.get("cls"), caller.get("config")
             if model is None or config is None:
                 raise
-            made_up = made(model, config)
-            here.note(f"dummy weights: {model.__name__} has no checkpoint here; it is built from its config.json")
-            return made_up
+            checkpoint = make(model, config)
+            record.note(f"dummy weights: {model.__name__} has no checkpoint here; it is built from its config.json")
+            return checkpoint
 
     return found
 
 
-def dummy(torch, folder, build, config, dtype):
-    """A safetensors file for a model of this config."""
+def write_checkpoint(torch, folder, build, config, dtype):
+    """Writes a safetensors file for a model of this config; returns its path. `dtype` is that of its floats, or `None`
+    for the model's own.
+    """
     if isinstance(dtype, str):
         dtype = getattr(torch, dtype, None)
     with torch.device("meta"):
         model = build(copy.deepcopy(config))
     header, offset, seen = {"__metadata__": {"format": "pt"}}, 0, set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        # Tied weights are in a checkpoint once.
+        # A checkpoint holds tied weights once.
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        size = tensor.numel() * torch.empty(0, dtype=kind).element_size()
+        stored = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        size = tensor.numel() * torch.empty(0, dtype=stored).element_size()
         header[name] = {
-            "dtype": DTYPES[str(kind).replace("torch.", "")],
+            "dtype": DTYPES[str(stored).replace("torch.", "")],
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + size],
         }
         offset += size
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"weights-{os.getpid()}-{len(os.listdir(folder))}.safetensors")
+    # The format: the header's length in eight bytes, the header, padded to eight bytes, and the data.
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
@@ -102,29 +114,31 @@ def dummy(torch, folder, build, config, dtype):
     return path
 
 
-def tokenizers(here, module):
-    """A tokenizer of bytes, where the model's own is not there."""
+def replace_tokenizers(record, module):
+    """Loads a tokenizer of bytes if the model's own is missing."""
     base = module.PreTrainedTokenizerBase
     load = base.from_pretrained.__func__
 
-    def from_pretrained(cls, name, *place, **named):
+    @functools.wraps(load)
+    def from_pretrained(cls, name, *args, **kwargs):
+        subfolder = kwargs.get("subfolder") or ""
         try:
             # Some libraries make an empty tokenizer of a folder that has none.
-            if has_none(str(name), named.get("subfolder") or ""):
+            if lacks_tokenizer(str(name), subfolder):
                 raise FileNotFoundError(name)
-            return load(cls, name, *place, **named)
+            return load(cls, name, *args, **kwargs)
         except (OSError, ValueError) as error:
-            made = of_bytes(name, longest(str(name), named.get("subfolder") or ""))
-            if made is None:
+            tokenizer = byte_tokenizer(name, longest_input(str(name), subfolder))
+            if tokenizer is None:
                 raise error
-            here.note(f"dummy weights: {name} has no tokenizer here; text becomes its bytes")
-            return made
+            record.note(f"dummy weights: {name} has no tokenizer here; text becomes its bytes")
+            return tokenizer
 
     base.from_pretrained = classmethod(from_pretrained)
 
 
-def has_none(name, subfolder):
-    """Whether it is a folder, and no file in it is a tokenizer's."""
+def lacks_tokenizer(name, subfolder):
+    """Whether the name is that of a folder in which no file is a tokenizer's."""
     folder = os.path.join(name, subfolder)
     if not os.path.isdir(name):
         return False
@@ -132,16 +146,18 @@ def has_none(name, subfolder):
     return not any(part in file for file in files for part in ("token", "vocab", "merges", "spiece", ".model", "bpe"))
 
 
-def longest(name, subfolder):
-    """Tokens that its model takes at most: scripts pad up to what a tokenizer says of it."""
-    for config in (f"{name}/{subfolder}/config.json", f"{name}/{subfolder.replace('tokenizer', 'text_encoder')}/config.json"):
+def longest_input(name, subfolder):
+    """How many tokens the model takes at most, by its config.json: scripts pad up to the tokenizer's limit."""
+    for folder in (subfolder, subfolder.replace("tokenizer", "text_encoder")):
+        config = f"{name}/{folder}/config.json"
         if os.path.exists(config):
             with open(config) as file:
                 return json.load(file).get("max_position_embeddings")
     return None
 
 
-def of_bytes(name, longest):
+def byte_tokenizer(name, longest):
+    """A tokenizer with a token for each byte; `None` if the libraries for it are missing."""
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
@@ -149,12 +165,12 @@ def of_bytes(name, longest):
         return None
     special = ["<pad>", "<s>", "</s>", "<unk>"]
     words = special + sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, [], unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     template = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
     return PreTrainedTokenizerFast(
-        tokenizer_object=made,
+        tokenizer_object=tokenizer,
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",

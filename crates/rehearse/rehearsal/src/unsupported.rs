@@ -1,13 +1,13 @@
-//! Where no program can be given a virtual GPU. Run files are read everywhere.
+//! The stub for platforms without rehearsal. Run files are read everywhere.
 
 use std::path::Path;
 
-use crate::{Rehearsal, RehearsalError, Run};
+use crate::{Rehearsal, RehearsalError, RunRecord};
 
-/// A run; there is none here.
+/// A run, which no function of this platform returns.
 pub struct Rehearsed {
     /// What is known of it.
-    pub run: Run,
+    pub run: RunRecord,
 }
 
 impl Rehearsed {

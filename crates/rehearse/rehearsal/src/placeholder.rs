@@ -1,17 +1,17 @@
-//! A command that takes a value as a word or a part of one.
+//! The placeholder `{}` of a command, in place of which a search puts one value after the other.
 
 use std::ffi::OsString;
 
-/// What stands for the value in a word of the command.
-pub const HOLE: &str = "{}";
+/// The part of a word that stands for the value.
+pub const PLACEHOLDER: &str = "{}";
 
-/// The command with a value in every hole; `None` where it has no hole.
+/// The command with the value in place of every placeholder; `None` if it has none.
 pub fn with_value(words: &[OsString], value: u64) -> Option<Vec<OsString>> {
     let mut filled = false;
     let fill = |word: &OsString| match word.to_str() {
-        Some(text) if text.contains(HOLE) => {
+        Some(text) if text.contains(PLACEHOLDER) => {
             filled = true;
-            OsString::from(text.replace(HOLE, &value.to_string()))
+            OsString::from(text.replace(PLACEHOLDER, &value.to_string()))
         }
         _ => word.clone(),
     };
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_fill_every_hole() {
+    fn a_value_replaces_every_placeholder() {
         let words: Vec<OsString> = ["train.py", "--bs={}", "--run", "bs-{}"].map(Into::into).to_vec();
         assert_eq!(with_value(&words, 8).unwrap(), ["train.py", "--bs=8", "--run", "bs-8"]);
         assert_eq!(with_value(&words[..1], 8), None);

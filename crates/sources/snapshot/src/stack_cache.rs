@@ -1,30 +1,33 @@
-//! Stacks by the bytes of the references to their frames: the same bytes mean the same frames.
+//! A cache of stacks by the bytes of the references to their frames: equal bytes are the same frames.
 
 use rustc_hash::FxHashMap;
 
-/// The runs of references that were read.
+use crate::opcode;
+
+/// The stacks that were read, by the bytes of their references.
 #[derive(Default)]
-pub(crate) struct Runs<'a> {
-    all: Vec<Run<'a>>,
+pub(crate) struct StackCache<'a> {
+    all: Vec<CachedStack<'a>>,
     numbers: FxHashMap<&'a [u8], usize>,
     last: Option<usize>,
 }
 
-struct Run<'a> {
+/// A stack, and the bytes of the run of references that it was read from.
+struct CachedStack<'a> {
     bytes: &'a [u8],
     stack: u32,
     /// The run that came after this one the last time: a program repeats itself.
     then: usize,
 }
 
-impl<'a> Runs<'a> {
+impl<'a> StackCache<'a> {
     /// The stack at this place and where it ends, if it is the one that was here the last time.
     #[inline]
     pub fn expected(&mut self, data: &[u8], start: usize) -> Option<(u32, usize)> {
         let number = self.all.get(self.last?)?.then;
         let run = self.all.get(number)?;
         let end = start + run.bytes.len();
-        if data.get(end) != Some(&b'e') || data[start..end] != *run.bytes {
+        if data.get(end) != Some(&opcode::APPENDS) || data[start..end] != *run.bytes {
             return None;
         }
         self.last = Some(number);
@@ -38,9 +41,10 @@ impl<'a> Runs<'a> {
         Some(self.all[number].stack)
     }
 
+    /// Keeps the stack of a run of references that was read as usual.
     pub fn add(&mut self, bytes: &'a [u8], stack: u32) {
         let number = self.all.len();
-        self.all.push(Run { bytes, stack, then: 0 });
+        self.all.push(CachedStack { bytes, stack, then: 0 });
         self.numbers.insert(bytes, number);
         self.follow(number);
     }
@@ -56,10 +60,10 @@ impl<'a> Runs<'a> {
 pub(crate) fn references(data: &[u8], start: usize) -> Option<&[u8]> {
     let mut at = start;
     loop {
-        match data.get(at)? {
-            b'j' => at += 5,
-            b'h' => at += 2,
-            b'e' if at > start => return data.get(start..at),
+        match *data.get(at)? {
+            opcode::LONG_BINGET => at += 5,
+            opcode::BINGET => at += 2,
+            opcode::APPENDS if at > start => return data.get(start..at),
             _ => return None,
         }
     }

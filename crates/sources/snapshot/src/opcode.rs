@@ -1,0 +1,36 @@
+//! The opcodes of plain data, by the names of Python's `pickletools` (CPython, Lib/pickle.py).
+
+pub(crate) const BINGET: u8 = b'h';
+pub(crate) const LONG_BINGET: u8 = b'j';
+pub(crate) const EMPTY_DICT: u8 = b'}';
+pub(crate) const EMPTY_LIST: u8 = b']';
+pub(crate) const MARK: u8 = b'(';
+pub(crate) const SETITEMS: u8 = b'u';
+pub(crate) const APPENDS: u8 = b'e';
+pub(crate) const MEMOIZE: u8 = 0x94;
+pub(crate) const BINPUT: u8 = b'q';
+pub(crate) const LONG_BINPUT: u8 = b'r';
+pub(crate) const BININT1: u8 = b'K';
+pub(crate) const BININT2: u8 = b'M';
+pub(crate) const BININT: u8 = b'J';
+pub(crate) const LONG1: u8 = 0x8a;
+pub(crate) const LONG4: u8 = 0x8b;
+pub(crate) const SHORT_BINUNICODE: u8 = 0x8c;
+pub(crate) const BINUNICODE: u8 = b'X';
+pub(crate) const BINUNICODE8: u8 = 0x8d;
+pub(crate) const BINFLOAT: u8 = b'G';
+pub(crate) const NONE: u8 = b'N';
+pub(crate) const NEWTRUE: u8 = 0x88;
+pub(crate) const NEWFALSE: u8 = 0x89;
+pub(crate) const EMPTY_TUPLE: u8 = b')';
+pub(crate) const TUPLE1: u8 = 0x85;
+pub(crate) const TUPLE2: u8 = 0x86;
+pub(crate) const TUPLE3: u8 = 0x87;
+pub(crate) const TUPLE: u8 = b't';
+pub(crate) const SETITEM: u8 = b's';
+pub(crate) const APPEND: u8 = b'a';
+pub(crate) const DICT: u8 = b'd';
+pub(crate) const LIST: u8 = b'l';
+pub(crate) const FRAME: u8 = 0x95;
+pub(crate) const PROTO: u8 = 0x80;
+pub(crate) const STOP: u8 = b'.';
