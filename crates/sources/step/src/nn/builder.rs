@@ -63,9 +63,14 @@ impl Deref for Builder {
     }
 }
 
+/// The two modules that PEFT puts around a model.
+const PEFT: &str = "base_model.model";
+
 impl Plan {
-    /// Makes a parameter by `op`, which names the allocation, and registers it.
+    /// Makes a parameter by `op`, which names the allocation, in the scope of its module, and registers it.
     pub(super) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
+        let module = path.rsplit_once('.').map_or("", |(module, _)| module);
+        let _module = self.device.module(&joined(self.prefix_of(module), module).into());
         let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, self.dtype));
         self.registered.borrow_mut().push(Rc::downgrade(&parameter));
         parameter
@@ -76,9 +81,14 @@ impl Plan {
         self.registered.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// What stands before a module's name, unless it has PEFT's prefix already.
+    fn prefix_of(&self, module: &str) -> &'static str {
+        if module.starts_with(PEFT) { "" } else { self.prefix() }
+    }
+
     /// PEFT wraps the model in two modules: the names of all others begin with theirs.
     fn prefix(&self) -> &'static str {
-        if self.techniques.lora.is_some() { "base_model.model" } else { "" }
+        if self.techniques.lora.is_some() { PEFT } else { "" }
     }
 }
 

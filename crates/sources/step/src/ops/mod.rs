@@ -22,6 +22,9 @@ mod scratch;
 mod softmax;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use attention::*;
 pub(crate) use convert::*;
 pub(crate) use dropout::*;
