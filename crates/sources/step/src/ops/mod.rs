@@ -22,8 +22,6 @@ mod scratch;
 mod softmax;
 mod view;
 
-#[cfg(test)]
-mod tests;
 
 pub(crate) use attention::*;
 pub(crate) use convert::*;
