@@ -112,6 +112,13 @@ impl Tensor {
         self.unsafe_view_as(self.0.shape.clone(), self.0.strides.clone())
     }
 
+    /// A tensor of the same shape, strides and dtype that holds no memory: what stands for an output that an exception
+    /// destroyed.
+    pub fn without_memory(&self) -> Tensor {
+        let storage = Rc::new(Storage { device: self.device().clone(), block: None });
+        Tensor::over(storage, self.0.shape.clone(), self.0.strides.clone(), self.0.dtype, None)
+    }
+
     /// As [`Tensor::detach`], collecting a gradient of its own.
     pub fn detach_requiring_grad(&self, requires_grad: bool) -> Tensor {
         let out = self.detach();

@@ -27,16 +27,27 @@ pub(crate) type Saved = SmallVec<[Option<Tensor>; 4]>;
 pub(crate) trait Outputs {
     /// The outputs that carry gradients, in their order.
     fn differentiable(&self) -> &[Tensor];
+
+    /// As [`Outputs::differentiable`], to replace them.
+    fn differentiable_mut(&mut self) -> &mut [Tensor];
 }
 
 impl Outputs for Tensor {
     fn differentiable(&self) -> &[Tensor] {
         std::slice::from_ref(self)
     }
+
+    fn differentiable_mut(&mut self) -> &mut [Tensor] {
+        std::slice::from_mut(self)
+    }
 }
 
 impl Outputs for Vec<Tensor> {
     fn differentiable(&self) -> &[Tensor] {
+        self
+    }
+
+    fn differentiable_mut(&mut self) -> &mut [Tensor] {
         self
     }
 }
@@ -45,6 +56,10 @@ impl Outputs for Vec<Tensor> {
 impl<T> Outputs for (Tensor, T) {
     fn differentiable(&self) -> &[Tensor] {
         std::slice::from_ref(&self.0)
+    }
+
+    fn differentiable_mut(&mut self) -> &mut [Tensor] {
+        std::slice::from_mut(&mut self.0)
     }
 }
 
@@ -95,7 +110,16 @@ impl<T: Outputs> Ran<T> {
     /// otherwise it would keep its own node alive.
     pub fn saves_results(mut self, saved: impl FnOnce(&T) -> Saved) -> Ran<T> {
         if let Some(recording) = &mut self.recording {
+            let stopped_before = recording.device.is_stopped();
             recording.save(saved(&self.outputs));
+            // A region that stops here leaves the op by an exception: C++ destroys the outputs while it unwinds, before
+            // Python drops the arguments. What was saved keeps its memory.
+            if recording.device.is_stopped() && !stopped_before {
+                self.outputs
+                    .differentiable_mut()
+                    .iter_mut()
+                    .for_each(|output| *output = output.without_memory());
+            }
         }
         self
     }

@@ -1,7 +1,10 @@
+//! The lookup of rows by index (aten/src/ATen/native/cuda/Embedding.cu), and its gradient's sums over equal indices.
+
 use brimful_units::{Dtype, Shape};
 
 use super::{Operand, grads, new_tensor, saved, scan_scratch, sort_scratch, unique_scratch};
 use crate::autograd::Op;
+use crate::device::Device;
 use crate::tensor::Tensor;
 
 /// `embedding(indices, weight)`.
@@ -69,14 +72,39 @@ fn sum_by_segments(grad: &Tensor, tokens: u64, rows: u64) {
     let partial_count = single();
     let most_partials = tokens / TOKENS_PER_PARTIAL + most_segments;
     let starts = integers(most_partials);
-    let sums = Tensor::empty(device, [most_partials, grad.last(0)], Dtype::F32);
-    drop(sums);
+    if adds_atomically(device, most_segments, most_partials, grad.last(0)) {
+        add_atomically(grad, most_partials, rows);
+    } else {
+        drop(Tensor::empty(device, [most_partials, grad.last(0)], Dtype::F32));
+    }
     drop(starts);
     drop(partial_count);
     drop(partial_offsets);
     drop(partials);
     drop(segments);
     drop(offsets);
+}
+
+/// Whether the partial sums are added to the gradient where they are made (`use_fused_kernel` in
+/// EmbeddingBackwardKernel.cu, torch 2.15): if adding them up per segment would fill too few multiprocessors.
+fn adds_atomically(device: &Device, most_segments: u64, most_partials: u64, width: u64) -> bool {
+    const WARP: u64 = 32;
+    const MAX_BLOCK_SIZE: u64 = 1024;
+    const MAX_ATOMIC_ACCUM_BLOCKS_PER_SM: u64 = 4;
+    let warped = width.next_multiple_of(WARP);
+    let blocks = device.mul(most_segments, warped).div_ceil(warped.clamp(1, MAX_BLOCK_SIZE));
+    let enough = device.properties().multiprocessors * MAX_ATOMIC_ACCUM_BLOCKS_PER_SM;
+    blocks < enough && most_partials > blocks.saturating_mul(4)
+}
+
+/// The segment of each partial sum; half precision is accumulated in an fp32 copy of the gradient.
+fn add_atomically(grad: &Tensor, most_partials: u64, rows: u64) {
+    let device = grad.device();
+    let segments = Tensor::empty(device, [most_partials], INDEX);
+    if matches!(grad.dtype(), Dtype::F16 | Dtype::Bf16) {
+        drop(Tensor::empty(device, [rows, grad.last(0)], Dtype::F32));
+    }
+    drop(segments);
 }
 
 /// The dtype of token indices.

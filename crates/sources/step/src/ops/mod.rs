@@ -17,6 +17,8 @@ mod loss;
 mod matmul;
 mod norm;
 mod operand;
+#[cfg(test)]
+mod recorded;
 mod reduce;
 mod scratch;
 mod softmax;
