@@ -41,6 +41,8 @@ const X_BF16: Given = Given::Leaf(&[4, 24, 40], Bf16);
 const HEADS: Given = leaf(&[2, 6, 48, 32]);
 const HEADS_BF16: Given = Given::Leaf(&[2, 6, 48, 32], Bf16);
 const SHARED_HEADS: Given = Given::Leaf(&[2, 2, 48, 32], Bf16);
+const ONE_QUERY: Given = Given::Leaf(&[2, 6, 1, 32], Bf16);
+const LONG_HEAD: Given = Given::Leaf(&[2, 1, 1024, 32], Bf16);
 const NARROW_HEADS: Given = Given::Leaf(&[2, 6, 48, 20], Bf16);
 const TOKENS_FIRST: Given = Given::Leaf(&[2, 48, 6, 32], Bf16);
 const SHORT_HEADS: Given = leaf(&[2, 6, 44, 32]);
@@ -56,6 +58,7 @@ const SAVE_INPUTS: &[Case] = &[
     ("silu", &[X], |x, _| silu(&add_scalar(x))),
     ("gelu", &[X], |x, _| gelu(&add_scalar(x))),
     ("mm", &[leaf(&[24, 40]), leaf(&[40, 56])], |x, o| mm(&add_scalar(x), &o[0])),
+    ("mm_transposed", &[leaf(&[40, 24]), leaf(&[40, 56])], |x, o| mm(&t(&add_scalar(x)), &o[0])),
     ("linear", &[X, leaf(&[56, 40])], |x, o| linear(&add_scalar(x), &o[0], None)),
     ("linear_bias", &[X, leaf(&[56, 40]), leaf(&[56])], |x, o| linear(&add_scalar(x), &o[0], Some(&o[1]))),
     ("linear_autocast", &[X, leaf(&[56, 40])], |x, o| {
@@ -64,6 +67,9 @@ const SAVE_INPUTS: &[Case] = &[
     ("conv1d", &[X, leaf(&[40, 56]), leaf(&[56])], |x, o| conv1d(&add_scalar(x), &o[0], &o[1])),
     ("matmul", &[HEADS, HEADS], |x, o| matmul(&add_scalar(x), transpose(&o[0], 2, 3))),
     ("matmul_expanded", &[HEADS, leaf(&[2, 1, 48, 32])], |x, o| {
+        matmul(&add_scalar(x), transpose(&o[0], 2, 3))
+    }),
+    ("matmul_outer", &[leaf(&[2, 6, 48, 1]), leaf(&[2, 6, 48, 1])], |x, o| {
         matmul(&add_scalar(x), transpose(&o[0], 2, 3))
     }),
     ("embedding", &[leaf(&[96, 40]), indices(&[4, 24])], |x, o| embedding(x, &o[0])),
@@ -96,6 +102,8 @@ const SAVE_RESULTS: &[Case] = &[
         scaled_dot_product_attention(&heads_first(x), &heads_first(&o[0]), &heads_first(&o[1]), 0.0)
     }),
     ("flash_grouped", &[HEADS_BF16, SHARED_HEADS, SHARED_HEADS], attended),
+    ("flash_split", &[LONG_HEAD, LONG_HEAD, LONG_HEAD], attended),
+    ("flash_one_query", &[ONE_QUERY, SHARED_HEADS, SHARED_HEADS], attended),
     ("flash_padded", &[NARROW_HEADS, NARROW_HEADS, NARROW_HEADS], attended),
     ("flash_dropout", &[HEADS_BF16, HEADS_BF16, HEADS_BF16], attended_with_dropout),
     ("flash_temporaries", &[HEADS_BF16, HEADS_BF16, HEADS_BF16], attended_temporaries),
