@@ -1,3 +1,5 @@
+//! Layer norm (aten/src/ATen/native/cuda/layer_norm_kernel.cu).
+
 use brimful_units::Dtype;
 
 use super::iterator::result;
@@ -13,13 +15,13 @@ pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
     let statistic = || Tensor::empty(x.device(), [rows], Dtype::F32);
     let op = Op::new("native_layer_norm", "NativeLayerNormBackward0", &[x, weight, bias]);
     let ran = op
-        .saves_inputs(|| saved![Some(x.clone()), Some(weight.clone())])
+        .saves_inputs(|| saved![Some(bias.clone()), Some(x.clone()), Some(weight.clone())])
         .run(|| (Tensor::empty(x.device(), x.shape().clone(), x.dtype()), (statistic(), statistic())));
     let (out, _) = ran
         .saves_results(|(_, (mean, rstd))| saved![Some(mean.clone()), Some(rstd.clone())])
         .backward(|call| {
             let _op = call.grad().device().op("native_layer_norm_backward");
-            let (x, weight) = (call.saved(0), call.saved(1));
+            let (x, weight) = (call.saved(1), call.saved(2));
             let x_grad = call.want(0, || result(&[x], x.dtype()));
             let weight_grad = call.want(1, || result(&[weight], weight.dtype()));
             grads![x_grad, weight_grad, call.want(2, || result(&[weight], weight.dtype()))]
