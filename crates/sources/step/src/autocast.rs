@@ -11,8 +11,9 @@ use crate::tensor::{Tensor, WeakTensor};
 
 /// The state of an autocast region.
 pub(crate) struct Autocast {
+    /// The lower precision of the region.
     pub dtype: Dtype,
-    /// Converted leaves by identity; the weak reference tells whether the identity still holds.
+    /// Converted leaves by identity. The weak reference shows whether the leaf is still alive: its address may be reused.
     cache: FxHashMap<*const (), (WeakTensor, Tensor)>,
     order: Vec<*const ()>,
 }

@@ -1,3 +1,5 @@
+//! The ends of the graph, where leaves collect their gradients.
+
 use std::cell::RefCell;
 
 use brimful_trace::Category;
@@ -8,18 +10,23 @@ use crate::tensor::{Tensor, contiguous_strides};
 /// Collects a leaf's gradient in its `.grad` (torch/csrc/autograd/functions/accumulate_grad.h). The graph holds the
 /// leaf through it; the leaf knows it weakly.
 pub(crate) struct AccumulateGrad {
+    /// The leaf.
     pub variable: Tensor,
+    /// What has come of its gradient in the running backward.
     pub state: RefCell<LeafState>,
 }
 
 /// What the engine keeps of a leaf during a backward.
 #[derive(Default)]
 pub(crate) struct LeafState {
+    /// How many gradients are still to come.
     pub dependencies: u32,
+    /// The sum of those that have come.
     pub buffer: Option<Tensor>,
 }
 
 impl AccumulateGrad {
+    /// The end of the graph for a leaf; it holds the leaf.
     pub fn new(variable: &Tensor) -> AccumulateGrad {
         AccumulateGrad { variable: variable.clone(), state: RefCell::default() }
     }

@@ -1,3 +1,5 @@
+//! Saved tensors, and the hooks that hold them in another form (torch/csrc/autograd/saved_variable.cpp).
+
 use std::rc::Rc;
 
 use crate::device::Device;
@@ -13,6 +15,7 @@ pub(crate) enum Packed {
 
 /// A saved tensor that a hook holds in another form.
 pub(crate) trait Unpack {
+    /// Gives the tensor back.
     fn unpack(&self) -> Tensor;
 }
 
@@ -21,6 +24,7 @@ pub(crate) trait Unpack {
 pub(crate) struct SavedTensorHooks(pub Rc<dyn Fn(Tensor) -> Packed>);
 
 impl Packed {
+    /// Saves a tensor, through the innermost hook if one is set.
     pub fn pack(device: &Device, tensor: Tensor) -> Packed {
         let hooks = device.hooks().borrow().last().cloned();
         match hooks {
@@ -29,6 +33,7 @@ impl Packed {
         }
     }
 
+    /// Gives the saved tensor back; a checkpoint runs its region again for the first of its tensors.
     pub fn unpack(&self) -> Tensor {
         match self {
             Packed::Tensor(tensor) => tensor.clone(),

@@ -1,3 +1,5 @@
+//! Nodes of the graph: what an op saved, and how gradients pass through it (torch/csrc/autograd/function.h).
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -11,13 +13,18 @@ use crate::tensor::Tensor;
 /// Where a gradient goes: an input of a node.
 #[derive(Clone)]
 pub(crate) struct Edge {
+    /// The node that takes the gradient.
     pub target: Target,
+    /// Which of the node's gradients it is: the position among the outputs of the node's op.
     pub slot: usize,
 }
 
+/// What an edge leads to.
 #[derive(Clone)]
 pub(crate) enum Target {
+    /// The node of a recorded op.
     Node(Rc<Node>),
+    /// A leaf that collects its gradient.
     Leaf(Rc<AccumulateGrad>),
 }
 
@@ -66,11 +73,13 @@ pub(super) type Apply = Box<dyn Fn(&Call<'_>) -> Grads>;
 
 /// A recorded op: what it saved, and how gradients pass through it.
 pub(crate) struct Node {
+    /// PyTorch's name of the node, such as `MulBackward0`.
     pub name: &'static str,
     /// The module whose forward made it.
     pub module: StrId,
     /// Later nodes run first in the backward.
     pub sequence: u64,
+    /// Where the gradient of each input of the op goes.
     pub edges: Edges,
     /// Shape and dtype of each output of the op.
     pub inputs: RefCell<SmallVec<[(Shape, Dtype); 1]>>,
@@ -120,12 +129,14 @@ impl Node {
             .collect()
     }
 
-    /// Drops what was saved, in the order in which it was saved (`release_variables`).
+    /// Drops what was saved, in the order in which it was saved: inputs by name, then results by name
+    /// (`release_variables`, written by tools/autograd/gen_autograd_functions.py, torch 2.15).
     pub fn release(&self) {
         let saved = std::mem::take(&mut *self.saved.borrow_mut());
         saved.into_iter().for_each(drop);
     }
 
+    /// Computes the gradients of the op's inputs.
     pub fn apply(&self, call: &Call<'_>) -> Grads {
         (self.apply)(call)
     }
@@ -143,6 +154,7 @@ impl FromIterator<Option<Edge>> for Edges {
 }
 
 impl Edges {
+    /// The edges in the order of the op's inputs; `None` for an input that wants no gradient.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Edge>> {
         self.0.iter().map(Option::as_ref)
     }

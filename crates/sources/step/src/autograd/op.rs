@@ -7,6 +7,9 @@
 //! 4. the outputs become the node's (`set_history`);
 //! 5. what it saves of its results is packed (`SavedVariable(result, true)`).
 //!
+//! Both lists of saved tensors are sorted by name there, and the backward releases them in the order of packing, inputs
+//! before results (`save_var` in tools/autograd/gen_autograd_functions.py). fixtures/step/ops.jsonl has recorded it.
+//!
 //! The order shows under checkpointing: a region that runs again stops at the last tensor that it packs. If that is an
 //! input, the kernel never runs; if it is a result, it does.
 
@@ -63,13 +66,15 @@ impl<T> Outputs for (Tensor, T) {
     }
 }
 
-/// An op whose kernel has not run yet.
+/// An op whose kernel has not run yet. The order of its methods is the order in which PyTorch does these things.
+#[must_use]
 pub(crate) struct Op {
     recording: Option<Recording>,
     scope: Option<ScopeGuard>,
 }
 
 /// An op whose kernel has run.
+#[must_use]
 pub(crate) struct Ran<T> {
     recording: Option<Recording>,
     outputs: T,

@@ -1,3 +1,5 @@
+//! Conversions between dtypes (`_to_copy` in aten/src/ATen/native/TensorConversions.cpp).
+
 use brimful_units::Dtype;
 
 use super::iterator::result;

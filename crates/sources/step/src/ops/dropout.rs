@@ -1,3 +1,5 @@
+//! Dropout (aten/src/ATen/native/cuda/Dropout.cu).
+
 use brimful_units::Dtype;
 
 use super::iterator::result;

@@ -1,3 +1,5 @@
+//! New tensors (aten/src/ATen/native/TensorFactories.cpp).
+
 use brimful_units::{Dtype, Shape};
 
 use crate::device::Device;

@@ -79,7 +79,7 @@ fn order(inputs: &[&Tensor], shape: &Shape) -> SmallVec<[usize; 5]> {
     order
 }
 
-/// 1 where the first dimension is the slower one, -1 where the faster, 0 where no input tells.
+/// 1 where the first dimension is the slower one, -1 where the faster, 0 if no input decides it.
 fn should_swap(inputs: &[&Tensor], shape: &Shape, first: usize, second: usize) -> i8 {
     for input in inputs {
         let (a, b) = (stride_in(input, shape, first), stride_in(input, shape, second));

@@ -1,3 +1,5 @@
+//! Cross entropy (aten/src/ATen/native/LossNLL.cpp, aten/src/ATen/native/cuda/Loss.cu).
+
 use super::{grads, saved};
 use crate::autograd::Op;
 use crate::tensor::Tensor;

@@ -41,7 +41,7 @@ use scratch::*;
 pub(crate) use softmax::*;
 pub(crate) use view::*;
 
-/// What an op saves, in the order in which it is packed and released.
+/// What an op saves, in the order in which it is packed and released: by PyTorch's names of its arguments or results.
 macro_rules! saved {
     ($($tensor:expr),* $(,)?) => { $crate::autograd::Saved::from_iter([$($tensor),*]) };
 }

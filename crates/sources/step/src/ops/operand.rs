@@ -1,3 +1,5 @@
+//! Arguments of ops, and when temporaries among them die.
+
 use std::ops::Deref;
 
 use crate::tensor::Tensor;

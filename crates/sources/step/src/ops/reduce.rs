@@ -88,7 +88,7 @@ fn reduces_fastest(x: &Tensor, dims: &[usize]) -> Along {
     }
 }
 
-/// How a reduction is laid over threads and blocks.
+/// How a reduction is divided among threads and blocks.
 struct Plan {
     outputs: u64,
     block_width: u64,

@@ -1,3 +1,5 @@
+//! Softmax and its logarithm (aten/src/ATen/native/cuda/SoftMax.cu).
+
 use brimful_units::Dtype;
 
 use super::{grads, saved};
