@@ -24,7 +24,6 @@ mod scratch;
 mod softmax;
 mod view;
 
-
 pub(crate) use attention::*;
 pub(crate) use convert::*;
 pub(crate) use dropout::*;

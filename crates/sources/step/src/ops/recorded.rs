@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use brimful_jobs::Checkpointing;
+use brimful_jobs::{Checkpointing, TorchRules as Release};
 use brimful_trace::{Event, PhaseKind, Trace};
 use brimful_units::Dtype::{self, Bf16, Bool, F16, F32};
 use serde_json::Value;
@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::*;
 use crate::autocast::autocast;
 use crate::autograd::backward;
-use crate::checkpoint::checkpoint;
+use crate::checkpoint::{Function, non_reentrant, reentrant};
 use crate::device::{Device, Properties};
+use crate::rules::TorchRules;
 use crate::tensor::Tensor;
 
 const RECORDED: &str = include_str!("../../../../../fixtures/step/ops.jsonl");
@@ -239,14 +240,19 @@ fn recorded_on() -> Properties {
 /// One forward and backward of a case, as the recorder writes it.
 fn events_of(case: &Case, kind: Checkpointing, properties: Properties) -> String {
     let (_, given, function) = *case;
-    let device = Device::new(properties);
+    let device = Device::new(properties, TorchRules::of(Release::V2_15));
     let mut tensors = given.iter().map(|given| make(&device, *given));
     let x = tensors.next().unwrap();
     // The tensors outlive the case, as the recorder's do: the function only borrows them.
     let others: Rc<[Tensor]> = tensors.collect();
     let borrowed = others.clone();
     device.begin_phase(PhaseKind::Forward, "case");
-    let out = checkpoint(kind, x.clone(), None, move |x, _| function(x, &borrowed));
+    let region: Function = Rc::new(move |x, _| function(x, &borrowed));
+    let out = match kind {
+        Checkpointing::None => region(&x, None),
+        Checkpointing::Reentrant => reentrant(x.clone(), None, region),
+        Checkpointing::NonReentrant => non_reentrant(x.clone(), None, region),
+    };
     let ones = like(&out, "ones_like", out.dtype());
     backward(&out, ones.clone());
     drop(out);
