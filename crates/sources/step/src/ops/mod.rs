@@ -18,7 +18,7 @@ mod matmul;
 mod norm;
 mod operand;
 #[cfg(test)]
-mod recorded;
+mod tests;
 mod reduce;
 mod scratch;
 mod softmax;
