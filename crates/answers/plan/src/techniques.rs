@@ -1,5 +1,6 @@
 //! The classic table, computed for the job at hand: each technique alone, everything else unchanged.
 
+use brimful_explain::Keeps;
 use brimful_jobs::{
     AttentionKernel, Checkpointing, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision, Run, Train,
 };
@@ -7,28 +8,6 @@ use brimful_replay::Ledger;
 use rayon::prelude::*;
 
 use crate::fit::{Fit, Verdict, fit};
-
-/// Whether a technique changes what is learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The same numbers up to rounding.
-    Identical,
-    /// Other rounding, or another order of sums.
-    Close,
-    /// Another optimizer or precision: results may differ.
-    Different,
-}
-
-impl Outcome {
-    /// The word in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Outcome::Identical => "identical",
-            Outcome::Close => "close",
-            Outcome::Different => "different",
-        }
-    }
-}
 
 /// A technique and what it would do to this job.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,13 +25,13 @@ pub struct Row {
     /// The published cost, with its source.
     pub cost: &'static str,
     /// Whether results stay the same.
-    pub outcome: Outcome,
+    pub keeps: Keeps,
 }
 
 struct Technique {
     name: &'static str,
     cost: &'static str,
-    outcome: Outcome,
+    keeps: Keeps,
     /// Changes the job and says what it changed; nothing where it does not apply.
     apply: fn(&mut Job) -> Vec<(&'static str, String, String)>,
 }
@@ -61,55 +40,55 @@ const TECHNIQUES: [Technique; 9] = [
     Technique {
         name: "half the batch, twice the accumulation",
         cost: "more, smaller kernels; no published figure",
-        outcome: Outcome::Close,
+        keeps: Keeps::Close,
         apply: half_batch,
     },
     Technique {
         name: "gradient checkpointing",
         cost: "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198",
-        outcome: Outcome::Identical,
+        keeps: Keeps::Identical,
         apply: checkpoint,
     },
     Technique {
         name: "pure bf16",
         cost: "faster; rounds weights and states to 8 bits of precision",
-        outcome: Outcome::Different,
+        keeps: Keeps::Different,
         apply: |job| precision(job, Precision::Bf16),
     },
     Technique {
         name: "autocast to bf16",
         cost: "faster than fp32, whose weights it keeps; no published figure",
-        outcome: Outcome::Close,
+        keeps: Keeps::Close,
         apply: autocast,
     },
     Technique {
         name: "fused optimizer",
         cost: "none: one kernel instead of several (torch.optim docs)",
-        outcome: Outcome::Close,
+        keeps: Keeps::Close,
         apply: fused,
     },
     Technique {
         name: "8-bit optimizer",
         cost: "0.95 × speed (bitsandbytes benchmarking, Qwen3-0.6B full fine-tuning on an A100)",
-        outcome: Outcome::Different,
+        keeps: Keeps::Different,
         apply: eight_bit,
     },
     Technique {
         name: "LoRA, rank 16 on every Linear",
         cost: "trains adapters only; no published figure",
-        outcome: Outcome::Different,
+        keeps: Keeps::Different,
         apply: lora,
     },
     Technique {
         name: "flash attention instead of eager",
         cost: "faster; no published figure",
-        outcome: Outcome::Close,
+        keeps: Keeps::Close,
         apply: flash,
     },
     Technique {
         name: "expandable segments",
         cost: "about neutral; no controlled benchmark found",
-        outcome: Outcome::Identical,
+        keeps: Keeps::Identical,
         apply: expandable,
     },
 ];
@@ -137,7 +116,7 @@ fn row(technique: &Technique, job: &Job, today: &Fit) -> Option<Row> {
         saved: i64::try_from(saved).unwrap_or(i64::MAX),
         verdict: fit.verdict,
         cost: technique.cost,
-        outcome: technique.outcome,
+        keeps: technique.keeps,
     })
 }
 
