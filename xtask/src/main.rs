@@ -1,8 +1,9 @@
-//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `cuda-api` and `sbom`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `cuda-api`, `sbom` and `schema`.
 
 mod accuracy;
 mod cuda_api;
 mod sbom;
+mod schema;
 mod test;
 mod tidy;
 mod truth;
@@ -20,7 +21,10 @@ fn main() -> Result<()> {
         Some("accuracy") => accuracy::run(&root),
         Some("cuda-api") => cuda_api::run(&root, &arguments),
         Some("sbom") => sbom::run(&root, &arguments),
-        _ => bail!("usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api | sbom TARGET"),
+        Some("schema") => schema::run(&root),
+        _ => bail!(
+            "usage: cargo xtask test [--torch] | tidy [--list] | accuracy | cuda-api | sbom TARGET | schema"
+        ),
     }
 }
 

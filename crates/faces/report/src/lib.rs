@@ -13,6 +13,8 @@ mod recipe;
 pub mod recording;
 pub mod rehearsal;
 pub mod replay;
+#[cfg(feature = "schema")]
+mod schemas;
 pub mod serving;
 pub mod statistics;
 pub mod wire;
@@ -34,4 +36,6 @@ pub use recipe::job_line;
 pub use recording::{RecordingAnswer, recording_json, recording_text};
 pub use rehearsal::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
 pub use replay::{ReplayAnswer, replay_json, replay_text};
+#[cfg(feature = "schema")]
+pub use schemas::schemas;
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};
