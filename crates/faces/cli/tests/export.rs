@@ -85,3 +85,17 @@ fn a_wrong_call_is_named() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// Parquet is a feature of the build.
+#[test]
+fn parquet_is_written_or_the_way_to_it_is_named() {
+    let output = brimful(&["export", "gpt2", "--format", "parquet"]);
+    if cfg!(feature = "parquet") {
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(output.stdout.starts_with(b"PAR1") && output.stdout.ends_with(b"PAR1"));
+    } else {
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).contains("--features parquet"), "{}", stderr(&output));
+    }
+}

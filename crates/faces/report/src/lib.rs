@@ -22,7 +22,9 @@ pub mod wire;
 mod words;
 
 pub use diff::{DiffAnswer, diff_json, diff_text};
-pub use export::{collapsed, dhat, parquet, perfetto, speedscope};
+#[cfg(feature = "parquet")]
+pub use export::parquet;
+pub use export::{collapsed, dhat, perfetto, speedscope};
 pub use facts::{DataFacts, FactsAnswer, Version, facts_json, facts_text};
 pub use fit::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 pub use forms::Style;

@@ -128,18 +128,25 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
 /// The row of the sum.
 const TOGETHER: &str = "together";
 
-/// The popular guess at each part, in GB of 10^9 bytes.
+/// The popular guess at each part. It counts billions of bytes, and is shown in the unit of the column beside it.
 fn guesses(job: &Job) -> Vec<(&'static str, String)> {
     let Some(thumb) = rule_of_thumb(job) else { return Vec::new() };
-    let gb = |amount: f64| if amount < 9.95 { format!("{amount:.1}") } else { format!("{amount:.0}") };
     let known = thumb.weights + thumb.gradients + thumb.optimizer;
+    let (least, most) = thumb.activations;
+    let range = |from: f64, to: f64| format!("{}–{} GiB", gib(from), gib(to));
     vec![
-        ("parameters and buffers", format!("{} GB", gb(thumb.weights))),
-        ("gradients", format!("{} GB", gb(thumb.gradients))),
-        ("optimizer state", format!("{} GB", gb(thumb.optimizer))),
-        ("activations and inputs", format!("{}–{} GB", gb(thumb.activations.0), gb(thumb.activations.1))),
-        (TOGETHER, format!("{}–{} GB", gb(known + thumb.activations.0), gb(known + thumb.activations.1))),
+        ("parameters and buffers", format!("{} GiB", gib(thumb.weights))),
+        ("gradients", format!("{} GiB", gib(thumb.gradients))),
+        ("optimizer state", format!("{} GiB", gib(thumb.optimizer))),
+        ("activations and inputs", range(least, most)),
+        (TOGETHER, range(known + least, known + most)),
     ]
+}
+
+/// Billions of bytes in GiB, with a digit after the point below ten.
+fn gib(billions: f64) -> String {
+    let gib = billions * 1e9 / (1_u64 << 30) as f64;
+    if gib < 9.95 { format!("{gib:.1}") } else { format!("{gib:.0}") }
 }
 
 /// What was simulated, which of it was not said by the job, and what else to know.
@@ -275,4 +282,31 @@ fn block_row(block: &Block) -> Vec<String> {
         tensor.map_or("kernel buffer".to_owned(), |(shape, dtype)| format!("{shape} {dtype}")),
         format!("{} {}", block.made.op, block.made.module),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_of_thumb_is_in_the_unit_of_its_table() {
+        assert_eq!([14.0, 28.0, 10.0, 1.0].map(gib), ["13", "26", "9.3", "0.9"]);
+    }
+
+    #[test]
+    fn the_largest_value_says_what_ends_it() {
+        let largest = |value, limit| Largest { dimension: brimful_plan::Dimension::Batch, value, limit };
+        assert_eq!(
+            largest_text("gpt2", &largest(Some(8), Limit::Memory)),
+            "gpt2: the largest batch that fits is 8\n"
+        );
+        assert_eq!(
+            largest_text("gpt2", &largest(Some(8), Limit::Search)),
+            "gpt2: the largest batch that fits is 8, and perhaps more: the search ends there\n"
+        );
+        assert_eq!(
+            largest_text("gpt2", &largest(None, Limit::Memory)),
+            "gpt2: not even batch = 1 fits\n"
+        );
+    }
 }
