@@ -304,9 +304,6 @@ mod tests {
             largest_text("gpt2", &largest(Some(8), Limit::Search)),
             "gpt2: the largest batch that fits is 8, and perhaps more: the search ends there\n"
         );
-        assert_eq!(
-            largest_text("gpt2", &largest(None, Limit::Memory)),
-            "gpt2: not even batch = 1 fits\n"
-        );
+        assert_eq!(largest_text("gpt2", &largest(None, Limit::Memory)), "gpt2: not even batch = 1 fits\n");
     }
 }
