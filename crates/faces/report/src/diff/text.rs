@@ -90,3 +90,53 @@ fn signed(before: Bytes, after: Bytes) -> String {
         format!("+{}", after.saturating_sub(before))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use brimful_explain::{Amount, ShareChange};
+    use brimful_replay::Ledger;
+    use brimful_trace::Category;
+
+    use super::*;
+    use crate::forms::plain;
+
+    #[test]
+    fn peaks_come_first_then_what_changed_and_where() {
+        let peak = |mib| Ledger {
+            requested: Bytes::mib(mib),
+            allocated: Bytes::mib(mib),
+            reserved: Bytes::mib(mib),
+        };
+        let category = Category::Activation;
+        let place = PlaceChange {
+            category,
+            place: vec!["model.py forward".to_owned(), "modules/module.py _call_impl".to_owned()],
+            before: Amount { bytes: Bytes::mib(4), blocks: 2 },
+            after: Amount { bytes: Bytes::mib(6), blocks: 3 },
+        };
+        let diff = Diff {
+            peaks: [peak(4), peak(6)],
+            shares: vec![ShareChange { category, before: Bytes::mib(4), after: Bytes::mib(6) }],
+            places: vec![place],
+            comparable: true,
+        };
+        let text = diff_text(&DiffAnswer { before: "a", after: "b", diff: &diff, notes: &[] });
+        assert_eq!(
+            plain(&text).lines().collect::<Vec<_>>(),
+            [
+                "a → b",
+                "  takes 2.00 MiB more",
+                "  peak         before     after  change",
+                "  requested  4.00 MiB  6.00 MiB  +2.00 MiB",
+                "  allocated  4.00 MiB  6.00 MiB  +2.00 MiB",
+                "  reserved   4.00 MiB  6.00 MiB  +2.00 MiB",
+                "",
+                "  at the requested peak    before     after  change",
+                "  activation             4.00 MiB  6.00 MiB  +2.00 MiB",
+                "",
+                "  what changed         change  blocks  where",
+                "  grown activation  +2.00 MiB   2 → 3  model.py forward",
+            ]
+        );
+    }
+}

@@ -21,3 +21,11 @@ impl Style {
         format!("{}{text}{}", self.0.render(), Reset.render())
     }
 }
+
+/// A text without its escape codes, for tests.
+#[cfg(test)]
+pub(crate) fn plain(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + part.split_once('m').map_or("", |(_, rest)| rest))
+}

@@ -79,3 +79,39 @@ fn next(answer: &ReplayAnswer<'_>) -> String {
         None => format!("brimful replay {input} --capacity \"24 GiB\""),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use brimful_replay::{Ledger, Timeline};
+
+    use super::*;
+    use crate::forms::plain;
+
+    #[test]
+    fn peaks_stand_beside_the_recorded_ones() {
+        let ledger =
+            |mib| Ledger { requested: Bytes::mib(2), allocated: Bytes::mib(2), reserved: Bytes::mib(mib) };
+        let timeline = Timeline { peak: ledger(8), retries: 2, ..Timeline::default() };
+        let text = replay_text(&ReplayAnswer {
+            input: "run.pickle",
+            device: Some(0),
+            conf: "",
+            capacity: None,
+            timeline: &timeline,
+            recorded: Some(ledger(10)),
+            stack: &[],
+            notes: &["a note".to_owned()],
+        });
+        assert_eq!(
+            plain(&text),
+            "run.pickle under the default settings\n\
+             \x20 it fits: every request is served by a GPU without an end\n\
+             \x20 peak requested  2.00 MiB  as recorded\n\
+             \x20 peak allocated  2.00 MiB  as recorded\n\
+             \x20 peak reserved   8.00 MiB  2.00 MiB less than recorded\n\
+             \x20 cached memory was given back 2 times to make room: each time the GPU waits\n\
+             \x20 note: a note\n\
+             \x20 next: brimful explain run.pickle\n"
+        );
+    }
+}

@@ -46,3 +46,44 @@ pub fn statistics_text(answer: &StatisticsAnswer<'_>) -> String {
     lines.push(format!("  next: {}", Style::STRONG.paint(next)));
     lines.join("\n") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use brimful_snapshot::{Statistics, StatisticsForm};
+
+    use super::*;
+    use crate::forms::plain;
+
+    #[test]
+    fn what_is_not_in_the_statistics_is_a_question_mark() {
+        let amount = |now, peak| Some(Amount { now: Bytes::mib(now), peak: Bytes::mib(peak) });
+        let statistics = Statistics {
+            form: StatisticsForm::Summary,
+            requested: None,
+            allocated: amount(2, 3),
+            active: amount(2, 4),
+            reserved: amount(4, 20),
+            stranded: None,
+            retries: Some(1),
+            ooms: Some(3),
+            margin: Bytes::new(1024),
+        };
+        let text = statistics_text(&StatisticsAnswer { input: "stats.txt", statistics: &statistics });
+        let lines: Vec<String> = plain(&text).lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines[..8],
+            [
+                "stats.txt (torch.cuda.memory_summary())",
+                "  3 requests failed",
+                "                                    now       peak",
+                "  requested                           ?          ?",
+                "  allocated                    2.00 MiB   3.00 MiB",
+                "  active                       2.00 MiB   4.00 MiB",
+                "  reserved                     4.00 MiB  20.00 MiB",
+                "  stranded beside live blocks         ?          ?",
+            ]
+        );
+        assert_eq!(lines[8], "  cached memory was given back 1 times to make room: each time the GPU waits");
+        assert_eq!(lines[9], "  note: the table rounds down, by up to 1024 bytes");
+    }
+}
