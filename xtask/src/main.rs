@@ -1,8 +1,9 @@
-//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `truth`, `cuda-api` and `sbom`.
+//! Chores of the project: `cargo xtask test`, `tidy`, `accuracy`, `truth`, `cuda-api`, `sbom` and `schema`.
 
 mod accuracy;
 mod cuda_api;
 mod sbom;
+mod schema;
 mod test;
 mod tidy;
 mod truth;
@@ -21,8 +22,9 @@ fn main() -> Result<()> {
         Some("cuda-api") => cuda_api::run(&root, &arguments),
         Some("sbom") => sbom::run(&root, &arguments),
         Some("truth") => truth::run(&root, &arguments),
+        Some("schema") => schema::run(&root),
         _ => bail!(
-            "usage: cargo xtask test [--torch] | tidy [--list] | accuracy | truth … | cuda-api | sbom TARGET"
+            "usage: cargo xtask test [--torch] | tidy [--list] | accuracy | truth … | cuda-api | sbom TARGET | schema"
         ),
     }
 }

@@ -15,4 +15,4 @@ pub use fit::{DeviceUse, Fit, FitError, FitVerdict, OutOfMemory, Params, fit, si
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use search::largest_fitting;
-pub use techniques::{KeepsResult, Row, techniques};
+pub use techniques::{Row, techniques};

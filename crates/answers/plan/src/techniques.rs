@@ -1,5 +1,6 @@
 //! The classic table, computed for the job at hand: each technique alone, everything else unchanged.
 
+use brimful_explain::Keeps;
 use brimful_jobs::{
     AttentionKernel, Checkpointing, LoadedJob, Optimizer, OptimizerKind, Overrides, Precision, Train, Words,
     Workload,
@@ -9,28 +10,6 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fit::{Fit, FitVerdict, Replayed};
-
-/// Whether a technique changes what is learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepsResult {
-    /// The same numbers up to rounding.
-    Identical,
-    /// Other rounding, or another order of sums.
-    Close,
-    /// Another optimizer or precision: results may differ.
-    Different,
-}
-
-impl KeepsResult {
-    /// The word in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            KeepsResult::Identical => "identical",
-            KeepsResult::Close => "close",
-            KeepsResult::Different => "different",
-        }
-    }
-}
 
 /// A technique and what it would do to this job.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,13 +27,13 @@ pub struct Row {
     /// The published cost, with its source.
     pub cost: &'static str,
     /// Whether results stay the same.
-    pub keeps_result: KeepsResult,
+    pub keeps: Keeps,
 }
 
 struct Technique {
     name: &'static str,
     cost: &'static str,
-    keeps_result: KeepsResult,
+    keeps: Keeps,
     /// The keys that change, each with its new value; none if the technique does not apply.
     changes: fn(&LoadedJob) -> Changes,
 }
@@ -65,55 +44,55 @@ const TECHNIQUES: &[Technique] = &[
     Technique {
         name: "half the batch, twice the accumulation",
         cost: "more, smaller kernels; no published figure",
-        keeps_result: KeepsResult::Close,
+        keeps: Keeps::Close,
         changes: half_batch,
     },
     Technique {
         name: "gradient checkpointing",
         cost: "about 20 % slower (transformers 5.23, training_args.py); 30–40 % in arXiv:2205.05198",
-        keeps_result: KeepsResult::Identical,
+        keeps: Keeps::Identical,
         changes: checkpoint,
     },
     Technique {
         name: "pure bf16",
         cost: "faster; rounds weights and states to 8 bits of precision",
-        keeps_result: KeepsResult::Different,
+        keeps: Keeps::Different,
         changes: pure_bf16,
     },
     Technique {
         name: "autocast to bf16",
         cost: "faster than fp32, whose weights it keeps; no published figure",
-        keeps_result: KeepsResult::Close,
+        keeps: Keeps::Close,
         changes: autocast,
     },
     Technique {
         name: "fused optimizer",
         cost: "none: one kernel instead of several (torch.optim docs)",
-        keeps_result: KeepsResult::Close,
+        keeps: Keeps::Close,
         changes: fused,
     },
     Technique {
         name: "8-bit optimizer",
         cost: "0.95 × speed (bitsandbytes benchmarking, Qwen3-0.6B full fine-tuning on an A100)",
-        keeps_result: KeepsResult::Different,
+        keeps: Keeps::Different,
         changes: eight_bit,
     },
     Technique {
         name: "LoRA, rank 16 on every Linear",
         cost: "trains adapters only; no published figure",
-        keeps_result: KeepsResult::Different,
+        keeps: Keeps::Different,
         changes: lora,
     },
     Technique {
         name: "flash attention instead of eager",
         cost: "faster; no published figure",
-        keeps_result: KeepsResult::Close,
+        keeps: Keeps::Close,
         changes: flash,
     },
     Technique {
         name: "expandable segments",
         cost: "about neutral; no controlled benchmark found",
-        keeps_result: KeepsResult::Identical,
+        keeps: Keeps::Identical,
         changes: expandable,
     },
 ];
@@ -145,7 +124,7 @@ fn row(technique: &Technique, loaded: &LoadedJob, today: &Fit) -> Option<Row> {
         saved: i64::try_from(saved).unwrap_or(i64::MAX),
         verdict: replayed.verdict(&changed.job),
         cost: technique.cost,
-        keeps_result: technique.keeps_result,
+        keeps: technique.keeps,
     })
 }
 

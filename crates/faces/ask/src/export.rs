@@ -1,9 +1,9 @@
 //! A run as the file of another tool.
 
 use anyhow::Result;
-use brimful_explain::{holders, purposes};
+use brimful_explain::{TracedRun, holders};
 use brimful_jobs::Overrides;
-use brimful_report::{collapsed, dhat, parquet, perfetto, speedscope};
+use brimful_report::{collapsed, dhat, perfetto, speedscope};
 
 use crate::Host;
 use crate::run::open_run;
@@ -42,11 +42,23 @@ pub fn export(
         ExportFormat::Speedscope => line(speedscope(input, &holders(run).1, run.is_predicted())),
         ExportFormat::Perfetto => line(perfetto(run.trace)),
         ExportFormat::Dhat => line(dhat(input, run)),
-        ExportFormat::Parquet => {
-            let mut content = Vec::new();
-            parquet(run.trace, &purposes(run), &mut content)?;
-            content
-        }
+        ExportFormat::Parquet => rows(run)?,
     };
     Ok((content, opened.notes))
+}
+
+#[cfg(feature = "parquet")]
+fn rows(run: TracedRun<'_>) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    brimful_report::parquet(run.trace, &brimful_explain::purposes(run), &mut content)?;
+    Ok(content)
+}
+
+/// The writer is left out of a build by default.
+#[cfg(not(feature = "parquet"))]
+fn rows(_: TracedRun<'_>) -> Result<Vec<u8>> {
+    anyhow::bail!(
+        "--format parquet: this brimful was built without it; a released binary has it, and so has \
+         cargo install --locked --path crates/faces/cli --features parquet"
+    )
 }

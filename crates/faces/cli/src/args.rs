@@ -33,6 +33,7 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
+/// What is asked.
 #[derive(Subcommand)]
 pub enum Command {
     /// Will it fit? The peak memory of a training step or of generation, to the byte, without a GPU.
@@ -97,6 +98,7 @@ pub enum Command {
     },
 }
 
+/// The arguments of `brimful ranks`.
 #[derive(Args)]
 pub struct RanksArguments {
     /// PyTorch memory snapshots, or folders with them.
@@ -110,6 +112,7 @@ pub struct RanksArguments {
     pub json: bool,
 }
 
+/// The arguments of `brimful open`.
 #[derive(Args)]
 pub struct OpenArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
@@ -126,6 +129,7 @@ pub struct OpenArguments {
     pub keys: JobFlags,
 }
 
+/// The arguments of `brimful export`.
 #[derive(Args)]
 pub struct ExportArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
@@ -145,6 +149,7 @@ pub struct ExportArguments {
     pub keys: JobFlags,
 }
 
+/// The value of `export --format`.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum ExportFormat {
     /// The memory at the peak as collapsed stacks (flamegraph.pl, inferno).
@@ -159,6 +164,7 @@ pub enum ExportFormat {
     Parquet,
 }
 
+/// The arguments of `brimful diff`.
 #[derive(Args)]
 pub struct DiffArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
@@ -178,6 +184,7 @@ pub struct DiffArguments {
     pub keys: JobFlags,
 }
 
+/// The arguments of `brimful replay`.
 #[derive(Args)]
 pub struct ReplayArguments {
     /// PyTorch memory snapshots (pickle or JSON, also gzipped), or traces of `brimful fit --trace`.
@@ -200,6 +207,7 @@ pub struct ReplayArguments {
     pub json: bool,
 }
 
+/// The arguments of `brimful explain`.
 #[derive(Args, Clone)]
 pub struct ExplainArguments {
     /// Logs, PyTorch memory snapshots (pickle or JSON, also gzipped), folders of either, or - for the standard input.
@@ -222,6 +230,7 @@ pub struct ExplainArguments {
     pub cause: Option<String>,
 }
 
+/// The value of `explain --format`.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExplainFormat {
     /// For people.
@@ -236,6 +245,7 @@ pub enum ExplainFormat {
     Junit,
 }
 
+/// The arguments of `brimful rehearse`.
 #[derive(Args, Clone)]
 pub struct RehearseArguments {
     /// The command with its arguments: -- python train.py --bs 4
@@ -248,7 +258,7 @@ pub struct RehearseArguments {
     /// Exactly what PyTorch's allocator may take, such as "12 GiB"; nothing is set aside.
     #[arg(long, value_name = "SIZE", group = "fits_what")]
     pub capacity: Option<Bytes>,
-    /// What CUDA calls the GPU's total where its driver tells another than the catalogue, such as "79.19 GiB".
+    /// What CUDA calls the GPU's total where its driver reports another than the catalogue, such as "79.19 GiB".
     #[arg(long, value_name = "SIZE", requires = "gpu")]
     pub gpu_total: Option<Bytes>,
     /// How many such GPUs the machine has.
@@ -266,10 +276,10 @@ pub struct RehearseArguments {
     /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True.
     #[arg(long, value_name = "CONF")]
     pub conf: Option<String>,
-    /// The version of cuDNN that PyTorch is told, such as 9.1.0: from some on, it uses cuDNN's attention.
+    /// The version of cuDNN that PyTorch sees, such as 9.1.0: from some on, it uses cuDNN's attention.
     #[arg(long, value_name = "VERSION", value_parser = cudnn_number)]
     pub cudnn: Option<u32>,
-    /// Batches hold padding: whoever asks the GPU whether a mask that it made itself is all true is told that it is not;
+    /// Batches hold padding: a check on the GPU whether a computed mask is all true answers that it is not;
     /// masks that the host sent are known.
     #[arg(long)]
     pub padded: bool,
@@ -277,7 +287,7 @@ pub struct RehearseArguments {
     /// stream used comes back late, as on hardware. Else it is done at once.
     #[arg(long, value_name = "LAUNCHES")]
     pub delay: Option<u64>,
-    /// End the run after this time, such as 10m; what was seen until then is told.
+    /// End the run after this time, such as 10m; the answer is of what was seen until then.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub time_limit: Option<Duration>,
     /// Find the largest value that fits, by runs: every {} in the command or in the words of --with becomes the value.
@@ -314,6 +324,7 @@ pub struct RehearseArguments {
     pub json: bool,
 }
 
+/// The arguments of `brimful fit`.
 #[derive(Args)]
 pub struct FitArguments {
     /// Job files (TOML, YAML, JSON), model folders, config.json files, or models known by name.
@@ -349,6 +360,7 @@ pub struct FitArguments {
     pub keys: JobFlags,
 }
 
+/// The value of `fit --max`.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum MaxOf {
     /// Samples per device and micro step.
@@ -378,7 +390,7 @@ impl From<MaxOf> for Dimension {
     }
 }
 
-/// `9.1.0` as `cudnnGetVersion` tells it: 90100.
+/// `9.1.0` as `cudnnGetVersion` returns it: 90100.
 fn cudnn_number(text: &str) -> Result<u32, String> {
     let wrong = || format!("{text:?}: expected a version such as 9.1.0");
     let mut numbers = text.split('.').map(|number| number.parse::<u32>().map_err(|_| wrong()));
@@ -396,7 +408,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cudnn_tells_its_version_as_a_number() {
+    fn the_version_of_cudnn_is_a_number() {
         assert_eq!(cudnn_number("9.26.0"), Ok(92600));
         assert_eq!(cudnn_number("9.1"), Ok(90100));
         assert_eq!(cudnn_number("8.9.7"), Ok(8907));

@@ -1,27 +1,16 @@
 //! `brimful explain` as a user meets it: exit code and both streams.
 
+mod seen;
+
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+
+use seen::{brimful_in, shown};
 
 const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs");
 
-fn brimful(arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
-    command.args(arguments).current_dir(LOGS);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A call that does not read closes the pipe.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// Everything that a call answers, as text.
+/// Everything that a call in the folder of logs answers, as text.
 fn seen_with(arguments: &[&str], input: &str) -> String {
-    let output = brimful(arguments, input);
-    let code = output.status.code().map_or("signal".to_owned(), |code| code.to_string());
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(&output.stdout), text(&output.stderr))
+    shown(&brimful_in(LOGS, arguments, input.as_bytes()))
 }
 
 fn seen(arguments: &[&str]) -> String {

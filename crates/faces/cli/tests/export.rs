@@ -1,18 +1,14 @@
 //! `brimful export`: the files of other tools hold what the answers say.
 
-use std::process::{Command, Output};
+mod seen;
 
+use seen::{brimful, stderr, stdout};
 use serde_json::Value;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 const SNAPSHOT: &str = "fixtures/snapshots/varlen-ring.pickle.gz";
 
-fn brimful(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_brimful")).args(arguments).current_dir(ROOT).output().unwrap()
-}
-
 fn text(arguments: &[&str]) -> String {
-    String::from_utf8(brimful(arguments).stdout).unwrap()
+    stdout(&brimful(arguments))
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -77,15 +73,29 @@ fn dhat_sums_at_its_global_maximum_to_the_peak() {
 }
 
 #[test]
-fn wrong_calls_are_told() {
+fn a_wrong_call_is_named() {
     for (arguments, expected) in [
         (["export", "gpt2", "--format", "svg"].as_slice(), "collapsed, speedscope, perfetto, dhat, parquet"),
         (&["export", "no-such.pickle", "--format", "perfetto"], "no-such.pickle"),
         (&["export", "gpt2", "--format", "perfetto", "--output", "no/such/folder/x.json"], "no/such/folder"),
     ] {
         let output = brimful(arguments);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(expected), "{told}");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// Parquet is a feature of the build.
+#[test]
+fn parquet_is_written_or_the_way_to_it_is_named() {
+    let output = brimful(&["export", "gpt2", "--format", "parquet"]);
+    if cfg!(feature = "parquet") {
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(output.stdout.starts_with(b"PAR1") && output.stdout.ends_with(b"PAR1"));
+    } else {
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).contains("--features parquet"), "{}", stderr(&output));
     }
 }

@@ -1,31 +1,13 @@
 //! `brimful fit` as a user meets it: exit code and both streams.
 
+mod seen;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use brimful_trace::Trace;
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
-
-fn brimful(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_brimful")).args(arguments).current_dir(ROOT).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Everything that a call answers, as text.
-fn seen(arguments: &[&str]) -> String {
-    let output = brimful(arguments);
-    let code = output.status.code().map_or("signal".to_owned(), |code| code.to_string());
-    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", stdout(&output), stderr(&output))
-}
+use seen::{ROOT, brimful, seen, stderr, stdout};
 
 #[test]
 fn it_fits() {

@@ -1,18 +1,15 @@
 //! `brimful open`: the page holds what the answers say. `tests/page/check.mjs` drives it in a browser.
 
+mod seen;
+
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use seen::{brimful, stderr};
 use serde_json::Value;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 const SNAPSHOT: &str = "fixtures/snapshots/varlen-oom.pickle.gz";
-
-fn brimful(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_brimful")).args(arguments).current_dir(ROOT).output().unwrap()
-}
 
 /// The page of a run.
 fn page(input: &str) -> String {
@@ -56,7 +53,7 @@ fn the_page_is_one_file() {
 }
 
 #[test]
-fn blocks_can_be_told() {
+fn every_block_has_a_name() {
     let data = data(&page(SNAPSHOT));
     let names = data["names"].as_array().unwrap();
     for block in data["blocks"].as_array().unwrap() {
@@ -67,11 +64,11 @@ fn blocks_can_be_told() {
 }
 
 #[test]
-fn wrong_inputs_are_told() {
+fn a_wrong_input_is_named() {
     for input in ["hostile/snapshots/imports-os-2.pickle", "no-such.pickle"] {
         let output = brimful(&["open", input, "--output", "/dev/null"]);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(input), "{told}");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(input), "{message}");
     }
 }

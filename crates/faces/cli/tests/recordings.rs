@@ -1,26 +1,15 @@
 //! `brimful replay` and `brimful explain` as a user meets them: exit code and both streams.
 
-use std::fs;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+mod seen;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+use std::fs;
+
+use seen::{ROOT, brimful, brimful_in, seen, stderr, stdout};
+
 const OOM: &str = "fixtures/snapshots/varlen-oom.pickle.gz";
 const LEAK: &str = "fixtures/snapshots/leak-live.pickle.gz";
 const RING: &str = "fixtures/snapshots/varlen-ring.pickle.gz";
 const TINY: &str = "fixtures/snapshots/tiny/torch-2.15.pickle";
-
-fn brimful(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_brimful")).args(arguments).current_dir(ROOT).output().unwrap()
-}
-
-/// Everything that a call answers, as text.
-fn seen(arguments: &[&str]) -> String {
-    let output = brimful(arguments);
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let code = output.status.code().map_or("signal".to_owned(), |code| code.to_string());
-    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(&output.stdout), text(&output.stderr))
-}
 
 #[test]
 fn an_oom_is_explained() {
@@ -98,9 +87,9 @@ fn hostile_snapshots_are_refused() {
                 continue;
             }
             let output = brimful(&[command, &path]);
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{path}: {told}");
-            assert!(told.contains(&path) && !told.contains("panicked"), "{path}: {told}");
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{path}: {message}");
+            assert!(message.contains(&path) && !message.contains("panicked"), "{path}: {message}");
             refused += 1;
         }
     }
@@ -111,14 +100,8 @@ fn hostile_snapshots_are_refused() {
 #[test]
 fn half_a_file_through_a_pipe() {
     let whole = fs::read(format!("{ROOT}/{TINY}")).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_brimful"))
-        .args(["explain", "-", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&whole[..whole.len() * 3 / 4]).unwrap();
-    let answer = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let output = brimful_in(ROOT, &["explain", "-", "--json"], &whole[..whole.len() * 3 / 4]);
+    let answer = stdout(&output);
     assert!(answer.contains("\"input\":\"-\"") && answer.contains("\"partial\":true"), "{answer}");
     assert!(answer.contains("the file is cut off at byte"), "{answer}");
 }
@@ -132,9 +115,9 @@ fn a_predicted_trace_is_replayed() {
     let fits = brimful(&["replay", path, "--json"]);
     let fails = brimful(&["replay", path, "--json", "--capacity", "1 GiB"]);
     fs::remove_file(path).unwrap();
-    let answer = String::from_utf8(fits.stdout).unwrap();
+    let answer = stdout(&fits);
     assert!(fits.status.success() && answer.contains("\"oom\":null"), "{answer}");
     assert_eq!(fails.status.code(), Some(1));
-    let answer = String::from_utf8(fails.stdout).unwrap();
+    let answer = stdout(&fails);
     assert!(answer.contains("\"tried_bytes\":") && answer.contains("\"stack\":[\""), "{answer}");
 }

@@ -238,7 +238,7 @@ fn time_is_limited() {
     );
 }
 
-/// Ctrl-C reaches the command, and whatever it started in sessions of their own; what was seen is told.
+/// Ctrl-C reaches the command, and whatever it started in sessions of their own; what was seen is the answer.
 #[test]
 fn interrupted_it_ends_everything() {
     if is_left_out() {

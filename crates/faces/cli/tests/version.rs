@@ -1,14 +1,12 @@
 //! `brimful --version` and `--facts`.
 
-use std::process::Command;
-
 use brimful_explain::cause_pages;
 use brimful_jobs::followed;
 use brimful_logs::formats;
 use serde_json::Value;
 
 mod seen;
-use seen::seen;
+use seen::{brimful, seen};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -21,10 +19,7 @@ fn the_version_is_one_line() {
 
 #[test]
 fn facts_are_those_of_the_crates_that_hold_them() {
-    let output = Command::new(env!("CARGO_BIN_EXE_brimful"))
-        .args(["--version", "--facts", "--json"])
-        .output()
-        .unwrap();
+    let output = brimful(&["--version", "--facts", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["schema"], "brimful.facts/1");
     assert_eq!(json["version"], VERSION);

@@ -1,46 +1,43 @@
-//! Answers as people and programs read them. No arithmetic beyond percentages: that is done before.
+//! Answers as people and programs read them: a folder for each answer, with what it is made of, its JSON and its text.
+//! No arithmetic beyond percentages: that is done before.
 
-mod diff_json;
-mod diff_text;
-mod explain_json;
-mod explain_text;
+pub mod diff;
 mod export;
-mod facts;
-mod fit_json;
-mod fit_text;
-mod incident_forms;
-mod incident_json;
-mod incident_text;
+pub mod facts;
+pub mod fit;
+mod forms;
+pub mod incident;
 mod page;
-mod ranks;
+pub mod ranks;
 mod recipe;
-mod rehearse_json;
-mod rehearse_text;
-mod replay_json;
-mod replay_text;
-mod serving_json;
-mod serving_text;
-mod statistics;
-mod style;
-mod table;
+pub mod recording;
+pub mod rehearsal;
+pub mod replay;
+#[cfg(feature = "schema")]
+mod schemas;
+pub mod serving;
+pub mod statistics;
+pub mod wire;
+#[cfg(feature = "schema")]
+mod words;
 
-pub use diff_json::{DiffAnswer, diff_json};
-pub use diff_text::diff_text;
-pub use explain_json::{RecordingAnswer, recording_json};
-pub use explain_text::recording_text;
-pub use export::{collapsed, dhat, parquet, perfetto, speedscope};
+pub use diff::{DiffAnswer, diff_json, diff_text};
+#[cfg(feature = "parquet")]
+pub use export::parquet;
+pub use export::{collapsed, dhat, perfetto, speedscope};
 pub use facts::{DataFacts, FactsAnswer, Version, facts_json, facts_text};
-pub use fit_json::fit_json;
-pub use fit_text::{FitAnswer, fit_text, largest_text, techniques_text, why_text};
-pub use incident_forms::{incident_markdown, incidents_junit, incidents_sarif};
-pub use incident_json::{Expectation, IncidentAnswer, incident_json};
-pub use incident_text::{causes_text, formats_text, incident_text};
+pub use fit::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
+pub use forms::Style;
+pub use incident::{
+    Expectation, IncidentAnswer, causes_text, formats_text, incident_json, incident_markdown, incident_text,
+    incidents_junit, incidents_sarif,
+};
 pub use page::{PageAnswer, page};
 pub use ranks::{RankAnswer, ranks_json, ranks_text};
 pub use recipe::job_line;
-pub use rehearse_json::{RehearsalAnswer, SearchAnswer, rehearse_json};
-pub use rehearse_text::rehearse_text;
-pub use replay_json::{ReplayAnswer, replay_json};
-pub use replay_text::replay_text;
+pub use recording::{RecordingAnswer, recording_json, recording_text};
+pub use rehearsal::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
+pub use replay::{ReplayAnswer, replay_json, replay_text};
+#[cfg(feature = "schema")]
+pub use schemas::schemas;
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};
-pub use style::Style;

@@ -8,24 +8,13 @@ use serde::Deserialize;
 
 use super::causes::matches;
 use super::figures::{Condition, Figures};
+use crate::keeps::Keeps;
 
 const FILES: [&str; 3] = [
     include_str!("../../fixes/training.toml"),
     include_str!("../../fixes/inference.toml"),
     include_str!("../../fixes/system.toml"),
 ];
-
-/// What a change does to the program's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Keeps {
-    /// Nothing.
-    Identical,
-    /// Rounding, or a little quality.
-    Close,
-    /// It computes something else.
-    Different,
-}
 
 /// A change that should help.
 #[derive(Clone, Debug, PartialEq, Eq)]

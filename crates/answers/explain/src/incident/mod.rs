@@ -8,5 +8,5 @@ mod ledger;
 
 pub use causes::{CausePage, cause_pages};
 pub use diagnose::{Cause, Diagnosis, diagnose};
-pub use fixes::{Fix, Keeps};
+pub use fixes::Fix;
 pub use ledger::{CardLedger, Part};

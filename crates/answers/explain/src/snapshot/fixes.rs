@@ -3,6 +3,7 @@
 use brimful_units::Bytes;
 
 use super::{Explanation, Leak, WhatIf};
+use crate::keeps::Keeps;
 
 /// A change that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct Fix {
     pub title: String,
     /// What to type or to change.
     pub apply: String,
-    /// Whether training computes the same.
-    pub keeps_result: bool,
+    /// What it does to the result.
+    pub keeps: Keeps,
     /// The reserved peak under it, where it was replayed.
     pub reserved: Option<Bytes>,
     /// Whether every recorded request is served under it, where it was replayed on a known capacity.
@@ -55,7 +56,7 @@ fn setting(what: &WhatIf) -> Fix {
         id: what.id,
         title,
         apply: format!("PYTORCH_CUDA_ALLOC_CONF={}", what.conf),
-        keeps_result: true,
+        keeps: Keeps::Identical,
         reserved: Some(what.peak.reserved),
         fits: what.fits,
     }
@@ -69,7 +70,7 @@ fn more_memory(needed: Bytes, capacity: Bytes) -> Fix {
         apply: format!(
             "a GPU, or a share of one, with {needed} for PyTorch's allocator; or that much less in use"
         ),
-        keeps_result: true,
+        keeps: Keeps::Identical,
         reserved: Some(needed),
         fits: Some(true),
     }
@@ -81,7 +82,7 @@ fn stop_leak(leak: &Leak) -> Fix {
         title: format!("{} grow by {} a step", leak.owner, leak.bytes_per_step),
         apply: "find who keeps these tensors (a list of losses or outputs?); keep .item() or .detach().cpu() instead"
             .to_owned(),
-        keeps_result: true,
+        keeps: Keeps::Identical,
         reserved: None,
         fits: None,
     }

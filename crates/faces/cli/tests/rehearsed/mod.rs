@@ -5,6 +5,8 @@
 
 #[path = "../left_out/mod.rs"]
 mod left_out;
+#[path = "../seen/mod.rs"]
+mod seen;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -32,6 +34,7 @@ pub struct Rehearsed {
 
 impl Rehearsed {
     pub fn of(output: Output, folder: TempDir, file: PathBuf) -> Rehearsed {
+        seen::assert_follows_schema(&output.stdout);
         Rehearsed {
             code: output.status.code().expect("brimful is not ended by a signal"),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -2,10 +2,12 @@
 
 mod collapsed;
 mod dhat;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod perfetto;
 mod speedscope;
 
+#[cfg(feature = "parquet")]
 pub use self::parquet::parquet;
 pub use collapsed::collapsed;
 pub use dhat::dhat;

@@ -2,7 +2,7 @@ use brimful_replay::{follow, recorded_config};
 use brimful_trace::{Event, Origin, Trace};
 use serde_json::{Value, json};
 
-/// More points are thinned: of each stretch the highest is kept.
+/// More points are thinned: of each interval the highest is kept.
 const MOST_POINTS: usize = 100_000;
 
 /// Chrome's trace events, which Perfetto opens: memory in use as a counter over the events, phases as slices. An event
@@ -31,16 +31,16 @@ fn slices(trace: &Trace) -> Vec<Value> {
 
 /// Bytes in use (ledger: requested) and in segments that were recorded.
 fn counters(trace: &Trace) -> Vec<Value> {
-    let stretch = trace.len().div_ceil(MOST_POINTS).max(1);
+    let interval = trace.len().div_ceil(MOST_POINTS).max(1);
     let (mut used, mut reserved) = before(trace);
     let mut points = Vec::new();
     let mut highest = (0, used, reserved);
     for (at, event) in trace.events().enumerate() {
         apply(trace, event, &mut used, &mut reserved);
-        if at % stretch == 0 || used > highest.1 {
+        if at % interval == 0 || used > highest.1 {
             highest = (at, used, reserved);
         }
-        if at % stretch == stretch - 1 || at + 1 == trace.len() {
+        if at % interval == interval - 1 || at + 1 == trace.len() {
             let (at, used, reserved) = highest;
             let mut args = json!({"requested": used.max(0)});
             if reserved > 0 {

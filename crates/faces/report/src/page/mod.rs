@@ -25,22 +25,94 @@ pub struct PageAnswer<'a> {
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
-const JS: &str = include_str!("page.js");
+/// One file for each room of the page, and what they share before them.
+const JS: [&str; 6] = [
+    include_str!("common.js"),
+    include_str!("timeline.js"),
+    include_str!("segments.js"),
+    include_str!("flame.js"),
+    include_str!("tables.js"),
+    include_str!("main.js"),
+];
 
 /// The page.
 pub fn page(answer: &PageAnswer<'_>) -> String {
-    let title = escape(answer.input);
-    HTML.replace("{{title}}", &title)
-        .replace("{{css}}", CSS)
-        .replace("{{data}}", &in_script(&data::data(answer)))
-        .replace("{{js}}", JS)
+    filled(HTML, |name| match name {
+        "title" => Some(escape(answer.input)),
+        "css" => Some(CSS.to_owned()),
+        "data" => Some(in_script(&data::data(answer))),
+        "js" => Some(JS.concat()),
+        _ => None,
+    })
+}
+
+/// The template with each `{{name}}` filled in. It is read once, from its begin to its end: what is filled in can hold
+/// `{{js}}` itself and stays as it is.
+fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, name, after)) = placeholder(rest) {
+        out += before;
+        match value(name) {
+            Some(value) => out += &value,
+            None => out += &rest[before.len()..rest.len() - after.len()],
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// The text before the first placeholder, its name, and the text after it.
+fn placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, begins) = text.split_once("{{")?;
+    let (name, after) = begins.split_once("}}")?;
+    Some((before, name, after))
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// JSON that cannot end the script element it stands in.
+/// JSON that cannot end the script element it stands in, nor begin a comment there: `<` is only in strings, where JSON can
+/// write it as a number.
 fn in_script(json: &Value) -> String {
-    json.to_string().replace("</", "<\\/").replace("<!--", "<\\!--")
+    json.to_string().replace('<', "\\u003c")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_with_html_or_a_placeholder_in_its_name_is_data() -> Result<(), serde_json::Error> {
+        let hostile = json!(["</script><script>", "<!-- <script>", "{{js}}", "{{data}} {{title}}"]);
+        let page = filled(HTML, |name| match name {
+            "data" => Some(in_script(&hostile)),
+            "js" => Some("the script".to_owned()),
+            _ => Some(String::new()),
+        });
+        assert_eq!(page.matches("the script").count(), 1);
+        assert_eq!(page.matches("</script>").count(), 2);
+        let begins = page.split("application/json\">").nth(1).unwrap_or_default();
+        let data = begins.split("</script>").next().unwrap_or_default();
+        assert!(!data.contains('<'), "{data}");
+        assert_eq!(serde_json::from_str::<Value>(data)?, hostile);
+        Ok(())
+    }
+
+    #[test]
+    fn every_placeholder_of_the_template_has_a_value_and_every_category_a_colour() {
+        let mut names = Vec::new();
+        let mut rest = HTML;
+        while let Some((_, name, after)) = placeholder(rest) {
+            names.push(name);
+            rest = after;
+        }
+        assert_eq!(names, ["title", "css", "title", "data", "js"]);
+        for category in brimful_trace::Category::ALL {
+            assert!(JS[0].contains(&format!("{}: '#", category.name())), "{}", category.name());
+        }
+    }
 }

@@ -17,11 +17,11 @@ mod loss;
 mod matmul;
 mod norm;
 mod operand;
-#[cfg(test)]
-mod tests;
 mod reduce;
 mod scratch;
 mod softmax;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use attention::*;

@@ -1,0 +1,10 @@
+//! The explanation of a recorded snapshot.
+
+mod answer;
+mod text;
+mod wire;
+
+pub use answer::RecordingAnswer;
+pub use text::recording_text;
+pub(crate) use text::{leaks, owners, peak};
+pub use wire::*;

@@ -1,0 +1,50 @@
+//! The schemas of all answers, from their types.
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+use crate::diff::DiffJson;
+use crate::facts::FactsJson;
+use crate::fit::FitJson;
+use crate::incident::IncidentJson;
+use crate::ranks::RanksJson;
+use crate::recording::RecordingJson;
+use crate::rehearsal::RehearseJson;
+use crate::replay::ReplayJson;
+use crate::statistics::StatisticsJson;
+
+/// What makes the schema of a type.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of every answer, as the name of its command and a JSON Schema of draft 2020-12.
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    // One object has one of these shapes; its key `kind` says which.
+    let explain: [Shape; 3] =
+        [shape::<IncidentJson<'_>>, shape::<RecordingJson<'_>>, shape::<StatisticsJson<'_>>];
+    vec![
+        ("diff", schema("diff", &[shape::<DiffJson<'_>>])),
+        ("explain", schema("explain", &explain)),
+        ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
+        ("fit", schema("fit", &[shape::<FitJson<'_>>])),
+        ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),
+        ("rehearse", schema("rehearse", &[shape::<RehearseJson<'_>>])),
+        ("replay", schema("replay", &[shape::<ReplayJson<'_>>])),
+    ]
+}
+
+fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// The schema of a command's answers: exactly one of the shapes.
+fn schema(command: &str, shapes: &[Shape]) -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let one_of: Vec<Schema> = shapes.iter().map(|shape| shape(&mut generator)).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("brimful.{command}/1"),
+        "oneOf": one_of,
+        "$defs": generator.take_definitions(true),
+    })
+}
