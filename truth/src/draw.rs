@@ -7,7 +7,7 @@ use crate::Case;
 
 /// The families that are drawn, by `model_type`.
 pub fn families() -> &'static [&'static str] {
-    &["gpt2", "llama", "mistral", "qwen2", "qwen3"]
+    &["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2"]
 }
 
 /// Draws jobs; the same seed gives the same ones. `family` narrows them.
