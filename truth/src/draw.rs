@@ -7,7 +7,7 @@ use crate::Case;
 
 /// The families that are drawn, by `model_type`.
 pub fn families() -> &'static [&'static str] {
-    &["gpt2", "llama", "mistral", "qwen2", "qwen3"]
+    &["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2"]
 }
 
 /// Draws jobs; the same seed gives the same ones. `family` narrows them.
@@ -48,7 +48,7 @@ fn job(rng: &mut Rng, family: &str) -> Value {
         pick(rng, &[("a100-sxm-80gb", "9.26.0"), ("a100-sxm-80gb", "9.26.0"), ("h100-sxm-80gb", "9.1.0")]);
     job.insert("gpu".to_owned(), json!(gpu));
     if once_in(rng, 3) {
-        job.insert("infer".to_owned(), infer(rng));
+        job.insert("infer".to_owned(), infer(rng, family));
     } else {
         job.insert("train".to_owned(), train(rng, family));
     }
@@ -63,6 +63,7 @@ fn model(rng: &mut Rng, family: &str) -> Value {
         "llama" => "LlamaForCausalLM",
         "mistral" => "MistralForCausalLM",
         "qwen2" => "Qwen2ForCausalLM",
+        "gemma2" => "Gemma2ForCausalLM",
         _ => "Qwen3ForCausalLM",
     };
     config.insert("architectures".to_owned(), json!([class]));
@@ -80,6 +81,8 @@ fn decoder(rng: &mut Rng, family: &str) -> Map<String, Value> {
     let kv_heads = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
     let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128]);
     let hidden = if family == "qwen2" { heads * width } else { pick(rng, &[heads * width, 64, 120, 200]) };
+    // `Gemma2Config` refuses a width that is not a multiple of the heads.
+    let hidden = if family == "gemma2" { hidden.next_multiple_of(heads) } else { hidden };
     config.insert("hidden_size".to_owned(), json!(hidden));
     config.insert("num_attention_heads".to_owned(), json!(heads));
     config.insert("num_key_value_heads".to_owned(), json!(kv_heads));
@@ -89,7 +92,8 @@ fn decoder(rng: &mut Rng, family: &str) -> Map<String, Value> {
     config.insert("intermediate_size".to_owned(), json!(rng.u64(16..700)));
     config.insert("num_hidden_layers".to_owned(), json!(rng.u64(1..5)));
     let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
-    maybe(rng, &mut config, "hidden_act", json!(act));
+    let act_key = if family == "gemma2" { "hidden_activation" } else { "hidden_act" };
+    maybe(rng, &mut config, act_key, json!(act));
     let dropout = pick(rng, &[0.0, 0.1]);
     maybe(rng, &mut config, "attention_dropout", json!(dropout));
     switches(rng, &mut config, family);
@@ -110,6 +114,10 @@ fn switches(rng: &mut Rng, config: &mut Map<String, Value>, family: &str) {
             config.insert("sliding_window".to_owned(), window);
         }
         "qwen2" => windows(rng, config),
+        "gemma2" => {
+            maybe(rng, config, "attention_bias", json!(bias));
+            softcaps_and_layer_types(rng, config);
+        }
         _ => {
             maybe(rng, config, "attention_bias", json!(bias));
             windows(rng, config);
@@ -137,6 +145,19 @@ fn windows(rng: &mut Rng, config: &mut Map<String, Value>) {
     }
 }
 
+/// Gemma 2's.
+fn softcaps_and_layer_types(rng: &mut Rng, config: &mut Map<String, Value>) {
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        let cap = pick(rng, &[json!(null), json!(20.0)]);
+        maybe(rng, config, key, cap);
+    }
+    config.insert("sliding_window".to_owned(), json!(pick(rng, &[1, 8, 40, 4096])));
+    let layers = config["num_hidden_layers"].as_u64().unwrap_or_default();
+    let kind = |rng: &mut Rng| pick(rng, &["full_attention", "sliding_attention"]);
+    let kinds: Vec<&str> = (0..layers).map(|_| kind(rng)).collect();
+    maybe(rng, config, "layer_types", json!(kinds));
+}
+
 fn gpt2(rng: &mut Rng) -> Map<String, Value> {
     let mut config = Map::new();
     let heads = pick(rng, &[2u64, 3, 4, 6]);
@@ -158,6 +179,12 @@ fn gpt2(rng: &mut Rng) -> Map<String, Value> {
     config
 }
 
+/// What the family's classes support.
+fn attention(rng: &mut Rng, family: &str) -> &'static str {
+    let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
+    if family == "gemma2" { "eager" } else { drawn }
+}
+
 fn precision(rng: &mut Rng) -> &'static str {
     pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16"])
 }
@@ -169,7 +196,7 @@ fn train(rng: &mut Rng, family: &str) -> Value {
         ("batch".to_owned(), json!(rng.u64(1..5))),
         ("sequence".to_owned(), json!(rng.u64(2..300))),
         ("precision".to_owned(), json!(precision(rng))),
-        ("attention".to_owned(), json!(pick(rng, &["sdpa", "sdpa", "eager"]))),
+        ("attention".to_owned(), json!(attention(rng, family))),
         ("optimizer".to_owned(), optimizer(rng)),
         ("checkpointing".to_owned(), json!(checkpointing)),
         ("accumulation".to_owned(), json!(pick(rng, &[1, 1, 2, 3]))),
@@ -267,7 +294,7 @@ fn kernel(rng: &mut Rng, table: &mut Map<String, Value>, can_fuse: bool) {
     };
 }
 
-fn infer(rng: &mut Rng) -> Value {
+fn infer(rng: &mut Rng, family: &str) -> Value {
     let sequence = rng.u64(1..300);
     let cache = pick(rng, &["dynamic", "dynamic", "static", "none"]);
     let decode_steps = rng.u64(..5);
@@ -276,7 +303,7 @@ fn infer(rng: &mut Rng) -> Value {
         ("batch".to_owned(), json!(rng.u64(1..5))),
         ("sequence".to_owned(), json!(sequence)),
         ("precision".to_owned(), json!(precision(rng))),
-        ("attention".to_owned(), json!(pick(rng, &["sdpa", "sdpa", "eager"]))),
+        ("attention".to_owned(), json!(attention(rng, family))),
         ("cache".to_owned(), json!(cache)),
         ("decode_steps".to_owned(), json!(decode_steps)),
     ]);

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use brimful_models::{Config, Model};
+use brimful_models::{AttentionKernel, Config, Model};
 use brimful_units::Dtype;
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ impl Context<'_> {
             sequence: self.sequence(&section, 0)?,
             accumulation: section.count("accumulation")?,
             precision: self.precision(&section),
-            attention: section.word("attention")?,
+            attention: self.attention(&section)?,
             attention_mask: section.word("attention_mask")?,
             checkpointing: section.word("checkpointing")?,
             use_cache: section.flag("use_cache"),
@@ -60,7 +60,7 @@ impl Context<'_> {
             batch: section.count("batch")?,
             sequence,
             precision: self.precision(&section),
-            attention: section.word("attention")?,
+            attention: self.attention(&section)?,
             decode_steps,
             cache: cache(&section, sequence + decode_steps)?,
             // A forward of transformers computes all logits if the argument is absent or 0. The job describes that
@@ -70,6 +70,19 @@ impl Context<'_> {
         };
         self.check_scale("infer", infer.batch, sequence + decode_steps, decode_steps + 1)?;
         Ok(Workload::Infer(infer))
+    }
+
+    /// The attention of the job, or of the family. transformers refuses sdpa for a class that does not support it
+    /// (`_sdpa_can_dispatch` in transformers/modeling_utils.py, 5.23).
+    fn attention(&self, section: &Section) -> Result<AttentionKernel, JobFault> {
+        let attention = section.word("attention")?;
+        let file = &self.model.file;
+        if attention == AttentionKernel::Sdpa && !file.job_defaults.sdpa {
+            let instead =
+                format!("transformers has no sdpa for {}; write attention = \"eager\"", file.model_type);
+            return Err(section.bad("attention", "\"sdpa\"", instead));
+        }
+        Ok(attention)
     }
 
     /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for besides the
@@ -200,7 +213,7 @@ fn cache(section: &Section, length: u64) -> Result<Cache, JobFault> {
 
 #[cfg(test)]
 mod tests {
-    use brimful_models::{AttentionKernel, JobDefaults, NoFiles};
+    use brimful_models::{JobDefaults, NoFiles};
     use serde_json::json;
 
     use super::*;
@@ -209,7 +222,7 @@ mod tests {
     fn eager_model() -> Model {
         let mut model = Model::open("gpt2", &NoFiles).unwrap();
         let (attention, attention_why) = (AttentionKernel::Eager, "the class has no sdpa");
-        model.file.job_defaults = JobDefaults { attention, attention_why };
+        model.file.job_defaults = JobDefaults { attention, attention_why, sdpa: false };
         model
     }
 
@@ -230,10 +243,22 @@ mod tests {
     fn a_job_that_says_its_attention_does_not_ask_the_family() {
         let (model, recipe) = (eager_model(), RefCell::new(Recipe::default()));
         let context = Context { model: &model, recipe: &recipe };
-        let Workload::Train(train) = context.train(&json!({"attention": "sdpa"})).unwrap() else {
+        let Workload::Train(train) = context.train(&json!({"attention": "flash"})).unwrap() else {
             panic!("not a training")
         };
-        assert_eq!(train.attention, AttentionKernel::Sdpa);
+        assert_eq!(train.attention, AttentionKernel::Flash);
         assert!(recipe.borrow().assumed.iter().all(|row| row.key != "train.attention"));
+    }
+
+    #[test]
+    fn sdpa_is_refused_for_a_family_whose_classes_do_not_support_it() {
+        let (model, recipe) = (eager_model(), RefCell::new(Recipe::default()));
+        let context = Context { model: &model, recipe: &recipe };
+        for refused in
+            [context.train(&json!({"attention": "sdpa"})), context.infer(&json!({"attention": "sdpa"}))]
+        {
+            let fault = refused.unwrap_err().to_string();
+            assert!(fault.contains("attention") && fault.contains("write attention = \"eager\""), "{fault}");
+        }
     }
 }

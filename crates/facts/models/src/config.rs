@@ -82,6 +82,12 @@ pub struct DecoderConfig {
     pub attention_dropout: f64,
     /// Per block the attention window; `None` where the block sees everything.
     pub sliding_windows: Vec<Option<u64>>,
+    /// The window that the model makes a mask for even if no block has it (Gemma 2).
+    pub mask_window: Option<u64>,
+    /// Whether the scores of the attention go through a scaled tanh (`attn_logit_softcapping`).
+    pub attn_logit_softcapping: bool,
+    /// Whether the logits go through a scaled tanh (`final_logit_softcapping`).
+    pub final_logit_softcapping: bool,
     /// How the rotary frequencies are made.
     pub rope_type: RopeType,
 }

@@ -16,11 +16,13 @@ pub struct JobDefaults {
     pub attention: AttentionKernel,
     /// Why this attention, as answers list it.
     pub attention_why: &'static str,
+    /// Whether the classes support sdpa (`_supports_sdpa`); if not, transformers refuses a job that asks for it.
+    pub sdpa: bool,
 }
 
 impl JobDefaults {
     /// What a class answers that says nothing of its own: `get_correct_attn_implementation` takes sdpa if the class
     /// supports it (transformers/modeling_utils.py, 5.23).
     pub const TRANSFORMERS: JobDefaults =
-        JobDefaults { attention: AttentionKernel::Sdpa, attention_why: "the default" };
+        JobDefaults { attention: AttentionKernel::Sdpa, attention_why: "the default", sdpa: true };
 }

@@ -28,6 +28,7 @@ enum Field {
     Count(u64),
     Flag(bool),
     Probability(f64),
+    Float(f64),
     Word(&'static str),
 }
 
@@ -67,6 +68,11 @@ impl Key {
     /// A probability, such as a dropout.
     pub(crate) const fn probability(name: &'static str, default: f64) -> Key {
         Key::new(name, Field::Probability(default))
+    }
+
+    /// A float.
+    pub(crate) const fn float(name: &'static str, default: f64) -> Key {
+        Key::new(name, Field::Float(default))
     }
 
     /// A text.
@@ -191,6 +197,22 @@ impl<'a> Keys<'a> {
             return Err(Fault::value(key, number, "a probability lies between 0 and 1"));
         }
         Ok(number)
+    }
+
+    /// A float; `None` if it is `null`, or if the class does not have it. The class takes no integer for one.
+    pub(crate) fn optional_float(&self, key: &str) -> Result<Option<f64>, Fault> {
+        let Some(Key { field: Field::Float(default), .. }) = self.row(key) else { return Ok(None) };
+        match self.value(key) {
+            None if self.get(key).is_some() => Ok(None),
+            None => Ok(Some(*default)),
+            Some(Value::Number(number)) if number.is_f64() => Ok(number.as_f64()),
+            Some(other) => Err(wrong_type(key, other, "a float, such as 50.0, or null")),
+        }
+    }
+
+    /// The first of these names that the class has; the first of all if it has none.
+    pub(crate) fn declared<const N: usize>(&self, names: [&'static str; N]) -> &'static str {
+        names.into_iter().find(|name| self.row(name).is_some()).unwrap_or(names[0])
     }
 
     /// A text.

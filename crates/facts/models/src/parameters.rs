@@ -124,7 +124,7 @@ fn block(config: &Config) -> Vec<(String, Shape)> {
     }
 }
 
-/// transformers/models/{llama,mistral,qwen2,qwen3}/modeling_*.py: `…DecoderLayer`.
+/// transformers/models/{llama,mistral,qwen2,qwen3,gemma2}/modeling_*.py: `…DecoderLayer`.
 fn decoder_block(c: &DecoderConfig) -> Vec<(String, Shape)> {
     let queries = c.num_attention_heads.saturating_mul(c.head_dim);
     let keys = c.num_key_value_heads.saturating_mul(c.head_dim);
@@ -155,6 +155,10 @@ fn decoder_block(c: &DecoderConfig) -> Vec<(String, Shape)> {
     linear("down_proj", hidden, inner);
     tensors.push(named("input_layernorm.weight", [hidden]));
     tensors.push(named("post_attention_layernorm.weight", [hidden]));
+    if c.family == DecoderFamily::Gemma2 {
+        tensors.push(named("pre_feedforward_layernorm.weight", [hidden]));
+        tensors.push(named("post_feedforward_layernorm.weight", [hidden]));
+    }
     tensors
 }
 

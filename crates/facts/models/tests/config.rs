@@ -1,6 +1,6 @@
 //! Defaults and refusals of the config classes, against the numbers transformers 5.23 gives.
 
-use brimful_models::{Config, ConfigFile, DecoderConfig, Fault, Gpt2Config, RopeType};
+use brimful_models::{Activation, Config, ConfigFile, DecoderConfig, Fault, Gpt2Config, RopeType};
 use brimful_units::Dtype;
 
 fn decoder(text: &str) -> DecoderConfig {
@@ -44,6 +44,33 @@ fn absent_keys_take_the_default_of_the_class() {
         (gpt2.n_inner, gpt2.n_positions, gpt2.tie_word_embeddings, gpt2.attn_pdrop),
         (3072, 1024, true, 0.1)
     );
+}
+
+#[test]
+fn gemma2_reads_the_keys_of_its_own_class() {
+    let gemma2 =
+        |keys: &str| decoder(&format!(r#"{{"model_type": "gemma2", "num_hidden_layers": 3 {keys}}}"#));
+    let refused =
+        |keys: &str| refusal(&format!(r#"{{"model_type": "gemma2", "num_hidden_layers": 3 {keys}}}"#));
+    // `hidden_act` of the published files is not its activation.
+    let plain = gemma2(r#", "hidden_act": "relu""#);
+    assert_eq!((plain.hidden_act, plain.head_dim, plain.num_key_value_heads), (Activation::GeluTanh, 256, 4));
+    assert_eq!(gemma2(r#", "hidden_activation": "relu""#).hidden_act, Activation::Relu);
+    assert!(plain.tie_word_embeddings && plain.attn_logit_softcapping && plain.final_logit_softcapping);
+    assert_eq!(plain.sliding_windows, [Some(4096), None, Some(4096)]);
+    let full = gemma2(r#", "layer_types": ["full_attention", "full_attention", "attention"]"#);
+    assert_eq!((full.sliding_windows, full.mask_window), (vec![None; 3], Some(4096)));
+    let uncapped = gemma2(r#", "attn_logit_softcapping": null, "final_logit_softcapping": null"#);
+    assert!(!uncapped.attn_logit_softcapping && !uncapped.final_logit_softcapping);
+    for (keys, expected) in [
+        (r#", "sliding_window": null"#, "sliding_window"),
+        (r#", "attn_logit_softcapping": 50"#, "a float, such as 50.0, or null"),
+        (r#", "final_logit_softcapping": true"#, "a float, such as 50.0, or null"),
+        (r#", "hidden_size": 2305"#, "multiple of `num_attention_heads`"),
+        (r#", "head_dim": null"#, "head_dim"),
+    ] {
+        assert!(refused(keys).contains(expected), "{keys}: {}", refused(keys));
+    }
 }
 
 #[test]
@@ -145,9 +172,9 @@ fn what_transformers_refuses_is_refused_with_key_and_value() {
 #[test]
 fn unknown_architectures_say_which_are_known() {
     let fault = |text: &str| ConfigFile::from_json(text).unwrap_err();
-    assert!(matches!(fault(r#"{"model_type": "gemma2"}"#), Fault::NotSimulated { name } if name == "gemma2"));
+    assert!(matches!(fault(r#"{"model_type": "phi3"}"#), Fault::NotSimulated { name } if name == "phi3"));
     assert!(
-        matches!(fault(r#"{"architectures": ["Gemma2ForCausalLM"]}"#), Fault::NotSimulated { name } if name == "gemma2")
+        matches!(fault(r#"{"architectures": ["Phi3ForCausalLM"]}"#), Fault::NotSimulated { name } if name == "phi3")
     );
     let near = refusal(r#"{"architectures": ["LammaForCausalLM"]}"#);
     assert!(near.contains("did you mean `LlamaForCausalLM`") && near.contains("qwen3"), "{near}");

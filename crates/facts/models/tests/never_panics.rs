@@ -1,10 +1,10 @@
 //! Whatever a config or a header says: an answer or an error, never a panic; and what is accepted is sound.
 
-use brimful_models::{ConfigFile, header_length, parse_header};
+use brimful_models::{ConfigFile, header_length, parse_header, simulated_families};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 33] = [
     "vocab_size",
     "hidden_size",
     "intermediate_size",
@@ -13,6 +13,9 @@ const KEYS: [&str; 30] = [
     "num_key_value_heads",
     "head_dim",
     "hidden_act",
+    "hidden_activation",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
     "max_position_embeddings",
     "tie_word_embeddings",
     "attention_bias",
@@ -66,7 +69,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn config() -> impl Strategy<Value = Map<String, Value>> {
-    let family = proptest::sample::select(vec!["llama", "mistral", "qwen2", "qwen3", "gpt2"]);
+    let family = proptest::sample::select(simulated_families().collect::<Vec<_>>());
     let keys = proptest::collection::btree_map(proptest::sample::select(KEYS.to_vec()), value(), 0..8);
     (family, keys).prop_map(|(family, keys)| {
         let mut map: Map<String, Value> =

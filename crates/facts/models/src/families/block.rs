@@ -20,7 +20,7 @@ pub(crate) fn read(family: DecoderFamily, keys: Keys) -> Result<DecoderConfig, F
         num_attention_heads,
         num_key_value_heads: key_value_heads(keys, num_attention_heads)?,
         head_dim: head_dim(keys, hidden_size, num_attention_heads)?,
-        hidden_act: activation(keys, "hidden_act")?,
+        hidden_act: activation(keys, keys.declared(["hidden_act", "hidden_activation"]))?,
         max_position_embeddings: keys.size("max_position_embeddings")?,
         tie_word_embeddings: keys.flag("tie_word_embeddings")?,
         qkv_bias: attention_bias,
@@ -28,8 +28,21 @@ pub(crate) fn read(family: DecoderFamily, keys: Keys) -> Result<DecoderConfig, F
         mlp_bias: keys.flag("mlp_bias")?,
         attention_dropout: keys.probability("attention_dropout")?,
         sliding_windows: vec![None; num_hidden_layers as usize],
+        mask_window: None,
+        attn_logit_softcapping: keys.optional_float("attn_logit_softcapping")?.is_some(),
+        final_logit_softcapping: keys.optional_float("final_logit_softcapping")?.is_some(),
         rope_type: rope::rope_type(keys)?,
     })
+}
+
+/// Refuses a hidden size that is not a multiple of the heads, as `validate_architecture` of some families does.
+pub(crate) fn refuse_uneven_heads(keys: Keys) -> Result<(), Fault> {
+    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    if !width.is_multiple_of(heads) {
+        let expected = format!("it must be a multiple of `num_attention_heads` ({heads})");
+        return Err(Fault::value("hidden_size", width, expected));
+    }
+    Ok(())
 }
 
 /// Key-value heads; without a number there are as many as query heads.

@@ -2,7 +2,7 @@
 
 use super::{DecoderFamily, Family, block, windows};
 use crate::keys::Key;
-use crate::{Config, Fault, JobDefaults};
+use crate::{Config, JobDefaults};
 
 pub(crate) const FAMILY: Family = Family {
     model_type: "llama",
@@ -24,11 +24,7 @@ pub(crate) const FAMILY: Family = Family {
     ],
     read: |keys| {
         // `LlamaConfig.validate_architecture` refuses this even if `head_dim` is given, so it comes before the block.
-        let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-        if !width.is_multiple_of(heads) {
-            let expected = format!("it must be a multiple of `num_attention_heads` ({heads})");
-            return Err(Fault::value("hidden_size", width, expected));
-        }
+        block::refuse_uneven_heads(keys)?;
         let config = block::read(DecoderFamily::Llama, keys)?;
         windows::refuse(keys, config.num_hidden_layers)?;
         Ok(Config::Decoder(config))

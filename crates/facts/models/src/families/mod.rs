@@ -51,6 +51,7 @@ families! {
         mistral: Mistral,
         qwen2: Qwen2,
         qwen3: Qwen3,
+        gemma2: Gemma2,
     }
     others {
         gpt2,

@@ -10,7 +10,7 @@ pub(crate) fn refuse(keys: Keys, layers: u64) -> Result<(), Fault> {
     if let Some(types) = layer_types(keys, layers)?
         && types.contains(&LayerType::Sliding)
     {
-        let why = "alternating attention belongs to the qwen2, qwen3 and ministral classes";
+        let why = "alternating attention belongs to the qwen2, qwen3, gemma2 and ministral classes";
         return Err(Fault::Unsupported { key: "layer_types".into(), value: "sliding_attention".into(), why });
     }
     Ok(())
@@ -30,6 +30,14 @@ pub(crate) fn by_layer(keys: Keys, layers: u64) -> Result<Vec<Option<u64>>, Faul
         return Err(Fault::value("layer_types", "a list with sliding_attention", expected));
     }
     Ok(types.into_iter().map(|kind| window.filter(|_| kind == LayerType::Sliding)).collect())
+}
+
+/// `Gemma2Config.__post_init__`: without a list every second block has the window, the first one included.
+pub(crate) fn alternating(keys: Keys, layers: u64, window: u64) -> Result<Vec<Option<u64>>, Fault> {
+    let Some(types) = layer_types(keys, layers)? else {
+        return Ok((0..layers).map(|at| (at % 2 == 0).then_some(window)).collect());
+    };
+    Ok(types.into_iter().map(|kind| (kind == LayerType::Sliding).then_some(window)).collect())
 }
 
 #[derive(Clone, Copy, PartialEq)]

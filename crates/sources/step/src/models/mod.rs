@@ -1,6 +1,7 @@
 //! The model families, in the vocabulary and order of their reference implementations
 //! (transformers 5.23, src/transformers/models).
 
+mod gemma2;
 mod gpt2;
 mod llama;
 mod mistral;
@@ -93,6 +94,7 @@ pub(crate) fn build(device: &Device, config: &Config, precision: Precision, tech
             DecoderFamily::Mistral => mistral::for_causal_lm(config, builder),
             DecoderFamily::Qwen2 => qwen2::for_causal_lm(config, builder),
             DecoderFamily::Qwen3 => qwen3::for_causal_lm(config, builder),
+            DecoderFamily::Gemma2 => gemma2::for_causal_lm(config, builder),
         },
     };
     Model { parameters: builder.finish(), root }

@@ -7,7 +7,7 @@ use brimful_units::Shape;
 use super::*;
 
 /// Small configs of every family, with each switch that adds or removes a parameter.
-const CONFIGS: [&str; 11] = [
+const CONFIGS: [&str; 13] = [
     r#"{"model_type": "llama"}"#,
     r#"{"model_type": "llama", "attention_bias": true, "mlp_bias": true}"#,
     r#"{"model_type": "llama", "tie_word_embeddings": true, "num_key_value_heads": 1}"#,
@@ -17,6 +17,8 @@ const CONFIGS: [&str; 11] = [
     r#"{"model_type": "qwen2", "num_key_value_heads": 2, "tie_word_embeddings": true}"#,
     r#"{"model_type": "qwen3", "num_key_value_heads": 2, "head_dim": 10}"#,
     r#"{"model_type": "qwen3", "num_key_value_heads": 2, "attention_bias": true, "tie_word_embeddings": true}"#,
+    r#"{"model_type": "gemma2", "num_key_value_heads": 2, "head_dim": 10}"#,
+    r#"{"model_type": "gemma2", "attention_bias": true, "tie_word_embeddings": false}"#,
     r#"{"model_type": "gpt2", "n_embd": 16, "n_head": 2, "n_layer": 3, "vocab_size": 50, "n_positions": 8}"#,
     r#"{"model_type": "gpt2", "n_embd": 16, "n_head": 2, "n_layer": 2, "n_inner": 24, "tie_word_embeddings": false}"#,
 ];

@@ -6,9 +6,10 @@ use std::rc::{Rc, Weak};
 
 use brimful_jobs::{Checkpointing, Lora, Precision};
 use brimful_models::Config;
+use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
 
-use super::layers::{Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
+use super::layers::{CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
 use super::{Activation, Forward, Module, Parameter};
 use crate::device::Device;
@@ -212,12 +213,26 @@ impl Builder {
 
     /// `nn.Embedding`.
     pub fn embedding(&self, name: &str) -> Module<Embedding> {
-        self.module(name, |it| Embedding { weight: it.weight("weight") })
+        self.module(name, |it| Embedding { weight: it.weight("weight"), embed_scale: None })
     }
 
     /// The table of the input tokens (`get_input_embeddings`). `enable_input_require_grads` is a hook on it.
     pub fn token_embedding(&self, name: &str) -> Module<Embedding> {
-        let module = self.embedding(name);
+        self.input_embedding(self.embedding(name))
+    }
+
+    /// The table of the input tokens, whose rows are multiplied by a number in a buffer.
+    pub fn scaled_token_embedding(&self, name: &str) -> Module<Embedding> {
+        self.input_embedding(self.module(name, |it| {
+            let weight = it.weight("weight");
+            // `torch.tensor(embed_scale)` has the default dtype, which is the model's while it is built.
+            let embed_scale = ops::new_tensor(&it.device, "_to_copy", [], it.dtype);
+            embed_scale.categorize(Category::Buffer);
+            Embedding { weight, embed_scale: Some(embed_scale) }
+        }))
+    }
+
+    fn input_embedding(&self, module: Module<Embedding>) -> Module<Embedding> {
         if self.techniques.lora.as_ref().is_some_and(|lora| lora.enable_input_require_grads) {
             module.wrap(RequireGrad);
         }
@@ -227,6 +242,11 @@ impl Builder {
     /// The root-mean-square norm of the Llama family.
     pub fn rms_norm(&self, name: &str) -> Module<RmsNorm> {
         self.module(name, |it| RmsNorm { weight: it.weight("weight") })
+    }
+
+    /// The root-mean-square norm of Gemma 2.
+    pub fn centered_rms_norm(&self, name: &str) -> Module<CenteredRmsNorm> {
+        self.module(name, |it| CenteredRmsNorm { weight: it.weight("weight") })
     }
 
     /// `nn.LayerNorm`.

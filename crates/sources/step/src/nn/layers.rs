@@ -48,10 +48,12 @@ impl Forward for Conv1d {
     }
 }
 
-/// `nn.Embedding`.
+/// `nn.Embedding`, and with a scale `Gemma2TextScaledWordEmbedding`.
 pub(crate) struct Embedding {
     /// `[rows, width]`.
     pub weight: Rc<Parameter>,
+    /// What the rows are multiplied by: a buffer of one number; `None` if the family does not scale.
+    pub embed_scale: Option<Tensor>,
 }
 
 impl Forward for Embedding {
@@ -61,7 +63,12 @@ impl Forward for Embedding {
     type Output = Tensor;
 
     fn forward(&self, indices: &Tensor) -> Tensor {
-        ops::embedding(&self.weight.tensor(), indices)
+        let rows = ops::embedding(&self.weight.tensor(), indices);
+        match &self.embed_scale {
+            // `embed_scale.to(weight.dtype)` is the buffer itself: it is made in the dtype of the weights.
+            Some(scale) => ops::mul(rows, scale),
+            None => rows,
+        }
     }
 }
 
@@ -92,6 +99,33 @@ impl Forward for RmsNorm {
         drop(normalized);
         drop(variance);
         out
+    }
+}
+
+/// `Gemma2RMSNorm`: everything in fp32, the weight as its distance from 1, converted back at the end.
+pub(crate) struct CenteredRmsNorm {
+    /// `[width]`.
+    pub weight: Rc<Parameter>,
+}
+
+impl Forward for CenteredRmsNorm {
+    /// `[…, width]`.
+    type Input<'a> = &'a Tensor;
+    /// As the input.
+    type Output = Tensor;
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let normalized = {
+            // `x.float()` is the only argument of `_norm`, whose frame holds it to its end.
+            let float = ops::to(x, Dtype::F32);
+            let variance = ops::mean_last(ops::pow_scalar(&float));
+            ops::mul(&float, ops::rsqrt(ops::add_scalar(variance)))
+        };
+        let weight = self.weight.tensor();
+        // `output` is bound to the product, which frees the normalized input before the conversion.
+        let output = ops::mul(&normalized, ops::add_scalar(ops::to(weight, Dtype::F32)));
+        drop(normalized);
+        ops::to(output, x.dtype())
     }
 }
 

@@ -7,6 +7,8 @@ mod module;
 mod parameter;
 
 pub(crate) use builder::{Builder, Techniques};
-pub(crate) use layers::{Activation, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
+pub(crate) use layers::{
+    Activation, CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm,
+};
 pub(crate) use module::{Forward, Inner, Module, Wrapper};
 pub(crate) use parameter::Parameter;

@@ -13,6 +13,8 @@ pub(in crate::models) struct AttentionCall {
     pub kernel: AttentionKernel,
     /// The probability that a weight becomes 0.
     pub dropout: f64,
+    /// Whether the scores go through a scaled tanh.
+    pub softcap: bool,
     /// Whether dropout is on.
     pub training: bool,
     /// What depends on the version of transformers.
@@ -77,6 +79,9 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     let keys = repeat_kv(k, groups);
     let values = repeat_kv(v, groups);
     let mut weights = ops::mul_scalar(ops::matmul(q, ops::transpose(&keys, 2, 3)));
+    if call.softcap {
+        weights = soft_capped(weights);
+    }
     if let Mask::Keep(mask) | Mask::Bias(mask) = mask {
         weights = ops::add(&weights, mask);
     }
@@ -90,6 +95,12 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
     drop(keys);
     drop(values);
     (output, Some(weights))
+}
+
+/// Gemma 2's softcapping of scores and logits: `tanh(x / cap) * cap`. The reference binds one name to each result in turn,
+/// which frees the one before.
+pub(in crate::models) fn soft_capped(x: Tensor) -> Tensor {
+    ops::mul_scalar(ops::tanh(ops::div_scalar(x)))
 }
 
 /// `repeat_kv`: each key head for every query head of its group, by a copy.

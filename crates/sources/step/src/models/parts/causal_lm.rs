@@ -1,5 +1,6 @@
 //! A model under its language-model head (`…ForCausalLM`).
 
+use super::attention::soft_capped;
 use super::cache::Cache;
 use super::loss::causal_lm_loss;
 use super::mask;
@@ -26,13 +27,17 @@ pub(in crate::models) trait Backbone:
 
     /// The attention window of each block in tokens; `None` if the block sees everything.
     fn windows(&self) -> Vec<Option<u64>>;
+
+    /// Whether the head's logits go through a scaled tanh.
+    fn final_logit_softcapping(&self) -> bool {
+        false
+    }
 }
 
 /// A model and its head.
 pub(in crate::models) struct ForCausalLm<M: Backbone> {
     model: Module<M>,
-    /// The head. A family whose logits go through more ops wraps it.
-    pub lm_head: Module<Linear>,
+    lm_head: Module<Linear>,
 }
 
 impl<M: Backbone> ForCausalLm<M> {
@@ -62,6 +67,7 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         let hidden = self.model.call(ModelInput { inputs, mode, cache });
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.call(&last);
+        let logits = if self.model.get().final_logit_softcapping() { soft_capped(logits) } else { logits };
         let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels, &mode.rules));
         // The function returns after the loss is made: until then its locals hold the hidden states, of which `last` is
         // a view.

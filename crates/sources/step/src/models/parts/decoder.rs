@@ -16,8 +16,10 @@ use crate::tensor::Tensor;
 pub(in crate::models) enum Masks {
     /// One mask for every block, with the window that the config has.
     One,
-    /// One mask per kind of block (`causal_mask_mapping`).
+    /// One mask per kind of block that the model has (`causal_mask_mapping`).
     PerKind,
+    /// Both masks in every forward, even for a kind that no block is of.
+    Both,
 }
 
 /// A keyword that a decoder passes to its blocks.
@@ -54,6 +56,8 @@ pub(in crate::models) struct Decoder<L: Block, N: Forward> {
     masks: Masks,
     keywords: [KeywordName; 3],
     windows: Vec<Option<u64>>,
+    mask_window: Option<u64>,
+    final_logit_softcapping: bool,
 }
 
 /// The masks of the blocks that see everything and of those that see a window.
@@ -84,6 +88,8 @@ impl<L: Block, N: Forward> Decoder<L, N> {
             masks: family.masks,
             keywords: family.keywords,
             windows: config.sliding_windows.clone(),
+            mask_window: config.mask_window,
+            final_logit_softcapping: config.final_logit_softcapping,
         }
     }
 
@@ -95,18 +101,22 @@ impl<L: Block, N: Forward> Decoder<L, N> {
         position_ids: &Tensor,
         cache: Option<&Cache>,
     ) -> MaskMapping {
-        let window = self.windows.iter().copied().flatten().next();
+        let cache_window = self.windows.iter().copied().flatten().next();
+        let window = cache_window.or(self.mask_window);
         let make = |sight: Sight| mask::causal_mask(inputs, mode, embeds, position_ids, cache, sight);
-        let windowed = Sight { window, cache_window: window };
+        // The mask with a window asks the cache's first windowed layer, and its first layer where none has a window.
+        let windowed = Sight { window, cache_window };
         // The full mask asks the cache's first full layer how many keys there are, and its first layer where all of them
         // have a window (`find_full_attention_layer` in masking_utils.py).
         let sees_all = self.windows.iter().any(Option::is_none);
-        let full = Sight { window: None, cache_window: window.filter(|_| !sees_all) };
+        let full = Sight { window: None, cache_window: cache_window.filter(|_| !sees_all) };
         match (self.masks, window) {
             (_, None) => MaskMapping { full: make(full), windowed: Mask::None },
             (Masks::One, Some(_)) => MaskMapping { full: Mask::None, windowed: make(windowed) },
             // The mapping's items are evaluated in this order.
-            (Masks::PerKind, Some(_)) => MaskMapping { full: make(full), windowed: make(windowed) },
+            (Masks::PerKind | Masks::Both, Some(_)) => {
+                MaskMapping { full: make(full), windowed: make(windowed) }
+            }
         }
     }
 
@@ -158,7 +168,7 @@ where
                 drop(masks);
             }
             // `mask_kwargs` holds both to the end, the embeddings first.
-            Masks::PerKind => {
+            Masks::PerKind | Masks::Both => {
                 drop(masks);
                 drop((embeds, ids));
             }
@@ -179,5 +189,9 @@ where
 
     fn windows(&self) -> Vec<Option<u64>> {
         self.windows.clone()
+    }
+
+    fn final_logit_softcapping(&self) -> bool {
+        self.final_logit_softcapping
     }
 }

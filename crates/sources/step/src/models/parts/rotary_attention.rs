@@ -1,4 +1,4 @@
-//! Attention with grouped heads and rotary positions (`LlamaAttention`, and `Qwen3Attention` with norms per head).
+//! Attention with grouped heads and rotary positions (`LlamaAttention`, `Qwen3Attention` with norms per head, `Gemma2Attention` with softcapping).
 
 use brimful_models::DecoderConfig;
 
@@ -20,6 +20,7 @@ pub(in crate::models) struct RotaryAttention {
     k_norm: Option<Module<RmsNorm>>,
     head_dim: u64,
     attention_dropout: f64,
+    softcap: bool,
 }
 
 impl RotaryAttention {
@@ -36,6 +37,7 @@ impl RotaryAttention {
             k_norm: norm("k_norm"),
             head_dim: config.head_dim,
             attention_dropout: config.attention_dropout,
+            softcap: config.attn_logit_softcapping,
         }
     }
 
@@ -79,6 +81,7 @@ impl Forward for RotaryAttention {
         let call = AttentionCall {
             kernel: arguments.mode.attention,
             dropout: if training { self.attention_dropout } else { 0.0 },
+            softcap: self.softcap,
             training,
             rules: arguments.mode.rules,
         };
