@@ -29,17 +29,28 @@ fn incomplete(file: &str, line: usize, list: &BTreeSet<String>, all: &BTreeSet<S
     (!missing.is_empty()).then_some(Breach { rule: "families", file, item, line, detail })
 }
 
+/// A word without punctuation, in small letters.
+fn plain(word: &str) -> String {
+    word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase()
+}
+
 /// Runs of family names with nothing but commas and "and" between them, each with its line.
 fn lists(text: &str, all: &BTreeSet<String>) -> Vec<(usize, BTreeSet<String>)> {
     let mut lists = Vec::new();
     let mut open: (usize, BTreeSet<String>) = (0, BTreeSet::new());
-    for (line, word) in
-        text.lines().enumerate().flat_map(|(at, line)| line.split_whitespace().map(move |w| (at + 1, w)))
-    {
+    let numbered = text.lines().enumerate();
+    let mut words =
+        numbered.flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word))).peekable();
+    while let Some((line, mut word)) = words.next() {
         if ["and", "or"].contains(&word) {
             continue;
         }
-        let name: String = word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+        let mut name = plain(word);
+        // A name can be two words: "Gemma 2".
+        if let Some((_, next)) = words.next_if(|(_, next)| all.contains(&(name.clone() + &plain(next)))) {
+            name += &plain(next);
+            word = next;
+        }
         let goes_on = word.ends_with(',') || word.ends_with(|c: char| c.is_alphanumeric());
         if all.contains(&name) {
             open.0 = if open.1.is_empty() { line } else { open.0 };
@@ -69,6 +80,13 @@ mod tests {
         assert_eq!(found.len(), 1);
         let breach = incomplete("a.md", found[0].0, &found[0].1, &all()).unwrap();
         assert_eq!((breach.item.as_str(), breach.line), ("qwen2", 1));
+    }
+
+    #[test]
+    fn a_name_of_two_words_is_one_family() {
+        let all: BTreeSet<String> = ["llama", "gemma2", "gpt2"].map(str::to_owned).into();
+        let found = lists("Known: Llama, Gemma 2 and GPT-2.", &all);
+        assert!(found.len() == 1 && found[0].1 == all, "{found:?}");
     }
 
     #[test]
