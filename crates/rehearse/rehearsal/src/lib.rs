@@ -1,7 +1,7 @@
 //! Rehearsal: runs a command as it is, on a virtual GPU of any kind and size.
 //!
 //! Real PyTorch, with its real allocator, runs in the command's own Python; a library stands in for CUDA's. A hook at
-//! Python's start records the allocator's history and counts steps. What the processes hand over becomes one [`Run`].
+//! Python's start records the allocator's history and counts steps. What the processes hand over becomes one [`RunRecord`].
 //!
 //! Commands run on Linux; run files are read and judged everywhere.
 
