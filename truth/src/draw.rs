@@ -1,5 +1,6 @@
 //! Random jobs: models, sizes and settings that nobody chose.
 
+use brimful_models::causal_lm_class;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -58,15 +59,7 @@ fn job(rng: &mut Rng, family: &str) -> Value {
 
 fn model(rng: &mut Rng, family: &str) -> Value {
     let mut config = if family == "gpt2" { gpt2(rng) } else { decoder(rng, family) };
-    let class = match family {
-        "gpt2" => "GPT2LMHeadModel",
-        "llama" => "LlamaForCausalLM",
-        "mistral" => "MistralForCausalLM",
-        "qwen2" => "Qwen2ForCausalLM",
-        "gemma2" => "Gemma2ForCausalLM",
-        _ => "Qwen3ForCausalLM",
-    };
-    config.insert("architectures".to_owned(), json!([class]));
+    config.insert("architectures".to_owned(), json!([causal_lm_class(family)]));
     config.insert("model_type".to_owned(), json!(family));
     // Below the classes' own token ids, which only warn.
     config.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
@@ -325,6 +318,12 @@ mod tests {
         let long: Vec<Value> = draw(7, 20, None).into_iter().map(|case| case.job).collect();
         assert_eq!(short, long[..5]);
         assert_ne!(short[0], draw(8, 1, None)[0].job);
+    }
+
+    #[test]
+    fn every_simulated_family_is_drawn() {
+        let all: std::collections::BTreeSet<&str> = brimful_models::simulated_families().collect();
+        assert_eq!(families().iter().copied().collect::<std::collections::BTreeSet<_>>(), all);
     }
 
     #[test]

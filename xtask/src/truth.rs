@@ -95,6 +95,7 @@ fn record(root: &Path, names: &[String]) -> Result<()> {
         }
     }
     let recorded = record_all(&recorder(root)?, &cases)?;
+    print_refusals(&recorded);
     keep(root, &recorded)?;
     report(&recorded)
 }
@@ -137,13 +138,20 @@ fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     println!("{} drawn; brimful refuses {}", jobs.len() + refused.len(), refused.len());
     let recorded = record_all(&recorder(root)?, &jobs)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) = recorded.into_iter().partition(|case| case.error.is_none());
-    for case in &not_run {
-        println!("{}: PyTorch refuses it: {}", case.id, case.error.as_deref().unwrap_or_default());
-    }
+    print_refusals(&not_run);
     if asked.keep {
         keep(root, &run)?;
     }
     report(&run)
+}
+
+/// Prints the cases that PyTorch or a library refused, which no file keeps.
+fn print_refusals(cases: &[Case]) {
+    for case in cases {
+        if let Some(error) = &case.error {
+            println!("{}: PyTorch refuses it: {error}", case.id);
+        }
+    }
 }
 
 /// Puts cases into the files of their families; a case of the same name is replaced.

@@ -21,7 +21,7 @@ pub use architecture::ConfigFile;
 pub use checkpoint::Checkpoint;
 pub use config::{Activation, Config, DecoderConfig, Gpt2Config, RopeType};
 pub use error::{Fault, ModelError};
-pub use families::{DecoderFamily, simulated_families};
+pub use families::{DecoderFamily, causal_lm_class, simulated_families};
 pub use files::{Files, Kind, MemoryFiles, NoFiles};
 pub use job_defaults::{AttentionKernel, JobDefaults};
 pub use keys::describe;

@@ -37,6 +37,7 @@ fn names_as_people_write_them() {
         ("LLAMA-2-7B", "meta-llama/Llama-2-7b-hf"),
         ("llama_3.1_8b", "meta-llama/Llama-3.1-8B"),
         ("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B"),
+        ("gemma-2-9b-it", "google/gemma-2-9b"),
         ("gpt2", "openai-community/gpt2"),
         ("tinyllama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0"),
     ] {

@@ -58,6 +58,11 @@ families! {
     }
 }
 
+/// The class of a family's causal language model, such as `LlamaForCausalLM`; `None` if the family is not simulated.
+pub fn causal_lm_class(model_type: &str) -> Option<&'static str> {
+    FAMILIES.iter().find(|family| family.model_type == model_type).map(|family| family.causal_lm)
+}
+
 /// transformers' `model_type` of every simulated family.
 pub fn simulated_families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.model_type)

@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 pub(super) fn for_causal_lm(config: &DecoderConfig, builder: &Builder) -> Box<dyn CausalLm> {
     use KeywordName::{AttentionMask, PositionEmbeddings, PositionIds};
     let family = Family {
-        masks: Masks::Both,
+        masks: Masks::PerKind,
         keywords: [AttentionMask, PositionEmbeddings, PositionIds],
         embed_tokens: Builder::scaled_token_embedding,
         layer: Gemma2DecoderLayer::new,

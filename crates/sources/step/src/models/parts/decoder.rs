@@ -16,10 +16,8 @@ use crate::tensor::Tensor;
 pub(in crate::models) enum Masks {
     /// One mask for every block, with the window that the config has.
     One,
-    /// One mask per kind of block that the model has (`causal_mask_mapping`).
+    /// One mask per kind of block (`causal_mask_mapping`). A config with a `mask_window` has both in every forward.
     PerKind,
-    /// Both masks in every forward, even for a kind that no block is of.
-    Both,
 }
 
 /// A keyword that a decoder passes to its blocks.
@@ -114,9 +112,7 @@ impl<L: Block, N: Forward> Decoder<L, N> {
             (_, None) => MaskMapping { full: make(full), windowed: Mask::None },
             (Masks::One, Some(_)) => MaskMapping { full: Mask::None, windowed: make(windowed) },
             // The mapping's items are evaluated in this order.
-            (Masks::PerKind | Masks::Both, Some(_)) => {
-                MaskMapping { full: make(full), windowed: make(windowed) }
-            }
+            (Masks::PerKind, Some(_)) => MaskMapping { full: make(full), windowed: make(windowed) },
         }
     }
 
@@ -168,7 +164,7 @@ where
                 drop(masks);
             }
             // `mask_kwargs` holds both to the end, the embeddings first.
-            Masks::PerKind | Masks::Both => {
+            Masks::PerKind => {
                 drop(masks);
                 drop((embeds, ids));
             }
