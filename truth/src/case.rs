@@ -43,6 +43,9 @@ pub struct Expect {
     pub trainable: u64,
     /// The peaks.
     pub peak: Ledgers,
+    /// The largest sum of tensors alone, without the buffers that kernels ask for themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor_peak_requested: Option<u64>,
     /// The phase of the requested peak.
     pub peak_phase: String,
     /// Op and module that asked for the block that made the peak.
@@ -76,6 +79,8 @@ pub struct Place {
     pub op: String,
     /// The module's path.
     pub module: String,
+    /// The autograd node; empty in the forward.
+    pub node: String,
 }
 
 impl Case {

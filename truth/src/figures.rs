@@ -113,6 +113,7 @@ impl Prediction {
             let module = at.module.replace("~re", "");
             all.push(text("op of the peak", of(|place| &place.op), at.op.clone()));
             all.push(text("module of the peak", of(|place| &place.module), module));
+            all.push(text("autograd node of the peak", of(|place| &place.node), at.node.clone()));
         }
         all
     }

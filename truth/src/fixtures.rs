@@ -12,6 +12,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::Case;
 
+/// What PyTorch saw of a GPU that cases ran on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The GPU's name in a job.
+    pub gpu: String,
+    /// The compute capability.
+    pub capability: String,
+    /// The number of streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// The total memory in bytes.
+    pub total_memory: u64,
+    /// The version of cuDNN.
+    pub cudnn: String,
+}
+
 /// The first line of a family's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +40,8 @@ pub struct Header {
     pub date: String,
     /// The version of each library.
     pub versions: std::collections::BTreeMap<String, String>,
+    /// The GPUs.
+    pub devices: Vec<Device>,
 }
 
 /// A family's file.

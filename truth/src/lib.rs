@@ -4,6 +4,7 @@
 //! [`draw`] makes random ones, and [`difference`] and [`figures`] compare a record with what brimful simulates.
 
 mod case;
+mod configs;
 mod draw;
 mod events;
 mod figures;
@@ -13,10 +14,11 @@ mod recorder;
 use std::path::{Path, PathBuf};
 
 pub use case::{Case, Expect, Ledgers, PhaseRow, Place};
+pub use configs::{ConfigCase, ConfigsHeader, config_difference, read_configs};
 pub use draw::{draw, families};
 pub use events::difference;
 pub use figures::{Figure, figures};
-pub use recorder::{Recorder, record_all};
+pub use recorder::{Recorded, Recorder, record_all};
 
 /// The root of the repository.
 pub fn root() -> PathBuf {

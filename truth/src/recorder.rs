@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::json;
 
+use crate::fixtures::Device;
 use crate::{Case, root};
 
 /// The script that runs jobs one after the other.
@@ -21,28 +24,55 @@ pub struct Recorder {
     pub brimful: PathBuf,
     /// A Python with the packages of `fixtures/rehearsal/requirements.txt`.
     pub python: PathBuf,
+    /// Runs each job a second time under an observer, which sees where the peak is and what is in memory there.
+    pub observe: bool,
+}
+
+/// What was recorded, and on what.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// The cases, each with what PyTorch did or why it refused.
+    pub cases: Vec<Case>,
+    /// The version of each library, as the library reports it.
+    pub versions: BTreeMap<String, String>,
+    /// The GPUs.
+    pub devices: Vec<Device>,
+}
+
+/// The first line that the script writes.
+#[derive(Deserialize)]
+struct Setup {
+    versions: BTreeMap<String, String>,
+    device: Device,
 }
 
 /// What jobs in one process have in common: the GPU, cuDNN's version, and whether masks made on the GPU are padded.
 type Machine = (String, String, bool);
 
-/// Records the cases, and returns them in their order, each with what PyTorch did or why it refused.
+/// Records the cases, and returns them in their order.
 ///
 /// # Errors
 /// Programs that do not run, or a run that ended before its jobs.
-pub fn record_all(recorder: &Recorder, cases: &[Case]) -> Result<Vec<Case>> {
+pub fn record_all(recorder: &Recorder, cases: &[Case]) -> Result<Recorded> {
     let mut by_machine: BTreeMap<Machine, Vec<usize>> = BTreeMap::new();
     for (at, case) in cases.iter().enumerate() {
         by_machine.entry(machine(case)).or_default().push(at);
     }
     let mut recorded: Vec<Option<Case>> = vec![None; cases.len()];
+    let mut all = Recorded::default();
     for (machine, places) in by_machine {
         let jobs: Vec<&Case> = places.iter().map(|at| &cases[*at]).collect();
-        for (at, case) in places.iter().zip(record(recorder, &machine, &jobs)?) {
+        let (setup, rows) = record(recorder, &machine, &jobs)?;
+        for (at, case) in places.iter().zip(rows) {
             recorded[*at] = Some(case);
         }
+        all.versions = setup.versions;
+        if !all.devices.contains(&setup.device) {
+            all.devices.push(setup.device);
+        }
     }
-    Ok(recorded.into_iter().flatten().collect())
+    all.cases = recorded.into_iter().flatten().collect();
+    Ok(all)
 }
 
 fn machine(case: &Case) -> Machine {
@@ -52,12 +82,16 @@ fn machine(case: &Case) -> Machine {
     (gpu, cudnn, case.job["train"]["attention_mask"] == "padded")
 }
 
-fn record(recorder: &Recorder, (gpu, cudnn, padded): &Machine, cases: &[&Case]) -> Result<Vec<Case>> {
+fn record(
+    recorder: &Recorder,
+    (gpu, cudnn, padded): &Machine,
+    cases: &[&Case],
+) -> Result<(Setup, Vec<Case>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let (jobs, rows) = (folder.path().join("jobs.jsonl"), folder.path().join("rows.jsonl"));
-    let lines =
-        cases.iter().map(|case| serde_json::to_string(&Case::unrecorded(case.id.clone(), case.job.clone())));
-    fs::write(&jobs, lines.collect::<Result<Vec<_>, _>>()?.join("\n"))?;
+    let line =
+        |case: &&Case| json!({"id": case.id, "job": case.job, "observe": recorder.observe}).to_string();
+    fs::write(&jobs, cases.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     let mut command = Command::new(&recorder.brimful);
     command.args([
         "rehearse",
@@ -72,14 +106,13 @@ fn record(recorder: &Recorder, (gpu, cudnn, padded): &Machine, cases: &[&Case]) 
         cudnn,
     ]);
     command.args(padded.then_some("--padded")).arg("--output").arg(folder.path().join("run.zip"));
-    command.arg("--").arg(&recorder.python).arg(root().join(SCRIPT)).arg(&jobs).arg(&rows);
+    command.arg("--").arg(&recorder.python).arg(root().join(SCRIPT)).arg(&jobs).arg(&rows).arg(gpu);
     let output = command.stdout(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let text = fs::read_to_string(&rows).unwrap_or_default();
-    let recorded: Vec<Case> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()
-        .context("what the recorder wrote")?;
+    let mut lines = text.lines();
+    let setup = lines.next().map(serde_json::from_str).transpose().context("what the recorder wrote")?;
+    let recorded: Vec<Case> =
+        lines.map(serde_json::from_str).collect::<Result<_, _>>().context("what the recorder wrote")?;
     ensure!(
         recorded.len() == cases.len(),
         "{SCRIPT} ended after {} of {} jobs:\n{}",
@@ -87,5 +120,5 @@ fn record(recorder: &Recorder, (gpu, cudnn, padded): &Machine, cases: &[&Case]) 
         cases.len(),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(recorded)
+    Ok((setup.context("the recorder wrote nothing")?, recorded))
 }

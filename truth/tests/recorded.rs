@@ -12,7 +12,7 @@ fn every_recorded_figure_is_predicted() {
             compared += 1;
         }
     }
-    assert!(compared > 0 || std::env::var_os(fixtures::FILTER).is_some(), "nothing was compared");
+    assert!(compared > 0, "no case of that name has figures");
 }
 
 #[test]

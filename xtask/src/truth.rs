@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use brimful_truth::{Case, Figure, Recorder, difference, draw, figures, fixtures, record_all};
+use brimful_truth::{Case, Figure, Recorded, Recorder, difference, draw, figures, fixtures, record_all};
 
 use crate::test::torch_in;
 
-const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB.json… | \
-                     draw --seed N --count K [--family FAMILY] [--keep]
-A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB.json is a job file, which becomes a new case.";
+mod models;
+
+const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
+                     draw --seed N --count K [--family FAMILY] [--keep] | \
+                     configs --seed N --count K [--keep] | catalogue
+A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.";
 
 /// Runs one of the commands.
 ///
@@ -24,6 +27,8 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         Some((command, filters)) if command == "diff" && !filters.is_empty() => diff(root, filters),
         Some((command, names)) if command == "record" && !names.is_empty() => record(root, names),
         Some((command, flags)) if command == "draw" => drawn(root, &Draw::parse(flags)?),
+        Some((command, flags)) if command == "configs" => models::configs(root, &Draw::parse(flags)?),
+        Some((command, [])) if command == "catalogue" => models::catalogue(root),
         _ => bail!("{USAGE}"),
     }
 }
@@ -55,8 +60,7 @@ fn report(cases: &[Case]) -> Result<()> {
 fn compare(case: &Case) -> Option<String> {
     if let Some(error) = &case.error {
         // Both refuse it, or brimful answers for a run that cannot be.
-        let refused = case.job().and_then(|job| Ok(brimful_plan::fit(&job)?));
-        return refused.is_ok().then(|| format!("{}: PyTorch refuses it: {error}", case.id));
+        return refusal(case).is_none().then(|| format!("{}: PyTorch refuses it: {error}", case.id));
     }
     if case.events.is_some()
         && let Some(text) = difference(case)
@@ -72,32 +76,41 @@ fn compare(case: &Case) -> Option<String> {
     }
 }
 
-fn recorder(root: &Path) -> Result<Recorder> {
+fn recorder(root: &Path, observe: bool) -> Result<Recorder> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "-p", "brimful"]).current_dir(root);
     ensure!(build.status().context("cargo")?.success(), "brimful could not be built");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let python = torch_in(root).context("no PyTorch can be had here")?;
-    Ok(Recorder { brimful: target.join("debug/brimful"), python })
+    Ok(Recorder { brimful: target.join("debug/brimful"), python, observe })
 }
 
 /// Records cases again, and job files as new cases, into the fixtures.
 fn record(root: &Path, names: &[String]) -> Result<()> {
     let mut cases = Vec::new();
     for name in names {
-        if name.ends_with(".json") {
-            let text = fs::read_to_string(name).with_context(|| name.clone())?;
-            let id =
-                Path::new(name).file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
-            cases.push(Case::unrecorded(id, serde_json::from_str(&text).with_context(|| name.clone())?));
+        if name.ends_with(".json") || name.ends_with(".toml") {
+            cases.push(job_file(name)?);
         } else {
             cases.extend(fixtures::select(root, std::slice::from_ref(name))?);
         }
     }
-    let recorded = record_all(&recorder(root)?, &cases)?;
-    print_refusals(&recorded);
+    let recorded = record_all(&recorder(root, true)?, &cases)?;
+    print_refusals(&recorded.cases);
     keep(root, &recorded)?;
-    report(&recorded)
+    report(&recorded.cases)
+}
+
+/// A job file as a case that is named after the file.
+fn job_file(name: &str) -> Result<Case> {
+    let text = fs::read_to_string(name).with_context(|| name.to_owned())?;
+    let id = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
+    let job = if name.ends_with(".toml") {
+        toml::from_str(&text).with_context(|| name.to_owned())?
+    } else {
+        serde_json::from_str(&text).with_context(|| name.to_owned())?
+    };
+    Ok(Case::unrecorded(id.into_owned(), job))
 }
 
 /// What `draw` was called with.
@@ -132,17 +145,37 @@ impl Draw {
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     let cases = draw(asked.seed, asked.count, asked.family.as_deref());
-    // What brimful refuses by name is no prediction that could be wrong.
-    let (jobs, refused): (Vec<Case>, Vec<Case>) =
-        cases.into_iter().partition(|case| case.job().and_then(|job| Ok(brimful_plan::fit(&job)?)).is_ok());
-    println!("{} drawn; brimful refuses {}", jobs.len() + refused.len(), refused.len());
-    let recorded = record_all(&recorder(root)?, &jobs)?;
-    let (run, not_run): (Vec<Case>, Vec<Case>) = recorded.into_iter().partition(|case| case.error.is_none());
+    let recorded = record_all(&recorder(root, asked.keep)?, &cases)?;
+    let (run, not_run): (Vec<Case>, Vec<Case>) =
+        recorded.cases.into_iter().partition(|case| case.error.is_none());
     print_refusals(&not_run);
-    if asked.keep {
-        keep(root, &run)?;
+    // A job that brimful refuses has no prediction that could be wrong, but the reader should know how many there are.
+    let (refused, answered): (Vec<Case>, Vec<Case>) =
+        run.into_iter().partition(|case| refusal(case).is_some());
+    for case in &refused {
+        println!("{}: brimful refuses what PyTorch runs: {}", case.id, refusal(case).unwrap_or_default());
     }
-    report(&run)
+    let (drawn, neither) = (cases.len(), not_run.iter().filter(|case| refusal(case).is_some()).count());
+    println!(
+        "{drawn} drawn; PyTorch refuses {}, {neither} of them as brimful does; brimful refuses {} more",
+        not_run.len(),
+        refused.len()
+    );
+    // What PyTorch refuses and brimful answers is a difference, too.
+    let compared: Vec<Case> =
+        answered.iter().cloned().chain(not_run.into_iter().filter(|case| refusal(case).is_none())).collect();
+    if asked.keep {
+        keep(root, &Recorded { cases: answered, ..recorded })?;
+    }
+    report(&compared)
+}
+
+/// Why brimful refuses a job, if it does.
+fn refusal(case: &Case) -> Option<String> {
+    match case.job().and_then(|job| Ok(brimful_plan::fit(&job)?)) {
+        Ok(_) => None,
+        Err(error) => Some(format!("{error:#}")),
+    }
 }
 
 /// Prints the cases that PyTorch or a library refused, which no file keeps.
@@ -155,55 +188,66 @@ fn print_refusals(cases: &[Case]) {
 }
 
 /// Puts cases into the files of their families; a case of the same name is replaced.
-fn keep(root: &Path, recorded: &[Case]) -> Result<()> {
+///
+/// # Errors
+/// Versions that are not those of the file's other cases, or a file that cannot be written.
+fn keep(root: &Path, recorded: &Recorded) -> Result<()> {
     let mut by_family: BTreeMap<String, Vec<Case>> = BTreeMap::new();
-    for case in recorded.iter().filter(|case| case.error.is_none()) {
+    for case in recorded.cases.iter().filter(|case| case.error.is_none()) {
         by_family.entry(case.family().to_owned()).or_default().push(case.clone());
     }
     let today = today()?;
+    let known = fixtures::names(root)?;
     for (name, cases) in by_family {
-        let mut family = match fixtures::read(root, &name) {
-            Ok(family) => family,
-            Err(_) => fixtures::Family { header: header(root, &name, &today)?, cases: Vec::new() },
+        // A file that is there and cannot be read is an error: a new one would lose its cases.
+        let mut family = if known.contains(&name) {
+            fixtures::read(root, &name)?
+        } else {
+            fixtures::Family { header: header(&name, &today, recorded), cases: Vec::new() }
         };
+        agree(&family.header, recorded)?;
+        for device in &recorded.devices {
+            if !family.header.devices.contains(device) {
+                family.header.devices.push(device.clone());
+            }
+        }
         for case in cases {
             let date = (today != family.header.date).then(|| today.clone());
             let case = Case { date, ..case };
             match family.cases.iter_mut().find(|known| known.id == case.id) {
-                // What only the first recorder could see stays.
-                Some(known) => *known = merged(known, case),
+                Some(known) => *known = Case { not_compared: known.not_compared.clone(), ..case },
                 None => family.cases.push(case),
             }
         }
+        family.header.devices.sort();
         fixtures::write(root, &family)?;
         println!("fixtures/step/{name}.jsonl.gz: {} cases", family.cases.len());
     }
     Ok(())
 }
 
-fn merged(known: &Case, new: Case) -> Case {
-    let mut merged = new;
-    merged.not_compared = known.not_compared.clone();
-    if let (Some(expect), Some(before)) = (&mut merged.expect, &known.expect) {
-        expect.peak_at = before.peak_at.clone();
-        expect.composition = before.composition.clone();
-        expect.kept_per_block = before.kept_per_block.clone();
-    }
-    merged
-}
-
-fn header(root: &Path, family: &str, date: &str) -> Result<fixtures::Header> {
-    let requirements = fs::read_to_string(root.join("fixtures/rehearsal/requirements.txt"))?;
-    let pinned = requirements.lines().filter_map(|line| line.split_once("=="));
-    let named = ["torch", "transformers", "peft", "bitsandbytes"];
-    let versions =
-        pinned.filter(|(name, _)| named.contains(name)).map(|(a, b)| (a.to_owned(), b.trim().to_owned()));
-    Ok(fixtures::Header {
+fn header(family: &str, date: &str, recorded: &Recorded) -> fixtures::Header {
+    fixtures::Header {
         family: family.to_owned(),
         cases: 0,
         date: date.to_owned(),
-        versions: versions.collect(),
-    })
+        versions: recorded.versions.clone(),
+        devices: recorded.devices.clone(),
+    }
+}
+
+/// One header speaks for all cases of a file, so their versions are the same. Python's version is only noted.
+fn agree(header: &fixtures::Header, recorded: &Recorded) -> Result<()> {
+    for (library, version) in recorded.versions.iter().filter(|(library, _)| *library != "python") {
+        let known = header.versions.get(library);
+        ensure!(
+            known == Some(version),
+            "fixtures/step/{}.jsonl.gz was recorded with {library} {}; this is {version}; record the whole family again",
+            header.family,
+            known.map_or("of an unknown version", String::as_str)
+        );
+    }
+    Ok(())
 }
 
 /// The day in the calendar, as in the headers.

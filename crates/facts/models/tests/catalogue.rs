@@ -4,25 +4,23 @@ use brimful_models::{Fault, NoFiles, Source, catalogue};
 
 #[test]
 fn parameter_counts_are_the_published_ones() {
-    let mut simulated = 0;
-    for name in catalogue::names() {
-        let Some(published) = catalogue::published_parameters(name) else { continue };
+    for name in catalogue::simulated() {
+        let published =
+            catalogue::published_parameters(name).unwrap_or_else(|| panic!("{name} has no `params`"));
         let model = catalogue::model(name).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(model.file.config.parameter_count(), published, "{name}");
         let listed: u64 =
             model.file.config.parameter_tensors().iter().map(|(_, shape)| shape.numel().unwrap()).sum();
         assert_eq!(listed, published, "{name}");
         assert!(matches!(model.source, Source::Catalogue { sources, .. } if !sources.is_empty()), "{name}");
-        simulated += 1;
     }
-    assert!(simulated >= 60, "{simulated}");
 }
 
 #[test]
 fn other_architectures_are_known_but_not_simulated() {
     let others: Vec<&str> =
         catalogue::names().filter(|name| catalogue::published_parameters(name).is_none()).collect();
-    assert!(others.len() >= 40, "{}", others.len());
+    assert!(!others.is_empty());
     for name in others {
         let fault = catalogue::model(name).unwrap_err().fault;
         assert!(matches!(fault, Fault::NotSimulated { .. }), "{name}: {fault}");

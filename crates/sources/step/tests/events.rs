@@ -7,6 +7,7 @@ use brimful_truth::{difference, fixtures, root};
 fn every_recorded_sequence_is_simulated() {
     let recorded = fixtures::for_tests(&root()).unwrap();
     let recorded: Vec<_> = recorded.iter().filter(|case| case.events.is_some()).collect();
+    assert!(!recorded.is_empty(), "no case of that name has a sequence of events");
     let differences: Vec<String> = recorded.iter().filter_map(|case| difference(case)).collect();
     let (count, all) = (differences.len(), recorded.len());
     assert!(count == 0, "{count} of {all} sequences differ:\n{}", differences.join("\n"));
