@@ -1,5 +1,5 @@
 use std::fmt;
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 
 use smallvec::SmallVec;
 
@@ -13,7 +13,7 @@ use crate::{Bytes, Dtype};
 /// assert_eq!(hidden.bytes(Dtype::Bf16).unwrap().get(), 2 * 1024 * 4096 * 2);
 /// assert_eq!(hidden.to_string(), "[2,1024,4096]");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape(SmallVec<[u64; 5]>);
 
 /// A size exceeds 2^64 - 1.
@@ -21,13 +21,64 @@ pub struct Shape(SmallVec<[u64; 5]>);
 #[error("a size exceeds 2^64 - 1")]
 pub struct Overflow;
 
+impl Clone for Shape {
+    #[inline]
+    fn clone(&self) -> Shape {
+        // Copies the dimensions in one move; the derived form would go through an iterator, and shapes are cloned for
+        // every view and every saved tensor.
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
+
 impl Shape {
+    /// A shape of that many dimensions, each of the given size.
+    pub fn filled(size: u64, rank: usize) -> Shape {
+        Shape(SmallVec::from_elem(size, rank))
+    }
+
+    /// Puts a dimension before the one at `at`.
+    ///
+    /// # Panics
+    /// Where `at` exceeds the number of dimensions.
+    pub fn insert(&mut self, at: usize, size: u64) {
+        self.0.insert(at, size);
+    }
+
+    /// Takes a dimension out.
+    ///
+    /// # Panics
+    /// Where the shape has no such dimension.
+    pub fn remove(&mut self, at: usize) -> u64 {
+        self.0.remove(at)
+    }
+
+    /// Exchanges two dimensions.
+    ///
+    /// # Panics
+    /// Where the shape lacks one of them.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.0.swap(a, b);
+    }
+
+    /// The shape with its last `count` dimensions replaced by others.
+    ///
+    /// # Panics
+    /// Where the shape has fewer than `count` dimensions.
+    pub fn with_last(&self, count: usize, others: &[u64]) -> Shape {
+        let kept = &self.0[..self.0.len() - count];
+        let mut dims = SmallVec::from_slice(kept);
+        dims.extend_from_slice(others);
+        Shape(dims)
+    }
+
     /// The dimensions.
+    #[inline]
     pub fn dims(&self) -> &[u64] {
         &self.0
     }
 
     /// The number of dimensions.
+    #[inline]
     pub fn rank(&self) -> usize {
         self.0.len()
     }
@@ -36,6 +87,7 @@ impl Shape {
     ///
     /// # Panics
     /// Where the shape has no such dimension.
+    #[inline]
     pub fn last(&self, back: usize) -> u64 {
         self.0[self.0.len() - 1 - back]
     }
@@ -44,6 +96,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`Overflow`] where the product exceeds 2^64 - 1.
+    #[inline]
     pub fn numel(&self) -> Result<u64, Overflow> {
         if self.0.contains(&0) {
             return Ok(0);
@@ -55,6 +108,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`Overflow`] where they exceed 2^64 - 1.
+    #[inline]
     pub fn bytes(&self, dtype: Dtype) -> Result<Bytes, Overflow> {
         Bytes::new(self.numel()?).checked_mul(dtype.size()).ok_or(Overflow)
     }
@@ -81,8 +135,16 @@ impl FromIterator<u64> for Shape {
 impl Index<usize> for Shape {
     type Output = u64;
 
+    #[inline]
     fn index(&self, at: usize) -> &u64 {
         &self.0[at]
+    }
+}
+
+impl IndexMut<usize> for Shape {
+    #[inline]
+    fn index_mut(&mut self, at: usize) -> &mut u64 {
+        &mut self.0[at]
     }
 }
 

@@ -11,6 +11,7 @@ use brimful_units::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::deferred::Deferred;
 use crate::job_flags::JobFlags;
 
 /// GPU memory for machine learning: will it fit, what fills it, what would change it.
@@ -39,23 +40,23 @@ pub enum Command {
     /// Will it fit? The peak memory of a training step or of generation, to the byte, without a GPU.
     ///
     /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
-    Fit(FitArguments),
+    Fit(Deferred<FitArguments>),
     /// Would another allocator setting or GPU have held it? The requests of a snapshot or of a predicted trace under other
     /// conditions.
     ///
     /// Exit status: 0 every request is served, 1 a request fails, 2 an input or the call is wrong.
-    Replay(ReplayArguments),
+    Replay(Deferred<ReplayArguments>),
     /// Why did it die, and what filled memory? Of a log: the memory failure in it, its cause, and what to change. Of a
     /// PyTorch memory snapshot: what filled memory, what is stranded, what leaks, and why a request failed.
     ///
     /// Exit status: 0 nothing was found, 1 a failure or a leak was found, 2 an input or the call is wrong.
-    Explain(ExplainArguments),
+    Explain(Deferred<ExplainArguments>),
     /// What will my own script use? Runs a command as it is on a virtual GPU of any kind and size: real PyTorch, real
     /// allocator, kernels that do nothing. No GPU is needed, and none is touched.
     ///
     /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
     /// or the command failed for another reason.
-    Rehearse(Box<RehearseArguments>),
+    Rehearse(Box<Deferred<RehearseArguments>>),
     /// What `nvidia-smi` says within a rehearsal.
     #[command(hide = true, disable_help_flag = true)]
     NvidiaSmi {
@@ -66,15 +67,15 @@ pub enum Command {
     /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
-    Diff(DiffArguments),
+    Diff(Deferred<DiffArguments>),
     /// Many ranks of one job: a table of their peaks, the fullest first, and those that are unlike the others.
     ///
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
-    Ranks(RanksArguments),
+    Ranks(Deferred<RanksArguments>),
     /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
-    Open(OpenArguments),
+    Open(Deferred<OpenArguments>),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
-    Export(ExportArguments),
+    Export(Deferred<ExportArguments>),
     /// Print the completions of commands, flags and values for a shell.
     ///
     /// Bash: brimful completions bash > ~/.local/share/bash-completion/completions/brimful

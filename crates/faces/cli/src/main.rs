@@ -2,6 +2,7 @@
 
 mod args;
 mod completions;
+mod deferred;
 mod diff;
 mod explain;
 mod export;

@@ -51,16 +51,13 @@ enum GradientEdge {
     Leaf(Weak<AccumulateGrad>),
 }
 
-/// Sizes or strides by dimension.
-pub(crate) type Dims = SmallVec<[u64; 5]>;
-
 /// Row-major strides.
 pub(crate) fn contiguous_strides(shape: &Shape) -> Shape {
-    let mut strides: Dims = SmallVec::from_elem(1, shape.rank());
+    let mut strides = Shape::filled(1, shape.rank());
     for at in (0..shape.rank().saturating_sub(1)).rev() {
         strides[at] = strides[at + 1].saturating_mul(shape[at + 1].max(1));
     }
-    strides.into_iter().collect()
+    strides
 }
 
 impl Tensor {

@@ -20,7 +20,7 @@ pub(crate) fn embedding<'a>(weight: &Tensor, indices: impl Into<Operand<'a>>) ->
 /// `weight.index_select(0, indices.view(-1)).view(…)`: one row for each index.
 fn select_rows(weight: &Tensor, indices: &Tensor) -> Tensor {
     let width = weight.dim(1);
-    let shape: Shape = indices.shape().dims().iter().copied().chain([width]).collect();
+    let shape: Shape = indices.shape().with_last(0, &[width]);
     let flat = Tensor::empty(weight.device(), [indices.numel(), width], weight.dtype());
     let strides = crate::tensor::contiguous_strides(&shape);
     flat.unsafe_view_as(shape, strides)

@@ -3,7 +3,7 @@
 use brimful_units::{Dtype, Shape};
 use smallvec::SmallVec;
 
-use crate::tensor::{Dims, Tensor, contiguous_strides};
+use crate::tensor::{Tensor, contiguous_strides};
 
 /// The broadcast of two shapes; the inputs are compatible by construction of the models.
 pub(super) fn broadcast(a: &Shape, b: &Shape) -> Shape {
@@ -107,11 +107,11 @@ fn stride_in(input: &Tensor, shape: &Shape, dim: usize) -> u64 {
 
 /// Dense strides for dimensions given from the fastest to the slowest.
 pub(super) fn permuted_strides(shape: &Shape, order: &[usize]) -> Shape {
-    let mut strides: Dims = SmallVec::from_elem(1, shape.rank());
+    let mut strides = Shape::filled(1, shape.rank());
     let mut next = 1u64;
     for dim in order {
         strides[*dim] = next;
         next = next.saturating_mul(shape[*dim].max(1));
     }
-    strides.into_iter().collect()
+    strides
 }

@@ -15,7 +15,7 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
     let bias = bias.map(to_lower);
     let weight = to_lower(weight);
     let x = to_lower(x);
-    let out_shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(0)]).collect();
+    let out_shape: Shape = x.shape().with_last(1, &[weight.dim(0)]);
     let rows = x.numel() / x.last(0).max(1);
     match bias {
         None => {
@@ -43,7 +43,7 @@ fn reshape_as_view(x: &Tensor, shape: [u64; 2]) -> Tensor {
 
 /// transformers' `Conv1D`: `addmm(bias, x, weight)` with the weight as `[in, out]`.
 pub(crate) fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let out_shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().chain([weight.dim(1)]).collect();
+    let out_shape: Shape = x.shape().with_last(1, &[weight.dim(1)]);
     let flat = view(x, [x.numel() / x.last(0).max(1), x.last(0)]);
     let weight = to_lower(weight);
     let flat = to_lower(&flat);
@@ -150,15 +150,15 @@ pub(crate) fn baddbmm_without_self(a: &Tensor, b: &Tensor) -> Tensor {
 pub(crate) fn matmul<'a>(a: &Tensor, b: impl Into<Operand<'a>>) -> Tensor {
     let operand = b.into();
     let (b, a) = (to_lower(&operand), to_lower(a));
-    let batch = |x: &Tensor| -> Shape { x.shape().dims()[..x.rank() - 2].iter().copied().collect() };
+    let batch = |x: &Tensor| x.shape().with_last(2, &[]);
     let batches = broadcast(&batch(&a), &batch(&b));
     let count = batches.dims().iter().fold(1, |n, d| a.device().mul(n, *d));
     let folded = |x: &Tensor| {
-        let shape: Shape = batches.dims().iter().copied().chain([x.last(1), x.last(0)]).collect();
+        let shape: Shape = batches.with_last(0, &[x.last(1), x.last(0)]);
         let expanded = if x.shape() == &shape { x.clone() } else { super::expand(x, shape) };
         reshape(&expanded, [count, x.last(1), x.last(0)])
     };
-    let out_shape: Shape = batches.dims().iter().copied().chain([a.last(1), b.last(0)]).collect();
+    let out_shape: Shape = batches.with_last(0, &[a.last(1), b.last(0)]);
     let left = folded(&a);
     let right = folded(&b);
     let product = bmm(&left, &right);

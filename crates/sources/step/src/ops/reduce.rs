@@ -6,7 +6,7 @@ use brimful_units::{Dtype, Shape};
 use super::grads;
 use crate::autograd::Op;
 use crate::device::Device;
-use crate::tensor::{Dims, Tensor};
+use crate::tensor::Tensor;
 
 /// `x.mean(-1, keepdim=True)` of a temporary.
 pub(crate) fn mean_last(x: Tensor) -> Tensor {
@@ -33,7 +33,7 @@ pub(crate) fn sum_to(x: Tensor, shape: &Shape) -> Tensor {
 /// `x.sum(-1)`, as the memory-efficient attention's backward takes it.
 pub(super) fn reduce_last(x: &Tensor) -> Tensor {
     let kept = reduced(x, "sum", &[x.rank() - 1], x.dtype());
-    let shape: Shape = x.shape().dims()[..x.rank() - 1].iter().copied().collect();
+    let shape = x.shape().with_last(1, &[]);
     let strides = crate::tensor::contiguous_strides(&shape);
     kept.unsafe_view_as(shape, strides)
 }
@@ -42,11 +42,11 @@ pub(super) fn reduce_last(x: &Tensor) -> Tensor {
 pub(crate) fn reduced(x: &Tensor, op: &'static str, dims: &[usize], dtype: Dtype) -> Tensor {
     let device = x.device();
     let _op = device.op(op);
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    let mut shape = x.shape().clone();
     for at in dims {
         shape[*at] = 1;
     }
-    let out = Tensor::empty(device, shape.into_iter().collect::<Shape>(), dtype);
+    let out = Tensor::empty(device, shape, dtype);
     let outputs = out.numel();
     if outputs > 0 {
         let along_fastest = reduces_fastest(x, dims);

@@ -1,11 +1,10 @@
 //! Views, and the ops that copy where a view does not exist (aten/src/ATen/native/TensorShape.cpp).
 
 use brimful_units::{Dtype, Shape};
-use smallvec::SmallVec;
 
 use super::{Operand, grads};
 use crate::autograd::Op;
-use crate::tensor::{Dims, Tensor, contiguous_strides};
+use crate::tensor::{Tensor, contiguous_strides};
 
 /// The strides of a view with another shape, where one exists (`computeStride` in
 /// aten/src/ATen/TensorUtils.cpp).
@@ -13,10 +12,10 @@ pub(super) fn view_strides(x: &Tensor, shape: &Shape) -> Option<Shape> {
     if x.numel() == 0 {
         return Some(contiguous_strides(shape));
     }
-    let mut strides: Dims = SmallVec::from_elem(1, shape.rank());
+    let mut strides = Shape::filled(1, shape.rank());
     let mut at = shape.rank();
     if x.rank() == 0 {
-        return Some(strides.into_iter().collect());
+        return Some(strides);
     }
     let mut base = x.strides().last(0);
     let (mut numel, mut view_numel) = (1u64, 1u64);
@@ -39,7 +38,7 @@ pub(super) fn view_strides(x: &Tensor, shape: &Shape) -> Option<Shape> {
             }
         }
     }
-    (at == 0).then(|| strides.into_iter().collect())
+    (at == 0).then_some(strides)
 }
 
 /// `x.view(shape)`; the models only ask for views that exist.
@@ -83,9 +82,9 @@ pub(crate) fn transpose<'a>(x: impl Into<Operand<'a>>, a: usize, b: usize) -> Te
 }
 
 fn swapped(dims: &Shape, a: usize, b: usize) -> Shape {
-    let mut dims: Dims = dims.dims().iter().copied().collect();
+    let mut dims = dims.clone();
     dims.swap(a, b);
-    dims.into_iter().collect()
+    dims
 }
 
 /// `x.t()` of a matrix.
@@ -98,20 +97,22 @@ pub(crate) fn t(x: &Tensor) -> Tensor {
 /// `x.unsqueeze(dim)`.
 pub(crate) fn unsqueeze<'a>(x: impl Into<Operand<'a>>, dim: usize) -> Tensor {
     let x = x.into();
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
-    let mut strides: Dims = x.strides().dims().iter().copied().collect();
+    let mut shape = x.shape().clone();
+    let mut strides = x.strides().clone();
     let stride = if dim < x.rank() { shape[dim].saturating_mul(strides[dim]) } else { 1 };
     shape.insert(dim, 1);
     strides.insert(dim, stride);
     Op::nameless("UnsqueezeBackward0", &[&x])
-        .run(|| x.view_as(shape.into_iter().collect(), strides.into_iter().collect()))
+        .run(|| x.view_as(shape, strides))
         .backward(move |call| grads![Some(squeeze(call.grad(), dim))])
 }
 
 /// `x.squeeze(dim)` of a dimension of size 1.
 fn squeeze(x: &Tensor, dim: usize) -> Tensor {
-    let without = |dims: &Shape| -> Shape {
-        dims.dims().iter().enumerate().filter(|(at, _)| *at != dim).map(|(_, d)| *d).collect()
+    let without = |dims: &Shape| {
+        let mut dims = dims.clone();
+        dims.remove(dim);
+        dims
     };
     x.view_as(without(x.shape()), without(x.strides()))
 }
@@ -127,9 +128,9 @@ pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
 
 /// A part of a tensor along a dimension, without a record.
 pub(super) fn narrow(x: &Tensor, dim: usize, length: u64) -> Tensor {
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
+    let mut shape = x.shape().clone();
     shape[dim] = length;
-    x.view_as(shape.into_iter().collect(), x.strides().clone())
+    x.view_as(shape, x.strides().clone())
 }
 
 /// `x.split(size, dim)` into equal parts; the backward concatenates.
@@ -169,11 +170,11 @@ pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
 
 /// As [`cat`], into a dtype that the parts are promoted to.
 pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
-    let mut shape: Dims = parts[0].shape().dims().iter().copied().collect();
+    let mut shape = parts[0].shape().clone();
     shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
     let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
     Op::new("cat", "CatBackward0", parts)
-        .run(|| Tensor::empty(parts[0].device(), shape.into_iter().collect::<Shape>(), dtype))
+        .run(|| Tensor::empty(parts[0].device(), shape, dtype))
         .backward(move |call| {
             let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
             lengths.iter().enumerate().map(part).collect()
@@ -207,10 +208,10 @@ pub(crate) fn clone_like(grad: &Tensor, variable: &Tensor) -> Tensor {
 /// `torch.nn.functional.pad(x, (0, 1))` of integers: one more column.
 pub(crate) fn pad_last_by_one(x: &Tensor) -> Tensor {
     let _op = x.device().op("constant_pad_nd");
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
-    let last = shape.len() - 1;
+    let mut shape = x.shape().clone();
+    let last = shape.rank() - 1;
     shape[last] = shape[last].saturating_add(1);
-    Tensor::empty(x.device(), shape.into_iter().collect::<Shape>(), Dtype::I64)
+    Tensor::empty(x.device(), shape, Dtype::I64)
 }
 
 /// `constant_pad_nd` of the last dimension up to `width`; the backward cuts it off again.
@@ -223,8 +224,8 @@ pub(crate) fn pad_last(x: &Tensor, width: u64) -> Tensor {
 
 fn with_last(x: &Tensor, width: u64) -> Tensor {
     let _op = x.device().op("constant_pad_nd");
-    let mut shape: Dims = x.shape().dims().iter().copied().collect();
-    let last = shape.len() - 1;
+    let mut shape = x.shape().clone();
+    let last = shape.rank() - 1;
     shape[last] = width;
-    Tensor::empty(x.device(), shape.into_iter().collect::<Shape>(), x.dtype())
+    Tensor::empty(x.device(), shape, x.dtype())
 }
