@@ -20,6 +20,8 @@ const SMALL: u64 = 1 << 20;
 pub(crate) fn gunzip(data: &[u8]) -> Result<(Vec<u8>, bool), SnapshotError> {
     let limit = (data.len() as u64).saturating_mul(LARGEST_RATIO).max(SMALL);
     let mut unpacked = Vec::new();
+    // Where there is no room for it at once, the buffer grows with what is read.
+    let _ = unpacked.try_reserve(size_at_the_end(data).min(limit) as usize);
     let read = MultiGzDecoder::new(data).take(limit + 1).read_to_end(&mut unpacked);
     if unpacked.len() as u64 > limit {
         return Err(SnapshotError::Bomb { limit, times: limit / data.len().max(1) as u64 });
@@ -31,4 +33,10 @@ pub(crate) fn gunzip(data: &[u8]) -> Result<(Vec<u8>, bool), SnapshotError> {
         }
         Err(error) => Err(SnapshotError::damaged(0, format!("the gzip cannot be unpacked: {error}"))),
     }
+}
+
+/// The size that the last member of a gzip states, in its last four bytes (RFC 1952, ISIZE): room for what comes, so that
+/// the buffer need not grow. A cut file ends with any four bytes, which is why the caller bounds it.
+fn size_at_the_end(data: &[u8]) -> u64 {
+    data.last_chunk::<4>().map_or(0, |last| u32::from_le_bytes(*last).into())
 }

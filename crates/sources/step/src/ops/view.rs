@@ -173,12 +173,12 @@ pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
     let mut shape = parts[0].shape().clone();
     shape[dim] = parts.iter().fold(0u64, |n, part| n.saturating_add(part.dim(dim)));
     let lengths: Vec<u64> = parts.iter().map(|part| part.dim(dim)).collect();
-    Op::new("cat", "CatBackward0", parts)
-        .run(|| Tensor::empty(parts[0].device(), shape, dtype))
-        .backward(move |call| {
+    Op::new("cat", "CatBackward0", parts).run(|| Tensor::empty(parts[0].device(), shape, dtype)).backward(
+        move |call| {
             let part = |(at, length): (usize, &u64)| call.want(at, || narrow(call.grad(), dim, *length));
             lengths.iter().enumerate().map(part).collect()
-        })
+        },
+    )
 }
 
 /// `x.clone()` in row-major order.
