@@ -13,6 +13,8 @@ const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 100;
 /// Lines that 95 of 100 functions of a crate have, at most.
 const LONG_FUNCTION: usize = 35;
+/// Lines between a call that panics and the comment that says why it does not, at most.
+const REASON_WITHIN: usize = 6;
 /// What a crate without I/O may not name.
 const IMPURE: [&[&str]; 10] = [
     &["std", "fs"],
@@ -130,13 +132,13 @@ impl Rules<'_> {
 
     fn may_panic(&mut self, name: &proc_macro2::Ident) {
         let line = line(name.span());
+        if self.says_why_not(line) {
+            return;
+        }
         let item = format!("{name} in {}", self.source.function_at(line));
-        self.push(
-            "may-panic",
-            &item,
-            line,
-            "outside of tests an error is returned, or the case is impossible by its type",
-        );
+        let detail = "outside of tests an error is returned, or a comment says why it does not come to that: \
+            `// Cannot fail: …`, or `# Panics` in the documentation";
+        self.push("may-panic", &item, line, detail);
     }
 
     fn macro_call(&mut self, tokens: &[TokenTree], before: Option<&TokenTree>) {
@@ -234,6 +236,20 @@ impl Rules<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// Whether a comment in the few lines above a call says why it does not panic, or the function's documentation when it
+    /// does.
+    fn says_why_not(&self, line: usize) -> bool {
+        let lines: Vec<&str> = self.source.text.lines().collect();
+        let first = self.source.innermost(line).map_or(1, |function| function.first);
+        let nearest = first.max(line.saturating_sub(REASON_WITHIN));
+        let documentation = lines[..first - 1].iter().rev().take_while(|line| {
+            let line = line.trim_start();
+            line.starts_with("//") || line.starts_with('#')
+        });
+        lines[nearest - 1..line].iter().any(|line| line.contains("// Cannot fail: "))
+            || documentation.into_iter().any(|line| line.trim() == "/// # Panics")
     }
 
     /// Whether the comment on or directly above a line says why what stands there is safe.

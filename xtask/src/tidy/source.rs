@@ -96,9 +96,14 @@ impl Source {
 
     /// The name of the innermost function around a line; `file` outside of all.
     pub fn function_at(&self, line: usize) -> String {
-        let functions = self.functions();
-        let around = functions.iter().filter(|function| (function.first..=function.last).contains(&line));
-        around.min_by_key(|function| function.lines()).map_or("file".to_owned(), |f| f.name.clone())
+        self.innermost(line).map_or("file".to_owned(), |function| function.name)
+    }
+
+    /// The innermost function around a line.
+    pub fn innermost(&self, line: usize) -> Option<Function> {
+        let around = self.functions().into_iter();
+        let around = around.filter(|function| (function.first..=function.last).contains(&line));
+        around.min_by_key(Function::lines)
     }
 }
 

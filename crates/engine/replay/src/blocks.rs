@@ -31,7 +31,7 @@ pub(crate) struct Block {
     pub next: BlockId,
     /// The pool's number of requests when it became free, for garbage collection.
     pub freed_at: u64,
-    /// Tells this use of the id from earlier ones.
+    /// Distinguishes this use of the id from earlier ones.
     pub serial: u32,
 }
 

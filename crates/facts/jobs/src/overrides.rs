@@ -89,5 +89,6 @@ fn table(value: &mut Value) -> &mut Map<String, Value> {
         }
         *value = Value::Object(table);
     }
+    // Cannot fail: what was no table has become one.
     value.as_object_mut().expect("made a table just above")
 }

@@ -41,6 +41,7 @@ impl Config {
     /// assert_eq!(llama.config.parameter_count(), 6_738_415_616); // Llama-2-7B is the class's default
     /// ```
     pub fn parameter_count(&self) -> u64 {
+        // Cannot fail: a configuration with more parameters is refused when it is read.
         u64::try_from(self.total()).expect("a Config has at most 2^50 parameters: `check_total`")
     }
 

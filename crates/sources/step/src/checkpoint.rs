@@ -45,6 +45,7 @@ fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tens
     backward(&output, call.grad().clone());
     // `outputs` lives until the inner backward has returned; its gradient is in the detached input.
     drop(output);
+    // Cannot fail: every block adds its input to its output, so that a gradient reaches it.
     detached.grad().expect("the block's input takes part in its output")
 }
 
@@ -70,6 +71,7 @@ impl Unpack for Holder {
         if !self.frame.done.replace(true) {
             self.frame.recompute();
         }
+        // Cannot fail: the second run is the same function of the same shapes, and packs the same tensors in the same order.
         let found = self.frame.recomputed.borrow_mut()[self.index].take();
         found.expect("the second run saves what the first one saved")
     }

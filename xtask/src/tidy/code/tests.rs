@@ -87,6 +87,13 @@ fn what_panics_outside_of_tests_is_a_breach() {
     one("fn a() { unreachable!() }", "may-panic", "unreachable in a");
     none("fn a() { b.unwrap_or(1); parser.expect(b'c')?; }");
     none("#[test]\nfn a() { b.unwrap(); }");
+    none("fn a() {\n    // Cannot fail: b is never empty.\n    b.unwrap();\n}");
+    none("/// Does it.\n///\n/// # Panics\n/// Where there is no b.\npub fn a() { b.unwrap(); }");
+    one(
+        "// Cannot fail: said of another function.\nfn c() {}\nfn a() { b.unwrap(); }",
+        "may-panic",
+        "unwrap in a",
+    );
 }
 
 #[test]

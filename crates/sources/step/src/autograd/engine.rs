@@ -106,6 +106,7 @@ fn call(node: &Rc<Node>) -> Grads {
     if grads.iter().all(Option::is_none) {
         return node.edges.iter().map(|_| None).collect();
     }
+    // Cannot fail: nodes to which no gradient came returned above.
     let device = grads.iter().flatten().next().expect("a gradient arrived").device().clone();
     let mut outputs = {
         let _scope = device.node(node.name, node.module);

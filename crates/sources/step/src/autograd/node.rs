@@ -54,11 +54,13 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// The gradient of the op's only (or first) output.
     pub fn grad(&self) -> &Tensor {
+        // Cannot fail: the engine calls a node only when a gradient has come, and ops with several outputs look at `grads`.
         self.grads[0].as_ref().expect("a node runs only when a gradient arrived")
     }
 
     /// A saved tensor that the op's own rule says was saved.
     pub fn saved(&self, at: usize) -> &Tensor {
+        // Cannot fail: an op asks for what its own declaration saves.
         self.saved[at].as_ref().expect("saved by the forward under the same condition")
     }
 

@@ -140,6 +140,7 @@ pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
     Op::nameless("SplitBackward0", &[x])
         .run(|| (0..count).map(|_| narrow(x, dim, size)).collect::<Vec<Tensor>>())
         .backward(move |call| {
+            // Cannot fail: the engine calls a node only when a gradient has come.
             let first = call.grads.iter().flatten().next().expect("a gradient arrived");
             let _op = first.device().op("cat");
             grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
