@@ -1,4 +1,5 @@
-//! `cargo xtask test [--torch]` runs every test. With `--torch` it also runs those that rehearse with real PyTorch.
+//! `cargo xtask test [--torch] [--left-out FILE]` runs every test. With `--torch` it also runs those that rehearse with real
+//! PyTorch. FILE lists the reasons for which a test may leave itself out, one a line; another reason is then a failure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,9 @@ const LEFT_OUT: &str = "BRIMFUL_LEFT_OUT";
 /// # Errors
 /// An argument that is not known, or tests that fail.
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let torch = match arguments {
-        [] => None,
-        [torch] if torch == "--torch" => Some(torch_in(root)),
-        _ => bail!("usage: cargo xtask test [--torch]"),
-    };
+    let asked = Asked::parse(arguments)?;
+    let allowed = asked.left_out.as_deref().map(|file| read(&root.join(file))).transpose()?;
+    let torch = asked.torch.then(|| torch_in(root));
     let list = root.join("target/left-out.txt");
     std::fs::create_dir_all(root.join("target"))?;
     std::fs::write(&list, "").with_context(|| list.display().to_string())?;
@@ -31,13 +30,56 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         tests.env("BRIMFUL_TORCH_PYTHON", python);
     }
     let status = tests.status().context("cargo")?;
-    if let Some(Err(why)) = torch {
+    if let Some(Err(why)) = &torch {
         eprintln!("PyTorch cannot be installed: {why:#}");
     }
-    let text = std::fs::read_to_string(&list).with_context(|| list.display().to_string())?;
+    let text = read(&list)?;
     eprint!("{}", summary(&text));
     ensure!(status.success(), "tests failed");
+    // Where PyTorch cannot be had, which was said above, what needs it is left out for that reason.
+    if let (Some(allowed), None | Some(Ok(_))) = (allowed, &torch) {
+        let missing = unexpected(&text, &allowed);
+        ensure!(missing.is_empty(), "these tests are meant to run here:\n{}", missing.join("\n"));
+    }
     Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+/// What the arguments ask for.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    torch: bool,
+    /// The file that lists the reasons which are no failure.
+    left_out: Option<String>,
+}
+
+impl Asked {
+    fn parse(arguments: &[String]) -> Result<Asked> {
+        let mut asked = Asked::default();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match (argument.as_str(), &mut rest) {
+                ("--torch", _) => asked.torch = true,
+                ("--left-out", rest) => {
+                    asked.left_out = Some(rest.next().context("--left-out takes a file of reasons")?.clone());
+                }
+                (other, _) => {
+                    bail!("{other} is not known; usage: cargo xtask test [--torch] [--left-out FILE]")
+                }
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// The lines of `list` whose reason is none of those allowed; a line that begins with `#` is a comment there.
+fn unexpected<'a>(list: &'a str, allowed: &str) -> Vec<&'a str> {
+    let allowed: Vec<&str> = allowed.lines().filter(|line| !line.starts_with('#')).collect();
+    let reason = |line: &&str| line.split_once('\t').is_none_or(|(_, why)| !allowed.contains(&why));
+    list.lines().filter(reason).collect()
 }
 
 /// What was left out, by reason and then by name.
@@ -88,6 +130,23 @@ mod tests {
         let expected = "3 tests and stories were left out\n  A is not set: story fsdp2, story qlora\n  \
             B is not set: vllm_starts\n";
         assert_eq!(summary(list), expected);
+    }
+
+    #[test]
+    fn a_reason_that_is_not_allowed_is_a_failure() {
+        let list = "story qlora\tA is not set\nvllm_starts\tB is not set\n";
+        assert_eq!(unexpected(list, "# Not here.\nA is not set\n"), ["vllm_starts\tB is not set"]);
+        assert!(unexpected(list, "A is not set\nB is not set\n").is_empty());
+        assert!(unexpected("", "").is_empty());
+    }
+
+    #[test]
+    fn arguments_are_named_where_they_are_wrong() {
+        let parse = |text: &str| Asked::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let asked = Asked { torch: true, left_out: Some("f".to_owned()) };
+        assert_eq!(parse("--left-out f --torch").unwrap(), asked);
+        assert!(parse("--left-out").unwrap_err().to_string().contains("file of reasons"));
+        assert!(parse("--all").unwrap_err().to_string().contains("--all is not known"));
     }
 
     #[test]
