@@ -1,12 +1,14 @@
 //! The stories under `stories/`: each command in them gives the answer that stands below it.
 //!
 //! A story runs where the environment variables that its first line names are set (`stories/README.md` says which there
-//! are); without them it is left out, and the test says so. `BRIMFUL_STORY` names one story to run alone.
+//! are); without them it is left out, and the test says so. `BRIMFUL_STORY` names one story to run alone; `BRIMFUL_UPDATE`
+//! writes what is answered into the story, line by line, for the eye to check.
 
 #![cfg(target_os = "linux")]
 
 mod left_out;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,13 +115,25 @@ fn check(story: &Story) {
         let said =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
         let lines: Vec<String> = said.lines().map(steady).collect();
-        for line in answer.lines().filter(|line| !line.trim().is_empty()) {
-            let told = steady(line);
-            assert!(
-                lines.iter().any(|line| line.contains(&told)),
-                "{}: $ {command}\nno line {told:?} in\n{said}",
-                story.name
-            );
+        let is_said = |line: &&str| lines.iter().any(|said| said.contains(&steady(line)));
+        let stale: Vec<&str> = answer.lines().filter(|line| !is_said(line)).collect();
+        if std::env::var_os("BRIMFUL_UPDATE").is_some() {
+            update(story, &stale, &said);
+        } else {
+            assert!(stale.is_empty(), "{}: $ {command}\nno lines {stale:#?} in\n{said}", story.name);
         }
     }
+}
+
+/// Puts in the place of each stale line of a story the line of the answer that has most of its words.
+fn update(story: &Story, stale: &[&str], said: &str) {
+    let path = Path::new(STORIES).join(&story.name).with_extension("md");
+    let mut text = fs::read_to_string(&path).unwrap();
+    for line in stale {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+        let told = words(line);
+        let nearest = said.lines().max_by_key(|said| told.intersection(&words(said)).count()).unwrap();
+        text = text.replacen(&format!("\n{line}\n"), &format!("\n{nearest}\n"), 1);
+    }
+    fs::write(path, text).unwrap();
 }
