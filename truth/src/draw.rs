@@ -188,7 +188,7 @@ fn attention(rng: &mut Rng, family: &str) -> &'static str {
 }
 
 fn precision(rng: &mut Rng) -> &'static str {
-    pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16"])
+    pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16", "bf16-autocast", "bf16-autocast"])
 }
 
 fn train(rng: &mut Rng, family: &str) -> Value {
