@@ -86,6 +86,11 @@ impl Versions {
         nearest(TRANSFORMERS, &self.transformers).1
     }
 
+    /// The versions of torch and of transformers whose rules the prediction follows.
+    pub fn followed(&self) -> (&'static str, &'static str) {
+        (nearest(TORCH, &self.torch).0, nearest(TRANSFORMERS, &self.transformers).0)
+    }
+
     /// The rules of cuDNN that the prediction follows.
     pub fn cudnn_rules(&self) -> CudnnRules {
         nearest(CUDNN, &self.cudnn).1
