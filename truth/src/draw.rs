@@ -43,10 +43,18 @@ fn maybe(rng: &mut Rng, table: &mut Map<String, Value>, key: &str, value: Value)
 fn job(rng: &mut Rng, family: &str) -> Value {
     let mut job = Map::new();
     job.insert("model".to_owned(), model(rng, family));
-    // On compute capability 9.0 a cuDNN from 9.15 on takes attention, which is simulated as PyTorch's flash kernel: what
-    // it does itself is not recorded here.
-    let (gpu, cudnn) =
-        pick(rng, &[("a100-sxm-80gb", "9.26.0"), ("a100-sxm-80gb", "9.26.0"), ("h100-sxm-80gb", "9.1.0")]);
+    // On compute capabilities 9 and 10 cuDNN's version decides which kernel takes attention.
+    let (gpu, cudnn) = pick(
+        rng,
+        &[
+            ("a100-sxm-80gb", "9.26.0"),
+            ("h100-sxm-80gb", "9.26.0"),
+            ("h100-sxm-80gb", "9.26.0"),
+            ("h100-sxm-80gb", "9.15.1"),
+            ("h100-sxm-80gb", "9.1.0"),
+            ("rtx-4090", "9.26.0"),
+        ],
+    );
     job.insert("gpu".to_owned(), json!(gpu));
     if once_in(rng, 3) {
         job.insert("infer".to_owned(), infer(rng, family));
@@ -72,10 +80,10 @@ fn decoder(rng: &mut Rng, family: &str) -> Map<String, Value> {
     let mut config = Map::new();
     let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
     let kv_heads = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
-    let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128]);
+    let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128, 192, 200, 256]);
     let hidden = if family == "qwen2" { heads * width } else { pick(rng, &[heads * width, 64, 120, 200]) };
-    // `Gemma2Config` refuses a width that is not a multiple of the heads.
-    let hidden = if family == "gemma2" { hidden.next_multiple_of(heads) } else { hidden };
+    // `LlamaConfig` and `Gemma2Config` refuse a width that is not a multiple of the heads.
+    let hidden = if matches!(family, "llama" | "gemma2") { hidden.next_multiple_of(heads) } else { hidden };
     config.insert("hidden_size".to_owned(), json!(hidden));
     config.insert("num_attention_heads".to_owned(), json!(heads));
     config.insert("num_key_value_heads".to_owned(), json!(kv_heads));
@@ -87,7 +95,8 @@ fn decoder(rng: &mut Rng, family: &str) -> Map<String, Value> {
     let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
     let act_key = if family == "gemma2" { "hidden_activation" } else { "hidden_act" };
     maybe(rng, &mut config, act_key, json!(act));
-    let dropout = pick(rng, &[0.0, 0.1]);
+    // cuDNN takes a dropout of whole sixteenths only.
+    let dropout = pick(rng, &[0.0, 0.1, 0.125]);
     maybe(rng, &mut config, "attention_dropout", json!(dropout));
     switches(rng, &mut config, family);
     config
@@ -154,7 +163,7 @@ fn softcaps_and_layer_types(rng: &mut Rng, config: &mut Map<String, Value>) {
 fn gpt2(rng: &mut Rng) -> Map<String, Value> {
     let mut config = Map::new();
     let heads = pick(rng, &[2u64, 3, 4, 6]);
-    let width = pick(rng, &[8u64, 16, 24, 32, 64, 96]);
+    let width = pick(rng, &[8u64, 16, 24, 32, 64, 96, 192]);
     config.insert("n_head".to_owned(), json!(heads));
     config.insert("n_embd".to_owned(), json!(heads * width));
     config.insert("n_layer".to_owned(), json!(rng.u64(1..5)));
@@ -162,7 +171,7 @@ fn gpt2(rng: &mut Rng) -> Map<String, Value> {
     let inner = rng.u64(16..500);
     maybe(rng, &mut config, "n_inner", json!(inner));
     for dropout in ["attn_pdrop", "resid_pdrop", "embd_pdrop"] {
-        let p = pick(rng, &[0.0, 0.1]);
+        let p = pick(rng, &[0.0, 0.1, 0.125]);
         maybe(rng, &mut config, dropout, json!(p));
     }
     let act = pick(rng, &["gelu_new", "gelu", "relu", "silu"]);
@@ -179,7 +188,7 @@ fn attention(rng: &mut Rng, family: &str) -> &'static str {
 }
 
 fn precision(rng: &mut Rng) -> &'static str {
-    pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16"])
+    pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16", "bf16-autocast", "bf16-autocast"])
 }
 
 fn train(rng: &mut Rng, family: &str) -> Value {

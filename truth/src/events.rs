@@ -1,6 +1,6 @@
 //! The simulated allocations and frees beside the recorded ones: the same, in the same order.
 
-use brimful_jobs::{Job, Precision, Workload};
+use brimful_jobs::{Job, Workload};
 use brimful_step::simulate;
 use brimful_trace::{AllocationId, Event, Trace};
 
@@ -37,7 +37,7 @@ fn clears_casts(job: &Job) -> bool {
         Workload::Train(run) => run.precision,
         Workload::Infer(run) => run.precision,
     };
-    matches!(precision, Precision::AmpBf16 | Precision::AmpFp16)
+    precision.autocast().is_some()
 }
 
 /// Consecutive frees sorted by size.

@@ -1,5 +1,5 @@
 use brimful_devices::{Basis, BasisKind};
-use brimful_jobs::{AttentionKernel, Job, OptimizerKind, Train, Workload};
+use brimful_jobs::{AttentionKernel, CudnnRules, Job, OptimizerKind, Train, Workload};
 use brimful_units::Bytes;
 
 /// A number of an answer, and what it rests on.
@@ -20,16 +20,20 @@ impl Grounds {
 
 /// What the answer about this job rests on.
 pub fn grounds(job: &Job) -> Vec<Grounds> {
+    // The versions whose rules were followed, which are the nearest known ones of those that the job names.
+    let (torch, transformers) = job.versions.followed();
     let mut all = vec![
         Grounds::rule(
             "tensors and their lifetimes",
-            "ATen, autograd and the model code of torch 2.15.0 and transformers 5.23.0, equal to recorded \
-             runs of them allocation by allocation (ACCURACY.md)",
+            &format!(
+                "ATen, autograd and the model code of torch {torch} and transformers {transformers}, equal to recorded \
+                 runs of them allocation by allocation (ACCURACY.md)"
+            ),
         ),
-        Grounds::rule("allocated and reserved", "c10/cuda/CUDACachingAllocator.cpp, torch 2.15.0"),
+        Grounds::rule("allocated and reserved", &format!("c10/cuda/CUDACachingAllocator.cpp, torch {torch}")),
         Grounds::rule(
             "GEMM workspaces",
-            "aten/src/ATen/cuda/CublasHandlePool.cpp and CUDABlas.cpp, torch 2.15.0",
+            &format!("aten/src/ATen/cuda/CublasHandlePool.cpp and CUDABlas.cpp, torch {torch}"),
         ),
         Grounds {
             what: "scan and sort buffers".to_owned(),
@@ -57,7 +61,7 @@ fn device_basis(job: &Job, all: &mut Vec<Grounds>) {
     all.push(Grounds { what: "CUDA context and kernels".to_owned(), basis: gpu.context_basis.clone() });
 }
 
-/// On Hopper and later, PyTorch prefers cuDNN's attention to its own flash kernel.
+/// Which attention kernel runs is PyTorch's choice; two of them are less well known than the rest.
 fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
     let (attention, sequence) = match &job.workload {
         Workload::Train(run) => (run.attention, run.sequence),
@@ -69,18 +73,18 @@ fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
             "taken as PyTorch's own flash kernel; the flash-attn package was not compared",
         ));
     }
-    let hopper = job.gpu.as_ref().is_some_and(|gpu| gpu.compute_capability >= (9, 0));
-    if hopper && attention == AttentionKernel::Sdpa && sequence > 1 && prefers_cudnn(&job.versions.cudnn) {
-        all.push(Grounds::rule(
-            "attention kernel",
-            "torch 2.15 prefers cuDNN attention here; taken as its flash kernel, whose workspace in the \
-             backward may differ",
-        ));
+    let preferred = job.versions.cudnn_rules() >= CudnnRules::V9_15_1;
+    let has_kernels = job.gpu.as_ref().is_some_and(|gpu| matches!(gpu.compute_capability.0, 9 | 10));
+    if preferred && has_kernels && attention == AttentionKernel::Sdpa && sequence > 1 {
+        all.push(Grounds {
+            what: "cuDNN's attention".to_owned(),
+            basis: Basis {
+                kind: BasisKind::Rule,
+                source: "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, and the workspace of cudnn-frontend; \
+                         what cuDNN's own engines ask for beside it was not measured"
+                    .to_owned(),
+                margin: None,
+            },
+        });
     }
-}
-
-/// cuDNN attention is preferred from 9.15 on (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
-fn prefers_cudnn(version: &str) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) > (9, 15)
 }

@@ -1,4 +1,5 @@
-use brimful_jobs::{Job, OptimizerKind, Precision, Workload};
+use brimful_jobs::{Job, OptimizerKind, Workload};
+use brimful_units::Dtype;
 
 /// What people guess without a tool, in GB of 10^9 bytes: to be shown beside the answer, never used in it.
 ///
@@ -24,7 +25,7 @@ pub fn rule_of_thumb(job: &Job) -> Option<RuleOfThumb> {
         return None;
     }
     let billions = nominal(job.model.parameter_count());
-    let bytes = if matches!(run.precision, Precision::Bf16 | Precision::Fp16) { 2.0 } else { 4.0 };
+    let bytes = if run.precision.weights() == Dtype::F32 { 4.0 } else { 2.0 };
     let weights = billions * bytes;
     Some(RuleOfThumb {
         weights,

@@ -166,7 +166,8 @@ fn pure_bf16(loaded: &LoadedJob) -> Changes {
         Workload::Infer(run) => ("infer.precision", run.precision),
     };
     match now {
-        Precision::Bf16 | Precision::Fp16 => Vec::new(),
+        // Half the weights already; without autocast the activations are the same ones or fewer by little.
+        Precision::Bf16 | Precision::Fp16 | Precision::Bf16Autocast => Vec::new(),
         Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => {
             vec![(key, json!(Precision::Bf16.word()))]
         }

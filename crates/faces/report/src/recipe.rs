@@ -92,7 +92,7 @@ fn inference(run: &Infer) -> Vec<String> {
 /// Training in half precision without autocast: what people forget is that the states are halved too.
 fn trained(run: &Train) -> String {
     match run.precision {
-        Precision::Fp16 | Precision::Bf16 if run.lora.is_none() => {
+        Precision::Fp16 | Precision::Bf16 | Precision::Bf16Autocast if run.lora.is_none() => {
             format!("{} weights, gradients and states", precision(run.precision))
         }
         other => precision(other).to_owned(),
@@ -104,6 +104,7 @@ fn precision(precision: Precision) -> &'static str {
         Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => precision.word(),
         Precision::AmpBf16 => "fp32 weights with bf16 autocast",
         Precision::AmpFp16 => "fp32 weights with fp16 autocast",
+        Precision::Bf16Autocast => "bf16 weights with bf16 autocast",
     }
 }
 

@@ -1,5 +1,6 @@
 use brimful_devices::Gpu;
 use brimful_models::{AttentionKernel, Config};
+use brimful_units::Dtype;
 
 /// A run of a model: every key of the job file, resolved and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,28 @@ pub enum Precision {
     AmpBf16,
     /// fp32 weights, `torch.autocast(float16)`; training with a `GradScaler`.
     AmpFp16,
+    /// bf16 weights, `torch.autocast(bfloat16)`: transformers' and TRL's trainers with `dtype="auto"` and `bf16=True`.
+    Bf16Autocast,
+}
+
+impl Precision {
+    /// The dtype of the weights.
+    pub fn weights(self) -> Dtype {
+        match self {
+            Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => Dtype::F32,
+            Precision::Fp16 => Dtype::F16,
+            Precision::Bf16 | Precision::Bf16Autocast => Dtype::Bf16,
+        }
+    }
+
+    /// The dtype of `torch.autocast`; `None` without it.
+    pub fn autocast(self) -> Option<Dtype> {
+        match self {
+            Precision::AmpBf16 | Precision::Bf16Autocast => Some(Dtype::Bf16),
+            Precision::AmpFp16 => Some(Dtype::F16),
+            Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => None,
+        }
+    }
 }
 
 /// The `attention_mask` in the batch.

@@ -36,9 +36,16 @@ pub enum TransformersRules {
     V5_23,
 }
 
-/// A cuDNN whose rules are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A cuDNN whose rules are known: torch asks for these versions before it uses cuDNN's attention
+/// (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CudnnRules {
+    /// cuDNN 9.1.0, and all before 9.15.1.
+    V9_1,
+    /// cuDNN 9.15.1, the first whose attention torch prefers.
+    V9_15_1,
+    /// cuDNN 9.22.1, the first whose attention takes heads of 256 elements.
+    V9_22_1,
     /// cuDNN 9.26.0.
     V9_26,
 }
@@ -63,7 +70,10 @@ const TORCH: &Known<TorchRules> =
     &Known { newest: ("2.15.0", TorchRules::V2_15), older: &[("2.14.1", TorchRules::V2_14)] };
 const TRANSFORMERS: &Known<TransformersRules> =
     &Known { newest: ("5.23.0", TransformersRules::V5_23), older: &[] };
-const CUDNN: &Known<CudnnRules> = &Known { newest: ("9.26.0", CudnnRules::V9_26), older: &[] };
+const CUDNN: &Known<CudnnRules> = &Known {
+    newest: ("9.26.0", CudnnRules::V9_26),
+    older: &[("9.1.0", CudnnRules::V9_1), ("9.15.1", CudnnRules::V9_15_1), ("9.22.1", CudnnRules::V9_22_1)],
+};
 
 impl Versions {
     /// The rules of torch that the prediction follows: those of the version, or of the nearest known one.
@@ -74,6 +84,11 @@ impl Versions {
     /// The rules of transformers that the prediction follows.
     pub fn transformers_rules(&self) -> TransformersRules {
         nearest(TRANSFORMERS, &self.transformers).1
+    }
+
+    /// The versions of torch and of transformers whose rules the prediction follows.
+    pub fn followed(&self) -> (&'static str, &'static str) {
+        (nearest(TORCH, &self.torch).0, nearest(TRANSFORMERS, &self.transformers).0)
     }
 
     /// The rules of cuDNN that the prediction follows.

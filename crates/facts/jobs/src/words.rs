@@ -53,6 +53,7 @@ words!(Precision {
     "fp32" => Fp32,
     "amp-bf16" => AmpBf16,
     "amp-fp16" => AmpFp16,
+    "bf16-autocast" => Bf16Autocast,
 });
 words!(AttentionKernel { "sdpa" => Sdpa, "eager" => Eager, "flash" => Flash });
 words!(AttentionMask { "none" => None, "ones" => Ones, "padded" => Padded });

@@ -30,7 +30,7 @@ fn every_job_of_the_simulated_families_loads() {
         }
         assert!(loaded.job.gpu.is_some_and(|gpu| gpu.multiprocessors >= 108), "{}", case["id"]);
         let other_rules = loaded.recipe.notes.iter().any(|note| note.contains("rules of"));
-        assert_eq!(other_rules, loaded.job.versions.cudnn != "9.26.0", "{}", case["id"]);
+        assert!(!other_rules, "{}", case["id"]);
     }
 }
 

@@ -86,7 +86,7 @@ fn converted(x: &Tensor, dtype: Dtype) -> Tensor {
 /// An argument of an op that autocast runs in fp32.
 pub(crate) fn to_float(x: &Tensor) -> Tensor {
     match active_dtype(x.device()) {
-        Some(_) if matches!(x.dtype(), Dtype::F16 | Dtype::Bf16) => ops::to(x, Dtype::F32),
+        Some(_) if matches!(x.dtype(), Dtype::F16 | Dtype::Bf16) => converted(x, Dtype::F32),
         _ => x.clone(),
     }
 }

@@ -415,7 +415,7 @@ mod tests {
         pub fn for_tests() -> Device {
             Device::new(
                 Properties { compute_capability: (8, 0), multiprocessors: 108 },
-                TorchRules::of(brimful_jobs::TorchRules::V2_15),
+                TorchRules::of(brimful_jobs::TorchRules::V2_15, brimful_jobs::CudnnRules::V9_26),
             )
         }
     }

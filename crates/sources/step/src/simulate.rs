@@ -50,7 +50,8 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
         compute_capability: gpu.compute_capability,
         multiprocessors: gpu.multiprocessors,
     });
-    let device = Device::new(properties, TorchRules::of(job.versions.torch_rules()));
+    let rules = TorchRules::of(job.versions.torch_rules(), job.versions.cudnn_rules());
+    let device = Device::new(properties, rules);
     let transformers = TransformersRules::of(job.versions.transformers_rules());
     // One GPU and no collectives: all of the program runs on the default stream.
     let default_stream = device.stream(DEFAULT_STREAM);

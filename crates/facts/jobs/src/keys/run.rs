@@ -56,7 +56,8 @@ pub(super) const KEYS: &[Key] = &[
         RUNS,
         "precision",
         Kind::Words(Precision::WORDS),
-        "Weights and computation have this dtype; amp-bf16 and amp-fp16 autocast over fp32 weights.",
+        "Weights and computation have this dtype; amp-bf16 and amp-fp16 autocast over fp32 weights, bf16-autocast over \
+         bf16 weights (a Trainer with dtype=\"auto\" and bf16=True).",
     )
     .absent(Absent::Follows("the dtype of the weights, or bf16"))
     .flag(),

@@ -102,14 +102,9 @@ fn joined(a: &str, b: &str) -> String {
 impl Builder {
     /// A builder at the root of the model.
     pub fn new(device: &Device, config: &Config, precision: Precision, techniques: Techniques) -> Builder {
-        let dtype = match precision {
-            Precision::Fp32 | Precision::AmpBf16 | Precision::AmpFp16 => Dtype::F32,
-            Precision::Fp16 => Dtype::F16,
-            Precision::Bf16 => Dtype::Bf16,
-        };
         let plan = Plan {
             device: device.clone(),
-            dtype,
+            dtype: precision.weights(),
             techniques,
             declared: config.parameter_tensors(),
             built: Cell::new(0),

@@ -10,7 +10,8 @@ use crate::tensor::Tensor;
 
 /// `layer_norm(x, (width,), weight, bias)`.
 pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let x = &to_float(x);
+    // autocast converts from the last argument to the first: C++ compilers evaluate them in this order.
+    let (bias, weight, x) = (&to_float(bias), &to_float(weight), &to_float(x));
     let rows = x.numel() / x.last(0).max(1);
     let statistic = || Tensor::empty(x.device(), [rows], Dtype::F32);
     let op = Op::new("native_layer_norm", "NativeLayerNormBackward0", &[x, weight, bias]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, TorchRules as Release};
+use brimful_jobs::{Checkpointing, CudnnRules, TorchRules as Release};
 use brimful_trace::{Event, PhaseKind, Trace};
 use brimful_units::Dtype::{self, Bf16, Bool, F16, F32};
 use serde_json::Value;
@@ -100,7 +100,7 @@ const SAVE_RESULTS: &[Case] = &[
     ("flash", &[HEADS_BF16, HEADS_BF16, HEADS_BF16], attended),
     ("flash_transposed", &[TOKENS_FIRST, TOKENS_FIRST, TOKENS_FIRST], |x, o| {
         let heads_first = |x: &Tensor| transpose(x, 1, 2);
-        scaled_dot_product_attention(&heads_first(x), &heads_first(&o[0]), &heads_first(&o[1]), 0.0)
+        scaled_dot_product_attention(&heads_first(x), &heads_first(&o[0]), &heads_first(&o[1]), SDPA)
     }),
     ("flash_grouped", &[HEADS_BF16, SHARED_HEADS, SHARED_HEADS], attended),
     ("flash_split", &[LONG_HEAD, LONG_HEAD, LONG_HEAD], attended),
@@ -146,19 +146,21 @@ const SAVE_NOTHING: &[Case] = &[
     ("pad", &[X], |x, _| pad_last(&silu_of_temporary(x), 48)),
 ];
 
+const SDPA: AttentionOptions = AttentionOptions { dropout: 0.0, cudnn_enabled: true };
+
 /// `F.silu(x + 1.0)`: `F.silu` is a Python function, whose argument dies when it returns.
 fn silu_of_temporary(x: &Tensor) -> Tensor {
     silu(&add_scalar(x))
 }
 
 fn attended(q: &Tensor, others: &[Tensor]) -> Tensor {
-    scaled_dot_product_attention(q, &others[0], &others[1], 0.0)
+    scaled_dot_product_attention(q, &others[0], &others[1], SDPA)
 }
 
 /// CPython drops the arguments of a call from the first to the last.
 fn attended_temporaries(q: &Tensor, others: &[Tensor]) -> Tensor {
     let [q, k, v] = [add_scalar(q), add_scalar(&others[0]), add_scalar(&others[1])];
-    let out = scaled_dot_product_attention(&q, &k, &v, 0.0);
+    let out = scaled_dot_product_attention(&q, &k, &v, SDPA);
     drop(q);
     drop(k);
     drop(v);
@@ -166,11 +168,11 @@ fn attended_temporaries(q: &Tensor, others: &[Tensor]) -> Tensor {
 }
 
 fn attended_with_dropout(q: &Tensor, others: &[Tensor]) -> Tensor {
-    scaled_dot_product_attention(q, &others[0], &others[1], 0.1)
+    scaled_dot_product_attention(q, &others[0], &others[1], AttentionOptions { dropout: 0.1, ..SDPA })
 }
 
 fn attended_with_mask(q: &Tensor, others: &[Tensor]) -> Tensor {
-    masked_attention(q, &others[0], &others[1], &others[2], 0.0)
+    masked_attention(q, &others[0], &others[1], &others[2], SDPA)
 }
 
 /// `with torch.autocast("cuda", torch.bfloat16):` around a function of a temporary.
@@ -240,7 +242,7 @@ fn recorded_on() -> Properties {
 /// One forward and backward of a case, as the recorder writes it.
 fn events_of(case: &Case, kind: Checkpointing, properties: Properties) -> String {
     let (_, given, function) = *case;
-    let device = Device::new(properties, TorchRules::of(Release::V2_15));
+    let device = Device::new(properties, TorchRules::of(Release::V2_15, CudnnRules::V9_26));
     let mut tensors = given.iter().map(|given| make(&device, *given));
     let x = tensors.next().unwrap();
     // The tensors outlive the case, as the recorder's do: the function only borrows them.

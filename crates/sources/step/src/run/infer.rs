@@ -3,8 +3,6 @@ use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
 
-use super::train::autocast_dtype;
-use crate::StepError;
 use crate::autocast::autocast;
 use crate::device::Device;
 use crate::models::{self, Cache, Inputs, Mode, Outputs};
@@ -15,14 +13,6 @@ use crate::tensor::Tensor;
 
 /// Loads the model, runs the prompt through it, then one token after the other.
 pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: TransformersRules) {
-    if matches!(job.cache, CacheKind::Static { .. }) && autocast_dtype(job.precision).is_some() {
-        return device.fail(StepError::Unsupported {
-            key: "infer.cache",
-            value: "static with autocast".to_owned(),
-            cure: "transformers 5.23 itself fails here (index_copy_ of another dtype): take cache = \"dynamic\" or \
-                   precision = \"bf16\"",
-        });
-    }
     device.begin_phase(PhaseKind::Load, "build");
     let model = models::build(device, config, job.precision, Techniques::NONE);
     device.empty_cache();
@@ -34,7 +24,7 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: Transf
         use_cache: job.cache != CacheKind::None,
     };
     let _off = device.set_grad_enabled(false);
-    let autocast = autocast_dtype(job.precision).map(|dtype| autocast(device, Some(dtype)));
+    let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
     let prompt = tokens(device, job.batch, job.sequence);
     device.begin_phase(PhaseKind::Prefill, "prefill");

@@ -16,15 +16,6 @@ use crate::optim;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
-/// Autocast's dtype for a precision.
-pub(super) fn autocast_dtype(precision: Precision) -> Option<Dtype> {
-    match precision {
-        Precision::AmpBf16 => Some(Dtype::Bf16),
-        Precision::AmpFp16 => Some(Dtype::F16),
-        Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => None,
-    }
-}
-
 /// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
@@ -123,7 +114,7 @@ impl Loop<'_> {
     }
 
     fn forward(&mut self, batch: &Batch) {
-        let autocast = autocast_dtype(self.job.precision).map(|dtype| autocast(self.device, Some(dtype)));
+        let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
         let inputs = Inputs {
             input_ids: &batch.input_ids,
             attention_mask: batch.attention_mask.as_ref(),

@@ -3,7 +3,7 @@
 use brimful_jobs::AttentionKernel;
 
 use super::mask::Mask;
-use crate::ops;
+use crate::ops::{self, AttentionOptions};
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
@@ -38,31 +38,43 @@ pub(in crate::models) fn attend(
 /// `sdpa_attention_forward`: grouped heads go to the kernel as they are where there is no mask.
 fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -> Tensor {
     let groups = q.dim(1) / k.dim(1).max(1);
+    let options = AttentionOptions {
+        dropout: call.dropout,
+        // A job that names flash attention gets PyTorch's own flash kernel, which is what is known of it.
+        cudnn_enabled: call.kernel == AttentionKernel::Sdpa,
+    };
     let attended = match mask {
         Mask::None if groups == 1 || k.last(0) <= call.rules.gqa_widest_head => {
             let (k, v) = (unpadded(k, q), unpadded(v, q));
-            ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
+            ops::scaled_dot_product_attention(q, &k, &v, options)
         }
         Mask::None => {
             let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
-            ops::scaled_dot_product_attention(q, &k, &v, call.dropout)
+            ops::scaled_dot_product_attention(q, &k, &v, options)
         }
         Mask::Keep(mask) | Mask::Bias(mask) if groups > 1 && q.dim(2) == 1 => {
-            return one_query(q, k, v, mask, groups, call.dropout);
+            return one_query(q, k, v, mask, groups, options);
         }
         Mask::Keep(mask) | Mask::Bias(mask) => {
             let (k, v) = (repeat_kv(k, groups), repeat_kv(v, groups));
-            ops::masked_attention(q, &k, &v, mask, call.dropout)
+            ops::masked_attention(q, &k, &v, mask, options)
         }
     };
     ops::contiguous(ops::transpose(attended, 1, 2))
 }
 
 /// `pack_gqa`: the query heads of a group become queries of their shared head.
-fn one_query(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, groups: u64, dropout: f64) -> Tensor {
+fn one_query(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: &Tensor,
+    groups: u64,
+    options: AttentionOptions,
+) -> Tensor {
     let (batch, heads, width) = (q.dim(0), q.dim(1), q.dim(3));
     let packed = ops::reshape(q, [batch, heads / groups, groups, width]);
-    let attended = ops::masked_attention(&packed, k, v, mask, dropout);
+    let attended = ops::masked_attention(&packed, k, v, mask, options);
     let unpacked = ops::reshape(&attended, [batch, heads, 1, width]);
     drop(attended);
     ops::contiguous(ops::transpose(unpacked, 1, 2))

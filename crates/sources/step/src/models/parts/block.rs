@@ -70,13 +70,12 @@ impl Arguments {
         by_keyword.unwrap_or(&self.positional)
     }
 
-    /// The rotary embedding's `cos` and `sin`.
-    pub fn position_embeddings(&self) -> &PositionEmbeddings {
-        let found = self.keywords.iter().find_map(|keyword| match keyword {
+    /// The rotary embedding's `cos` and `sin`; `None` if the model passes none, as GPT-2.
+    pub fn position_embeddings(&self) -> Option<&PositionEmbeddings> {
+        self.keywords.iter().find_map(|keyword| match keyword {
             Keyword::PositionEmbeddings(embeddings) => Some(embeddings),
             _ => None,
-        });
-        found.expect("a model with rotary attention passes the embeddings to every block")
+        })
     }
 }
 

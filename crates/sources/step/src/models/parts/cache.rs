@@ -3,6 +3,8 @@
 use brimful_trace::Category;
 use brimful_units::Dtype;
 
+use crate::StepError;
+use crate::device::Device;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -111,51 +113,73 @@ impl Layer {
         (joined_key, joined_value)
     }
 
-    /// A full window moves on by one token: rolled copies, written back.
-    fn roll(&self, key: Tensor, value: Tensor) {
-        let Some((keys, values)) = &self.held else { return };
-        let rolled = |x: &Tensor| ops::like(x, "roll", x.dtype());
-        let new_keys = rolled(keys);
-        let new_values = rolled(values);
-        let last = ops::new_tensor(key.device(), "_to_copy", [1], Dtype::I64);
-        // The function's locals go in the order in which they were bound; its arguments were bound before.
-        drop(new_keys);
-        drop(new_values);
-        drop(last);
-        drop(key);
-        drop(value);
-    }
-
     /// `StaticLayer.update`, or `StaticSlidingWindowLayer.update` with a window: copies into the buffers at the next
     /// positions.
     fn write(&mut self, key: Tensor, value: Tensor, capacity: u64) -> (Tensor, Tensor) {
-        let device = key.device().clone();
         let capacity = self.window.map_or(capacity, |window| window.min(capacity));
-        if self.held.is_none() {
-            let whole = |x: &Tensor| {
-                let held =
-                    ops::new_tensor(&device, "zeros", [x.dim(0), x.dim(1), capacity, x.dim(3)], key.dtype());
-                held.categorize(Category::KvCache);
-                held
-            };
-            let keys = whole(&key);
-            self.held = Some((keys, whole(&value)));
-            self.number = Some(ops::new_tensor(&device, "_to_copy", [], Dtype::I64));
-        }
+        let (keys, values) = self.buffers(&key, &value, capacity);
         let before = self.length;
         self.length = before.saturating_add(key.dim(2));
-        if self.window.is_some() && before >= capacity {
-            self.roll(key, value);
-        } else if self.window.is_some() && self.length > capacity {
-            // A prompt longer than the window is attended to as a whole; the buffers take its end.
+        if self.window.is_some() && before < capacity && self.length > capacity {
+            // A prompt longer than the window is attended to as a whole; the buffers take its end, whatever its dtype.
             return (key, value);
+        }
+        if value.dtype() != values.dtype() {
+            refuse_mixed_dtypes(key.device());
+        }
+        if self.window.is_some() && before >= capacity {
+            roll((&keys, &values), key, value);
         } else {
-            let positions = ops::add_scalar(ops::new_tensor(&device, "arange", [key.dim(2)], Dtype::I64));
-            drop(positions);
+            let positions = ops::new_tensor(key.device(), "arange", [key.dim(2)], Dtype::I64);
+            drop(ops::add_scalar(positions));
             drop((key, value));
         }
-        self.held.clone().expect("made above")
+        (keys, values)
     }
+
+    /// `lazy_initialization`: the first update makes both buffers in the dtype of the keys, and the layer's number.
+    fn buffers(&mut self, key: &Tensor, value: &Tensor, capacity: u64) -> (Tensor, Tensor) {
+        if let Some(held) = &self.held {
+            return held.clone();
+        }
+        let device = key.device();
+        let whole = |x: &Tensor| {
+            let held =
+                ops::new_tensor(device, "zeros", [x.dim(0), x.dim(1), capacity, x.dim(3)], key.dtype());
+            held.categorize(Category::KvCache);
+            held
+        };
+        let keys = whole(key);
+        let held = (keys, whole(value));
+        self.held = Some(held.clone());
+        self.number = Some(ops::new_tensor(device, "_to_copy", [], Dtype::I64));
+        held
+    }
+}
+
+/// A full window moves on by one token: rolled copies, written back.
+fn roll((keys, values): (&Tensor, &Tensor), key: Tensor, value: Tensor) {
+    let rolled = |x: &Tensor| ops::like(x, "roll", x.dtype());
+    let new_keys = rolled(keys);
+    let new_values = rolled(values);
+    let last = ops::new_tensor(key.device(), "_to_copy", [1], Dtype::I64);
+    // The function's locals go in the order in which they were bound; its arguments were bound before.
+    drop(new_keys);
+    drop(new_values);
+    drop(last);
+    drop(key);
+    drop(value);
+}
+
+/// Rotary embeddings in fp32 make fp32 keys under autocast, whose values are in half precision: `index_copy_` and
+/// `index_put_` take no other dtype than the buffer's.
+fn refuse_mixed_dtypes(device: &Device) {
+    device.fail(StepError::Unsupported {
+        key: "infer.cache",
+        value: "static with autocast over fp32 weights".to_owned(),
+        cure: "transformers 5.23 itself fails here (index_copy_ of half-precision values into the fp32 buffers of the \
+               rotated keys): take cache = \"dynamic\", or precision = \"bf16\" or \"bf16-autocast\"",
+    });
 }
 
 /// `StaticSlidingWindowLayer.get_mask_sizes`: a full window shows itself and the new tokens but one.

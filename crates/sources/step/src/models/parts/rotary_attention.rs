@@ -68,11 +68,15 @@ impl Forward for RotaryAttention {
         let query = self.heads(hidden, &self.q_proj, self.q_norm.as_ref());
         let key = self.heads(hidden, &self.k_proj, self.k_norm.as_ref());
         let value = self.heads(hidden, &self.v_proj, None);
-        let PositionEmbeddings { cos, sin } = arguments.position_embeddings();
-        let (rotated_query, rotated_key) = apply_rotary_pos_emb(&query, &key, cos, sin);
-        // Both names are bound to the rotated states at once, when the call has returned.
-        drop((query, key));
-        let (query, key) = (rotated_query, rotated_key);
+        let (query, key) = match arguments.position_embeddings() {
+            Some(PositionEmbeddings { cos, sin }) => {
+                let rotated = apply_rotary_pos_emb(&query, &key, cos, sin);
+                // Both names are bound to the rotated states at once, when the call has returned.
+                drop((query, key));
+                rotated
+            }
+            None => (query, key),
+        };
         let (key, value) = match cache {
             Some(cache) => cache.update(key, value, self.layer_idx),
             None => (key, value),

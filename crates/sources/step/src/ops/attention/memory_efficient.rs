@@ -3,7 +3,7 @@
 use brimful_units::Dtype;
 
 use super::super::{grads, mul, new_tensor, reduce_last, reshape, saved, transpose};
-use super::Sizes;
+use super::{Sizes, wants_gradient};
 use crate::StepError;
 use crate::autograd::{Grads, Op};
 use crate::device::Device;
@@ -31,6 +31,9 @@ pub(super) fn memory_efficient(
     out
 }
 
+/// The widest head, in elements, whose output the kernels keep in registers.
+const WIDEST_IN_REGISTERS: u64 = 128;
+
 /// What the kernel returns beside its output: the log-sum-exp of each row, and the random state. They go in this order.
 struct Extra {
     lse: Tensor,
@@ -41,7 +44,6 @@ struct Extra {
 fn forward(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> (Tensor, Extra) {
     let device = q.device().clone();
     let sizes = Sizes::of(q, k);
-    let needs_grad = device.grad_enabled() && [q, k, v].iter().any(|x| x.requires_grad());
     // Without dropout the random state is made first; with dropout it stays on the host.
     let random = (dropout == 0.0).then(|| {
         let seed = Tensor::empty(&device, [], Dtype::I64);
@@ -50,8 +52,13 @@ fn forward(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> (Tensor, Extra) 
     let (seed, offset) = random.unzip();
     let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
     // Rows are padded to whole warps of 32, and only kept for a backward.
-    let lse_rows = if needs_grad { sizes.queries.next_multiple_of(32) } else { 0 };
+    let lse_rows = if wants_gradient(q, k, v) { sizes.queries.next_multiple_of(32) } else { 0 };
     let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
+    if q.dtype() != Dtype::F32 && sizes.width > WIDEST_IN_REGISTERS {
+        // `kNeedsOutputAccumulatorBuffer` (mem_eff_attention/kernel_forward.h): an output that is too wide for the
+        // registers is summed up in fp32.
+        drop(sizes.output(&device, sizes.heads, sizes.queries, Dtype::F32));
+    }
     (out, Extra { lse, seed, offset })
 }
 
@@ -92,7 +99,7 @@ fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor
     } else {
         Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32)
     };
-    let workspace = query_accumulator(&device, &sizes, q.dtype());
+    let workspace = gradient_accumulators(&device, &sizes, q.dtype());
     drop(delta);
     drop(workspace);
     if let Some((k, v)) = expanded {
@@ -119,18 +126,29 @@ fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
 }
 
 /// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
-/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h). Tile sizes read off torch 2.15 on
-/// compute capabilities 8.0, 8.9 and 9.0; half precision takes wide tiles where shared memory is large.
-fn query_accumulator(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
+/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h), and the gradients of wide half-precision keys and values in
+/// fp32, too (`kNeedsAccumGradK`). Tile sizes read off torch 2.15 on compute capabilities 8.0, 8.9 and 9.0; half precision
+/// takes wide tiles where shared memory is large.
+fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
     const LOCK: u64 = 16;
+    let half = dtype != Dtype::F32;
     let roomy = matches!(device.properties().compute_capability, (8, 0) | (9, _) | (10, _));
     let (rows, columns) = match sizes.width {
         0..=64 => (64, 64),
-        _ if dtype != Dtype::F32 && roomy => (128, 128),
+        65..=WIDEST_IN_REGISTERS if half && roomy => (128, 128),
         _ => (128, 64),
     };
     let tile = rows * columns * 4 + LOCK;
     let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(columns));
-    let bytes = device.mul(device.mul(device.mul(sizes.batch, sizes.heads), tiles), tile);
+    let queries = device.mul(tiles, tile);
+    let others = if half && sizes.width > WIDEST_IN_REGISTERS {
+        let keys = sizes.keys.div_ceil(columns).saturating_mul(columns);
+        let width = sizes.width.div_ceil(rows).saturating_mul(rows);
+        // The keys' gradient and the values', 4 bytes an element.
+        device.mul(device.mul(keys, width), 2 * 4)
+    } else {
+        0
+    };
+    let bytes = device.mul(device.mul(sizes.batch, sizes.heads), queries.saturating_add(others));
     Tensor::empty(device, [bytes], Dtype::U8)
 }
