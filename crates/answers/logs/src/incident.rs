@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use brimful_units::Bytes;
 
 use crate::catalog::{Catalog, Format, Kind};
-use crate::clean::{clean, rank_of};
+use crate::clean::{Cleaned, Cleaning, clean};
 use crate::context::Context;
 use crate::facts::{Facts, Value};
+use crate::prefix::{Label, label_of};
 use crate::processes;
 
 /// A process that holds memory of the card.
@@ -137,26 +138,51 @@ fn line_end(text: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline)
 }
 
+/// What `look` finds in a text whose cut lines are joined; in the text as it stands if it finds nothing there.
+pub(crate) fn both_ways<T>(
+    raw: &[u8],
+    source: Option<&Label>,
+    look: impl Fn(&Cleaned) -> Vec<T>,
+) -> (Vec<u8>, Vec<T>) {
+    let joined = clean(raw, Cleaning::of(source));
+    let found = look(&joined);
+    if !found.is_empty() || !joined.joined {
+        return (joined.text, found);
+    }
+    let plain = clean(raw, Cleaning { join: false, ..Cleaning::of(source) });
+    let found = look(&plain);
+    (plain.text, found)
+}
+
 /// Reads the failure at `hit` in a piece of raw text; `None` where there is none after all.
 pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
-    let split = line_start(raw, hit);
-    let rank = rank_of(&raw[split..line_end(raw, hit)]);
-    let mut text = clean(&raw[..split], rank.as_deref());
-    let here = text.len();
-    text.extend(clean(&raw[split..], rank.as_deref()));
-    let found = matches(&text, here.saturating_sub(300));
+    let source = label_of(&raw[line_start(raw, hit)..line_end(raw, hit)]);
+    let how = Cleaning::of(source.as_ref());
+    let joined = clean(raw, how);
+    let incident = read_in(&joined, raw, hit, line)
+        .or_else(|| read_in(&clean(raw, Cleaning { join: false, ..how }), raw, hit, line))?;
+    // Numbers that count the lines are no ranks.
+    let rank = source.filter(|_| !joined.numbered).and_then(|source| source.rank());
+    Some(Incident { rank, ..incident })
+}
+
+fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
+    let text = &cleaned.text;
+    let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
+    let here = cleaned.start_of(hit_line);
+    let found = matches(text, here.saturating_sub(300));
     let main = chosen(&found)?;
     let format = &Catalog::get().formats[main.format];
-    let extent = extent(&text, main);
-    let frames = frames(&text, main.start, extent.1);
+    let extent = extent(text, main);
+    let frames = frames(text, main.start, extent.1);
     let context = Context::get();
     let mut processes = processes::in_message(&text[extent.0..extent.1]);
     if processes.is_empty() {
-        processes = processes::in_table(&text);
+        processes = processes::in_table(text);
     }
     let whose = general(&format.info.framework).then(|| context.framework(frames)).flatten();
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let facts = facts(&text, &found, main);
+    let facts = facts(text, &found, main);
     let absurd = facts.int("tried_bytes").is_some_and(|tried| tried >= ABSURD);
     Some(Incident {
         kind: if absurd { Kind::Absurd } else { format.info.kind },
@@ -169,20 +195,14 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
         phase: context.phase(frames).or_else(|| context.phase(&around(raw, hit))),
         message: string(message(&text[extent.0..extent.1])),
         frames: string(frames),
-        line: shifted(line, &text, here, main.start),
-        rank: rank.map(|rank| string(&rank)),
+        line: (line + cleaned.line_of(main.start)).saturating_sub(hit_line),
+        rank: None,
     })
 }
 
 /// Some lines of all ranks before a place: others may tell what a rank does that says nothing but its failure.
 fn around(raw: &[u8], hit: usize) -> Vec<u8> {
-    clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], None)
-}
-
-/// The number of the line of `to`, where that of `from` is `line`.
-fn shifted(line: u64, text: &[u8], from: usize, to: usize) -> u64 {
-    let lines = |piece: &[u8]| memchr::memchr_iter(b'\n', piece).count() as u64;
-    if to < from { line.saturating_sub(lines(&text[to..from])) } else { line + lines(&text[from..to]) }
+    clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], Cleaning::of(None)).text
 }
 
 /// Frameworks whose errors others pass on.

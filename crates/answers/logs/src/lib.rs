@@ -19,11 +19,13 @@ mod facts;
 mod incident;
 mod parse;
 mod pattern;
+mod prefix;
 mod processes;
 mod progress;
 mod scan;
 mod search;
 mod shapes;
+mod wrap;
 
 pub use catalog::{FormatInfo, Kind, formats};
 pub use facts::{Facts, Value};
