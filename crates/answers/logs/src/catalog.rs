@@ -9,13 +9,14 @@ use crate::context::Context;
 use crate::pattern::{Field, Lazy};
 use crate::search::Needles;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("../formats/pytorch.toml"),
     include_str!("../formats/library.toml"),
     include_str!("../formats/xla.toml"),
     include_str!("../formats/serving.toml"),
     include_str!("../formats/ggml.toml"),
     include_str!("../formats/others.toml"),
+    include_str!("../formats/devices.toml"),
     include_str!("../formats/host.toml"),
 ];
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use crate::prefix::Label;
-use crate::wrap::{Piece, counts_lines, joints};
+use crate::wrap::{Piece, characters, counts_lines, joints};
 
 /// Removes terminal escape sequences from a stream that comes in pieces.
 #[derive(Debug, Default)]
@@ -91,14 +91,14 @@ pub(crate) struct Cleaning<'a> {
     pub source: Option<&'a Label>,
     /// Whether lines that a terminal cut are joined.
     pub join: bool,
-    /// Whether the prefixes of lines are kept.
-    pub keep_prefixes: bool,
+    /// Whether the prefixes of lines are kept, and the longest lines are taken for cut ones.
+    pub as_paste: bool,
 }
 
 impl<'a> Cleaning<'a> {
     /// The lines of a source and those that name none, without prefixes and whole.
     pub fn of(source: Option<&'a Label>) -> Self {
-        Cleaning { source, join: true, keep_prefixes: false }
+        Cleaning { source, join: true, as_paste: false }
     }
 }
 
@@ -115,7 +115,8 @@ pub(crate) fn clean(raw: &[u8], how: Cleaning<'_>) -> Cleaned {
     // The number of each raw line is kept also where the line itself is left out.
     let last = pieces.last().map_or(0, |piece| piece.number + 1);
     pieces.retain(|piece| numbered || !piece.label.as_ref().is_some_and(other));
-    let joints = if how.join { joints(&pieces) } else { vec![None; pieces.len()] };
+    let widest = pieces.iter().map(|piece| characters(piece.line)).max().filter(|_| how.as_paste);
+    let joints = if how.join { joints(&pieces, widest) } else { vec![None; pieces.len()] };
     let mut joint = None;
     for (piece, next) in pieces.iter().zip(joints) {
         if let Some(glue) = joint {
@@ -126,7 +127,7 @@ pub(crate) fn clean(raw: &[u8], how: Cleaning<'_>) -> Cleaned {
         while out.starts.len() <= piece.number {
             out.starts.push(out.text.len());
         }
-        let line = if how.keep_prefixes && joint.is_none() { piece.line } else { piece.rest() };
+        let line = if how.as_paste && joint.is_none() { piece.line } else { piece.rest() };
         out.text.extend_from_slice(&without_bars(line));
         out.text.push(b'\n');
         joint = next;

@@ -34,6 +34,9 @@ const STARTING: u64 = 32 << 20;
 /// Most ranks of later failures that are named.
 const MOST_RANKS: usize = 1024;
 
+/// A text that is no longer than this may be a copy from a terminal.
+const PASTE: usize = 64 << 10;
+
 /// Reads a text to its end.
 ///
 /// # Errors
@@ -117,6 +120,9 @@ impl Scanner {
     /// What the text says.
     pub fn finish(mut self) -> Report {
         self.search(self.buffer.len());
+        if self.base == 0 && self.buffer.len() <= PASTE && self.gravity() < Kind::Oom.gravity() {
+            self.search_joined();
+        }
         let unended = self.buffer.last().is_some_and(|last| *last != b'\n');
         self.report.lines = self.lines + newlines(&self.buffer) + u64::from(unended);
         self.report.later_ranks = self.later_ranks.into_iter().collect();
@@ -139,6 +145,26 @@ impl Scanner {
         }
         self.hits = hits;
         self.searched = end;
+    }
+
+    /// Searches a short text once more with its cut lines joined: a cut may lie inside every anchor of a message.
+    fn search_joined(&mut self) {
+        let how = Cleaning { as_paste: true, ..Cleaning::of(None) };
+        let joined = clean(&self.buffer, how);
+        if !joined.joined {
+            return;
+        }
+        let mut scanner = Scanner::new();
+        scanner.buffer.extend_from_slice(&joined.text);
+        scanner.search(joined.text.len());
+        if scanner.gravity() > self.gravity() {
+            let bytes = self.report.bytes;
+            self.report = Report { bytes, ..scanner.report };
+            let line_starts = |line: u64| nth_line(&joined.text, line.saturating_sub(1));
+            if let Some(incident) = &mut self.report.incident {
+                incident.line = joined.line_of(line_starts(incident.line)) + 1;
+            }
+        }
     }
 
     /// Drops what lies too far back to matter.
@@ -276,6 +302,13 @@ fn ledgers() -> Vec<Option<u32>> {
 
 fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Where the line of this number begins, counted from 0.
+fn nth_line(bytes: &[u8], number: u64) -> usize {
+    let before = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
+    let newline = before.and_then(|before| memchr::memchr_iter(b'\n', bytes).nth(before));
+    newline.map_or(0, |newline| newline + 1)
 }
 
 fn line_start(bytes: &[u8], at: usize) -> usize {

@@ -3,6 +3,10 @@
 //! A terminal cuts in the middle of words and numbers: `of which 4` and `12.00 MiB is free` are one line with 412 MiB. Each line
 //! of a message but the last is then as long as the terminal is wide.
 
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
 use crate::prefix::{Ends, Label, prefixes};
 
 /// Terminals and forums are so wide: one line of such a length may be a cut one.
@@ -53,15 +57,17 @@ pub(crate) fn counts_lines(pieces: &[Piece<'_>]) -> bool {
     numbers.len() >= COUNTED && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
 }
 
-/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines.
-pub(crate) fn joints(pieces: &[Piece<'_>]) -> Vec<Option<&'static [u8]>> {
+/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines. Lines of
+/// `widest` characters are cut whatever stands beside them.
+pub(crate) fn joints(pieces: &[Piece<'_>], widest: Option<usize>) -> Vec<Option<&'static [u8]>> {
     let widths: Vec<Option<usize>> = (0..pieces.len()).map(|at| width_of_part(pieces, at)).collect();
     let neighbours = |at: usize| [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
     let beside = |at: usize, width| neighbours(at).find(|at| widths.get(*at) == Some(&Some(width)));
     let cut_at = |at: usize, width| WIDTHS.contains(&width) || beside(at, width).is_some();
     let joint = |at: usize| {
         let width = widths[at]?;
-        if cut_at(at, width) {
+        let next = pieces[at + 1].rest();
+        if cut_at(at, width) || Some(width) == widest || cuts_number(pieces[at].rest(), next) {
             return Some(&b""[..]);
         }
         // The cut fell before a space at the end of the line, and a copy lost that space.
@@ -97,7 +103,15 @@ fn begins_record(line: &[u8]) -> bool {
     exception || line.starts_with(b"Traceback (most") || line.starts_with(b"File \"")
 }
 
-fn characters(line: &[u8]) -> usize {
+/// Whether a line ends in a number of which the next line has the rest and the unit: no program prints two numbers so.
+fn cuts_number(line: &[u8], next: &[u8]) -> bool {
+    static REST: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^(?-u)[.,]?\d[\d.,]*\s?(?:[KMGT]i?B\b|bytes\b)").ok());
+    line.last().is_some_and(u8::is_ascii_digit) && REST.as_ref().is_some_and(|rest| rest.is_match(next))
+}
+
+/// The number of characters of a text in UTF-8.
+pub(crate) fn characters(line: &[u8]) -> usize {
     line.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
@@ -108,7 +122,7 @@ mod tests {
     fn joined(text: &str) -> Vec<Option<&'static [u8]>> {
         let pieces: Vec<Piece<'_>> =
             text.lines().enumerate().map(|(at, line)| Piece::new(at, line.as_bytes(), 0)).collect();
-        joints(&pieces)
+        joints(&pieces, None)
     }
 
     #[test]
@@ -116,7 +130,7 @@ mod tests {
         let wide = "w".repeat(79) + "4";
         assert_eq!(joined(&format!("{wide}\n12.00 MiB")), [Some(&b""[..]), None]);
         assert_eq!(joined(&format!("> {wide}\n> 12.00 MiB")), [Some(&b""[..]), None]);
-        assert_eq!(joined(&format!("{wide}4\n12.00 MiB")), [None, None]);
+        assert_eq!(joined(&format!("{wide}w\nand so on")), [None, None]);
     }
 
     #[test]
@@ -124,6 +138,13 @@ mod tests {
         let (one, two) = ("a".repeat(93), "b".repeat(93));
         assert_eq!(joined(&format!("{one}\n{two}\nend")), [Some(&b""[..]), Some(b""), None]);
         assert_eq!(joined(&format!("{one}\n{}\nend", &two[1..])), [None; 3]);
+    }
+
+    #[test]
+    fn a_number_cut_at_any_width_is_one_number() {
+        let line = format!("{} of which 4", "x".repeat(50));
+        assert_eq!(joined(&format!("{line}\n12.00 MiB is free")), [Some(&b""[..]), None]);
+        assert_eq!(joined(&format!("{line}\n12 requests")), [None, None]);
     }
 
     #[test]
