@@ -105,7 +105,17 @@ pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
         catalog.needles.within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
     formats.sort_unstable();
     formats.dedup();
-    formats.into_iter().filter_map(|at| place(at, text, from)).collect()
+    let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
+    let kind = |found: &Found| catalog.formats[found.format].info.kind;
+    // A line that a format claims is known, also where that format is less severe.
+    let known: Vec<(usize, usize)> = found
+        .iter()
+        .filter(|found| !matches!(kind(found), Kind::Unknown | Kind::Ledger))
+        .map(|found| (line_start(text, found.start), line_end(text, found.end)))
+        .collect();
+    let claimed = |at: usize| known.iter().any(|(start, end)| (*start..=*end).contains(&at));
+    found.retain(|found| kind(found) != Kind::Unknown || !claimed(found.start));
+    found
 }
 
 fn place(at: usize, text: &[u8], from: usize) -> Option<Found> {
@@ -225,7 +235,7 @@ fn chosen(found: &[Found]) -> Option<Found> {
 fn extent(text: &[u8], main: Found) -> (usize, usize) {
     let start = line_start(text, main.start).max(main.start.saturating_sub(SAME_LINE));
     let format = &Catalog::get().formats[main.format];
-    let limit = (main.start + LONGEST_MESSAGE).min(text.len());
+    let limit = (main.start + LONGEST_MESSAGE).min(text.len()).max(main.end);
     if format.repeats {
         return (start, limit);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use crate::Report;
-use crate::catalog::{Catalog, Kind};
+use crate::catalog::{Catalog, Kind, MOST_SEVERE};
 use crate::clean::{Ansi, Cleaning, clean};
 use crate::context::Context;
 use crate::incident::{Found, both_ways, matches, read, read_fields};
@@ -34,8 +34,8 @@ const STARTING: u64 = 32 << 20;
 /// Most ranks of later failures that are named.
 const MOST_RANKS: usize = 1024;
 
-/// A text that is no longer than this may be a copy from a terminal.
-const PASTE: usize = 64 << 10;
+/// A text that is no longer than this may be one message, copied from a terminal.
+const PASTE: usize = 8 << 10;
 
 /// Reads a text to its end.
 ///
@@ -120,7 +120,7 @@ impl Scanner {
     /// What the text says.
     pub fn finish(mut self) -> Report {
         self.search(self.buffer.len());
-        if self.base == 0 && self.buffer.len() <= PASTE && self.gravity() < Kind::Oom.gravity() {
+        if self.base == 0 && self.buffer.len() <= PASTE && self.gravity() <= Kind::Unknown.gravity() {
             self.search_joined();
         }
         let unended = self.buffer.last().is_some_and(|last| *last != b'\n');
@@ -227,14 +227,14 @@ impl Scanner {
     /// Counts a failure after the first. What the same rank says soon after is the same failure.
     fn later(&mut self, at: usize, gravity: u8) -> usize {
         if self.report.later >= MOST_COUNTED_CLOSELY {
-            self.report.later += u64::from(gravity == 3);
+            self.report.later += u64::from(gravity == MOST_SEVERE);
             return NEXT_FAILURE;
         }
         let (place, source) = (self.base + at as u64, self.source(at));
         let again =
             place < self.counted.0 + NEXT_FAILURE as u64 && (source.is_none() || source == self.counted.1);
         if !again {
-            self.report.later += u64::from(gravity == 3);
+            self.report.later += u64::from(gravity == MOST_SEVERE);
             let rank = source.as_ref().and_then(Label::rank);
             self.later_ranks.extend(rank.filter(|_| self.later_ranks.len() < MOST_RANKS));
             self.counted = (place, source);

@@ -30,8 +30,17 @@ impl IncidentAnswer<'_> {
     }
 }
 
+/// What is said of a line that speaks of memory and that no format claims.
+pub(super) fn unknown(incident: &Incident) -> String {
+    let line = incident.message.lines().next().unwrap_or_default();
+    format!("line {} speaks of memory and is not known: {line}", incident.line)
+}
+
 /// The failure in a line.
 pub(super) fn headline(incident: &Incident, diagnosis: &Diagnosis) -> String {
+    if incident.kind == Kind::Unknown {
+        return unknown(incident);
+    }
     let gpu = if incident.kind.is_gpu_oom() { "GPU out of memory" } else { "Not the GPU's memory" };
     format!("{gpu}: {} ({})", diagnosis.cause.title, incident.framework)
 }
