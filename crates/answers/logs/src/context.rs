@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::Accelerator;
 use crate::pattern::Lazy;
 
 #[derive(Deserialize)]
@@ -15,6 +16,8 @@ struct File {
     phase: Vec<RawPhase>,
     #[serde(default)]
     framework: Vec<RawFramework>,
+    #[serde(default)]
+    accelerator: Vec<RawAccelerator>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +45,20 @@ struct RawFramework {
     pattern: String,
 }
 
+#[derive(Deserialize)]
+struct RawAccelerator {
+    accelerator: Accelerator,
+    #[serde(rename = "match")]
+    pattern: String,
+    frames: Option<String>,
+}
+
+struct AcceleratorRule {
+    accelerator: Accelerator,
+    message: Lazy,
+    frames: Option<Lazy>,
+}
+
 struct Setting {
     key: String,
     pattern: Lazy,
@@ -54,6 +71,7 @@ pub(crate) struct Context {
     settings: Vec<Setting>,
     phases: Vec<(String, Lazy)>,
     frameworks: Vec<(String, Lazy)>,
+    accelerators: Vec<AcceleratorRule>,
     /// The needles of each setting.
     pub needles: Vec<Vec<String>>,
 }
@@ -75,6 +93,7 @@ impl Context {
                     .into_iter()
                     .map(|raw| (raw.framework, Lazy::new(raw.pattern)))
                     .collect(),
+                accelerators: places.accelerator.into_iter().map(AcceleratorRule::new).collect(),
             }
         })
     }
@@ -94,9 +113,28 @@ impl Context {
         first(&self.phases, frames)
     }
 
+    /// The accelerator that a message names, else the one that the lines around it name.
+    pub fn accelerator(&self, message: &[u8], frames: &[u8]) -> Option<Accelerator> {
+        let framed = |rule: &&AcceleratorRule| {
+            rule.message.is_match(message)
+                || rule.frames.as_ref().is_some_and(|pattern| pattern.is_match(frames))
+        };
+        self.accelerators.iter().find(framed).map(|rule| rule.accelerator)
+    }
+
     /// Whose program it was, from its frames.
     pub fn framework(&self, frames: &[u8]) -> Option<String> {
         first(&self.frameworks, frames)
+    }
+}
+
+impl AcceleratorRule {
+    fn new(raw: RawAccelerator) -> Self {
+        AcceleratorRule {
+            accelerator: raw.accelerator,
+            message: Lazy::new(raw.pattern),
+            frames: raw.frames.map(Lazy::new),
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use brimful_units::Bytes;
 
+use crate::Accelerator;
 use crate::catalog::{Catalog, Format, Kind};
 use crate::clean::{Cleaned, Cleaning, clean};
 use crate::context::Context;
+use crate::contradiction::contradictions;
 use crate::facts::{Facts, Value};
 use crate::prefix::{Label, label_of};
 use crate::processes;
@@ -33,8 +35,12 @@ pub struct Incident {
     pub framework: String,
     /// The cause, where the format alone establishes it.
     pub cause: Option<String>,
+    /// Whose memory it is about; `None` if the text does not name it.
+    pub accelerator: Option<Accelerator>,
     /// The figures of the text.
     pub facts: Facts,
+    /// What of the figures contradicts what, in a sentence each: then a number was cut or misread.
+    pub contradictions: Vec<String>,
     /// The processes that the text names as holders of memory.
     pub processes: Vec<Process>,
     /// Where the program was: capture, save, optimizer, eval, loss, backward, kv-init, load, forward.
@@ -193,6 +199,11 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
     let whose = general(&format.info.framework).then(|| context.framework(frames)).flatten();
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let facts = facts(text, &found, main);
+    let own = message(&text[extent.0..extent.1]);
+    let accelerator = match format.info.kind {
+        Kind::Host | Kind::Pinned | Kind::Shm => Some(Accelerator::Host),
+        _ => context.accelerator(own, frames),
+    };
     let absurd = facts.int("tried_bytes").is_some_and(|tried| tried >= ABSURD);
     Some(Incident {
         kind: if absurd { Kind::Absurd } else { format.info.kind },
@@ -200,10 +211,12 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
         title: format.info.title.clone(),
         framework: whose.unwrap_or_else(|| format.info.framework.clone()),
         cause: format.cause.clone(),
+        accelerator,
+        contradictions: contradictions(&facts),
         facts,
         processes,
         phase: context.phase(frames).or_else(|| context.phase(&around(raw, hit))),
-        message: string(message(&text[extent.0..extent.1])),
+        message: string(own),
         frames: string(frames),
         line: (line + cleaned.line_of(main.start)).saturating_sub(hit_line),
         rank: None,
