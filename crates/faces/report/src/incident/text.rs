@@ -3,7 +3,7 @@ use brimful_logs::{FormatInfo, Incident, Kind, Value};
 use brimful_units::Bytes;
 
 use super::IncidentAnswer;
-use super::answer::unknown;
+use super::answer::{notes, unknown};
 use crate::forms::bar::{bar, sign_in_turn};
 use crate::forms::{Style, hanging, table};
 
@@ -59,7 +59,7 @@ fn failure(answer: &IncidentAnswer<'_>, incident: &Incident, diagnosis: &Diagnos
     lines.extend(diagnosis.cause.evidence.iter().flat_map(|sentence| hanging("  · ", sentence)));
     lines.extend(or_else(diagnosis));
     lines.extend(diagnosis.cause.tell.iter().flat_map(|tell| hanging("  what would tell: ", tell)));
-    lines.extend(diagnosis.notes.iter().flat_map(|note| hanging("  note: ", note)));
+    lines.extend(notes(Some(incident), Some(diagnosis)).iter().flat_map(|note| hanging("  note: ", note)));
     lines.extend(expected(answer));
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  what helps"));
