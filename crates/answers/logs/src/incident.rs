@@ -196,7 +196,10 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
     if processes.is_empty() {
         processes = processes::in_table(text);
     }
-    let whose = general(&format.info.framework).then(|| context.framework(frames)).flatten();
+    let printed = &format.info.framework;
+    // vLLM names its processes in the prefixes of lines, which are not among the frames.
+    let near = &raw[hit.saturating_sub(PHASE_BEFORE)..line_end(raw, hit)];
+    let whose = context.framework(printed, frames).or_else(|| context.framework(printed, near));
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let facts = facts(text, &found, main);
     let own = message(&text[extent.0..extent.1]);
@@ -209,7 +212,7 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
         kind: if absurd { Kind::Absurd } else { format.info.kind },
         format: format.info.id.clone(),
         title: format.info.title.clone(),
-        framework: whose.unwrap_or_else(|| format.info.framework.clone()),
+        framework: whose.unwrap_or_else(|| printed.clone()),
         cause: format.cause.clone(),
         accelerator,
         contradictions: contradictions(&facts),
@@ -226,11 +229,6 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
 /// Some lines of all ranks before a place: others may tell what a rank does that says nothing but its failure.
 fn around(raw: &[u8], hit: usize) -> Vec<u8> {
     clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], Cleaning::of(None)).text
-}
-
-/// Frameworks whose errors others pass on.
-fn general(framework: &str) -> bool {
-    matches!(framework, "pytorch" | "other" | "nccl" | "hip" | "triton-lang")
 }
 
 /// Picks the most severe match near the first severe one; ties go to the most specific format, then to the order of the files.
