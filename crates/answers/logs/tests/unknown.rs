@@ -112,6 +112,7 @@ fn advice_options_and_code_are_no_failure() {
         "    raise MemoryError(\"out of memory\")",
         "You can reduce the batch size if you run out of memory.",
         "oom_count=0 out_of_memory=false",
+        "/a/cuda/IndexKernel.cu:92: block: [2,0,0]\nAttributeError: module 'torch' has no attribute 'OutOfMemoryError'",
         "step 7: OOM: 0 retries",
         "This model needs 24 GB; with less you will get out of memory errors.",
         "insufficient data for the memory estimate",
