@@ -9,14 +9,16 @@ use crate::context::Context;
 use crate::pattern::{Field, Lazy};
 use crate::search::Needles;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     include_str!("../formats/pytorch.toml"),
     include_str!("../formats/library.toml"),
     include_str!("../formats/xla.toml"),
     include_str!("../formats/serving.toml"),
     include_str!("../formats/ggml.toml"),
     include_str!("../formats/others.toml"),
+    include_str!("../formats/devices.toml"),
     include_str!("../formats/host.toml"),
+    include_str!("../formats/unknown.toml"),
 ];
 
 /// What a format means.
@@ -39,6 +41,8 @@ pub enum Kind {
     Pinned,
     /// Another failure, in words that are taken for a lack of memory.
     Lookalike,
+    /// A line speaks of a lack of memory in words that no format claims: of which memory is open.
+    Unknown,
     /// Memory was refused, and the program went on as before.
     Recovered,
     /// A refusal that costs speed at most.
@@ -46,6 +50,9 @@ pub enum Kind {
     /// Figures of a healthy program.
     Ledger,
 }
+
+/// The gravity of a failure that ends a program for lack of memory.
+pub(crate) const MOST_SEVERE: u8 = 4;
 
 impl Kind {
     /// Whether the GPU's memory ran out.
@@ -56,8 +63,9 @@ impl Kind {
     /// How severe the failure is: of two failures in a log the more severe one is reported; ties go to the first.
     pub(crate) fn gravity(self) -> u8 {
         match self {
-            Kind::Oom | Kind::Absurd | Kind::Limit | Kind::Host | Kind::Shm => 3,
-            Kind::Shared | Kind::Pinned | Kind::Lookalike => 2,
+            Kind::Oom | Kind::Absurd | Kind::Limit | Kind::Host | Kind::Shm => MOST_SEVERE,
+            Kind::Shared | Kind::Pinned | Kind::Lookalike => 3,
+            Kind::Unknown => 2,
             Kind::Recovered | Kind::Harmless => 1,
             Kind::Ledger => 0,
         }

@@ -1,8 +1,12 @@
 //! A piece of a log as the program meant it: without colours, prefixes of ranks and times, and progress bars.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
+
+use crate::prefix::Label;
+use crate::wrap::{Piece, characters, counts_lines, joints};
 
 /// Removes terminal escape sequences from a stream that comes in pieces.
 #[derive(Debug, Default)]
@@ -54,35 +58,106 @@ impl Ansi {
     }
 }
 
-/// Removes what surrounds the program's own lines. Of lines that name another rank than `rank`, nothing is
-/// left; ends of lines become `\n`.
-pub(crate) fn clean(raw: &[u8], rank: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    for line in lines(raw) {
-        let line = unescaped(line);
-        let (label, rest) = split_prefix(&line);
-        if rank.is_some() && label.is_some() && label != rank {
-            continue;
-        }
-        out.extend_from_slice(&without_bars(rest));
-        out.push(b'\n');
+/// A text without what surrounds the program's own lines.
+#[derive(Debug, Default)]
+pub(crate) struct Cleaned {
+    /// The program's lines, each ended by `\n`. Lines that a terminal cut are one line again.
+    pub text: Vec<u8>,
+    /// The place in `text` where each line of the raw text begins.
+    starts: Vec<usize>,
+    /// Whether lines that had been cut were joined.
+    pub joined: bool,
+    /// Whether the numbers before the lines count the lines: they name no ranks.
+    pub numbered: bool,
+}
+
+impl Cleaned {
+    /// The place in the text where the raw line of this number begins, counted from 0.
+    pub fn start_of(&self, line: u64) -> usize {
+        let at = usize::try_from(line).unwrap_or(usize::MAX);
+        self.starts.get(at).copied().unwrap_or(self.text.len())
     }
+
+    /// The number of the raw line that a place in the text is from, counted from 0.
+    pub fn line_of(&self, at: usize) -> u64 {
+        self.starts.partition_point(|start| *start <= at).saturating_sub(1) as u64
+    }
+}
+
+/// How a text is cleaned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cleaning<'a> {
+    /// Lines that name another source than this one are left out.
+    pub source: Option<&'a Label>,
+    /// Whether lines that a terminal cut are joined.
+    pub join: bool,
+    /// Whether the prefixes of lines are kept, and the longest lines are taken for cut ones.
+    pub as_paste: bool,
+}
+
+impl<'a> Cleaning<'a> {
+    /// The lines of a source and those that name none, without prefixes and whole.
+    pub fn of(source: Option<&'a Label>) -> Self {
+        Cleaning { source, join: true, as_paste: false }
+    }
+}
+
+/// Removes what surrounds the program's own lines; ends of lines become `\n`.
+pub(crate) fn clean(raw: &[u8], how: Cleaning<'_>) -> Cleaned {
+    let indent = common_indent(raw);
+    let unescaped: Vec<(usize, Cow<'_, [u8]>)> =
+        lines(raw).map(|(number, line)| (number, unescaped(line))).collect();
+    let mut pieces: Vec<Piece<'_>> =
+        unescaped.iter().map(|(number, line)| Piece::new(*number, line, indent)).collect();
+    let numbered = counts_lines(&pieces);
+    let other = |label: &Label| how.source.is_some_and(|source| label != source);
+    let mut out = Cleaned { text: Vec::with_capacity(raw.len()), numbered, ..Cleaned::default() };
+    // The number of each raw line is kept also where the line itself is left out.
+    let last = pieces.last().map_or(0, |piece| piece.number + 1);
+    pieces.retain(|piece| numbered || !piece.label.as_ref().is_some_and(other));
+    let widest = pieces.iter().map(|piece| characters(piece.line)).max().filter(|_| how.as_paste);
+    let joints = if how.join { joints(&pieces, widest) } else { vec![None; pieces.len()] };
+    let mut joint = None;
+    for (piece, next) in pieces.iter().zip(joints) {
+        if let Some(glue) = joint {
+            out.joined = true;
+            out.text.pop();
+            out.text.extend_from_slice(glue);
+        }
+        while out.starts.len() <= piece.number {
+            out.starts.push(out.text.len());
+        }
+        let line = if how.as_paste && joint.is_none() { piece.line } else { piece.rest() };
+        out.text.extend_from_slice(&without_bars(line));
+        out.text.push(b'\n');
+        joint = next;
+    }
+    out.starts.resize(last.max(out.starts.len()), out.text.len());
     out
 }
 
-/// The rank that a line names in its prefix.
-pub(crate) fn rank_of(line: &[u8]) -> Option<Vec<u8>> {
-    split_prefix(&unescaped(line)).0.map(<[u8]>::to_vec)
+/// Lines without their ends, each with the number of its raw line from 0; a carriage return alone ends a line as
+/// well (progress bars redraw so).
+fn lines(raw: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    raw.split(|byte| *byte == b'\n').enumerate().flat_map(|(number, line)| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.split(|byte| *byte == b'\r').map(move |piece| (number, piece))
+    })
 }
 
-/// Lines without their ends; a carriage return alone ends a line as well (progress bars redraw so).
-fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    raw.split(|byte| *byte == b'\n')
-        .flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line).split(|byte| *byte == b'\r'))
+/// Markdown indents code so far.
+const CODE_INDENT: usize = 4;
+
+/// The indentation of code in Markdown, if every line has it.
+fn common_indent(raw: &[u8]) -> usize {
+    let code = |(_, line): (usize, &[u8])| {
+        line.trim_ascii().is_empty() || line.starts_with(&[b' '; CODE_INDENT]) || line.starts_with(b"\t")
+    };
+    if lines(raw).all(code) { CODE_INDENT } else { 0 }
 }
 
 /// A line of a JSON log with its escapes resolved, any other as it is.
-fn unescaped(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
     if !line.trim_ascii_start().starts_with(b"{") || memchr::memchr(b'\\', line).is_none() {
         return line.into();
     }
@@ -102,44 +177,8 @@ fn unescaped(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     out.into()
 }
 
-/// What launchers, loggers and containers put before a line: the rank where it is named, and the rest.
-fn split_prefix(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let (mut label, mut rest) = (None, line);
-    for _ in 0..MOST_PREFIXES {
-        let Some(found) = PREFIX.as_ref().and_then(|pattern| pattern.captures(rest)) else { break };
-        label = label.or_else(|| found.iter().skip(1).flatten().next().map(|group| group.as_bytes()));
-        rest = &rest[found.get(0).map_or(0, |all| all.end())..];
-    }
-    (label, rest)
-}
-
-/// A line has no more prefixes than this.
-const MOST_PREFIXES: usize = 6;
-
-/// torchrun, srun, mpirun, Ray, vLLM, DeepSpeed's pdsh; Python's and C++'s loggers; Docker, Kubernetes, journald;
-/// a quotation mark of Markdown.
-static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let parts = [
-        r"\[?(?i:rank|default|worker|node|gpu)[ _:-]?(\d{1,5})\]?\s*[:|>]\s?",
-        r"\[(?i:rank|default|worker)[ _:-]?(\d{1,5})\]:?\s?",
-        r"\[\d{1,5},(\d{1,5})\](?:<std\w+>)?:?\s?",
-        r"(\d{1,5}):\s",
-        r"\[(\d{1,5})\]:\s",
-        r"\([\w.:-]{1,60}\s+(?:rank=\d+\s+)?pid=(\d{1,9})[^)\n]{0,80}\)\s?",
-        r"[\w.-]{1,60}-(\d{1,5})\s*\|\s",
-        r"[\w-]{1,60}-(\d{1,5}):\s",
-        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,12}\]?\s*",
-        r"\d\d-\d\d \d\d:\d\d:\d\d\s+",
-        r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?\s+",
-        r"\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL|FATAL|TRACE|stderr|stdout)\]?(?:\s*[:|]|\s)\s?",
-        r"\[[\w./-]{1,80}\.(?:py|cc|cpp|h|rs|go):\d+\]:?\s",
-        r"(?:[FP]|[|>-])\s",
-    ];
-    Regex::new(&format!(r"^\s{{0,8}}(?-u:{})", parts.join("|"))).ok()
-});
-
 /// tqdm's bars: `45%|████▌     | 450/1000 [00:32<00:40, 13.6it/s]`.
-fn without_bars(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+fn without_bars(line: &[u8]) -> Cow<'_, [u8]> {
     static BAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let bar = r"(?-u)\d{1,3}%\|[^|\n]{0,400}\|[^\[\n]{0,60}\[[^\]\n]{0,80}\]";
         Regex::new(bar).ok()
@@ -156,9 +195,10 @@ fn without_bars(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefix::label_of;
 
-    fn text(raw: &str, rank: Option<&str>) -> String {
-        String::from_utf8(clean(raw.as_bytes(), rank.map(str::as_bytes))).unwrap()
+    fn text(raw: &str, source: Option<&Label>) -> String {
+        String::from_utf8(clean(raw.as_bytes(), Cleaning::of(source)).text).unwrap()
     }
 
     #[test]
@@ -190,7 +230,17 @@ mod tests {
     #[test]
     fn other_ranks_are_left_out() {
         let raw = "[rank0]: mine\n[rank1]: theirs\nnobody's\n";
-        assert_eq!(text(raw, Some("0")), "mine\nnobody's\n\n");
+        assert_eq!(text(raw, label_of(b"[rank0]: mine").as_ref()), "mine\nnobody's\n\n");
+    }
+
+    #[test]
+    fn raw_lines_are_numbered_through_what_is_left_out_and_joined() {
+        let cut = format!("[rank0]: a\n[rank1]: b\n{}4\n12.00 MiB free\nend\n", "x".repeat(79));
+        let cleaned = clean(cut.as_bytes(), Cleaning::of(label_of(b"[rank0]: a").as_ref()));
+        let at = memchr::memmem::find(&cleaned.text, b"end").unwrap();
+        assert_eq!(cleaned.line_of(at), 4);
+        assert_eq!(cleaned.start_of(4), at);
+        assert!(memchr::memmem::find(&cleaned.text, b"412.00 MiB free").is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::Accelerator;
 use crate::pattern::Lazy;
 
 #[derive(Deserialize)]
@@ -15,6 +16,8 @@ struct File {
     phase: Vec<RawPhase>,
     #[serde(default)]
     framework: Vec<RawFramework>,
+    #[serde(default)]
+    accelerator: Vec<RawAccelerator>,
 }
 
 #[derive(Deserialize)]
@@ -38,8 +41,24 @@ struct RawPhase {
 #[derive(Deserialize)]
 struct RawFramework {
     framework: String,
+    /// The framework whose messages this program prints; `None` for those of PyTorch and CUDA.
+    of: Option<String>,
     #[serde(rename = "match")]
     pattern: String,
+}
+
+#[derive(Deserialize)]
+struct RawAccelerator {
+    accelerator: Accelerator,
+    #[serde(rename = "match")]
+    pattern: String,
+    frames: Option<String>,
+}
+
+struct AcceleratorRule {
+    accelerator: Accelerator,
+    message: Lazy,
+    frames: Option<Lazy>,
 }
 
 struct Setting {
@@ -53,7 +72,8 @@ struct Setting {
 pub(crate) struct Context {
     settings: Vec<Setting>,
     phases: Vec<(String, Lazy)>,
-    frameworks: Vec<(String, Lazy)>,
+    frameworks: Vec<FrameworkRule>,
+    accelerators: Vec<AcceleratorRule>,
     /// The needles of each setting.
     pub needles: Vec<Vec<String>>,
 }
@@ -70,11 +90,8 @@ impl Context {
                 needles: settings.context.iter().map(|raw| raw.needle.clone()).collect(),
                 settings: settings.context.into_iter().map(Setting::new).collect(),
                 phases: places.phase.into_iter().map(|raw| (raw.phase, Lazy::new(raw.pattern))).collect(),
-                frameworks: places
-                    .framework
-                    .into_iter()
-                    .map(|raw| (raw.framework, Lazy::new(raw.pattern)))
-                    .collect(),
+                frameworks: places.framework.into_iter().map(FrameworkRule::new).collect(),
+                accelerators: places.accelerator.into_iter().map(AcceleratorRule::new).collect(),
             }
         })
     }
@@ -94,9 +111,51 @@ impl Context {
         first(&self.phases, frames)
     }
 
-    /// Whose program it was, from its frames.
-    pub fn framework(&self, frames: &[u8]) -> Option<String> {
-        first(&self.frameworks, frames)
+    /// The accelerator that a message names, else the one that the lines around it name.
+    pub fn accelerator(&self, message: &[u8], frames: &[u8]) -> Option<Accelerator> {
+        let framed = |rule: &&AcceleratorRule| {
+            rule.message.is_match(message)
+                || rule.frames.as_ref().is_some_and(|pattern| pattern.is_match(frames))
+        };
+        self.accelerators.iter().find(framed).map(|rule| rule.accelerator)
+    }
+
+    /// Whose program it was, from its frames, if its message is that of `printed`.
+    pub fn framework(&self, printed: &str, frames: &[u8]) -> Option<String> {
+        let passed_on = general(printed);
+        let meant = |rule: &&FrameworkRule| match &rule.of {
+            Some(of) => of == printed,
+            None => passed_on,
+        };
+        let mut rules = self.frameworks.iter().filter(meant);
+        rules.find(|rule| rule.frames.is_match(frames)).map(|rule| rule.framework.clone())
+    }
+}
+
+struct FrameworkRule {
+    framework: String,
+    of: Option<String>,
+    frames: Lazy,
+}
+
+impl FrameworkRule {
+    fn new(raw: RawFramework) -> Self {
+        FrameworkRule { framework: raw.framework, of: raw.of, frames: Lazy::new(raw.pattern) }
+    }
+}
+
+/// Frameworks whose errors others pass on.
+fn general(framework: &str) -> bool {
+    matches!(framework, "pytorch" | "other" | "nccl" | "hip" | "triton-lang")
+}
+
+impl AcceleratorRule {
+    fn new(raw: RawAccelerator) -> Self {
+        AcceleratorRule {
+            accelerator: raw.accelerator,
+            message: Lazy::new(raw.pattern),
+            frames: raw.frames.map(Lazy::new),
+        }
     }
 }
 

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use brimful_units::Bytes;
 
+use crate::Accelerator;
 use crate::catalog::{Catalog, Format, Kind};
-use crate::clean::{clean, rank_of};
+use crate::clean::{Cleaned, Cleaning, clean};
 use crate::context::Context;
+use crate::contradiction::contradictions;
 use crate::facts::{Facts, Value};
+use crate::prefix::{Label, label_of};
 use crate::processes;
 
 /// A process that holds memory of the card.
@@ -32,8 +35,12 @@ pub struct Incident {
     pub framework: String,
     /// The cause, where the format alone establishes it.
     pub cause: Option<String>,
+    /// Whose memory it is about; `None` if the text does not name it.
+    pub accelerator: Option<Accelerator>,
     /// The figures of the text.
     pub facts: Facts,
+    /// What of the figures contradicts what, in a sentence each: then a number was cut or misread.
+    pub contradictions: Vec<String>,
     /// The processes that the text names as holders of memory.
     pub processes: Vec<Process>,
     /// Where the program was: capture, save, optimizer, eval, loss, backward, kv-init, load, forward.
@@ -104,7 +111,17 @@ pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
         catalog.needles.within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
     formats.sort_unstable();
     formats.dedup();
-    formats.into_iter().filter_map(|at| place(at, text, from)).collect()
+    let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
+    let kind = |found: &Found| catalog.formats[found.format].info.kind;
+    // A line that a format claims is known, also where that format is less severe.
+    let known: Vec<(usize, usize)> = found
+        .iter()
+        .filter(|found| !matches!(kind(found), Kind::Unknown | Kind::Ledger))
+        .map(|found| (line_start(text, found.start), line_end(text, found.end)))
+        .collect();
+    let claimed = |at: usize| known.iter().any(|(start, end)| (*start..=*end).contains(&at));
+    found.retain(|found| kind(found) != Kind::Unknown || !claimed(found.start));
+    found
 }
 
 fn place(at: usize, text: &[u8], from: usize) -> Option<Found> {
@@ -137,57 +154,81 @@ fn line_end(text: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline)
 }
 
+/// What `look` finds in a text whose cut lines are joined; in the text as it stands if it finds nothing there.
+pub(crate) fn both_ways<T>(
+    raw: &[u8],
+    source: Option<&Label>,
+    look: impl Fn(&Cleaned) -> Vec<T>,
+) -> (Vec<u8>, Vec<T>) {
+    let joined = clean(raw, Cleaning::of(source));
+    let found = look(&joined);
+    if !found.is_empty() || !joined.joined {
+        return (joined.text, found);
+    }
+    let plain = clean(raw, Cleaning { join: false, ..Cleaning::of(source) });
+    let found = look(&plain);
+    (plain.text, found)
+}
+
 /// Reads the failure at `hit` in a piece of raw text; `None` where there is none after all.
 pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
-    let split = line_start(raw, hit);
-    let rank = rank_of(&raw[split..line_end(raw, hit)]);
-    let mut text = clean(&raw[..split], rank.as_deref());
-    let here = text.len();
-    text.extend(clean(&raw[split..], rank.as_deref()));
-    let found = matches(&text, here.saturating_sub(300));
+    let source = label_of(&raw[line_start(raw, hit)..line_end(raw, hit)]);
+    let how = Cleaning::of(source.as_ref());
+    let joined = clean(raw, how);
+    let incident = read_in(&joined, raw, hit, line)
+        .or_else(|| read_in(&clean(raw, Cleaning { join: false, ..how }), raw, hit, line))?;
+    // Numbers that count the lines are no ranks.
+    let rank = source.filter(|_| !joined.numbered).and_then(|source| source.rank());
+    Some(Incident { rank, ..incident })
+}
+
+fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
+    let text = &cleaned.text;
+    let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
+    let here = cleaned.start_of(hit_line);
+    let found = matches(text, here.saturating_sub(300));
     let main = chosen(&found)?;
     let format = &Catalog::get().formats[main.format];
-    let extent = extent(&text, main);
-    let frames = frames(&text, main.start, extent.1);
+    let extent = extent(text, main);
+    let frames = frames(text, main.start, extent.1);
     let context = Context::get();
     let mut processes = processes::in_message(&text[extent.0..extent.1]);
     if processes.is_empty() {
-        processes = processes::in_table(&text);
+        processes = processes::in_table(text);
     }
-    let whose = general(&format.info.framework).then(|| context.framework(frames)).flatten();
+    let printed = &format.info.framework;
+    // vLLM names its processes in the prefixes of lines, which are not among the frames.
+    let near = &raw[hit.saturating_sub(PHASE_BEFORE)..line_end(raw, hit)];
+    let whose = context.framework(printed, frames).or_else(|| context.framework(printed, near));
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let facts = facts(&text, &found, main);
+    let facts = facts(text, &found, main);
+    let own = message(&text[extent.0..extent.1]);
+    let accelerator = match format.info.kind {
+        Kind::Host | Kind::Pinned | Kind::Shm => Some(Accelerator::Host),
+        _ => context.accelerator(own, frames),
+    };
     let absurd = facts.int("tried_bytes").is_some_and(|tried| tried >= ABSURD);
     Some(Incident {
         kind: if absurd { Kind::Absurd } else { format.info.kind },
         format: format.info.id.clone(),
         title: format.info.title.clone(),
-        framework: whose.unwrap_or_else(|| format.info.framework.clone()),
+        framework: whose.unwrap_or_else(|| printed.clone()),
         cause: format.cause.clone(),
+        accelerator,
+        contradictions: contradictions(&facts),
         facts,
         processes,
         phase: context.phase(frames).or_else(|| context.phase(&around(raw, hit))),
-        message: string(message(&text[extent.0..extent.1])),
+        message: string(own),
         frames: string(frames),
-        line: shifted(line, &text, here, main.start),
-        rank: rank.map(|rank| string(&rank)),
+        line: (line + cleaned.line_of(main.start)).saturating_sub(hit_line),
+        rank: None,
     })
 }
 
 /// Some lines of all ranks before a place: others may tell what a rank does that says nothing but its failure.
 fn around(raw: &[u8], hit: usize) -> Vec<u8> {
-    clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], None)
-}
-
-/// The number of the line of `to`, where that of `from` is `line`.
-fn shifted(line: u64, text: &[u8], from: usize, to: usize) -> u64 {
-    let lines = |piece: &[u8]| memchr::memchr_iter(b'\n', piece).count() as u64;
-    if to < from { line.saturating_sub(lines(&text[to..from])) } else { line + lines(&text[from..to]) }
-}
-
-/// Frameworks whose errors others pass on.
-fn general(framework: &str) -> bool {
-    matches!(framework, "pytorch" | "other" | "nccl" | "hip" | "triton-lang")
+    clean(&raw[line_start(raw, hit.saturating_sub(PHASE_BEFORE))..hit], Cleaning::of(None)).text
 }
 
 /// Picks the most severe match near the first severe one; ties go to the most specific format, then to the order of the files.
@@ -205,7 +246,7 @@ fn chosen(found: &[Found]) -> Option<Found> {
 fn extent(text: &[u8], main: Found) -> (usize, usize) {
     let start = line_start(text, main.start).max(main.start.saturating_sub(SAME_LINE));
     let format = &Catalog::get().formats[main.format];
-    let limit = (main.start + LONGEST_MESSAGE).min(text.len());
+    let limit = (main.start + LONGEST_MESSAGE).min(text.len()).max(main.end);
     if format.repeats {
         return (start, limit);
     }

@@ -12,19 +12,24 @@
 //! The formats are data: `formats/*.toml`. A first pass looks for short texts with vector instructions;
 //! regular expressions run only where one was found. Memory does not grow with the input.
 
+mod accelerator;
 mod catalog;
 mod clean;
 mod context;
+mod contradiction;
 mod facts;
 mod incident;
 mod parse;
 mod pattern;
+mod prefix;
 mod processes;
 mod progress;
 mod scan;
 mod search;
 mod shapes;
+mod wrap;
 
+pub use accelerator::Accelerator;
 pub use catalog::{FormatInfo, Kind, formats};
 pub use facts::{Facts, Value};
 pub use incident::{Incident, Process, Report};

@@ -124,7 +124,7 @@ fn reads_of(name: &str, hint: &str) -> Reads {
 
 fn group(reads: &Reads) -> &'static str {
     match reads {
-        Reads::Size(_) => r"-?\s?\d[\d.,]*\s*(?:[KMGTPE]i?B\b|[KMGTPE]\b|[bB]ytes\b|B\b)?",
+        Reads::Size(_) => r"-?\s?\d[\d.,]*\s*(?:[KMGTPE]i?[Bb]\b|[KMGTPE]\b|[bB]ytes\b|B\b)?",
         Reads::Integer => r"-?\d[\d,]*",
         Reads::Float => r"\d+(?:\.\d+)?",
         Reads::Word => r"[^\s\])]+",

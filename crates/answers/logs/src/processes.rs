@@ -14,7 +14,7 @@ const MOST: usize = 256;
 /// PyTorch's sentences (`Process 20398 has 14.52 GiB memory in use.`).
 pub(crate) fn in_message(text: &[u8]) -> Vec<Process> {
     static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?-u)\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.]*\s+\w+)\s+memory\s+in\s+use").ok()
+        Regex::new(r"(?-u)\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.,]*\s+\w+)\s+memory\s+in\s+use").ok()
     });
     SENTENCE.as_ref().map_or(Vec::new(), |pattern| read(pattern, text))
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use crate::Report;
-use crate::catalog::{Catalog, Kind};
-use crate::clean::{Ansi, clean, rank_of};
+use crate::catalog::{Catalog, Kind, MOST_SEVERE};
+use crate::clean::{Ansi, Cleaning, clean};
 use crate::context::Context;
-use crate::incident::{Found, matches, read, read_fields};
+use crate::incident::{Found, both_ways, matches, read, read_fields};
+use crate::prefix::{Label, label_of};
 use crate::progress::last_step;
 use crate::shapes::{Known, Shapes, shape};
 
@@ -32,6 +33,9 @@ const MOST_LEDGERS: u32 = 64;
 const STARTING: u64 = 32 << 20;
 /// Most ranks of later failures that are named.
 const MOST_RANKS: usize = 1024;
+
+/// A text that is no longer than this may be one message, copied from a terminal.
+const PASTE: usize = 8 << 10;
 
 /// Reads a text to its end.
 ///
@@ -67,9 +71,9 @@ pub struct Scanner {
     /// How often each anchor of ledgers and settings may still be looked at; `None` for those of failures.
     ledgers: Vec<Option<u32>>,
     shapes: Shapes,
-    later_ranks: BTreeSet<Vec<u8>>,
+    later_ranks: BTreeSet<String>,
     /// Where the last failure that was counted is, and whose it is.
-    told: (u64, Option<Vec<u8>>),
+    counted: (u64, Option<Label>),
     hits: Vec<(usize, usize)>,
     report: Report,
 }
@@ -94,7 +98,7 @@ impl Scanner {
             ledgers: ledgers(),
             shapes: Shapes::default(),
             later_ranks: BTreeSet::new(),
-            told: (0, None),
+            counted: (0, None),
             hits: Vec::new(),
             report: Report::default(),
         }
@@ -116,10 +120,12 @@ impl Scanner {
     /// What the text says.
     pub fn finish(mut self) -> Report {
         self.search(self.buffer.len());
+        if self.base == 0 && self.buffer.len() <= PASTE && self.gravity() <= Kind::Unknown.gravity() {
+            self.search_joined();
+        }
         let unended = self.buffer.last().is_some_and(|last| *last != b'\n');
         self.report.lines = self.lines + newlines(&self.buffer) + u64::from(unended);
-        let text = |rank: &Vec<u8>| String::from_utf8_lossy(rank).into_owned();
-        self.report.later_ranks = self.later_ranks.iter().map(text).collect();
+        self.report.later_ranks = self.later_ranks.into_iter().collect();
         self.report
     }
 
@@ -139,6 +145,26 @@ impl Scanner {
         }
         self.hits = hits;
         self.searched = end;
+    }
+
+    /// Searches a short text once more with its cut lines joined: a cut may lie inside every anchor of a message.
+    fn search_joined(&mut self) {
+        let how = Cleaning { as_paste: true, ..Cleaning::of(None) };
+        let joined = clean(&self.buffer, how);
+        if !joined.joined {
+            return;
+        }
+        let mut scanner = Scanner::new();
+        scanner.buffer.extend_from_slice(&joined.text);
+        scanner.search(joined.text.len());
+        if scanner.gravity() > self.gravity() {
+            let bytes = self.report.bytes;
+            self.report = Report { bytes, ..scanner.report };
+            let line_starts = |line: u64| nth_line(&joined.text, line.saturating_sub(1));
+            if let Some(incident) = &mut self.report.incident {
+                incident.line = joined.line_of(line_starts(incident.line)) + 1;
+            }
+        }
     }
 
     /// Drops what lies too far back to matter.
@@ -168,16 +194,18 @@ impl Scanner {
     /// Looks for formats around a place and takes note of what is there; how far on the next look may be.
     fn look_closely(&mut self, at: usize, shape: u64) -> usize {
         let catalog = Catalog::get();
-        let rank = self.rank(at);
-        let (before, after) = glance(&self.buffer, at);
-        let mut text = clean(before, rank.as_deref());
-        // A message that begins after the anchor's line has an anchor of its own.
-        let before_line = text.len() + GLANCE_BEFORE.min(at - line_start(&self.buffer, at));
-        let here = before_line + self.line_left(at).min(STEP);
-        text.extend(clean(after, rank.as_deref()));
+        let source = self.source(at);
+        let (from, line, to) = glance(&self.buffer, at);
+        let line_number = newlines(&self.buffer[from..line]);
+        let (text, found) = both_ways(&self.buffer[from..to], source.as_ref(), |cleaned| {
+            // A message that begins after the anchor's line has an anchor of its own.
+            let before_line = cleaned.start_of(line_number) + GLANCE_BEFORE.min(at - line);
+            let here = before_line + self.line_left(at).min(STEP);
+            let mut found = matches(&cleaned.text, 0);
+            found.retain(|found| found.start <= here);
+            found
+        });
         self.settings(&text);
-        let mut found = matches(&text, 0);
-        found.retain(|found| found.start <= here);
         let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
         match gravity {
             Some(gravity) if gravity > 0 => {
@@ -199,15 +227,17 @@ impl Scanner {
     /// Counts a failure after the first. What the same rank says soon after is the same failure.
     fn later(&mut self, at: usize, gravity: u8) -> usize {
         if self.report.later >= MOST_COUNTED_CLOSELY {
-            self.report.later += u64::from(gravity == 3);
+            self.report.later += u64::from(gravity == MOST_SEVERE);
             return NEXT_FAILURE;
         }
-        let (place, rank) = (self.base + at as u64, self.rank(at));
-        let again = place < self.told.0 + NEXT_FAILURE as u64 && (rank.is_none() || rank == self.told.1);
+        let (place, source) = (self.base + at as u64, self.source(at));
+        let again =
+            place < self.counted.0 + NEXT_FAILURE as u64 && (source.is_none() || source == self.counted.1);
         if !again {
-            self.report.later += u64::from(gravity == 3);
-            self.later_ranks.extend(rank.clone().filter(|_| self.later_ranks.len() < MOST_RANKS));
-            self.told = (place, rank);
+            self.report.later += u64::from(gravity == MOST_SEVERE);
+            let rank = source.as_ref().and_then(Label::rank);
+            self.later_ranks.extend(rank.filter(|_| self.later_ranks.len() < MOST_RANKS));
+            self.counted = (place, source);
         }
         self.line_left(at)
     }
@@ -241,22 +271,22 @@ impl Scanner {
         let line = self.lines + newlines(&self.buffer[..at]) + 1;
         self.ledger(text, found);
         if let Some(incident) = read(&self.buffer[from..to], at - from, line) {
-            let around = clean(&self.buffer[from..to], None);
-            self.settings(&around);
+            let around = clean(&self.buffer[from..to], Cleaning::of(None));
+            self.settings(&around.text);
             if let Some(step) = last_step(&self.buffer[from..at]) {
                 self.report.settings.insert("step".to_owned(), step);
             }
-            self.told = (at as u64 + self.base, self.rank(at));
+            self.counted = (at as u64 + self.base, self.source(at));
             self.report.incident = Some(incident);
             return self.line_left(at);
         }
         STEP
     }
 
-    /// The rank that the line of a place names.
-    fn rank(&self, at: usize) -> Option<Vec<u8>> {
+    /// Who wrote the line of a place, if the line names somebody.
+    fn source(&self, at: usize) -> Option<Label> {
         let from = line_start(&self.buffer[..at], at).max(at.saturating_sub(STEP));
-        rank_of(&self.buffer[from..at + self.line_left(at).min(STEP)])
+        label_of(&self.buffer[from..at + self.line_left(at).min(STEP)])
     }
 
     /// Bytes from a place to the end of its line.
@@ -274,17 +304,23 @@ fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
+/// Where the line of this number begins, counted from 0.
+fn nth_line(bytes: &[u8], number: u64) -> usize {
+    let before = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
+    let newline = before.and_then(|before| memchr::memchr_iter(b'\n', bytes).nth(before));
+    newline.map_or(0, |newline| newline + 1)
+}
+
 fn line_start(bytes: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1)
 }
 
-/// Some lines before the line of a place, and what follows from that line on.
-fn glance(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+/// Where some lines before the line of a place begin, where that line begins, and where what follows it ends.
+fn glance(bytes: &[u8], at: usize) -> (usize, usize, usize) {
     let from = at.saturating_sub(GLANCE_BEFORE);
     let cut = memchr::memchr2(b'\n', b'\r', &bytes[from..at]).filter(|_| from > 0);
     let from = cut.map_or(from, |newline| from + newline + 1);
-    let split = line_start(&bytes[..at], at).max(from);
-    (&bytes[from..split], &bytes[split..(at + GLANCE_AFTER).min(bytes.len())])
+    (from, line_start(&bytes[..at], at).max(from), (at + GLANCE_AFTER).min(bytes.len()))
 }
 
 /// Text of two bytes a character, as PowerShell's `>` writes it, made narrow.

@@ -2,7 +2,7 @@
 
 use brimful_explain::Diagnosis;
 
-use super::answer::{IncidentAnswer, headline};
+use super::answer::{IncidentAnswer, headline, notes};
 
 /// Markdown to paste into an issue.
 pub fn incident_markdown(answer: &IncidentAnswer<'_>) -> String {
@@ -17,9 +17,8 @@ pub fn incident_markdown(answer: &IncidentAnswer<'_>) -> String {
         "```".to_owned(),
         String::new(),
     ];
-    lines.extend(
-        diagnosis.cause.evidence.iter().chain(&diagnosis.notes).map(|sentence| format!("- {sentence}")),
-    );
+    lines.extend(diagnosis.cause.evidence.iter().map(|sentence| format!("- {sentence}")));
+    lines.extend(notes(Some(incident), Some(diagnosis)).iter().map(|note| format!("- {note}")));
     lines.push(String::new());
     lines.extend(ledger_table(diagnosis));
     lines.push("| what helps | how | result | cost |\n|---|---|---|---|".to_owned());

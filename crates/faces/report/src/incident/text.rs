@@ -3,6 +3,7 @@ use brimful_logs::{FormatInfo, Incident, Kind, Value};
 use brimful_units::Bytes;
 
 use super::IncidentAnswer;
+use super::answer::{notes, unknown};
 use crate::forms::bar::{bar, sign_in_turn};
 use crate::forms::{Style, hanging, table};
 
@@ -58,7 +59,7 @@ fn failure(answer: &IncidentAnswer<'_>, incident: &Incident, diagnosis: &Diagnos
     lines.extend(diagnosis.cause.evidence.iter().flat_map(|sentence| hanging("  · ", sentence)));
     lines.extend(or_else(diagnosis));
     lines.extend(diagnosis.cause.tell.iter().flat_map(|tell| hanging("  what would tell: ", tell)));
-    lines.extend(diagnosis.notes.iter().flat_map(|note| hanging("  note: ", note)));
+    lines.extend(notes(Some(incident), Some(diagnosis)).iter().flat_map(|note| hanging("  note: ", note)));
     lines.extend(expected(answer));
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  what helps"));
@@ -79,6 +80,9 @@ fn expected(answer: &IncidentAnswer<'_>) -> Vec<String> {
 }
 
 fn verdict(incident: &Incident, diagnosis: &Diagnosis) -> String {
+    if incident.kind == Kind::Unknown {
+        return Style::BAD.paint(&format!("? {}", unknown(incident)));
+    }
     let what = match incident.kind {
         Kind::Oom => "✗ GPU out of memory",
         Kind::Absurd => "✗ an impossible size",
@@ -86,7 +90,7 @@ fn verdict(incident: &Incident, diagnosis: &Diagnosis) -> String {
         Kind::Host | Kind::Pinned | Kind::Shm => "✗ host memory, not the GPU's",
         Kind::Shared => "✗ on-chip memory, not the card's",
         Kind::Lookalike => "✗ another failure, not memory",
-        Kind::Recovered | Kind::Harmless | Kind::Ledger => "! refused, but not fatal",
+        Kind::Unknown | Kind::Recovered | Kind::Harmless | Kind::Ledger => "! refused, but not fatal",
     };
     let sure = 100.0 * diagnosis.cause.confidence;
     format!("{}: {} ({sure:.0} % sure)", Style::BAD.paint(what), diagnosis.cause.title)

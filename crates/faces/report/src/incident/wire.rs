@@ -1,10 +1,12 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use brimful_explain::{Diagnosis, Fix as AdvisedFix};
-use brimful_logs::{Incident, Value};
+use brimful_logs::{Accelerator, Incident, Value};
 use brimful_units::Bytes;
 use serde::Serialize;
 
+use super::answer::notes;
 use super::{Expectation, IncidentAnswer};
 use crate::wire::{Fix, FixGrounds, Verdict, line};
 
@@ -39,7 +41,7 @@ pub struct IncidentJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<CardLedger<'a>>,
     /// What else to know.
-    pub notes: &'a [String],
+    pub notes: Vec<Cow<'a, str>>,
     /// What the job that the text describes should take, where it describes one that is simulated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedJson<'a>>,
@@ -117,6 +119,9 @@ pub struct At<'a> {
     pub line: u64,
     /// The rank that wrote it; null where it is not known.
     pub rank: Option<&'a str>,
+    /// Whose memory it is about: `cuda`, `hip`, `xpu`, `npu`, `tpu`, `metal`, `directml`, `vulkan`, `opencl`, `webgpu`,
+    /// `unified` or `host`; null where the text does not name it.
+    pub accelerator: Option<&'a str>,
     /// What the program was doing; null where it is not known.
     pub phase: Option<&'a str>,
     /// The message.
@@ -190,7 +195,7 @@ impl<'a> From<&IncidentAnswer<'a>> for IncidentJson<'a> {
             fixes: diagnosis.map_or(Vec::new(), |diagnosis| diagnosis.fixes.iter().map(fix).collect()),
             at: incident.map(at),
             ledger: diagnosis.and_then(ledger),
-            notes: diagnosis.map_or(&[], |diagnosis| &diagnosis.notes),
+            notes: notes(incident, diagnosis),
             expected: answer.expected.map(expected),
             settings: &report.settings,
             earlier,
@@ -238,6 +243,7 @@ fn at(incident: &Incident) -> At<'_> {
     At {
         line: incident.line,
         rank: incident.rank.as_deref(),
+        accelerator: incident.accelerator.map(Accelerator::name),
         phase: incident.phase.as_deref(),
         message: &incident.message,
     }

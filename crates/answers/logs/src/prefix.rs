@@ -1,0 +1,132 @@
+//! What launchers, loggers, containers and mail put before a line.
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Captures, Regex};
+
+/// Who wrote a line, as its prefix names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    kind: LabelKind,
+    name: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelKind {
+    Rank,
+    /// A number alone: a rank of `srun -l`, or the number of the line.
+    Bare,
+    /// A process id, which tells processes apart and is no rank.
+    Process,
+}
+
+impl Label {
+    /// The rank, if the prefix names one.
+    pub fn rank(&self) -> Option<String> {
+        (self.kind != LabelKind::Process).then(|| String::from_utf8_lossy(&self.name).into_owned())
+    }
+
+    /// The number, if the prefix is nothing but a number.
+    pub fn bare(&self) -> Option<u64> {
+        let number = || std::str::from_utf8(&self.name).ok()?.parse().ok();
+        if self.kind == LabelKind::Bare { number() } else { None }
+    }
+}
+
+/// A line has no more prefixes than this.
+const MOST_PREFIXES: usize = 6;
+
+/// Where each prefix of a line ends, in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    ends: [usize; MOST_PREFIXES],
+    /// How many prefixes the line has.
+    pub count: usize,
+}
+
+impl Ends {
+    /// The line's length of prefixes up to the one of this number, from 1; `None` if it has fewer.
+    pub fn after(&self, count: usize) -> Option<usize> {
+        match count {
+            0 => Some(0),
+            _ if count <= self.count => Some(self.ends[count - 1]),
+            _ => None,
+        }
+    }
+}
+
+/// The label that a line names and where its prefixes end.
+pub(crate) fn prefixes(line: &[u8]) -> (Option<Label>, Ends) {
+    let (mut label, mut ends, mut at) = (None, Ends::default(), 0);
+    while ends.count < MOST_PREFIXES {
+        let Some(found) = PREFIX.as_ref().and_then(|pattern| pattern.captures(&line[at..])) else { break };
+        label = label.or_else(|| label_in(&found));
+        at += found.get(0).map_or(0, |all| all.end());
+        ends.ends[ends.count] = at;
+        ends.count += 1;
+    }
+    (label, ends)
+}
+
+/// The label that a line names in its prefix.
+pub(crate) fn label_of(line: &[u8]) -> Option<Label> {
+    prefixes(line).0
+}
+
+fn label_in(found: &Captures<'_>) -> Option<Label> {
+    let kinds = [("rank", LabelKind::Rank), ("bare", LabelKind::Bare), ("process", LabelKind::Process)];
+    kinds.into_iter().find_map(|(stem, kind)| {
+        let name = (0..MOST_GROUPS).find_map(|at| found.name(&format!("{stem}{at}")))?;
+        Some(Label { kind, name: name.as_bytes().to_vec() })
+    })
+}
+
+/// The pattern has no more groups of a kind than this.
+const MOST_GROUPS: usize = 8;
+
+/// torchrun, srun, mpirun, Ray, vLLM, DeepSpeed's pdsh; Python's and C++'s loggers; Docker, Kubernetes, journald;
+/// a quotation mark and the line numbers of Markdown and editors.
+static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let parts = [
+        r"\[?(?i:rank|default|worker|node|gpu)[ _:-]?(?<rank0>\d{1,5})\]?\s*[:|>]\s?",
+        r"\[(?i:rank|default|worker)[ _:-]?(?<rank1>\d{1,5})\]:?\s?",
+        r"\[\d{1,5},(?<rank2>\d{1,5})\](?:<std\w+>)?:?\s?",
+        r"(?<bare0>\d{1,5}):\s",
+        r"\[(?<bare1>\d{1,5})\]:\s",
+        r"\([\w.:-]{1,60}\s+(?:rank=(?<rank3>\d{1,5})\s+)?pid=(?<process0>\d{1,9})[^)\n]{0,80}\)\s?",
+        r"[\w.-]{1,60}-(?<rank4>\d{1,5})\s*\|\s",
+        r"[\w-]{1,60}-(?<rank5>\d{1,5}):\s",
+        r"\d{1,6}(?:\s?\|\s|\t)",
+        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,16}\]?\s*",
+        r"\d\d-\d\d \d\d:\d\d:\d\d\s+",
+        r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?\s+",
+        r"\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL|FATAL|TRACE|stderr|stdout)\]?(?:\s*[:|]|\s)\s?",
+        r"\[[\w./-]{1,80}\.(?:py|cc|cpp|h|rs|go):\d+\]:?\s",
+        r"(?:[FP]|[|>-])\s",
+    ];
+    Regex::new(&format!(r"^\s{{0,8}}(?-u:{})", parts.join("|"))).ok()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_id_is_no_rank_and_tells_lines_apart() {
+        let (one, two) = (label_of(b"(EngineCore pid=1094) x"), label_of(b"(EngineCore pid=1095) x"));
+        assert_ne!(one, two);
+        assert_eq!(one.unwrap().rank(), None);
+        assert_eq!(label_of(b"(Worker rank=3 pid=7) x").unwrap().rank().as_deref(), Some("3"));
+        assert_eq!(label_of(b"[rank12]: x").unwrap().rank().as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn each_prefix_ends_where_the_next_begins() {
+        let (_, ends) = prefixes(b"> [rank0]: text");
+        assert_eq!(
+            (ends.count, ends.after(0), ends.after(1), ends.after(2)),
+            (2, Some(0), Some(2), Some(11))
+        );
+        assert_eq!(ends.after(3), None);
+    }
+}
