@@ -67,8 +67,8 @@ impl Spelling {
 fn gigabytes(word: &str) -> Option<u64> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let is_unit = ["gb", "gib", "g"].contains(&&word[digits.len()..]);
-    // No GPU has 1000 GB: in "gtx10603gb" the size is 3 GB.
-    digits.parse().ok().filter(|size| is_unit && *size < 1000)
+    // No GPU has 1000 GB, and no size begins with 0: in "gtx10603gb" it is 3 GB, in "a200012gb" 12 GB.
+    digits.parse().ok().filter(|size| is_unit && *size < 1000 && !digits.starts_with('0'))
 }
 
 /// Every word that a typed name may be cut into.
