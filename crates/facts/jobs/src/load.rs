@@ -187,6 +187,9 @@ fn check(
         Some(model) => model,
         None => Arc::new(find_model(&root, origin, files)?),
     };
+    if let Some(note) = &model.note {
+        recipe.borrow_mut().notes.push(note.clone());
+    }
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());
     let workload = match (root.get("train"), root.get("infer")) {
@@ -231,6 +234,14 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
                 if let Some(instead) = row.instead(value) {
                     return Err(root.not_simulated(&format!("model.{}", row.name), value, instead));
                 }
+            }
+            let named = ["model_type", "architectures"].iter().all(|key| !table.contains_key(*key));
+            if let Some(name) = table.get("name").and_then(Value::as_str).filter(|_| named) {
+                // `--set model.num_hidden_layers=4` beside a model's name: the table has the name and the changes.
+                let changes = table.iter().filter(|(key, _)| *key != "name");
+                let changes = changes.map(|(key, value)| (key.clone(), value.clone())).collect();
+                return Model::open_with(name, files, &changes)
+                    .map_err(|error| JobFault::Model(Box::new(error)));
             }
             Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
         }
