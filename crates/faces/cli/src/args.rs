@@ -66,6 +66,7 @@ pub enum Command {
     /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
+    #[command(alias = "compare")]
     Diff(DiffArguments),
     /// Many ranks of one job: a table of their peaks, the fullest first, and those that are unlike the others.
     ///
@@ -75,6 +76,14 @@ pub enum Command {
     Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(ExportArguments),
+    /// Which GPUs are known by name? The names that --gpu takes, with the memory that the driver reports.
+    ///
+    /// Exit status: 0 there are some, 2 no GPU has these words.
+    Gpus(CatalogueArguments),
+    /// Which models are known by name? Their architecture and size, and whether they are simulated.
+    ///
+    /// Exit status: 0 there are some, 2 no model has these words.
+    Models(CatalogueArguments),
     /// Print the completions of commands, flags and values for a shell.
     ///
     /// Bash: brimful completions bash > ~/.local/share/bash-completion/completions/brimful
@@ -96,6 +105,17 @@ pub enum Command {
         /// The folder, which is made where it is missing.
         folder: PathBuf,
     },
+}
+
+/// The arguments of `brimful gpus` and `brimful models`.
+#[derive(Args)]
+pub struct CatalogueArguments {
+    /// Words that the name has, such as 4060 or llama 8b; all are listed where none is given.
+    #[arg(value_name = "WORD")]
+    pub filter: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `brimful ranks`.
@@ -366,6 +386,7 @@ pub enum MaxOf {
     /// Samples per device and micro step.
     Batch,
     /// Tokens per sample.
+    #[value(alias = "seq")]
     Sequence,
 }
 

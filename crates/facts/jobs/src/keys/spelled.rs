@@ -85,6 +85,21 @@ impl Key {
         }
     }
 
+    /// Whether a text is a value of the key. A command line then knows that it is no argument of its own.
+    ///
+    /// ```
+    /// let (_, checkpointing) = brimful_jobs::flags().find(|(flag, _)| *flag == "checkpointing").unwrap();
+    /// assert!(checkpointing.takes("true") && checkpointing.takes("reentrant"));
+    /// assert!(!checkpointing.takes("llama-3-8b"));
+    /// ```
+    pub fn takes(&self, typed: &str) -> bool {
+        match (self.read(typed), self.kind) {
+            (Value::String(word), Kind::Words(words)) => words.contains(&word.as_str()),
+            (Value::String(_), kind) => matches!(kind, Kind::Text(_) | Kind::TextOrTable(_)),
+            _ => true,
+        }
+    }
+
     /// Whether the text is a word of the job file already: "Adafactor" is torch's class, "adafactor" transformers' name.
     fn is_a_class(&self, typed: &str) -> bool {
         matches!(self.kind, Kind::TextOrTable(_)) && crate::optimizer::is_a_class(typed)
