@@ -5,6 +5,7 @@
 
 mod echo;
 mod error;
+mod foreign;
 mod format;
 mod job;
 mod keys;

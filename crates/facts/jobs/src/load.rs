@@ -5,6 +5,7 @@ use brimful_devices::Gpu;
 use brimful_models::{Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
+use crate::foreign::{Translated, translate};
 use crate::keys::{Absent, Simulated, find, keys, keys_of, plain};
 use crate::locate::line_of;
 use crate::run::Context;
@@ -48,8 +49,26 @@ pub fn load(
 ) -> Result<LoadedJob, JobError> {
     let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
     let mut tree = format.parse(text).map_err(at)?;
+    let foreign = translate(&tree).map_err(at)?;
+    if let Some(translated) = &foreign {
+        tree = translated.tree.clone();
+    }
     let changed = overrides.apply(&mut tree);
-    check(origin, tree, files, None, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+    let mut loaded = check(origin, tree, files, None, None).map_err(|fault| {
+        let error = locate(origin, text, format, &changed, fault);
+        match &foreign {
+            Some(translated) => in_foreign_words(error, translated, text, format),
+            None => error,
+        }
+    })?;
+    loaded.recipe.notes.splice(0..0, foreign.map(|translated| translated.note));
+    Ok(loaded)
+}
+
+/// The error with the line of the other program's key that was read as the job's.
+fn in_foreign_words(error: JobError, translated: &Translated, text: &str, format: Format) -> JobError {
+    let theirs = error.fault.key().and_then(|key| translated.theirs(&key));
+    JobError { line: theirs.and_then(|theirs| line_of(text, format, theirs)).or(error.line), ..error }
 }
 
 /// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the

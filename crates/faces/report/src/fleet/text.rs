@@ -46,7 +46,7 @@ fn row(loaded: &LoadedJob, fit: &Fit) -> Vec<String> {
     let gpu = loaded.job.gpu.as_ref().map_or_else(String::new, |gpu| gpu.id.clone());
     let usable = fit.device.as_ref().map_or(Bytes::ZERO, |device| device.usable);
     let spare = fit.device.as_ref().map_or(0, |device| device.headroom);
-    let amount = Bytes::new(u64::try_from(spare.unsigned_abs()).unwrap_or(u64::MAX));
+    let amount = Bytes::new(spare.unsigned_abs());
     let spare = if spare < 0 { format!("-{amount}") } else { amount.to_string() };
     let verdict = match fit.verdict {
         Verdict::Fits => Style::GOOD.paint("✓ fits"),
