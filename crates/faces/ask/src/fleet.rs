@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use brimful_devices::{Gpu, catalogue};
-use brimful_jobs::{LoadedJob, open};
+use brimful_jobs::{LoadedJob, Overrides};
 use brimful_plan::{Fit, FitVerdict, fit as fit_job};
 use brimful_report::{FitAnswer, FleetAnswer, fit_json, fleet_text};
 use brimful_units::Bytes;
 
+use crate::fit::open_job;
 use crate::{Answer, FitRequest, Host, Outcome};
 
 /// The word that stands for every GPU of the catalogue.
@@ -38,11 +39,11 @@ pub fn fit_on(
     ensure!(request.max.is_none(), "--max asks about one GPU, and several are named; name one with --gpu");
     let smallest = gpus.iter().any(|gpu| gpu.trim().eq_ignore_ascii_case(ANY_GPU));
     let rows = if smallest {
-        let bare = open(job, host.files, &request.changes)?;
+        let bare = open_job(host, job, &request.changes)?;
         smallest_that_hold(&bare).with_context(|| job.to_owned())?
     } else {
         let on = |gpu: &String| {
-            let loaded = open(job, host.files, &request.changes.clone().set("gpu", gpu))?;
+            let loaded = open_job(host, job, &request.changes.clone().set("gpu", gpu))?;
             let fit = fit_job(&loaded.job).with_context(|| job.to_owned())?;
             Ok((loaded, fit))
         };
@@ -60,7 +61,7 @@ fn smallest_that_hold(bare: &LoadedJob) -> Result<Vec<(LoadedJob, Fit)>> {
     let largest = gpus.last().map_or(Bytes::ZERO, |gpu| gpu.total);
     let mut held = Vec::new();
     for gpu in gpus.iter().filter(|gpu| gpu.total > least) {
-        let loaded = bare.with_changes(&brimful_jobs::Overrides::default().set("gpu", &gpu.id))?;
+        let loaded = bare.with_changes(&Overrides::default().set("gpu", &gpu.id))?;
         let fit = fit_job(&loaded.job)?;
         if fit.verdict != FitVerdict::DoesNotFit {
             held.push((loaded, fit));

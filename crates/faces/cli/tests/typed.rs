@@ -127,6 +127,31 @@ fn the_catalogues_are_listed_and_filtered() {
 }
 
 #[test]
+fn a_file_that_belongs_elsewhere_names_its_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let script = file("train.py", "import torch\n");
+    assert!(refused(&["fit", &script]).contains(&format!("brimful rehearse -- python {script}")));
+    assert!(refused(&["open", &script]).contains(&format!("brimful rehearse -- python {script}")));
+    let snapshot = "fixtures/snapshots/tiny/torch-2.15.pickle";
+    assert!(refused(&["fit", snapshot]).contains(&format!("brimful explain {snapshot}")));
+    assert!(refused(&["fit", "crates/faces/cli/tests/logs/train.log"]).contains("brimful explain crates"));
+    let weights = file("model.safetensors", "");
+    let message = refused(&["fit", &weights]);
+    assert!(message.contains(&weights) && message.contains("config.json"), "{message}");
+    let config = file(
+        "lora.yaml",
+        "base_model: gpt2\nmicro_batch_size: 2\nsequence_len: 512\nadapter: lora\ndatasets: []\n",
+    );
+    let answer = stdout(&brimful(&["fit", &config]));
+    assert!(answer.contains("config of axolotl") && answer.contains("not taken: datasets"), "{answer}");
+}
+
+#[test]
 fn compare_is_diff() {
     assert_eq!(seen(&["compare", "gpt2", "gpt2"]), seen(&["diff", "gpt2", "gpt2"]));
 }

@@ -100,10 +100,17 @@ fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
         |why: String| JobError { origin: path.to_owned(), line: None, fault: JobFault::File(why) };
     let size = files.size(path).map_err(unreadable)?;
     if size > LARGEST_JOB {
-        return Err(unreadable(format!("{size} bytes are too many for a job file")));
+        return Err(unreadable(format!(
+            "{size} bytes are too many for a job file, which has at most {LARGEST_JOB}"
+        )));
     }
     let bytes = files.read(path, 0, size).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        unreadable(
+            "is not UTF-8 text; a job is TOML, YAML or JSON, and brimful explain reads snapshots and logs"
+                .to_owned(),
+        )
+    })?;
     let is_config = path.ends_with("config.json")
         || Format::Json.parse(&text).is_ok_and(|tree| {
             tree.get("model").is_none()
