@@ -33,12 +33,28 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
+/// What people ask first. Each line is run by a test.
+const FIT_EXAMPLES: &str = "\
+Examples:
+  brimful fit llama-3-8b --gpu 4090
+  brimful fit Qwen/Qwen2.5-0.5B --gpu 24GiB --batch 4 --sequence 1k --lora 16
+  brimful fit gpt2 --gpu h100,a100-80gb,rtx4090
+  brimful fit gpt2 --batch 8 --gpu any
+  brimful fit gpt2 --gpu 4060ti-16gb --max batch
+  brimful fit gpt2 --gradient-checkpointing --optimizer adamw_torch_fused
+  brimful fit gpt2 --set optimizer.fused=true --set model.n_layer=4
+  brimful fit gpt2 --set infer.batch=1
+More:
+  brimful gpus 4060
+  brimful models llama";
+
 /// What is asked.
 #[derive(Subcommand)]
 pub enum Command {
     /// Will it fit? The peak memory of a training step or of generation, to the byte, without a GPU.
     ///
     /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
+    #[command(after_help = FIT_EXAMPLES)]
     Fit(FitArguments),
     /// Would another allocator setting or GPU have held it? The requests of a snapshot or of a predicted trace under other
     /// conditions.
@@ -347,7 +363,8 @@ pub struct RehearseArguments {
 /// The arguments of `brimful fit`.
 #[derive(Args)]
 pub struct FitArguments {
-    /// Job files (TOML, YAML, JSON), model folders, config.json files, or models known by name.
+    /// Job files (TOML, YAML, JSON), configs of axolotl, LLaMA-Factory or transformers' Trainer, model folders, config.json
+    /// files, or models known by name or by their page on the hub.
     #[arg(required = true, value_name = "JOB")]
     pub jobs: Vec<String>,
     /// Print one JSON object per job.

@@ -4,6 +4,8 @@ mod args;
 mod catalogue;
 mod completions;
 mod diff;
+#[cfg(test)]
+mod examples;
 mod explain;
 mod export;
 mod fit;

@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
         ROOT,
         "gpu",
         Kind::Text("a GPU's name or a size such as \"24 GiB\""),
-        "The GPU is given by name (h100-sxm-80gb) or by size (\"24 GiB\").",
+        "The GPU is given by name (h100-sxm-80gb, rtx4090) or by size (\"24 GiB\"); fit also takes a list, and any.",
     )
     .flag(),
     key(&["model"], "library", Kind::Text("a library's name"), "The library that the model belongs to.")
