@@ -11,16 +11,16 @@ fn words(line: &str) -> Vec<String> {
     let line = line.split(" > ").next().unwrap_or(line);
     let line = line.split(" >> ").next().unwrap_or(line);
     let line = line.split("  ").next().unwrap_or(line);
-    let mut words = vec![String::new()];
-    let mut quote = None;
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for sign in line.trim().trim_end_matches('.').chars() {
         match (sign, quote) {
             ('\'' | '"', None) => quote = Some(sign),
             (sign, Some(open)) if sign == open => quote = None,
-            (' ', None) => words.push(String::new()),
-            (sign, _) => words.last_mut().expect("it begins with a word").push(sign),
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            (sign, _) => word.push(sign),
         }
     }
+    words.push(word);
     words
 }
 
