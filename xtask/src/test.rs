@@ -97,14 +97,24 @@ fn summary(list: &str) -> String {
     text
 }
 
-/// The interpreter of an environment with PyTorch. It is made if there is none that was installed from these requirements.
+/// The interpreter of an environment with PyTorch: the one that `BRIMFUL_TORCH_PYTHON` names, else that of `target/torch`. It
+/// is made if there is none that was installed from these requirements.
 pub fn torch_in(root: &Path) -> Result<PathBuf> {
+    if let Some(python) = std::env::var_os("BRIMFUL_TORCH_PYTHON") {
+        return Ok(python.into());
+    }
     let wanted = std::fs::read_to_string(root.join(REQUIREMENTS)).context(REQUIREMENTS)?;
     let folder = root.join("target/torch");
     let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
+    // Through a link, `--clear` would empty an environment that others use.
+    let folder_is = folder.display();
+    ensure!(
+        !folder.is_symlink(),
+        "{folder_is} is a link to an environment with other packages; remove the link"
+    );
     call(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     let install =
         ["-m", "pip", "install", "--quiet", "--retries", "2", "--no-deps", "--requirement", REQUIREMENTS];

@@ -112,11 +112,12 @@ impl FromStr for Bytes {
     type Err = ParseBytesError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let compact: String = text.chars().filter(|c| !c.is_whitespace() && *c != '_').collect();
+        // A blank ends the number: "1080 8gb" is a name, not 10808 GB.
+        let compact = text.trim().replace('_', "");
         let split = compact.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(compact.len());
         let (number, unit) = compact.split_at(split);
         let malformed = || ParseBytesError::Malformed(text.to_owned());
-        let scale = scale_of(unit).ok_or_else(malformed)?;
+        let scale = scale_of(unit.trim_start()).ok_or_else(malformed)?;
         let bytes = scaled(number, scale.unwrap_or(1))
             .map_err(|large| if large { ParseBytesError::TooLarge(text.to_owned()) } else { malformed() })?;
         if scale.is_none() && bytes != 0 && bytes < SMALLEST_BARE_BYTES {
@@ -227,6 +228,8 @@ mod tests {
         use ParseBytesError::*;
         assert_eq!("24".parse::<Bytes>(), Err(NoUnit("24".into())));
         assert_eq!("".parse::<Bytes>(), Err(Malformed("".into())));
+        assert_eq!("1080 8gb".parse::<Bytes>(), Err(Malformed("1080 8gb".into())));
+        assert_eq!("10 24 MiB".parse::<Bytes>(), Err(Malformed("10 24 MiB".into())));
         assert_eq!("-1 GiB".parse::<Bytes>(), Err(Malformed("-1 GiB".into())));
         assert_eq!("1e9 GiB".parse::<Bytes>(), Err(Malformed("1e9 GiB".into())));
         assert_eq!("99999999999 TiB".parse::<Bytes>(), Err(TooLarge("99999999999 TiB".into())));

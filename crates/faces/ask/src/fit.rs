@@ -5,11 +5,13 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use brimful_explain::TracedRun;
 use brimful_jobs::{LoadedJob, Overrides, open};
+use brimful_models::Kind;
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 
+use crate::input::{HEAD, belongs_elsewhere};
 use crate::{Answer, Host, LockedRun, Outcome};
 
 /// When an answer lists what each memory technique would change.
@@ -54,9 +56,24 @@ pub struct FitReply {
 /// # Errors
 /// A job that is wrong, with the file, the key, the value, what was expected, and the cure.
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
-    // Errors of `open` name the file themselves.
-    let loaded = open(job, host.files, &request.changes)?;
+    let loaded = open_job(host, job, &request.changes)?;
     about(job, call, loaded, request).with_context(|| job.to_owned())
+}
+
+/// Opens a job.
+///
+/// # Errors
+/// As [`open`]; a file that is no job is refused with the command that it belongs to.
+pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result<LoadedJob> {
+    if host.files.kind(job) == Kind::File {
+        // A file that cannot be read from its beginning is reported by `open`.
+        let head = host.files.read(job, 0, HEAD as u64).unwrap_or_default();
+        if let Some(what) = belongs_elsewhere(job, &head) {
+            bail!("{job}: {what}");
+        }
+    }
+    // Errors of `open` name the file themselves.
+    Ok(open(job, host.files, changes)?)
 }
 
 fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<FitReply> {

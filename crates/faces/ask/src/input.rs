@@ -57,6 +57,55 @@ impl Input {
     }
 }
 
+/// What a file is that was given in place of a job, and the command that it belongs to; `None` for what may be a job.
+pub(crate) fn belongs_elsewhere(name: &str, head: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(head);
+    let failed = ["OutOfMemoryError", "CUDA out of memory", "HIP out of memory"];
+    Some(match Input::recognise_named(name, head) {
+        Input::Snapshot => {
+            format!("is a PyTorch memory snapshot, and no job; brimful explain {name} says what fills it")
+        }
+        Input::Statistics => {
+            format!("is PyTorch's statistics, and no job; brimful explain {name} says what they show")
+        }
+        Input::Trace => format!("is a trace of brimful fit, and no job; brimful replay {name} replays it"),
+        // An archive of another kind looks the same from its beginning; explain says which it is.
+        Input::RunFile => {
+            format!("is an archive, and no job; if it is of brimful rehearse: brimful explain {name}")
+        }
+        Input::Text if head.starts_with(b"GGUF") => format!(
+            "is a GGUF file, whose quantized weights are not simulated yet; brimful fit takes the unquantized model by its \
+             name or its config.json, and brimful rehearse -- COMMAND measures a command that loads {name}"
+        ),
+        Input::Text if name.ends_with(".py") => {
+            format!("is a Python script, and no job; brimful rehearse -- python {name} measures what it uses")
+        }
+        Input::Text if name.ends_with(".sh") || head.starts_with(b"#!") => {
+            format!("is a script, and no job; brimful rehearse -- {} measures what it uses", run(name))
+        }
+        Input::Text if name.ends_with(".ipynb") => format!(
+            "is a notebook, and no job; save it as a script (jupyter nbconvert --to script {name}), then brimful rehearse -- \
+             python SCRIPT"
+        ),
+        Input::Text if failed.iter().any(|words| text.contains(words)) => {
+            format!("is a log of a memory failure, and no job; brimful explain {name} says why it failed")
+        }
+        Input::Text => return None,
+    })
+}
+
+/// How a shell script is run.
+fn run(name: &str) -> String {
+    let is_bare = !name.contains('/');
+    if name.ends_with(".sh") {
+        format!("bash {name}")
+    } else if is_bare {
+        format!("./{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
 /// Whether a file's name says that it is a snapshot.
 pub(crate) fn is_named_snapshot(name: &str) -> bool {
     SNAPSHOT_ENDINGS.iter().any(|ending| name.ends_with(ending))
@@ -84,6 +133,28 @@ mod tests {
             (b"", Input::Text),
         ] {
             assert_eq!(Input::recognise(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_job_names_the_command_that_it_belongs_to() {
+        for (name, head, command) in [
+            ("train.py", &b"import torch\n"[..], "brimful rehearse -- python train.py"),
+            ("run.sh", b"#!/bin/bash\n", "brimful rehearse -- bash run.sh"),
+            ("launch", b"#!/usr/bin/env python\n", "brimful rehearse -- ./launch"),
+            ("a.ipynb", b"{\"cells\": []}", "jupyter nbconvert --to script a.ipynb"),
+            ("s.pickle", b"\x80\x04", "brimful explain s.pickle"),
+            ("a.brim", b"BRIM\x01", "brimful replay a.brim"),
+            ("rehearsal.zip", b"PK\x03\x04", "brimful explain rehearsal.zip"),
+            ("m.gguf", b"GGUF\x03\0\0\0", "brimful rehearse -- COMMAND"),
+            ("out.txt", b"torch.OutOfMemoryError: CUDA out of memory.", "brimful explain out.txt"),
+        ] {
+            let said = belongs_elsewhere(name, head).unwrap_or_default();
+            assert!(said.contains(command), "{name}: {said}");
+        }
+        for (name, head) in [("job.toml", &b"model = 'gpt2'"[..]), ("job.yaml", b"model: gpt2"), ("job", b"")]
+        {
+            assert_eq!(belongs_elsewhere(name, head), None, "{name}");
         }
     }
 

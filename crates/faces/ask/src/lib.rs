@@ -5,6 +5,7 @@
 //! ([`Input`]).
 
 mod answer;
+mod catalogue;
 mod diff;
 mod disk;
 mod explain;
@@ -12,6 +13,7 @@ mod export;
 mod facts;
 mod files;
 mod fit;
+mod fleet;
 mod host;
 mod incident;
 mod input;
@@ -24,6 +26,7 @@ mod replay;
 mod run;
 
 pub use answer::{Answer, Outcome};
+pub use catalogue::{GpusReply, ModelsReply, gpus, models};
 pub use diff::{DiffReply, diff};
 pub use disk::DiskFiles;
 pub use explain::{Explained, explain, inputs_to_explain};
@@ -31,6 +34,7 @@ pub use export::{ExportFormat, export};
 pub use facts::{FactsReply, facts};
 pub use files::{Content, Files, Stream};
 pub use fit::{FitReply, FitRequest, ShowTechniques, fit};
+pub use fleet::{ANY_GPU, FleetReply, fit_on};
 pub use host::{Host, NoProgress, Progress};
 pub use incident::IncidentReply;
 pub use input::Input;

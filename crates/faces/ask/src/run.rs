@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use brimful_explain::TracedRun;
-use brimful_jobs::{Overrides, open as open_job};
+use brimful_jobs::Overrides;
 use brimful_models::Kind;
 use brimful_plan::simulate_and_replay;
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
+use crate::fit::open_job;
 use crate::input::{HEAD, is_named_snapshot};
 use crate::recording::{self, content, names_a_rank};
 use crate::{Host, Input};
@@ -47,7 +48,7 @@ pub(crate) fn open_run(
             return of_recording(host, input, &content, device);
         }
     }
-    let loaded = open_job(input, files, changes)?;
+    let loaded = open_job(host, input, changes)?;
     let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
     let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
     Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })

@@ -34,12 +34,28 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
+/// What people ask first. Each line is run by a test.
+const FIT_EXAMPLES: &str = "\
+Examples:
+  brimful fit llama-3-8b --gpu 4090
+  brimful fit Qwen/Qwen2.5-0.5B --gpu 24GiB --batch 4 --sequence 1k --lora 16
+  brimful fit gpt2 --gpu h100,a100-80gb,rtx4090
+  brimful fit gpt2 --batch 8 --gpu any
+  brimful fit gpt2 --gpu 4060ti-16gb --max batch
+  brimful fit gpt2 --gradient-checkpointing --optimizer adamw_torch_fused
+  brimful fit gpt2 --set optimizer.fused=true --set model.n_layer=4
+  brimful fit gpt2 --set infer.batch=1
+More:
+  brimful gpus 4060
+  brimful models llama";
+
 /// What is asked.
 #[derive(Subcommand)]
 pub enum Command {
     /// Will it fit? The peak memory of a training step or of generation, to the byte, without a GPU.
     ///
     /// Exit status: 0 every job fits (or names no GPU), 1 a job does not fit, 2 a job or the call is wrong.
+    #[command(after_help = FIT_EXAMPLES)]
     Fit(Deferred<FitArguments>),
     /// Would another allocator setting or GPU have held it? The requests of a snapshot or of a predicted trace under other
     /// conditions.
@@ -67,6 +83,7 @@ pub enum Command {
     /// What changed between two runs? Two snapshots, traces or jobs, each at its peak: by ledger, by purpose, by place.
     ///
     /// Exit status: 0 they are the same at the peak, 1 they differ, 2 an input or the call is wrong.
+    #[command(alias = "compare")]
     Diff(Deferred<DiffArguments>),
     /// Many ranks of one job: a table of their peaks, the fullest first, and those that are unlike the others.
     ///
@@ -76,6 +93,14 @@ pub enum Command {
     Open(Deferred<OpenArguments>),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(Deferred<ExportArguments>),
+    /// Which GPUs are known by name? The names that --gpu takes, with the memory that the driver reports.
+    ///
+    /// Exit status: 0 there are some, 2 no GPU has these words.
+    Gpus(Deferred<CatalogueArguments>),
+    /// Which models are known by name? Their architecture and size, and whether they are simulated.
+    ///
+    /// Exit status: 0 there are some, 2 no model has these words.
+    Models(Deferred<CatalogueArguments>),
     /// Print the completions of commands, flags and values for a shell.
     ///
     /// Bash: brimful completions bash > ~/.local/share/bash-completion/completions/brimful
@@ -97,6 +122,17 @@ pub enum Command {
         /// The folder, which is made where it is missing.
         folder: PathBuf,
     },
+}
+
+/// The arguments of `brimful gpus` and `brimful models`.
+#[derive(Args)]
+pub struct CatalogueArguments {
+    /// Words that the name has, such as 4060 or llama 8b; all are listed where none is given.
+    #[arg(value_name = "WORD")]
+    pub filter: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `brimful ranks`.
@@ -328,7 +364,8 @@ pub struct RehearseArguments {
 /// The arguments of `brimful fit`.
 #[derive(Args)]
 pub struct FitArguments {
-    /// Job files (TOML, YAML, JSON), model folders, config.json files, or models known by name.
+    /// Job files (TOML, YAML, JSON), configs of axolotl, LLaMA-Factory or transformers' Trainer, model folders, config.json
+    /// files, or models known by name or by their page on the hub.
     #[arg(required = true, value_name = "JOB")]
     pub jobs: Vec<String>,
     /// Print one JSON object per job.
@@ -367,6 +404,7 @@ pub enum MaxOf {
     /// Samples per device and micro step.
     Batch,
     /// Tokens per sample.
+    #[value(alias = "seq")]
     Sequence,
 }
 

@@ -24,10 +24,14 @@ pub fn run(shell: Shell) -> Result<Outcome> {
     Ok(Outcome::Well)
 }
 
-/// The command without those of its subcommands that are hidden: clap_complete's scripts would offer them.
+/// The command without what is hidden: clap_complete's scripts would offer it.
 fn visible_commands() -> clap::Command {
     let all = Arguments::command();
-    let visible = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let visible = all.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| {
+        let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+        let about = command.get_about().cloned().unwrap_or_default();
+        clap::Command::new(command.get_name().to_owned()).about(about).args(arguments)
+    });
     clap::Command::new(NAME).args(all.get_arguments().cloned()).subcommands(visible)
 }
 

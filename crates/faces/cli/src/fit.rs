@@ -5,7 +5,9 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use brimful_ask::{FitReply, FitRequest, LockedRun, Outcome, ShowTechniques, fit};
+use brimful_ask::{
+    ANY_GPU, FitReply, FitRequest, FleetReply, LockedRun, Outcome, ShowTechniques, fit, fit_on,
+};
 use rayon::prelude::*;
 
 use crate::args::FitArguments;
@@ -23,6 +25,10 @@ pub fn run(arguments: &FitArguments) -> Result<Outcome> {
         "--trace writes one file and takes one job, not {}",
         arguments.jobs.len()
     );
+    let gpus = arguments.keys.gpus();
+    if gpus.len() > 1 || gpus.iter().any(|gpu| gpu.eq_ignore_ascii_case(ANY_GPU)) {
+        return on_several(arguments, &gpus);
+    }
     let request = request(arguments);
     let answers: Vec<Result<FitReply>> =
         arguments.jobs.par_iter().map(|job| answer(job, arguments, &request)).collect();
@@ -30,6 +36,22 @@ pub fn run(arguments: &FitArguments) -> Result<Outcome> {
     let held = gate.map(|gate| gate.judge(&to_lock(&answers)?)).transpose();
     let outcome = show_all(answers, arguments.json)?;
     Ok(held?.map_or(outcome, |held| outcome.max(held)))
+}
+
+/// Answers every job for each of the GPUs.
+fn on_several(arguments: &FitArguments, gpus: &[String]) -> Result<Outcome> {
+    ensure!(
+        arguments.trace.is_none() && arguments.lock.is_none() && !arguments.check,
+        "--trace, --lock and --check are for one GPU, and --gpu names several"
+    );
+    let keys = arguments.keys.without_gpu();
+    let request = FitRequest { changes: keys.overrides(), ..request(arguments) };
+    let answer = |job: &String| {
+        let call = format!("{}{}", shell_word(job), keys.typed());
+        fit_on(HOST, job, &call, &request, gpus)
+    };
+    let answers: Vec<Result<FleetReply>> = arguments.jobs.par_iter().map(answer).collect();
+    Ok(show_all(answers, arguments.json)?)
 }
 
 /// The jobs that have an answer, also one that does not fit: what it asks for is known.

@@ -1,9 +1,12 @@
 //! `brimful`: fill the GPU to the brim, never over.
 
 mod args;
+mod catalogue;
 mod completions;
 mod deferred;
 mod diff;
+#[cfg(test)]
+mod examples;
 mod explain;
 mod export;
 mod fit;
@@ -48,6 +51,8 @@ fn answer(command: Command) -> Result<Outcome> {
         Command::Ranks(arguments) => ranks::run(&arguments),
         Command::Rehearse(arguments) => rehearse::run(&arguments),
         Command::NvidiaSmi { arguments } => nvidia_smi::run(&arguments),
+        Command::Gpus(arguments) => catalogue::list_gpus(&arguments),
+        Command::Models(arguments) => catalogue::list_models(&arguments),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { folder } => completions::write_man_pages(&folder),
     }

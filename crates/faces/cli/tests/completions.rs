@@ -41,6 +41,7 @@ fn bash_offers_commands_and_none_that_is_hidden() {
 fn bash_offers_flags_keys_of_the_job_and_possible_values() {
     assert_eq!(offered(&["brimful", "fit", "--tech"]), ["--techniques"]);
     assert_eq!(offered(&["brimful", "fit", "--no-such"]), [""]);
+    assert_eq!(offered(&["brimful", "fit", "--qlo"]), [""]);
     assert_eq!(offered(&["brimful", "fit", "--checkp"]), ["--checkpointing"]);
     assert_eq!(offered(&["brimful", "fit", "--max", ""]), ["batch", "sequence"]);
     assert_eq!(offered(&["brimful", "export", "--format", "spe"]), ["speedscope"]);
@@ -52,8 +53,19 @@ fn every_shell_has_a_script_that_names_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = seen::seen(&["completions", shell]);
         assert!(script.starts_with("exit 0"), "{shell}");
-        for word in ["fit", "replay", "explain", "rehearse", "diff", "ranks", "open", "export", "techniques"]
-        {
+        for word in [
+            "fit",
+            "replay",
+            "explain",
+            "rehearse",
+            "diff",
+            "ranks",
+            "open",
+            "export",
+            "techniques",
+            "gpus",
+            "models",
+        ] {
             assert!(script.contains(word), "{shell} lacks {word}");
         }
         assert!(!script.contains("nvidia-smi"), "{shell} offers what is hidden");
@@ -68,10 +80,22 @@ fn each_visible_command_has_a_man_page_with_its_exit_status() {
     let mut pages: Vec<String> =
         fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     pages.sort();
-    let expected = ["completions", "diff", "explain", "export", "fit", "open", "ranks", "rehearse", "replay"];
+    let expected = [
+        "completions",
+        "diff",
+        "explain",
+        "export",
+        "fit",
+        "gpus",
+        "models",
+        "open",
+        "ranks",
+        "rehearse",
+        "replay",
+    ];
     let expected = expected.map(|command| format!("brimful-{command}.1"));
-    assert_eq!(pages[..9], expected);
-    assert_eq!(pages[9..], ["brimful.1"]);
+    assert_eq!(pages[..11], expected);
+    assert_eq!(pages[11..], ["brimful.1"]);
     let fit = fs::read_to_string(path.join("brimful-fit.1")).unwrap();
     assert!(fit.contains("Exit status: 0 every job fits") && fit.contains("\\-\\-techniques"), "{fit}");
 }

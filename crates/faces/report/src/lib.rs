@@ -5,8 +5,11 @@ pub mod diff;
 mod export;
 pub mod facts;
 pub mod fit;
+mod fleet;
 mod forms;
+pub mod gpus;
 pub mod incident;
+pub mod models;
 mod page;
 pub mod ranks;
 mod recipe;
@@ -27,11 +30,14 @@ pub use export::parquet;
 pub use export::{collapsed, dhat, perfetto, speedscope};
 pub use facts::{DataFacts, FactsAnswer, Version, facts_json, facts_text};
 pub use fit::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
+pub use fleet::{FleetAnswer, fleet_text};
 pub use forms::Style;
+pub use gpus::{gpus_json, gpus_text};
 pub use incident::{
     Expectation, IncidentAnswer, causes_text, formats_text, incident_json, incident_markdown, incident_text,
     incidents_junit, incidents_sarif,
 };
+pub use models::{models_json, models_text};
 pub use page::{PageAnswer, page};
 pub use ranks::{RankAnswer, ranks_json, ranks_text};
 pub use recipe::job_line;

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::diff::DiffJson;
 use crate::facts::FactsJson;
 use crate::fit::FitJson;
+use crate::gpus::GpusJson;
 use crate::incident::IncidentJson;
+use crate::models::ModelsJson;
 use crate::ranks::RanksJson;
 use crate::recording::RecordingJson;
 use crate::rehearsal::RehearseJson;
@@ -27,6 +29,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("explain", schema("explain", &explain)),
         ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
         ("fit", schema("fit", &[shape::<FitJson<'_>>])),
+        ("gpus", schema("gpus", &[shape::<GpusJson<'_>>])),
+        ("models", schema("models", &[shape::<ModelsJson<'_>>])),
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),
         ("rehearse", schema("rehearse", &[shape::<RehearseJson<'_>>])),
         ("replay", schema("replay", &[shape::<ReplayJson<'_>>])),

@@ -3,6 +3,7 @@
 use brimful_units::{Bytes, nearest};
 
 use crate::context::overhead;
+use crate::spelling::{Spelling, is_marketed_as, vocabulary};
 use crate::{Basis, BasisKind, Gpu, GpuError};
 
 const LINES: &str = include_str!("../data/gpus.tsv");
@@ -29,6 +30,46 @@ fn rows() -> impl Iterator<Item = Row<'static>> {
 /// The catalogue's ids.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     rows().map(|row| row.id)
+}
+
+/// A GPU of the catalogue as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The id, such as `h100-sxm-80gb`.
+    pub id: &'static str,
+    /// The name shown to people.
+    pub name: &'static str,
+    /// The vendor.
+    pub vendor: &'static str,
+    /// The figures of a GPU that runs CUDA; `None` for other vendors' GPUs.
+    pub cuda: Option<Gpu>,
+    /// The total that the driver reports; `None` if it is not known.
+    pub total: Option<Bytes>,
+}
+
+/// The GPUs whose name has every word of the filter, in the order of the catalogue; an empty filter takes them all.
+///
+/// ```
+/// let found = brimful_devices::catalogue::entries("4060 ti");
+/// assert_eq!(found.len(), 2);
+/// ```
+pub fn entries(filter: &str) -> Vec<Entry> {
+    let typed = Spelling::typed(filter, &vocabulary(rows().flat_map(Row::names)));
+    let holds = |row: &Row| {
+        let known: Vec<String> = row.names().flat_map(|name| Spelling::of(name).words).collect();
+        let vendor = row.vendor.to_ascii_lowercase();
+        let has =
+            |word: &String| known.iter().any(|other| other.starts_with(word.as_str())) || vendor == *word;
+        typed.words.iter().all(has) && row.may_have(typed.memory)
+    };
+    let entry = |row: Row<'static>| Entry {
+        id: row.id,
+        name: row.name,
+        vendor: row.vendor,
+        cuda: row.gpu().filter(|_| row.vendor == "NVIDIA"),
+        total: row.total.parse().ok().map(Bytes::new),
+    };
+    rows().filter(holds).map(entry).collect()
 }
 
 /// The ids of the GPUs that run CUDA, for which a job can be predicted.
@@ -89,13 +130,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The GPU with that id, name or alias, or the only one whose name has all of the given words.
+/// The GPU with that id, name or alias, or the only one whose id has all of the given words. A memory size beside the name
+/// chooses among the variants of that name.
 pub(crate) fn find(asked: &str) -> Result<Gpu, GpuError> {
-    let words = words(asked);
-    let exact = rows().find(|row| row.names().any(|name| self::words(name) == words));
-    let row = match exact {
+    let typed = Spelling::typed(asked, &vocabulary(rows().flat_map(Row::names)));
+    let row = match exact(&typed) {
         Some(row) => row,
-        None => only_one_with(&words, asked)?,
+        None => only_one_with(&typed, asked)?,
     };
     if row.vendor != "NVIDIA" {
         return Err(GpuError::NotCuda { name: row.name.to_owned(), vendor: row.vendor.to_owned() });
@@ -103,41 +144,74 @@ pub(crate) fn find(asked: &str) -> Result<Gpu, GpuError> {
     row.gpu().ok_or_else(|| unknown(asked))
 }
 
-fn only_one_with(words: &[String], asked: &str) -> Result<Row<'static>, GpuError> {
+/// The row of which a name is what was typed; else the row with that name but for the memory size, if it has that memory.
+fn exact(typed: &Spelling) -> Option<Row<'static>> {
+    if typed.words.is_empty() {
+        return None;
+    }
+    let whole = rows().find(|row| row.names().any(|name| Spelling::of(name) == *typed));
+    let without = || rows().find(|row| is_named(*row, typed) && row.may_have(typed.memory));
+    whole.or_else(without)
+}
+
+/// Whether a name of the row has these words, whatever its memory.
+fn is_named(row: Row, typed: &Spelling) -> bool {
+    let mut names = row.names().map(Spelling::of);
+    typed.memory.is_some() && names.any(|name| name.memory.is_none() && name.words == typed.words)
+}
+
+impl Row<'_> {
+    /// Whether the row can be a card that is sold with this memory, in GB: its id says so, or its total is near.
+    fn may_have(&self, memory: Option<u64>) -> bool {
+        let Some(gigabytes) = memory else { return true };
+        match Spelling::of(self.id).memory {
+            Some(marketed) => marketed == gigabytes,
+            None => self.total.parse().is_ok_and(|total| is_marketed_as(Bytes::new(total), gigabytes)),
+        }
+    }
+}
+
+fn only_one_with(typed: &Spelling, asked: &str) -> Result<Row<'static>, GpuError> {
     let holds = |row: &Row| {
-        let known = self::words(row.id);
-        !words.is_empty() && words.iter().all(|word| known.contains(word))
+        let known = Spelling::of(row.id).words;
+        !typed.words.is_empty() && typed.words.iter().all(|word| known.contains(word))
     };
-    let found: Vec<Row> = rows().filter(holds).collect();
-    match found.as_slice() {
-        [] => Err(unknown(asked)),
-        [row] => Ok(*row),
-        many => {
-            let candidates = many.iter().take(6).map(|row| row.id.to_owned()).collect();
+    let variants: Vec<Row> = rows().filter(holds).collect();
+    // A name that is complete but for the memory has variants of its own: "4060 16gb" is no RTX 4060 Ti.
+    let same: Vec<Row> =
+        variants.iter().copied().filter(|row| Spelling::of(row.id).words == typed.words).collect();
+    let variants = if same.is_empty() { variants } else { same };
+    let right: Vec<Row> = variants.iter().copied().filter(|row| row.may_have(typed.memory)).collect();
+    match (right.as_slice(), typed.memory) {
+        ([row], _) => Ok(*row),
+        ([], Some(gigabytes)) if !variants.is_empty() => Err(GpuError::OtherMemory {
+            asked: asked.to_owned(),
+            gigabytes,
+            variants: variants.iter().take(CANDIDATES).map(Row::with_total).collect(),
+        }),
+        ([], _) => Err(unknown(asked)),
+        (many, _) => {
+            let candidates = many.iter().take(CANDIDATES).map(|row| row.id.to_owned()).collect();
             Err(GpuError::Ambiguous { asked: asked.to_owned(), candidates })
         }
     }
 }
 
-fn unknown(asked: &str) -> GpuError {
-    let nearest = nearest(asked, rows().flat_map(Row::names)).map(str::to_owned);
-    GpuError::Unknown { asked: asked.to_owned(), nearest }
+/// A message lists at most this many GPUs.
+const CANDIDATES: usize = 6;
+
+impl Row<'_> {
+    /// The id and the memory, for a message.
+    fn with_total(&self) -> String {
+        let total = self.total.parse().map_or_else(|_| "unknown".to_owned(), |n| Bytes::new(n).to_string());
+        format!("{} reports {total}", self.id)
+    }
 }
 
-/// Words that some spellings of a name have and others lack.
-const NOISE: [&str; 8] = ["nvidia", "geforce", "tesla", "rtx", "gtx", "gpu", "generation", "amd"];
-
-/// The name's words in one spelling: `NVIDIA A100-SXM4-80GB` and `a100-sxm-80gb` have the same.
-fn words(name: &str) -> Vec<String> {
-    let lower = name.to_ascii_lowercase();
-    let mut words: Vec<String> = Vec::new();
-    for word in lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        match (word, words.last_mut()) {
-            ("gb", Some(size)) if size.bytes().all(|b| b.is_ascii_digit()) => size.push_str("gb"),
-            ("sxm2" | "sxm4" | "sxm5", _) => words.push("sxm".to_owned()),
-            (noise, _) if NOISE.contains(&noise) => {}
-            _ => words.push(word.to_owned()),
-        }
-    }
-    words
+/// A name with another number in it is another GPU, and no misspelling: "2070" is not meant by "9070".
+fn unknown(asked: &str) -> GpuError {
+    let digits = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
+    let same_numbers = rows().flat_map(Row::names).filter(|name| digits(name) == digits(asked));
+    let nearest = nearest(asked, same_numbers).map(str::to_owned);
+    GpuError::Unknown { asked: asked.to_owned(), nearest }
 }

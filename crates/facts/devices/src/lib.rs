@@ -4,6 +4,7 @@ mod basis;
 pub mod catalogue;
 mod context;
 pub mod servers;
+mod spelling;
 
 use brimful_units::{Bytes, ParseBytesError};
 
@@ -58,6 +59,29 @@ pub enum GpuError {
         /// Some of these GPUs.
         candidates: Vec<String>,
     },
+    /// A known name beside a memory size that no GPU of that name has.
+    #[error("{asked:?} does not exist: {}; leave the memory size out, or write the one that is meant", variants.join(", "))]
+    OtherMemory {
+        /// The text that was given.
+        asked: String,
+        /// The memory size in it, in GB.
+        gigabytes: u64,
+        /// The GPUs of that name, each with its memory.
+        variants: Vec<String>,
+    },
+    /// Several GPUs at once.
+    #[error(
+        "{asked:?} is {count} GPUs, and a prediction is for one; write {one:?} for one of them, or rehearse your own \
+         script on all: brimful rehearse --gpu {one:?} --gpus {count} -- torchrun --nproc-per-node {count} train.py"
+    )]
+    Several {
+        /// The text that was given.
+        asked: String,
+        /// How many.
+        count: u64,
+        /// One of them.
+        one: String,
+    },
     /// A GPU that runs no CUDA kernels.
     #[error(
         "{name} is known, but only CUDA kernels are simulated, and {vendor} GPUs run others; give its size instead (\"24 GiB\") to compare with CUDA's memory"
@@ -80,25 +104,49 @@ fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
+/// What is known of a GPU that is given by its size only.
+const AS_AN_A100: &str = "compute capability 8.0 and 108 multiprocessors, as an A100";
+
+/// A bare number up to this one is a size in GiB; no larger number of GiB is the memory of one GPU.
+const MOST_BARE_GIB: f64 = 1024.0;
+
 impl Gpu {
-    /// The GPU of a name ("h100-sxm-80gb", "NVIDIA H100 80GB HBM3", "4090") or of a size ("24 GiB", "80GB").
+    /// The GPU of a name ("h100-sxm-80gb", "NVIDIA H100 80GB HBM3", "rtx4090", "3060 12gb") or of a size ("24 GiB", "24GB",
+    /// "24"). A size without a unit is in GiB, and GB is read as GiB: a card that is sold as 24 GB has 24 GiB.
     ///
     /// ```
     /// use brimful_devices::Gpu;
     /// assert_eq!(Gpu::find("NVIDIA A100-SXM4-80GB").unwrap().id, "a100-sxm-80gb");
     /// assert_eq!(Gpu::find("24 GiB").unwrap().total.get(), 24 << 30);
+    /// assert_eq!(Gpu::find("24GB").unwrap().total.get(), 24 << 30);
     /// ```
     ///
     /// # Errors
     /// [`GpuError`], with the nearest names.
     pub fn find(text: &str) -> Result<Gpu, GpuError> {
         let text = text.trim();
-        let found = catalogue::find(text);
-        match text.parse::<Bytes>() {
+        let (count, one) = spelling::counted(text);
+        let gpu = Gpu::one(one)?;
+        if count > 1 {
+            return Err(GpuError::Several { asked: text.to_owned(), count, one: gpu.id });
+        }
+        Ok(gpu)
+    }
+
+    fn one(text: &str) -> Result<Gpu, GpuError> {
+        match binary(text).parse::<Bytes>() {
             Ok(size) => Gpu::of_size(text, size),
-            // "4090" is a GPU and not 4090 bytes, so a size needs a unit; "24" is neither.
-            Err(ParseBytesError::Malformed(_)) => found,
-            Err(error) => found.map_err(|_| error.into()),
+            // "4090" is a GPU and "24" is a size, so a number without a unit is looked up first.
+            Err(ParseBytesError::NoUnit(_)) => {
+                catalogue::find(text).or_else(|error| match text.parse::<f64>() {
+                    Ok(number) if number <= MOST_BARE_GIB => {
+                        Gpu::of_size(text, format!("{text} GiB").parse()?)
+                    }
+                    _ => Err(error),
+                })
+            }
+            Err(ParseBytesError::Malformed(_)) => catalogue::find(text),
+            Err(error) => catalogue::find(text).map_err(|_| error.into()),
         }
     }
 
@@ -111,6 +159,14 @@ impl Gpu {
         let (context, context_basis) = context::overhead(compute_capability);
         let source = "the size given, taken as usable bytes".to_owned();
         let total_basis = Basis { kind: BasisKind::Exact, source: source.clone(), margin: None };
+        let read_as = match text.to_ascii_lowercase().contains("ib")
+            || text.parse::<u64>().is_ok_and(|n| n > 1024)
+        {
+            true => String::new(),
+            false => format!(
+                "{text} is read as {total}, all of it usable (a card that is sold with it reports less: name the card); "
+            ),
+        };
         Ok(Gpu {
             id: text.to_owned(),
             name: format!("a GPU with {text}"),
@@ -122,7 +178,19 @@ impl Gpu {
             context_source: context_basis.source.clone(),
             total_basis,
             context_basis,
-            assumed: Some("compute capability 8.0 and 108 multiprocessors, as an A100".to_owned()),
+            assumed: Some(format!("{read_as}{AS_AN_A100}")),
         })
     }
+}
+
+/// A size with GB, MB or TB written as GiB, MiB or TiB.
+fn binary(text: &str) -> String {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "gb" => "GiB",
+        "mb" => "MiB",
+        "tb" => "TiB",
+        _ => unit,
+    };
+    format!("{number}{unit}")
 }

@@ -26,26 +26,12 @@ const SETTINGS: &[Setting] = &[
         values: Values::Words(&[("true", "non-reentrant")]),
     },
     Setting { theirs: "peft", key: "train.lora", values: Values::Always("{}") },
-    Setting { theirs: "optimizer", key: "train.optimizer", values: Values::Words(OPTIMIZERS) },
+    Setting { theirs: "optimizer", key: "train.optimizer", values: Values::Same },
     Setting { theirs: "alloc_conf", key: "allocator.conf", values: Values::Same },
     Setting { theirs: "zero_stage", key: "parallel.shard", values: Values::Same },
     Setting { theirs: "tensor_parallel", key: "parallel.tensor", values: Values::Same },
     Setting { theirs: "load_in_4bit", key: "train.quantization.load_in_4bit", values: Values::Same },
     Setting { theirs: "max_model_len", key: "serve.max_model_len", values: Values::Same },
-];
-
-/// transformers' names of optimizers (`OptimizerNames` in transformers/training_args.py) and torch's, as the job file's.
-const OPTIMIZERS: &[(&str, &str)] = &[
-    ("adamw_torch", r#"{"name": "AdamW"}"#),
-    ("adamw_torch_fused", r#"{"name": "AdamW", "fused": true}"#),
-    ("adamw_hf", r#"{"name": "AdamW"}"#),
-    ("adamw_bnb_8bit", r#"{"name": "AdamW8bit", "library": "bitsandbytes"}"#),
-    ("adamw_8bit", r#"{"name": "AdamW8bit", "library": "bitsandbytes"}"#),
-    ("adafactor", r#"{"name": "Adafactor", "library": "transformers"}"#),
-    ("sgd", r#"{"name": "SGD"}"#),
-    ("AdamW", r#"{"name": "AdamW"}"#),
-    ("Adam", r#"{"name": "Adam"}"#),
-    ("SGD", r#"{"name": "SGD"}"#),
 ];
 
 /// The model, and the changes that make it the job whose settings a log shows; `None` if they describe no training

@@ -29,6 +29,14 @@ pub enum JobFault {
         /// The parser's words.
         message: String,
     },
+    /// A config of another program whose runs are not simulated.
+    #[error("is a config of {program}; {instead}")]
+    Foreign {
+        /// The program.
+        program: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
     /// A key that no job has.
     #[error("unknown key `{key}`{}", match nearest { Some(n) => format!("; did you mean `{n}`?"), None => format!("; expected one of {expected}") })]
     UnknownKey {
@@ -105,6 +113,7 @@ impl JobFault {
             JobFault::File(_)
             | JobFault::Argument(_)
             | JobFault::Missing { .. }
+            | JobFault::Foreign { .. }
             | JobFault::Syntax { .. } => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod echo;
 mod error;
+mod foreign;
 mod format;
 mod job;
 mod keys;
@@ -29,7 +30,7 @@ pub use job::{
     AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision,
     Task, Train, Versions, Workload,
 };
-pub use keys::{Absent, Key, Kind, Simulated, flags, keys};
+pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use load::{LoadedJob, load, open};
 pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;

@@ -5,6 +5,7 @@ use brimful_devices::Gpu;
 use brimful_models::{Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
+use crate::foreign::{Translated, translate};
 use crate::keys::{Absent, Simulated, find, keys, keys_of, plain};
 use crate::locate::line_of;
 use crate::run::Context;
@@ -48,8 +49,26 @@ pub fn load(
 ) -> Result<LoadedJob, JobError> {
     let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
     let mut tree = format.parse(text).map_err(at)?;
+    let foreign = translate(&tree).map_err(at)?;
+    if let Some(translated) = &foreign {
+        tree = translated.tree.clone();
+    }
     let changed = overrides.apply(&mut tree);
-    check(origin, tree, files, None, None).map_err(|fault| locate(origin, text, format, &changed, fault))
+    let mut loaded = check(origin, tree, files, None, None).map_err(|fault| {
+        let error = locate(origin, text, format, &changed, fault);
+        match &foreign {
+            Some(translated) => in_foreign_words(error, translated, text, format),
+            None => error,
+        }
+    })?;
+    loaded.recipe.notes.splice(0..0, foreign.map(|translated| translated.note));
+    Ok(loaded)
+}
+
+/// The error with the line of the other program's key that was read as the job's.
+fn in_foreign_words(error: JobError, translated: &Translated, text: &str, format: Format) -> JobError {
+    let theirs = error.fault.key().and_then(|key| translated.theirs(&key));
+    JobError { line: theirs.and_then(|theirs| line_of(text, format, theirs)).or(error.line), ..error }
 }
 
 /// Opens what a user names: a job file, or a model (a folder, a config.json, a safetensors file, a name of the
@@ -81,10 +100,17 @@ fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
         |why: String| JobError { origin: path.to_owned(), line: None, fault: JobFault::File(why) };
     let size = files.size(path).map_err(unreadable)?;
     if size > LARGEST_JOB {
-        return Err(unreadable(format!("{size} bytes are too many for a job file")));
+        return Err(unreadable(format!(
+            "{size} bytes are too many for a job file, which has at most {LARGEST_JOB}"
+        )));
     }
     let bytes = files.read(path, 0, size).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        unreadable(
+            "is not UTF-8 text; a job is TOML, YAML or JSON, and brimful explain reads snapshots and logs"
+                .to_owned(),
+        )
+    })?;
     let is_config = path.ends_with("config.json")
         || Format::Json.parse(&text).is_ok_and(|tree| {
             tree.get("model").is_none()
@@ -187,6 +213,9 @@ fn check(
         Some(model) => model,
         None => Arc::new(find_model(&root, origin, files)?),
     };
+    if let Some(note) = &model.note {
+        recipe.borrow_mut().notes.push(note.clone());
+    }
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());
     let workload = match (root.get("train"), root.get("infer")) {
@@ -231,6 +260,14 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
                 if let Some(instead) = row.instead(value) {
                     return Err(root.not_simulated(&format!("model.{}", row.name), value, instead));
                 }
+            }
+            let named = ["model_type", "architectures"].iter().all(|key| !table.contains_key(*key));
+            if let Some(name) = table.get("name").and_then(Value::as_str).filter(|_| named) {
+                // `--set model.num_hidden_layers=4` beside a model's name: the table has the name and the changes.
+                let changes = table.iter().filter(|(key, _)| *key != "name");
+                let changes = changes.map(|(key, value)| (key.clone(), value.clone())).collect();
+                return Model::open_with(name, files, &changes)
+                    .map_err(|error| JobFault::Model(Box::new(error)));
             }
             Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
         }

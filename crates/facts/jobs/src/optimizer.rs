@@ -122,6 +122,11 @@ impl OptimizerKind {
 
 const PATH: &str = "train.optimizer";
 
+/// Whether a name is that of a class, in its own case.
+pub(crate) fn is_a_class(name: &str) -> bool {
+    KNOWN.iter().any(|class| class.name == name)
+}
+
 /// The optimizer of `[train]`: a table, a bare name, or "none". Absent means AdamW.
 pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Option<Optimizer>, JobFault> {
     let table = match train.get("optimizer") {
@@ -154,7 +159,13 @@ fn which(table: &Value, train: &Section) -> Result<&'static OptimizerClass, JobF
         Some(Value::String(text)) => Ok(text.clone()),
         Some(other) => Err(train.wrong_type(&format!("optimizer.{key}"), other, "a text")),
     };
-    let (mut name, library) = (text("name", "")?, text("library", "")?);
+    let (mut name, mut library) = (text("name", "")?, text("library", "")?);
+    // `torch.optim.AdamW` and `bnb.AdamW8bit` name the library, too.
+    if let Some((module, class)) = name.rsplit_once('.').filter(|_| library.is_empty()) {
+        let root = module.split('.').next().unwrap_or_default();
+        library = if root == "bnb" { "bitsandbytes".to_owned() } else { root.to_owned() };
+        name = class.to_owned();
+    }
     if name.is_empty() && library.is_empty() {
         name = train.assume("optimizer.name", "AdamW".to_owned(), "torch.optim.AdamW");
     } else if name.is_empty() {
@@ -171,7 +182,7 @@ fn which(table: &Value, train: &Section) -> Result<&'static OptimizerClass, JobF
         let all: Vec<String> =
             KNOWN.iter().map(|known| format!("{}.{}", known.library, known.name)).collect();
         let found = if library.is_empty() { format!("{name:?}") } else { format!("{name:?} of {library:?}") };
-        train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}", all.join(", ")))
+        train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}; brimful rehearse -- python train.py measures your own script with any other", all.join(", ")))
     })
 }
 

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use crate::keys::{self, Key, Kind, joined, keys_of};
+use crate::keys::{self, Key, joined, keys_of};
 
 /// Changes to a job before it is checked, in the order in which flags made them. The last one wins.
 ///
@@ -13,17 +13,12 @@ pub struct Overrides(Vec<(String, Value)>);
 
 impl Overrides {
     /// The changes and one more. `key` is a path ("train.batch", "model.num_hidden_layers"), or the bare name of a key
-    /// of `[train]` or `[infer]`, whichever the job has. `value` is a number, true, false, null, JSON, or else a text.
+    /// of `[train]` or `[infer]`, whichever the job has, by any of its names. `value` is a number, true, false, null, JSON, a
+    /// word of another program that the key knows, or else a text.
     #[must_use]
     pub fn set(self, key: &str, value: &str) -> Self {
-        let text = || Value::String(value.to_owned());
-        let parsed = || serde_json::from_str(value).unwrap_or_else(|_| text());
-        // "2.10" is a version and "24" a faulty size: what is a text in the job file is no number in a flag.
-        let value = match row(&path(key)).map(|row| row.kind) {
-            Some(Kind::Text(_)) => text(),
-            Some(Kind::TextOrTable(_)) if !parsed().is_object() => text(),
-            _ => parsed(),
-        };
+        let typed = || serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        let value = row(&path(key)).map_or_else(typed, |row| row.read(value));
         self.set_value(key, value)
     }
 
@@ -45,11 +40,21 @@ impl Overrides {
     }
 }
 
-/// The path of a flag: `conf` is `allocator.conf`. A key of `[train]` or `[infer]` stays a bare name.
+/// The path of a flag: `conf` is `allocator.conf`. A key of `[train]` or `[infer]` stays a bare name, by the name that the
+/// job file has for it.
 fn path(flag: &str) -> String {
     let flag = flag.replace('-', "_");
-    let row = keys::flags().find(|(name, key)| *name == flag && key.within.len() == 1 && !is_of_a_run(key));
-    row.map_or_else(|| flag.clone(), |(_, key)| joined(key.within[0], key.name))
+    let (section, word) = flag.rsplit_once('.').unwrap_or(("", &flag));
+    if !section.is_empty() {
+        let row = keys_of(section).find(|key| key.is_called(word));
+        return row.map_or_else(|| flag.clone(), |key| joined(section, key.name));
+    }
+    let named = keys::flags().find(|(name, key)| *name == flag || key.is_called(&flag));
+    match named {
+        Some((_, key)) if is_of_a_run(key) => key.name.to_owned(),
+        Some((_, key)) if key.within.len() == 1 => joined(key.within[0], key.name),
+        _ => flag,
+    }
 }
 
 fn is_of_a_run(key: &Key) -> bool {

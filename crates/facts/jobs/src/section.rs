@@ -54,11 +54,17 @@ impl<'a> Section<'a> {
         match map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(JobFault::UnknownKey {
                 key: section.key(key),
-                nearest: nearest(key, known.iter().copied()).map(|name| section.key(name)),
+                nearest: section.meant(key, known).map(|name| section.key(name)),
                 expected: known.join(", "),
             }),
             None => Ok(section),
         }
+    }
+
+    /// The key that an unknown one means: that of which it is another name, else the nearest.
+    fn meant<'b>(&self, word: &'b str, known: &[&'b str]) -> Option<&'b str> {
+        let other_name = keys_of(self.path).find(|row| row.is_called(word)).map(|row| row.name);
+        other_name.filter(|name| known.contains(name)).or_else(|| nearest(word, known.iter().copied()))
     }
 
     /// The section, with each value checked against its row.

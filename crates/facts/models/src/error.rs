@@ -21,11 +21,35 @@ pub enum Fault {
         /// The catalogue's nearest name.
         nearest: Option<String>,
     },
+    /// The name stands for several models of the catalogue, or for none of a family that it has.
+    #[error(
+        "no file, folder or model of the catalogue has exactly this name; near it are {}; write one of them, or give the \
+         model's config.json",
+        known.join(", ")
+    )]
+    SeveralModels {
+        /// Hub ids of these models.
+        known: Vec<String>,
+    },
+    /// A copy of a known model with quantized weights.
+    #[error(
+        "the weights are quantized ({weights}), which is not simulated yet; the unquantized model is `{base}`, which needs \
+         more memory; brimful rehearse -- python train.py measures your own script with the quantized weights"
+    )]
+    Quantized {
+        /// How, such as "AWQ".
+        weights: &'static str,
+        /// The hub id of the model that was quantized.
+        base: String,
+    },
     /// The file or folder is there but cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
     /// A folder with no file that describes a model.
-    #[error("the folder holds no config.json{}", if *weights { " (only safetensors, which hold sizes but not the architecture)" } else { "" })]
+    #[error(
+        "the folder holds no config.json{}; put the model's config.json there, or name a model that `brimful models` lists",
+        if *weights { " (only safetensors, which hold sizes but not the architecture)" } else { "" }
+    )]
     NoConfig {
         /// Whether there are safetensors files.
         weights: bool,
@@ -47,7 +71,11 @@ pub enum Fault {
         nearest: Option<String>,
     },
     /// A real architecture that brimful does not simulate.
-    #[error("the architecture `{name}` is known but not simulated yet; {}", Simulated)]
+    #[error(
+        "the architecture `{name}` is known but not simulated yet; {}; brimful rehearse -- python train.py measures your own \
+         script with any model",
+        Simulated
+    )]
     NotSimulated {
         /// Its `model_type`.
         name: String,

@@ -16,6 +16,7 @@ mod keys;
 mod model;
 mod parameters;
 mod safetensors;
+mod spelling;
 
 pub use architecture::ConfigFile;
 pub use checkpoint::Checkpoint;

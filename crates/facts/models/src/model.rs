@@ -12,6 +12,8 @@ pub struct Model {
     pub file: ConfigFile,
     /// The tensors in the safetensors files beside the config; `None` where there are none.
     pub checkpoint: Option<Checkpoint>,
+    /// What the reader of an answer must know about how the name was read; `None` if it was read as it is written.
+    pub note: Option<String>,
 }
 
 /// Where a model's numbers are from.
@@ -48,12 +50,34 @@ impl Model {
         }
     }
 
+    /// As [`Model::open`], with some keys of its config.json changed. Its weights are left out: they have other shapes.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and a change that cannot be.
+    pub fn open_with(
+        name: &str,
+        files: &dyn Files,
+        changes: &Map<String, Value>,
+    ) -> Result<Model, ModelError> {
+        let path = match files.kind(name) {
+            Kind::Missing => return catalogue::model_with(name, changes),
+            Kind::Folder => format!("{}/config.json", name.trim_end_matches('/')),
+            Kind::File => name.to_owned(),
+        };
+        let text = text_of(&path, files).map_err(|fault| fault.of(path.as_str()))?;
+        let mut keys: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|error| Fault::Json(error.to_string()).of(path.as_str()))?;
+        keys.extend(changes.clone());
+        let file = ConfigFile::from_map(&keys).map_err(|fault| fault.of(path.as_str()))?;
+        Ok(Model { source: Source::File(path), file, checkpoint: None, note: None })
+    }
+
     /// The model whose config.json keys stand in the job.
     ///
     /// # Errors
     /// As [`ConfigFile::from_map`].
     pub fn from_table(table: &Map<String, Value>) -> Result<Model, Fault> {
-        Ok(Model { source: Source::Table, file: ConfigFile::from_map(table)?, checkpoint: None })
+        Ok(Model { source: Source::Table, file: ConfigFile::from_map(table)?, checkpoint: None, note: None })
     }
 
     fn from_folder(folder: &str, files: &dyn Files) -> Result<Model, ModelError> {
@@ -74,7 +98,8 @@ impl Model {
         let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let config = format!("{folder}/config.json");
         if files.kind(&config) != Kind::File {
-            return Err(Fault::NoConfig { weights: true }.of(folder));
+            // The folder of a bare file name is ".", which names nothing.
+            return Err(Fault::NoConfig { weights: true }.of(path));
         }
         let mut model = Model::from_file(&config, files)?;
         model.checkpoint = Some(Checkpoint::of_files(&[path.to_owned()], files)?);
@@ -85,7 +110,7 @@ impl Model {
     fn from_file(path: &str, files: &dyn Files) -> Result<Model, ModelError> {
         let text = text_of(path, files).map_err(|fault| fault.of(path))?;
         let file = ConfigFile::from_json(&text).map_err(|fault| fault.of(path))?;
-        Ok(Model { source: Source::File(path.to_owned()), file, checkpoint: None })
+        Ok(Model { source: Source::File(path.to_owned()), file, checkpoint: None, note: None })
     }
 
     /// Every tensor that the config asks for and the weights hold has the same shape in both.

@@ -6,17 +6,21 @@ const LORA: &[&str] = &["train.lora"];
 const LEAVE_OUT: &str = "leave it out";
 
 pub(super) const KEYS: &[Key] = &[
-    key(LORA, "r", Kind::Count { least: 1, most: 1 << 20 }, "The adapters have this rank.").assumed("8"),
-    key(LORA, "lora_alpha", Kind::Number, "The adapters' scale does not change memory."),
+    key(LORA, "r", Kind::Count { least: 1, most: 1 << 20 }, "The adapters have this rank.")
+        .assumed("8")
+        .also(&["rank", "lora_r", "lora_rank"]),
+    key(LORA, "lora_alpha", Kind::Number, "The adapters' scale does not change memory.").also(&["alpha"]),
     key(LORA, "lora_dropout", Kind::Probability, "The adapters' input is dropped with this probability.")
-        .silently("0.0"),
+        .silently("0.0")
+        .also(&["dropout"]),
     key(
         LORA,
         "target_modules",
         Kind::Other { expected: "\"all-linear\" or a list of module names", types: &["string", "array"] },
         "Adapters are put on \"all-linear\" or on the modules of this list.",
     )
-    .absent(Absent::Follows("every Linear but the output layer")),
+    .absent(Absent::Follows("every Linear but the output layer"))
+    .also(&["targets"]),
     key(LORA, "autocast_adapter_dtype", Kind::Flag, "Adapters of a half-precision model are kept in fp32.")
         .silently("true"),
     key(LORA, "enable_input_require_grads", Kind::Flag, "The embedding's output requires a gradient.")

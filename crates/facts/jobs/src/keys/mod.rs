@@ -1,14 +1,19 @@
 //! The keys of the job file as one table. The checks of a section, the flags of the command line and their help, the
 //! JSON schema, the defaults that an answer lists, and the readers of other tools' settings are folds over it.
 
+mod elsewhere;
 mod lora;
 mod optimizer;
 mod parallel;
 mod run;
 mod serve;
+mod spelled;
 
 use brimful_models::JobDefaults;
 use serde_json::Value;
+
+pub use elsewhere::{Elsewhere, elsewhere};
+pub use spelled::Spellings;
 
 /// A key of the job file.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,12 @@ pub struct Key {
     pub simulated: Simulated,
     /// The flag of the command line, with underscores; `None` if only `--set` reaches the key.
     pub flag: Option<&'static str>,
+    /// Other names of the key, as other programs call it; they are flags, too, if the key has one.
+    pub also: &'static [&'static str],
+    /// Values as other programs write them.
+    pub spelled: Spellings,
+    /// The key that a bare number in place of the table sets; `None` if a table cannot be written in short.
+    pub short: Option<&'static str>,
 }
 
 /// What a value must be.
@@ -126,7 +137,18 @@ const DEFAULT: &str = "the default";
 
 /// A row: simulated, without a default and without a flag.
 const fn key(within: &'static [&'static str], name: &'static str, kind: Kind, help: &'static str) -> Key {
-    Key { within, name, kind, absent: Absent::Nothing, help, simulated: Simulated::Yes, flag: None }
+    Key {
+        within,
+        name,
+        kind,
+        absent: Absent::Nothing,
+        help,
+        simulated: Simulated::Yes,
+        flag: None,
+        also: &[],
+        spelled: &[],
+        short: None,
+    }
 }
 
 impl Key {
@@ -158,6 +180,21 @@ impl Key {
     /// The row with a flag of its own name.
     const fn flag(self) -> Key {
         Key { flag: Some(self.name), ..self }
+    }
+
+    /// The row with other names.
+    const fn also(self, also: &'static [&'static str]) -> Key {
+        Key { also, ..self }
+    }
+
+    /// The row with other spellings of its values.
+    const fn spelled(self, spelled: Spellings) -> Key {
+        Key { spelled, ..self }
+    }
+
+    /// The row of a table that a bare number stands for.
+    const fn short(self, name: &'static str) -> Key {
+        Key { short: Some(name), ..self }
     }
 
     /// The paths of the key, such as `train.batch` and `infer.batch`.

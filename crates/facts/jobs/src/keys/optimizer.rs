@@ -65,5 +65,5 @@ pub(super) const KEYS: &[Key] = &[
         .only(&["true"], "states are quantised by block"),
     key(OPTIMIZER, "is_paged", Kind::Flag, "States are paged to host memory.")
         .silently("false")
-        .only(&["false"], "paged states live in host memory"),
+        .only(&["false"], "paged states live in host memory; write is_paged = false (adamw_8bit) to see them on the GPU, or measure your own script: brimful rehearse -- python train.py"),
 ];

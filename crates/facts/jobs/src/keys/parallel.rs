@@ -1,5 +1,6 @@
 //! `[parallel]`: how a run is spread over GPUs.
 
+use super::elsewhere::SEVERAL_GPUS;
 use super::{Key, Kind, MOST, key};
 
 const PARALLEL: &[&str] = &["parallel"];
@@ -32,5 +33,5 @@ const fn axis(name: &'static str, help: &'static str) -> Key {
 }
 
 const fn row(name: &'static str, kind: Kind, help: &'static str) -> Key {
-    key(PARALLEL, name, kind, help).only(&["1", "none", "false"], "one GPU is simulated: write 1")
+    key(PARALLEL, name, kind, help).only(&["1", "none", "false"], SEVERAL_GPUS)
 }

@@ -2,14 +2,14 @@
 
 use brimful_models::AttentionKernel;
 
+use super::elsewhere::{ENGINE, UNQUANTIZED};
+use super::spelled::{ATTENTION, CHECKPOINTING, OPTIMIZER, PRECISION};
 use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key};
 use crate::run::CacheKind;
 use crate::words::Words;
 use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
-/// What to do instead of a quantization.
-const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those";
 /// What to do instead of keys that belong to other tasks.
 const ONE_TASK: &str = "the task causal-lm has only `sequence`";
 const LEAVE_OUT: &str = "leave it out";
@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
         ROOT,
         "gpu",
         Kind::Text("a GPU's name or a size such as \"24 GiB\""),
-        "The GPU is given by name (h100-sxm-80gb) or by size (\"24 GiB\").",
+        "The GPU is given by name (h100-sxm-80gb, rtx4090) or by size (\"24 GiB\"); fit also takes a list, and any.",
     )
     .flag(),
     key(&["model"], "library", Kind::Text("a library's name"), "The library that the model belongs to.")
@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     key(ROOT, "train", Kind::Table, "The model is trained."),
     key(ROOT, "infer", Kind::Table, "The model generates text with plain transformers."),
     key(ROOT, "serve", Kind::OpenTable, "A serving engine runs the model.")
-        .not_yet("plain transformers generation is: write [infer]"),
+        .not_yet(ENGINE),
     key(ROOT, "parallel", Kind::Table, "The run is spread over several GPUs."),
     key(ROOT, "allocator", Kind::Table, "These are the settings of PyTorch's CUDA caching allocator."),
     key(ROOT, "versions", Kind::Table, "These are the versions whose behaviour is predicted."),
@@ -47,11 +47,18 @@ pub(super) const KEYS: &[Key] = &[
         .silently("causal-lm")
         .only(&["causal-lm"], "causal-lm is simulated")
         .flag(),
-    key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag(),
+    key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
+        "batch-size",
+        "bs",
+        "micro-batch-size",
+        "per-device-train-batch-size",
+        "per-device-batch-size",
+    ]),
     key(RUNS, "sequence", COUNT, "Each sample has this many tokens.")
         .absent(Absent::Follows("2048, or fewer where the model has fewer positions"))
-        .flag(),
-    key(TRAIN, "accumulation", COUNT, "An optimizer step follows this many micro steps.").assumed("1").flag(),
+        .flag()
+        .also(&["seq", "seq-len", "sequence-length", "sequence-len", "seqlen", "max-seq-length", "max-seq-len", "max-length", "context", "context-length", "ctx", "cutoff-len", "block-size"]),
+    key(TRAIN, "accumulation", COUNT, "An optimizer step follows this many micro steps.").assumed("1").flag().also(&["gradient-accumulation-steps", "gradient-accumulation", "grad-accum", "accumulate-grad-batches"]),
     key(
         RUNS,
         "precision",
@@ -60,7 +67,9 @@ pub(super) const KEYS: &[Key] = &[
          bf16 weights (a Trainer with dtype=\"auto\" and bf16=True).",
     )
     .absent(Absent::Follows("the dtype of the weights, or bf16"))
-    .flag(),
+    .flag()
+    .also(&["dtype", "torch-dtype", "mixed-precision"])
+    .spelled(PRECISION),
     key(
         RUNS,
         "attention",
@@ -68,7 +77,9 @@ pub(super) const KEYS: &[Key] = &[
         "transformers runs this attn_implementation.",
     )
     .absent(Absent::Family(|family| (family.attention.word(), family.attention_why)))
-    .flag(),
+    .flag()
+    .also(&["attn", "attn-implementation", "attn-impl"])
+    .spelled(ATTENTION),
     key(
         TRAIN,
         "attention_mask",
@@ -87,7 +98,9 @@ pub(super) const KEYS: &[Key] = &[
         "Gradient checkpointing recomputes the blocks in the backward.",
     )
     .assumed("none")
-    .flag(),
+    .flag()
+    .also(&["gradient-checkpointing", "grad-checkpointing", "activation-checkpointing"])
+    .spelled(CHECKPOINTING),
     // transformers' Trainer writes its own `use_cache`, false by default, into the model's config (trainer.py,
     // training_args.py, 5.23): the default is not the family's.
     key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.").silently("false").flag(),
@@ -99,7 +112,8 @@ pub(super) const KEYS: &[Key] = &[
         "Gradients are clipped by their norm; a number is the largest norm.",
     )
     .silently("false")
-    .flag(),
+    .flag()
+    .also(&["max-grad-norm", "grad-clip", "gradient-clip-val"]),
     key(TRAIN, "steps", COUNT, "This many optimizer steps are simulated; the second shows the steady state.")
         .assumed("2")
         .flag(),
@@ -110,8 +124,10 @@ pub(super) const KEYS: &[Key] = &[
         "The optimizer is a name (AdamW), \"none\", or a table of its arguments.",
     )
     .absent(Absent::Assumed("AdamW", "the default (torch.optim.AdamW)"))
-    .flag(),
-    key(TRAIN, "lora", Kind::Table, "LoRA adapters are trained; the table has the names of PEFT's LoraConfig.").flag(),
+    .flag()
+    .also(&["optim"])
+    .spelled(OPTIMIZER),
+    key(TRAIN, "lora", Kind::Table, "LoRA adapters are trained; the table has the names of PEFT's LoraConfig.").flag().short("r"),
     key(
         RUNS,
         "quantization",
@@ -139,7 +155,8 @@ pub(super) const KEYS: &[Key] = &[
     key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
     key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
         .assumed("4")
-        .flag(),
+        .flag()
+        .also(&["max-new-tokens", "new-tokens"]),
     key(INFER, "cache", Kind::Words(CacheKind::WORDS), "transformers keeps keys and values in this cache.")
         .assumed("dynamic")
         .flag(),
@@ -167,6 +184,7 @@ const ANYTHING: Kind = Kind::Other {
 pub(super) const OTHER_KEYS: &[Key] = &[
     Key {
         flag: Some("conf"),
+        also: &["alloc-conf", "allocator-conf"],
         absent: Absent::Silently(""),
         ..key(
             &["allocator"],

@@ -1,5 +1,6 @@
 //! `[serve]`: the engine, and its own flags with underscores.
 
+use super::elsewhere::ENGINE;
 use super::{Key, Kind, key};
 
 const SERVE: &[&str] = &["serve"];
@@ -41,5 +42,5 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 const fn row(name: &'static str, kind: Kind, help: &'static str) -> Key {
-    key(SERVE, name, kind, help).not_yet("plain transformers generation is: write [infer]")
+    key(SERVE, name, kind, help).not_yet(ENGINE)
 }

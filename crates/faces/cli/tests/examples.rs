@@ -1,0 +1,61 @@
+//! The commands that the README and the help of `fit` show, run as they stand. Those of `rehearse` need PyTorch and have
+//! tests of their own.
+
+mod seen;
+
+use std::fs;
+use std::path::Path;
+
+use seen::{ROOT, brimful, stderr, stdout};
+
+/// The README's stand-ins, and files that are there.
+const STAND_INS: &[(&str, &str)] = &[
+    ("JOB…", "examples/qwen2.5-0.5b-amp-4090.toml"),
+    ("JOB", "examples/qwen2.5-0.5b-amp-4090.toml"),
+    ("train.log", "crates/faces/cli/tests/logs/train.log"),
+    ("snapshot.pickle", "fixtures/snapshots/tiny/torch-2.15.pickle"),
+    ("before.pickle", "fixtures/snapshots/tiny/torch-2.15.pickle"),
+    ("after.pickle", "fixtures/snapshots/tiny/torch-2.15.pickle"),
+    ("snapshots/", "fixtures/snapshots/tiny"),
+];
+
+/// Runs a line without its comment; it must answer, whatever the answer is.
+fn run(line: &str, folder: &Path) {
+    let line = line.trim().split("  ").next().unwrap_or_default();
+    let file = folder.join("written").to_str().unwrap().to_owned();
+    let named = |word: &str| match STAND_INS.iter().find(|pair| pair.0 == word) {
+        Some((_, there)) => (*there).to_owned(),
+        None => word.replace("FILE", &file),
+    };
+    let mut words: Vec<String> = line.split(' ').skip(1).map(named).collect();
+    // Without a file to write, the page would be opened in a browser.
+    if words[0] == "open" {
+        words.extend(["--output".to_owned(), file.clone()]);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let output = brimful(&words);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{line}: {}", stderr(&output));
+}
+
+#[test]
+fn every_command_of_the_readme_that_needs_no_pytorch_answers() {
+    let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let lines = readme.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let (folder, mut count) = (tempfile::tempdir().unwrap(), 0);
+    for line in lines.filter(|line| line.starts_with("brimful ") && !line.starts_with("brimful rehearse")) {
+        run(line, folder.path());
+        count += 1;
+    }
+    assert!(count >= 12, "{count}");
+}
+
+#[test]
+fn every_example_of_the_help_of_fit_answers() {
+    let help = stdout(&brimful(&["fit", "--help"]));
+    let (folder, mut count) = (tempfile::tempdir().unwrap(), 0);
+    for line in help.lines().filter(|line| line.starts_with("  brimful ")) {
+        run(line, folder.path());
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
+}

@@ -1,0 +1,109 @@
+//! Flags that other programs have and that are said otherwise here, or that no prediction follows.
+
+/// A flag that is refused, and the command or the flag to type instead.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere {
+    /// The flags, without their dashes.
+    pub flags: &'static [&'static str],
+    /// What to type instead, as a sentence.
+    pub instead: &'static str,
+}
+
+/// What to do with several GPUs.
+pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse your own script on several virtual ones: \
+     brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
+
+/// What to do with quantized weights.
+pub(super) const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those, or measure \
+     your own script: brimful rehearse -- python train.py";
+
+/// What to do with a serving engine.
+pub(super) const ENGINE: &str = "plain transformers generation is: write [infer], or --set infer.batch=1; to measure the \
+     server itself: brimful rehearse --gpu l4 -- vllm serve MODEL --max-model-len 32768";
+
+const ROWS: &[Elsewhere] = &[
+    Elsewhere {
+        flags: &[
+            "gpus",
+            "num-gpus",
+            "n-gpus",
+            "ngpus",
+            "devices",
+            "nproc-per-node",
+            "nnodes",
+            "world-size",
+            "ddp",
+            "fsdp",
+            "fsdp1",
+            "fsdp2",
+            "zero",
+            "zero1",
+            "zero2",
+            "zero3",
+            "zero-stage",
+            "deepspeed",
+            "shard",
+            "tp",
+            "tensor-parallel",
+            "tensor-parallel-size",
+            "pipeline-parallel-size",
+            "data-parallel-size",
+        ],
+        instead: SEVERAL_GPUS,
+    },
+    Elsewhere {
+        flags: &["qlora", "load-in-4bit", "load-in-8bit", "4bit", "8bit", "quantize", "bnb"],
+        instead: "quantized weights are not simulated yet; --lora 16 trains adapters over unquantized weights; to measure \
+             your own script with quantized ones: brimful rehearse -- python train.py",
+    },
+    Elsewhere {
+        flags: &["bf16", "fp16", "fp32", "amp"],
+        instead: "write --precision bf16 for weights and computation in bf16, or --precision amp-bf16 for autocast over \
+             fp32 weights, as transformers' Trainer means --bf16; fp32, fp16 and amp-fp16 likewise",
+    },
+    Elsewhere {
+        flags: &["max-batch", "max-batch-size", "largest-batch", "find-batch", "auto-find-batch-size"],
+        instead: "write --max batch for the largest batch that fits the GPU",
+    },
+    Elsewhere {
+        flags: &["max-seq", "max-sequence", "max-context"],
+        instead: "write --max sequence for the longest sequence that fits the GPU, or --sequence for a given one",
+    },
+    Elsewhere {
+        flags: &["infer", "inference", "generate", "generation"],
+        instead: "write --set infer.batch=1 for generation with plain transformers",
+    },
+    Elsewhere {
+        flags: &[
+            "serve",
+            "engine",
+            "vllm",
+            "max-model-len",
+            "gpu-memory-utilization",
+            "max-num-seqs",
+            "kv-cache-dtype",
+        ],
+        instead: ENGINE,
+    },
+];
+
+/// Every row, for a command line.
+pub fn elsewhere() -> impl Iterator<Item = &'static Elsewhere> {
+    ROWS.iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_that_is_said_otherwise_is_a_flag_of_a_key() {
+        let of_keys: Vec<String> = crate::flags()
+            .flat_map(|(name, key)| [name].into_iter().chain(key.also.iter().copied()))
+            .map(|name| name.replace('_', "-"))
+            .collect();
+        for flag in elsewhere().flat_map(|row| row.flags) {
+            assert!(!of_keys.iter().any(|known| known == flag), "{flag}");
+        }
+    }
+}
