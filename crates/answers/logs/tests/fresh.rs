@@ -1,5 +1,6 @@
-//! Reports that no format was written after (`fresh.jsonl.gz`), plain and as terminals, mail and launchers change them: is it
-//! the GPU's memory, and are the figures right?
+//! The second set of labelled reports (`fresh.jsonl.gz`), plain and as terminals, mail and launchers change them: is it the GPU's
+//! memory, and are the figures right? Formats were written with these reports in sight, so the test guards against a loss and does
+//! not measure how well unseen reports are read.
 
 mod corpus;
 
