@@ -16,7 +16,7 @@ enum LabelKind {
     Rank,
     /// A number alone: a rank of `srun -l`, or the number of the line.
     Bare,
-    /// A process id, which tells processes apart and is no rank.
+    /// A process id, which is no rank.
     Process,
 }
 
