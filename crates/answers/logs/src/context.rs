@@ -174,13 +174,13 @@ impl Setting {
     }
 
     fn find(&self, text: &[u8]) -> Option<String> {
-        self.pattern.get().captures_iter(text).find_map(|found| {
-            let all = found.get(0)?;
-            let around = &text[all.start().saturating_sub(24)..(all.end() + 16).min(text.len())];
+        self.pattern.captures_iter(text).find_map(|found| {
+            let all = found.range(0)?;
+            let around = &text[all.start.saturating_sub(24)..(all.end + 16).min(text.len())];
             if self.unless.as_ref().is_some_and(|unless| unless.is_match(around)) {
                 return None;
             }
-            let group = found.get(1).map(|group| String::from_utf8_lossy(group.as_bytes()).into_owned());
+            let group = found.get(1).map(|group| String::from_utf8_lossy(group).into_owned());
             self.value.clone().or(group)
         })
     }

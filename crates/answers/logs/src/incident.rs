@@ -127,11 +127,11 @@ pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
 fn place(at: usize, text: &[u8], from: usize) -> Option<Found> {
     let format = &Catalog::get().formats[at];
     let mut start = 0;
-    while let Some(found) = format.pattern.get().find_at(text, start) {
-        if found.end() > from && allowed(format, text, found.start(), found.end()) {
-            return Some(Found { format: at, start: found.start(), end: found.end() });
+    while let Some(found) = format.pattern.find_at(text, start) {
+        if found.end > from && allowed(format, text, found.start, found.end) {
+            return Some(Found { format: at, start: found.start, end: found.end });
         }
-        start = found.end().max(start + 1);
+        start = found.end.max(start + 1);
         if start > text.len() {
             break;
         }
@@ -251,9 +251,9 @@ fn extent(text: &[u8], main: Found) -> (usize, usize) {
         return (start, limit);
     }
     let words = &text[main.start..main.end.min(main.start + SAME_WORDS)];
-    let next =
-        format.pattern.get().find_iter(&text[main.end..limit]).find(|m| m.as_bytes().starts_with(words));
-    (start, next.map_or(limit, |next| line_start(text, main.end + next.start()).max(main.end)))
+    let rest = &text[main.end..limit];
+    let next = format.pattern.find_iter(rest).find(|next| rest[next.clone()].starts_with(words));
+    (start, next.map_or(limit, |next| line_start(text, main.end + next.start).max(main.end)))
 }
 
 fn frames(text: &[u8], start: usize, end: usize) -> &[u8] {

@@ -1,13 +1,20 @@
 //! Field patterns: regular expressions with `{name_bytes}` for a size and `{name}` for a whole number.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::meta::{self, Regex};
+use regex_automata::util::captures::Captures;
+use regex_automata::util::syntax;
 
 use crate::Value;
 use crate::parse::{float, integer, list, size};
 
 /// A regular expression that is compiled when it is first needed.
+///
+/// Each is matched against a few kilobytes at most, once or twice in the life of a process, so that compiling it is what
+/// takes time. Automata that only long texts repay are left out, which halves that time.
 #[derive(Debug)]
 pub(crate) struct Lazy {
     source: String,
@@ -20,17 +27,52 @@ impl Lazy {
         Lazy { source, compiled: OnceLock::new() }
     }
 
-    /// The compiled pattern.
-    pub fn get(&self) -> &Regex {
+    fn get(&self) -> &Regex {
         self.compiled.get_or_init(|| {
-            let built = RegexBuilder::new(&self.source).unicode(false).multi_line(false).build();
-            built.unwrap_or_else(|error| panic!("formats/*.toml: {error}"))
+            let quick = meta::Config::new().hybrid(false).dfa(false).onepass(false).utf8_empty(false);
+            let bytes = syntax::Config::new().unicode(false).utf8(false);
+            let built = Regex::builder().configure(quick).syntax(bytes).build(&self.source);
+            // Cannot fail: the patterns are part of the program, and a test compiles each.
+            built.unwrap_or_else(|error| panic!("formats/*.toml: {error}: {}", self.source))
         })
     }
 
     /// Whether the text has a match.
     pub fn is_match(&self, text: &[u8]) -> bool {
         self.get().is_match(text)
+    }
+
+    /// The first match that begins at `start` or behind it; what stands before counts for `\b` and `^`.
+    pub fn find_at(&self, text: &[u8], start: usize) -> Option<Range<usize>> {
+        self.get().find(Input::new(text).range(start..)).map(|found| found.range())
+    }
+
+    /// Where every match is.
+    pub fn find_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.get().find_iter(text).map(|found| found.range())
+    }
+
+    /// Every match, with its groups.
+    pub fn captures_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Groups<'a>> + 'a {
+        self.get().captures_iter(text).map(move |found| Groups { text, found })
+    }
+}
+
+/// A match and its groups.
+pub(crate) struct Groups<'a> {
+    text: &'a [u8],
+    found: Captures,
+}
+
+impl<'a> Groups<'a> {
+    /// Where a group is; 0 is the whole match.
+    pub fn range(&self, group: usize) -> Option<Range<usize>> {
+        self.found.get_group(group).map(|span| span.range())
+    }
+
+    /// The text of a group.
+    pub fn get(&self, group: usize) -> Option<&'a [u8]> {
+        self.range(group).map(|range| &self.text[range])
     }
 }
 
@@ -75,7 +117,7 @@ impl Field {
 
     /// Every figure that the text has of this kind, in order.
     pub fn all<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Value> + 'a {
-        self.pattern.get().captures_iter(text).filter_map(|found| self.value(found.get(1)?.as_bytes()))
+        self.pattern.captures_iter(text).filter_map(|found| self.value(found.get(1)?))
     }
 
     /// The first figure of this kind.
