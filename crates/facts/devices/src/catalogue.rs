@@ -31,6 +31,12 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     rows().map(|row| row.id)
 }
 
+/// The memory of the largest GPU of the catalogue, of a vendor or of all.
+pub fn largest_total(vendor: Option<&str>) -> Option<Bytes> {
+    let of_vendor = rows().filter(|row| vendor.is_none_or(|vendor| row.vendor == vendor));
+    of_vendor.filter_map(|row| row.total.parse().ok()).max().map(Bytes::new)
+}
+
 /// The ids of the GPUs that run CUDA, for which a job can be predicted.
 pub fn ids_with_cuda() -> impl Iterator<Item = &'static str> {
     rows().filter(|row| row.vendor == "NVIDIA" && row.gpu().is_some()).map(|row| row.id)
