@@ -83,7 +83,9 @@ fn cause(
         (None, rule) => rule.map_or(Vec::new(), |rule| filled(rule.evidence(), figures)),
     };
     let unsure = || causes.of("unknown").and_then(|unknown| unknown.tell.as_deref());
-    let own = rule.and_then(Rule::tell).or_else(|| known.and_then(|known| known.tell.as_deref()));
+    // A rule speaks for its own class only, and the format may have established another.
+    let same = rule.filter(|rule| causes.class(rule) == class);
+    let own = same.and_then(Rule::tell).or_else(|| known.and_then(|known| known.tell.as_deref()));
     let tell = own.or_else(|| unsure().filter(|_| confidence < SURE));
     Cause {
         class: class.to_owned(),
@@ -100,6 +102,7 @@ fn cause(
 /// each of the other classes.
 fn advice(cause: &Cause, rule: Option<&Rule>, figures: &Figures<'_>) -> Vec<Fix> {
     let of = |class: &str| Causes::get().of(class).map_or(&[][..], |known| &known.fixes);
+    let rule = rule.filter(|rule| Causes::get().class(rule) == cause.class);
     let own = rule.and_then(Rule::fixes).unwrap_or_else(|| of(&cause.class));
     if cause.confidence >= SURE {
         return chosen(own, figures);
