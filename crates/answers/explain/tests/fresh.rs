@@ -1,5 +1,4 @@
-//! Reports that were collected after the rules were written, `oom-reports-2.jsonl` of `fixtures/logs`: is the cause right or
-//! acceptable, is the fix that worked among the first three, and is an answer right as often as it says?
+//! The newer reports, `oom-reports-2.jsonl` of `fixtures/logs`: is the cause right or acceptable, is the fix that worked among the first three, and is an answer right as often as it says?
 
 use std::io::Read;
 
@@ -13,6 +12,8 @@ struct Record {
     cause: String,
     #[serde(default)]
     cause_also: Vec<String>,
+    #[serde(default)]
+    cause_confidence: String,
     fix_that_worked: Option<String>,
 }
 
@@ -150,8 +151,8 @@ fn established() -> Vec<Record> {
         let path = format!("{}/../../../fixtures/logs/{file}", env!("CARGO_MANIFEST_DIR"));
         let mut text = String::new();
         GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-        let lines = text.lines().filter(|line| line.contains(r#""cause_confidence": "thread""#));
-        records.extend(lines.map(|line| serde_json::from_str::<Record>(line).unwrap()));
+        let read = text.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
+        records.extend(read.filter(|record| record.cause_confidence == "thread"));
     }
     records
 }
