@@ -178,3 +178,22 @@ fn an_answer_is_right_as_often_as_it_says() {
     let off = off("fresh and threads", buckets, |right, claimed| (claimed - right).abs() > POINTS);
     assert!(off.is_empty(), "{}", off.join("\n"));
 }
+
+#[test]
+fn advice_for_other_gpus_names_none_of_nvidias_tools() {
+    let others =
+        ["HIP out of memory", "MPS backend", "NPU out of memory", "hbm", "ErrorOutOfDeviceMemory", "xpu:0"];
+    let mut all = 0;
+    for record in records().iter().filter(|record| others.iter().any(|word| record.text.contains(word))) {
+        let Some(found) = explain(record) else { continue };
+        all += 1;
+        let advice = found.fixes.iter().map(|fix| fix.apply.as_str()).chain(found.cause.tell.as_deref());
+        for sentence in advice {
+            let nvidia =
+                ["/dev/nvidia", "CUDA_VISIBLE", "autocast('cuda'"].iter().any(|word| sentence.contains(word));
+            let smi = sentence.contains("nvidia-smi") && !sentence.contains("rocm-smi");
+            assert!(!nvidia && !smi, "{}: {sentence}", record.id);
+        }
+    }
+    assert!(all >= 8, "{all}");
+}
