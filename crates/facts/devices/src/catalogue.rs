@@ -72,6 +72,12 @@ pub fn entries(filter: &str) -> Vec<Entry> {
     rows().filter(holds).map(entry).collect()
 }
 
+/// The memory of the largest GPU of the catalogue, of a vendor or of all.
+pub fn largest_total(vendor: Option<&str>) -> Option<Bytes> {
+    let of_vendor = rows().filter(|row| vendor.is_none_or(|vendor| row.vendor == vendor));
+    of_vendor.filter_map(|row| row.total.parse().ok()).max().map(Bytes::new)
+}
+
 /// The ids of the GPUs that run CUDA, for which a job can be predicted.
 pub fn ids_with_cuda() -> impl Iterator<Item = &'static str> {
     rows().filter(|row| row.vendor == "NVIDIA" && row.gpu().is_some()).map(|row| row.id)

@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use brimful_logs::Kind;
-use regex::Regex;
 use serde::Deserialize;
 
 use super::figures::{Condition, Figures};
+use super::world::{Pattern, Scope};
 
 /// The files of `causes/`, in the order in which they are listed.
 const FILES: [&str; 26] = [
@@ -66,8 +66,8 @@ struct Head {
     rule: Vec<RawRule>,
 }
 
+/// A rule as it is written. Unknown keys are refused by the test of this module: serde cannot beside `flatten`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawRule {
     order: u16,
     confidence: f64,
@@ -77,12 +77,36 @@ struct RawRule {
     formats: Vec<String>,
     #[serde(default)]
     phases: Vec<String>,
-    frames: Option<String>,
-    frames_unless: Option<String>,
-    message: Option<String>,
+    frames: Option<Pattern>,
+    frames_unless: Option<Pattern>,
+    message: Option<Pattern>,
     #[serde(default, rename = "where")]
-    conditions: Vec<String>,
+    conditions: Vec<Condition>,
     evidence: Vec<String>,
+    #[serde(default)]
+    candidates: Vec<Candidate>,
+    fixes: Option<Vec<String>>,
+    tell: Option<String>,
+    #[serde(flatten)]
+    scope: Scope,
+}
+
+/// Another class that a text allows, and how sure that would be: `"fragmentation 0.3"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Candidate {
+    pub class: String,
+    pub confidence: f64,
+}
+
+impl TryFrom<String> for Candidate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Candidate, String> {
+        let read = text.split_once(' ').and_then(|(class, sure)| Some((class, sure.parse().ok()?)));
+        let (class, confidence) = read.ok_or_else(|| format!("{text:?} is no class with its confidence"))?;
+        Ok(Candidate { class: class.to_owned(), confidence })
+    }
 }
 
 /// A cause with its rules.
@@ -95,36 +119,52 @@ pub(crate) struct Cause {
 /// When a cause is concluded. Of all rules that hold, the one with the lowest order counts.
 pub(crate) struct Rule {
     pub cause: usize,
-    pub order: u16,
-    pub confidence: f64,
-    pub evidence: Vec<String>,
-    kinds: Vec<Kind>,
-    formats: Vec<String>,
-    phases: Vec<String>,
-    frames: Option<Regex>,
-    frames_unless: Option<Regex>,
-    message: Option<Regex>,
-    conditions: Vec<Condition>,
+    raw: RawRule,
 }
 
 impl Rule {
+    /// How sure it is.
+    pub fn confidence(&self) -> f64 {
+        self.raw.confidence
+    }
+
+    /// The sentences that say why.
+    pub fn evidence(&self) -> &[String] {
+        &self.raw.evidence
+    }
+
+    /// What else the same text allows.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.raw.candidates
+    }
+
+    /// The fixes, where the rule has its own.
+    pub fn fixes(&self) -> Option<&[String]> {
+        self.raw.fixes.as_deref()
+    }
+
+    /// What would decide it, where the rule knows.
+    pub fn tell(&self) -> Option<&str> {
+        self.raw.tell.as_deref()
+    }
+
     /// Whether everything that the rule asks for is so.
     pub fn holds(&self, figures: &Figures<'_>) -> bool {
-        let incident = figures.incident;
-        let kind = if self.kinds.is_empty() {
+        let (raw, incident) = (&self.raw, figures.incident);
+        let kind = if raw.kinds.is_empty() {
             incident.kind.is_gpu_oom()
         } else {
-            self.kinds.contains(&incident.kind)
+            raw.kinds.contains(&incident.kind)
         };
-        let phase = || incident.phase.as_ref().is_some_and(|phase| self.phases.contains(phase));
-        let found = |pattern: &Option<Regex>, text: &str| pattern.as_ref().is_none_or(|p| p.is_match(text));
-        kind && (self.formats.is_empty()
-            || self.formats.iter().any(|format| matches(format, &incident.format)))
-            && (self.phases.is_empty() || phase())
-            && found(&self.message, &incident.message)
-            && self.conditions.iter().all(|condition| figures.hold(condition))
-            && found(&self.frames, &incident.frames)
-            && !self.frames_unless.as_ref().is_some_and(|pattern| pattern.is_match(&incident.frames))
+        let phase = || incident.phase.as_ref().is_some_and(|phase| raw.phases.contains(phase));
+        let found = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|p| p.is_match(text));
+        kind && (raw.formats.is_empty() || raw.formats.iter().any(|format| matches(format, &incident.format)))
+            && (raw.phases.is_empty() || phase())
+            && raw.scope.admits(&figures.world)
+            && found(&raw.message, &incident.message)
+            && raw.conditions.iter().all(|condition| figures.hold(condition))
+            && found(&raw.frames, &incident.frames)
+            && !raw.frames_unless.as_ref().is_some_and(|pattern| pattern.is_match(&incident.frames))
     }
 }
 
@@ -137,6 +177,7 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// All causes, and their rules in order.
+#[derive(Default)]
 pub(crate) struct Causes {
     pub causes: Vec<Cause>,
     pub rules: Vec<Rule>,
@@ -146,25 +187,39 @@ impl Causes {
     /// The built-in causes.
     pub fn get() -> &'static Causes {
         static CAUSES: OnceLock<Causes> = OnceLock::new();
-        CAUSES.get_or_init(|| {
-            let (mut causes, mut rules) = (Vec::new(), Vec::new());
-            for (at, file) in FILES.iter().enumerate() {
-                let (cause, own) = read(file);
-                causes.push(cause);
-                rules.extend(own.into_iter().map(|raw| compile(at, raw)));
-            }
-            rules.sort_by_key(|rule| rule.order);
-            Causes { causes, rules }
-        })
+        // A test reads every file: it is never the empty default.
+        CAUSES.get_or_init(|| Causes::read().unwrap_or_default())
+    }
+
+    fn read() -> Result<Causes, String> {
+        let mut read = Causes::default();
+        for (at, file) in FILES.iter().enumerate() {
+            let (cause, own) = cause(file)?;
+            read.causes.push(cause);
+            read.rules.extend(own.into_iter().map(|raw| Rule { cause: at, raw }));
+        }
+        read.rules.sort_by_key(|rule| rule.raw.order);
+        Ok(read)
+    }
+
+    /// The cause of a class.
+    pub fn of(&self, class: &str) -> Option<&Cause> {
+        self.causes.iter().find(|cause| cause.page.id == class)
+    }
+
+    /// The class that a rule concludes.
+    pub fn class(&self, rule: &Rule) -> &str {
+        self.causes.get(rule.cause).map_or("unknown", |cause| &cause.page.id)
     }
 }
 
-fn read(file: &str) -> (Cause, Vec<RawRule>) {
-    let (head, page) = file
-        .strip_prefix("+++\n")
-        .and_then(|rest| rest.split_once("\n+++\n"))
-        .expect("causes/*.md: a head between +++");
-    let head: Head = toml::from_str(head).unwrap_or_else(|error| panic!("causes/*.md: {error}"));
+fn head(file: &str) -> Option<(&str, &str)> {
+    file.strip_prefix("+++\n")?.split_once("\n+++\n")
+}
+
+fn cause(file: &str) -> Result<(Cause, Vec<RawRule>), String> {
+    let (head, page) = head(file).ok_or("no head between +++")?;
+    let head: Head = toml::from_str(head).map_err(|error| error.to_string())?;
     let page = CausePage {
         id: head.id,
         title: head.title,
@@ -172,29 +227,7 @@ fn read(file: &str) -> (Cause, Vec<RawRule>) {
         example: head.example,
         page: page.trim().to_owned(),
     };
-    (Cause { page, fixes: head.fixes, tell: head.tell }, head.rule)
-}
-
-fn compile(cause: usize, raw: RawRule) -> Rule {
-    let regex = |source: Option<String>| {
-        source.map(|source| Regex::new(&source).unwrap_or_else(|error| panic!("causes/*.md: {error}")))
-    };
-    let condition = |text: &String| {
-        Condition::parse(text).unwrap_or_else(|| panic!("causes/*.md: {text:?} is no condition"))
-    };
-    Rule {
-        cause,
-        order: raw.order,
-        confidence: raw.confidence,
-        conditions: raw.conditions.iter().map(condition).collect(),
-        evidence: raw.evidence,
-        kinds: raw.kinds,
-        formats: raw.formats,
-        phases: raw.phases,
-        frames: regex(raw.frames),
-        frames_unless: regex(raw.frames_unless),
-        message: regex(raw.message),
-    }
+    Ok((Cause { page, fixes: head.fixes, tell: head.tell }, head.rule))
 }
 
 /// Every cause, as it is taught.
@@ -207,6 +240,61 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// The keys of a rule, of its scope first.
+    const KEYS: [&str; 22] = [
+        "frameworks",
+        "frameworks_not",
+        "accelerators",
+        "accelerators_not",
+        "tasks",
+        "systems",
+        "systems_not",
+        "unified",
+        "torch_from",
+        "order",
+        "confidence",
+        "kinds",
+        "formats",
+        "phases",
+        "frames",
+        "frames_unless",
+        "message",
+        "where",
+        "evidence",
+        "candidates",
+        "fixes",
+        "tell",
+    ];
+
+    #[test]
+    fn every_file_is_read_and_names_only_what_exists() {
+        let read = Causes::read().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(read.causes.len(), FILES.len());
+        for file in FILES {
+            let rules: toml::Table = toml::from_str(head(file).unwrap().0).unwrap();
+            for rule in rules.get("rule").and_then(toml::Value::as_array).into_iter().flatten() {
+                for key in rule.as_table().unwrap().keys() {
+                    assert!(KEYS.contains(&key.as_str()), "{:?}: {key}", rules["id"]);
+                }
+            }
+        }
+        for rule in &read.rules {
+            assert!(!rule.evidence().is_empty());
+            assert_eq!(rule.raw.scope.unknown_names(), Vec::<String>::new());
+            for candidate in rule.candidates() {
+                assert!(read.of(&candidate.class).is_some(), "{}", candidate.class);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_text_does_not_decide_comes_with_candidates() {
+        for rule in &Causes::get().rules {
+            let unknown = Causes::get().class(rule) == "unknown";
+            assert!(!unknown || rule.candidates().len() >= 2, "{:?}", rule.evidence());
+        }
+    }
 
     #[test]
     fn every_file_of_the_folder_is_a_cause() {

@@ -41,21 +41,19 @@ pub struct Diagnosis {
 /// Causes surer than this need no word on what would decide.
 const SURE: f64 = 0.5;
 /// So many other classes are named at most.
-const MOST_OTHERS: usize = 2;
+const MOST_OTHERS: usize = 3;
+/// So many fixes of each other class are advised at most.
+const FIXES_OF_OTHERS: usize = 2;
 
 /// Explains the first failure of a text; `None` where nothing failed.
 pub fn diagnose(report: &Report) -> Option<Diagnosis> {
     let incident = report.incident.as_ref()?;
-    let figures = Figures { incident, report };
-    let causes = Causes::get();
-    let mut holding = causes.rules.iter().filter(|rule| rule.holds(&figures));
+    let figures = Figures::of(incident, report);
+    let mut holding = Causes::get().rules.iter().filter(|rule| rule.holds(&figures));
     let first = holding.next();
-    let others = others(first, holding);
-    let cause = cause(incident, first, others, &figures);
-    let known = causes.causes.iter().find(|known| known.page.id == cause.class);
-    let ids = known.map_or(&[][..], |known| &known.fixes);
+    let cause = cause(incident, first, others(first, holding), &figures);
     Some(Diagnosis {
-        fixes: chosen(ids, &figures),
+        fixes: advice(&cause, first, &figures),
         ledger: ledger(incident),
         notes: notes(report, &figures),
         cause,
@@ -69,22 +67,26 @@ fn cause(
     or_else: Vec<(String, f64)>,
     figures: &Figures<'_>,
 ) -> Cause {
-    let causes = &Causes::get().causes;
+    let causes = Causes::get();
     let established = incident.cause.as_ref().filter(|_| incident.kind.is_gpu_oom());
-    let of_rule = rule.map_or("unknown", |rule| causes[rule.cause].page.id.as_str());
+    let of_rule = rule.map_or("unknown", |rule| causes.class(rule));
     let class = established.map_or(of_rule, String::as_str);
-    let known = causes.iter().find(|cause| cause.page.id == class);
+    let known = causes.of(class);
     let page = known.map(|known| &known.page);
     let confidence = match (established, rule) {
         (Some(_), _) => 0.9,
-        (None, Some(rule)) => rule.confidence,
+        (None, Some(rule)) => rule.confidence(),
         (None, None) => 0.0,
     };
     let evidence = match (established, rule) {
         (Some(_), _) => vec![format!("the message itself says so: {}", incident.title)],
-        (None, rule) => rule.map_or(Vec::new(), |rule| filled(&rule.evidence, figures)),
+        (None, rule) => rule.map_or(Vec::new(), |rule| filled(rule.evidence(), figures)),
     };
-    let unsure = || Causes::get().causes.last().and_then(|unknown| unknown.tell.clone());
+    let unsure = || causes.of("unknown").and_then(|unknown| unknown.tell.as_deref());
+    // A rule speaks for its own class only, and the format may have established another.
+    let same = rule.filter(|rule| causes.class(rule) == class);
+    let own = same.and_then(Rule::tell).or_else(|| known.and_then(|known| known.tell.as_deref()));
+    let tell = own.or_else(|| unsure().filter(|_| confidence < SURE));
     Cause {
         class: class.to_owned(),
         title: page.map_or(String::new(), |page| page.title.clone()),
@@ -92,8 +94,27 @@ fn cause(
         confidence,
         evidence,
         or_else,
-        tell: known.and_then(|known| known.tell.clone()).or_else(|| unsure().filter(|_| confidence < SURE)),
+        tell: tell.map(|tell| figures.fill(tell).unwrap_or_else(|| tell.to_owned())),
     }
+}
+
+/// What to change: the rule's own fixes or else the cause's, and where that is not sure, in turn what helps against
+/// each of the other classes.
+fn advice(cause: &Cause, rule: Option<&Rule>, figures: &Figures<'_>) -> Vec<Fix> {
+    let of = |class: &str| Causes::get().of(class).map_or(&[][..], |known| &known.fixes);
+    let rule = rule.filter(|rule| Causes::get().class(rule) == cause.class);
+    let own = rule.and_then(Rule::fixes).unwrap_or_else(|| of(&cause.class));
+    if cause.confidence >= SURE {
+        return chosen(own, figures);
+    }
+    let undecided = cause.class == "unknown" && rule.is_some_and(|rule| rule.fixes().is_none());
+    let mut ids: Vec<&String> = if undecided { Vec::new() } else { own.iter().collect() };
+    let most = cause.or_else.iter().map(|(class, _)| of(class).len()).max().unwrap_or(0);
+    for at in 0..most.min(FIXES_OF_OTHERS) {
+        ids.extend(cause.or_else.iter().filter_map(|(class, _)| of(class).get(at)));
+    }
+    ids.extend(own);
+    chosen(ids, figures)
 }
 
 /// The evidence whose figures are known, else the format's title.
@@ -102,23 +123,27 @@ fn filled(evidence: &[String], figures: &Figures<'_>) -> Vec<String> {
     if known.is_empty() { vec![figures.incident.title.clone()] } else { known }
 }
 
-/// The classes of later rules, each once, without the first's and without `unknown`; they share what the first
-/// leaves open.
-fn others<'a>(first: Option<&Rule>, rules: impl Iterator<Item = &'a Rule>) -> Vec<(String, f64)> {
-    let mut others: Vec<(usize, f64)> = Vec::new();
-    for rule in rules {
-        let new =
-            first.is_some_and(|first| first.cause != rule.cause) && others.iter().all(|o| o.0 != rule.cause);
+/// The other classes that the text allows, each once, without the first's and without `unknown`: those that the first
+/// rule names, then those of later rules. They share what the first leaves open.
+fn others<'a>(first: Option<&'a Rule>, rules: impl Iterator<Item = &'a Rule>) -> Vec<(String, f64)> {
+    let Some(first) = first else { return Vec::new() };
+    let causes = Causes::get();
+    let named = first.candidates().iter().map(|other| (other.class.as_str(), other.confidence));
+    let later = rules.map(|rule| (causes.class(rule), rule.confidence()));
+    let mut others: Vec<(String, f64)> = Vec::new();
+    for (class, sure) in named.chain(later) {
+        let new = class != "unknown" && class != causes.class(first) && others.iter().all(|o| o.0 != class);
         if new && others.len() < MOST_OTHERS {
-            others.push((rule.cause, rule.confidence));
+            others.push((class.to_owned(), sure));
         }
     }
-    let left = 1.0 - first.map_or(0.0, |first| first.confidence);
-    let share = |sure: f64| (sure * left * 100.0).round() / 100.0;
-    let named = others.into_iter().map(|(at, sure)| (Causes::get().causes[at].page.id.clone(), share(sure)));
-    let mut named: Vec<(String, f64)> = named.filter(|(class, _)| class != "unknown").collect();
-    named.sort_by(|a, b| b.1.total_cmp(&a.1));
-    named
+    // An answer that nothing decides leaves everything open to its candidates.
+    let left = if causes.class(first) == "unknown" { 1.0 } else { 1.0 - first.confidence() };
+    for (_, sure) in &mut others {
+        *sure = (*sure * left * 100.0).round() / 100.0;
+    }
+    others.sort_by(|a, b| b.1.total_cmp(&a.1));
+    others
 }
 
 /// Contradictions and collateral.
@@ -174,7 +199,9 @@ mod tests {
 
     #[test]
     fn every_fix_that_a_cause_names_exists_and_is_used() {
-        let named: Vec<&String> = Causes::get().causes.iter().flat_map(|cause| &cause.fixes).collect();
+        let of_causes = Causes::get().causes.iter().flat_map(|cause| &cause.fixes);
+        let of_rules = Causes::get().rules.iter().filter_map(Rule::fixes).flatten();
+        let named: Vec<&String> = of_causes.chain(of_rules).collect();
         let known = names();
         for fix in &named {
             assert!(known.contains(fix), "{fix}");

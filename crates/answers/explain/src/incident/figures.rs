@@ -4,10 +4,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use brimful_devices::catalogue::largest_total;
 use brimful_logs::{Incident, Report, Value};
 use brimful_units::Bytes;
+use serde::Deserialize;
 
 use super::ledger::{idle, outside};
+use super::world::World;
 
 /// A number with its unit. Memory is never compared with a plain number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,9 +106,16 @@ pub(crate) struct Figures<'a> {
     pub incident: &'a Incident,
     /// The whole log, which holds what the program printed at its start.
     pub report: &'a Report,
+    /// Where the text comes from.
+    pub world: World,
 }
 
-impl Figures<'_> {
+impl<'a> Figures<'a> {
+    /// The figures of a failure and of the log around it.
+    pub fn of(incident: &'a Incident, report: &'a Report) -> Figures<'a> {
+        Figures { incident, report, world: World::of(incident, report) }
+    }
+
     /// The figure of a name: `tried` is the fact `tried_bytes`, and some figures follow from others.
     pub fn get(&self, name: &str) -> Option<Figure> {
         match name {
@@ -116,6 +126,8 @@ impl Figures<'_> {
             "reserved" => self
                 .fact("reserved_bytes")
                 .or_else(|| self.bytes("allocated")?.checked_add(self.bytes("idle")?).map(Figure::Bytes)),
+            "largest_gpu" => largest_total(self.world.accelerator.vendor.as_deref()).map(Figure::Bytes),
+            "free_share" => self.free_share().map(Figure::Ratio),
             "processes" => self.processes().map(Figure::Bytes),
             "utilization" => self.fact(name).or_else(|| self.setting("gpu_memory_utilization")),
             _ => self.fact(&format!("{name}_bytes")).or_else(|| self.fact(name)),
@@ -125,6 +137,13 @@ impl Figures<'_> {
     /// The amount of memory of a name.
     pub fn bytes(&self, name: &str) -> Option<Bytes> {
         self.get(name)?.bytes()
+    }
+
+    /// Which share of the card is free, rounded down to two decimals: what an engine may ask for at its start.
+    fn free_share(&self) -> Option<f64> {
+        let (free, total) = (self.bytes("free")?.get(), self.bytes("total")?.get());
+        let percent = u128::from(free) * 100 / u128::from(total.max(1));
+        Some(percent as f64 / 100.0)
     }
 
     /// The sum over the processes that the message lists; `None` if it lists none.
@@ -185,6 +204,9 @@ impl Figures<'_> {
         match name {
             "title" => return Some(self.incident.title.clone()),
             "phase" => return self.incident.phase.clone(),
+            "monitor" => return Some(self.world.accelerator.monitor.clone()),
+            "holders" => return Some(self.world.accelerator.holders.clone()),
+            "choose" => return self.world.accelerator.choose.clone(),
             _ => {}
         }
         if let Some((part, whole)) = name.split_once('/') {
@@ -195,7 +217,8 @@ impl Figures<'_> {
 }
 
 /// A condition on figures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) enum Condition {
     /// The figure of this name is known.
     Known(String),
@@ -259,6 +282,14 @@ impl Order {
             Order::AtLeast => ordering.is_ge(),
             Order::More => ordering.is_gt(),
         }
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Condition, String> {
+        Condition::parse(&text).ok_or_else(|| format!("{text:?} is no condition"))
     }
 }
 

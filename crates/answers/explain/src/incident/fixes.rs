@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use regex::Regex;
 use serde::Deserialize;
 
 use super::causes::matches;
 use super::figures::{Condition, Figures};
+use super::world::{Pattern, Scope, World};
 use crate::keeps::Keeps;
 
 const FILES: [&str; 3] = [
@@ -35,119 +35,108 @@ pub struct Fix {
 
 #[derive(Deserialize)]
 struct File {
-    fix: Vec<Raw>,
+    fix: Vec<Entry>,
 }
 
+/// A fix as it is written. Unknown keys are refused by the test of this module: serde cannot beside `flatten`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
+struct Entry {
     id: String,
     title: String,
     keeps: Keeps,
     cost: String,
     saves: Option<String>,
     #[serde(default)]
-    training: bool,
-    #[serde(default)]
-    frameworks_not: Vec<String>,
-    #[serde(default)]
     formats: Vec<String>,
     #[serde(default)]
     formats_not: Vec<String>,
     #[serde(default)]
-    already: BTreeMap<String, String>,
+    already: BTreeMap<String, Pattern>,
+    /// Words of the text by which the change is in effect already.
+    seen: Option<Pattern>,
     #[serde(default, rename = "where")]
-    conditions: Vec<String>,
-    #[serde(default)]
-    where_not: Vec<String>,
-    apply: BTreeMap<String, String>,
-}
-
-struct Entry {
-    raw: Raw,
-    already: Vec<(String, Regex)>,
     conditions: Vec<Condition>,
+    #[serde(default)]
     where_not: Vec<Condition>,
+    apply: BTreeMap<String, String>,
+    /// The change where nothing is trained, if it is another one.
+    #[serde(default)]
+    apply_infer: BTreeMap<String, String>,
+    #[serde(flatten)]
+    scope: Scope,
 }
-
-/// Frameworks that serve and do not train.
-const SERVING: [&str; 14] = [
-    "vllm",
-    "sglang",
-    "tgi",
-    "tensorrt-llm",
-    "tensorrt",
-    "llama.cpp",
-    "ollama",
-    "exllama",
-    "lmdeploy",
-    "onnxruntime",
-    "triton-server",
-    "comfyui",
-    "webgpu",
-    "candle",
-];
 
 fn entries() -> &'static BTreeMap<String, Entry> {
     static ENTRIES: OnceLock<BTreeMap<String, Entry>> = OnceLock::new();
-    ENTRIES.get_or_init(|| {
-        let files = FILES
-            .iter()
-            .map(|file| toml::from_str::<File>(file).unwrap_or_else(|error| panic!("fixes/*.toml: {error}")));
-        files.flat_map(|file| file.fix).map(|raw| (raw.id.clone(), entry(raw))).collect()
-    })
+    // A test reads every file: it is never the empty default.
+    ENTRIES.get_or_init(|| read().unwrap_or_default())
 }
 
-fn entry(raw: Raw) -> Entry {
-    let regex = |source: &str| Regex::new(source).unwrap_or_else(|error| panic!("fixes/*.toml: {error}"));
-    let condition = |text: &String| {
-        Condition::parse(text).unwrap_or_else(|| panic!("fixes/*.toml: {text:?} is no condition"))
-    };
-    Entry {
-        already: raw.already.iter().map(|(key, source)| (key.clone(), regex(source))).collect(),
-        conditions: raw.conditions.iter().map(condition).collect(),
-        where_not: raw.where_not.iter().map(condition).collect(),
-        raw,
+fn read() -> Result<BTreeMap<String, Entry>, toml::de::Error> {
+    let mut entries = BTreeMap::new();
+    for file in FILES {
+        let file: File = toml::from_str(file)?;
+        entries.extend(file.fix.into_iter().map(|fix| (fix.id.clone(), fix)));
     }
+    Ok(entries)
 }
 
-/// Those of the named fixes that apply: written for the framework, not on already, and not useless here.
-pub(crate) fn chosen(ids: &[String], figures: &Figures<'_>) -> Vec<Fix> {
-    ids.iter().filter_map(|id| entries().get(id)?.fix(figures)).collect()
+/// Those of the named fixes that apply, each once: of this world, not on already, and not useless here. Without any
+/// sign of training, what helps training alone comes last.
+pub(crate) fn chosen<'a>(ids: impl IntoIterator<Item = &'a String>, figures: &Figures<'_>) -> Vec<Fix> {
+    let mut fixes: Vec<(bool, Fix)> = Vec::new();
+    for entry in ids.into_iter().filter_map(|id| entries().get(id)) {
+        if fixes.iter().all(|(_, fix)| fix.id != entry.id) {
+            let late = entry.scope.trains_only() && figures.world.task != Some("train");
+            fixes.extend(entry.fix(figures).map(|fix| (late, fix)));
+        }
+    }
+    fixes.sort_by_key(|(late, _)| *late);
+    fixes.into_iter().map(|(_, fix)| fix).collect()
 }
 
 impl Entry {
     fn fix(&self, figures: &Figures<'_>) -> Option<Fix> {
-        let (raw, incident) = (&self.raw, figures.incident);
-        let framework = incident.framework.as_str();
+        let incident = figures.incident;
         let of = |formats: &[String]| formats.iter().any(|format| matches(format, &incident.format));
-        let formats = (raw.formats.is_empty() || of(&raw.formats)) && !of(&raw.formats_not);
-        let fits = formats
-            && !(raw.training && (SERVING.contains(&framework) || is_evaluation(figures)))
-            && !raw.frameworks_not.iter().any(|not| not == framework)
+        let fits = (self.formats.is_empty() || of(&self.formats))
+            && !of(&self.formats_not)
+            && self.scope.admits(&figures.world)
             && !self.is_on(figures)
             && self.conditions.iter().all(|condition| figures.hold(condition))
             && !self.where_not.iter().any(|condition| figures.hold(condition));
-        let apply = raw.apply.get(framework).or_else(|| raw.apply.get("any")).filter(|_| fits)?;
+        let apply = self.change(&figures.world).filter(|_| fits)?;
         Some(Fix {
-            id: raw.id.clone(),
-            title: raw.title.clone(),
+            id: self.id.clone(),
+            title: self.title.clone(),
             apply: figures.fill(apply).unwrap_or_else(|| plain(apply)),
-            cost: raw.cost.clone(),
-            saves: raw.saves.as_ref().and_then(|saves| figures.fill(saves)),
-            keeps: raw.keeps,
+            cost: self.cost.clone(),
+            saves: self.saves.as_ref().and_then(|saves| figures.fill(saves)),
+            keeps: self.keeps,
         })
+    }
+
+    /// The change for this world: without training the one for that, then the accelerator's if it is none of NVIDIA's,
+    /// then the framework's, then that for all others.
+    fn change(&self, world: &World) -> Option<&String> {
+        let accelerator = world.accelerator.name.as_str();
+        let keys = [world.framework.as_str(), accelerator, "any"];
+        let of = |list: &'_ BTreeMap<String, String>, key: &str| list.contains_key(key);
+        let infers = world.task == Some("infer");
+        let key = keys.into_iter().find(|key| infers && of(&self.apply_infer, key));
+        match key {
+            Some(key) => self.apply_infer.get(key),
+            None => keys.into_iter().find_map(|key| self.apply.get(key)),
+        }
     }
 
     /// Whether the log shows that the change is made already.
     fn is_on(&self, figures: &Figures<'_>) -> bool {
         let set = |key: &String| figures.report.settings.get(key);
+        let seen = |pattern: &Pattern| pattern.is_match(&figures.incident.frames);
         self.already.iter().any(|(key, pattern)| set(key).is_some_and(|value| pattern.is_match(value)))
+            || self.seen.as_ref().is_some_and(seen)
     }
-}
-
-fn is_evaluation(figures: &Figures<'_>) -> bool {
-    figures.incident.phase.as_deref() == Some("eval")
 }
 
 /// A line whose figures are unknown: what stands in braces is JSON or Python then, or says what to put there.
@@ -164,6 +153,47 @@ pub(crate) fn names() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEYS: [&str; 21] = [
+        "id",
+        "title",
+        "keeps",
+        "cost",
+        "saves",
+        "formats",
+        "formats_not",
+        "already",
+        "seen",
+        "where",
+        "where_not",
+        "apply",
+        "apply_infer",
+        "frameworks",
+        "frameworks_not",
+        "accelerators",
+        "accelerators_not",
+        "tasks",
+        "systems_not",
+        "unified",
+        "torch_from",
+    ];
+
+    #[test]
+    fn every_fix_is_read_and_names_only_what_exists() {
+        let read = read().unwrap_or_else(|error| panic!("{error}"));
+        for file in FILES {
+            let table: toml::Table = toml::from_str(file).unwrap();
+            for fix in table["fix"].as_array().unwrap() {
+                assert!(read.contains_key(fix["id"].as_str().unwrap()), "{:?}", fix["id"]);
+                for key in fix.as_table().unwrap().keys() {
+                    assert!(KEYS.contains(&key.as_str()), "{:?}: {key}", fix["id"]);
+                }
+            }
+        }
+        for fix in read.values() {
+            assert_eq!(fix.scope.unknown_names(), Vec::<String>::new(), "{}", fix.id);
+        }
+    }
 
     #[test]
     fn every_file_of_the_folder_is_read() {

@@ -5,6 +5,7 @@ mod diagnose;
 mod figures;
 mod fixes;
 mod ledger;
+mod world;
 
 pub use causes::{CausePage, cause_pages};
 pub use diagnose::{Cause, Diagnosis, diagnose};
