@@ -97,6 +97,38 @@ pub(crate) fn open(host: Host<'_>, input: &str, content: &[u8], device: Option<u
     Ok(Recording { trace, device: Some(device), format, unread, partial })
 }
 
+/// As [`open`], but every GPU of a snapshot that has a history, in their order, and which of them is the one wanted.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_each(
+    host: Host<'_>,
+    input: &str,
+    content: &[u8],
+    device: Option<usize>,
+) -> Result<(Vec<Recording>, usize)> {
+    if Input::recognise(content) == Input::Trace {
+        return Ok((vec![open(host, input, content, device)?], 0));
+    }
+    let read = || host.during(content.len(), "reading", || brimful_snapshot::read(content));
+    let snapshot = with_pages_ahead(content, read).with_context(|| input.to_owned())?;
+    let wanted = choose(input, &snapshot, device)?;
+    let format = format_of(&snapshot);
+    let partial = snapshot.unread.cut_off_at.is_some();
+    let has_history = |at: &usize| *at == wanted || snapshot.devices[*at].events() > 0;
+    let devices: Vec<usize> = (0..snapshot.devices.len()).filter(has_history).collect();
+    let mut unread: Vec<Vec<String>> = devices.iter().map(|at| unread(&snapshot, *at)).collect();
+    let recordings = snapshot.into_traces(&devices).into_iter().zip(unread.drain(..));
+    let recordings = recordings.map(|((device, trace), unread)| Recording {
+        trace,
+        device: Some(device),
+        format: format.clone(),
+        unread,
+        partial,
+    });
+    Ok((recordings.collect(), devices.iter().position(|at| *at == wanted).unwrap_or(0)))
+}
+
 /// How far a thread looks ahead at most: of a file that exceeds memory, it would push out what is still to be read.
 const MOST_AHEAD: usize = 2 << 30;
 /// The system brings in so many bytes around each that is looked at (`fault_around_bytes`).

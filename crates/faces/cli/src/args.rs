@@ -116,8 +116,9 @@ pub struct RanksArguments {
 #[derive(Args)]
 pub struct OpenArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "RUN")]
-    pub input: String,
+    /// A second one is compared with the first.
+    #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
+    pub inputs: Vec<String>,
     /// The page to write; without it, a temporary one is opened in the browser.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,

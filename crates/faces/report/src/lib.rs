@@ -32,7 +32,7 @@ pub use incident::{
     Expectation, IncidentAnswer, causes_text, formats_text, incident_json, incident_markdown, incident_text,
     incidents_junit, incidents_sarif,
 };
-pub use page::{PageAnswer, page};
+pub use page::{PageAnswer, PageRun, PageSubject, page};
 pub use ranks::{RankAnswer, ranks_json, ranks_text};
 pub use recipe::job_line;
 pub use recording::{RecordingAnswer, recording_json, recording_text};
