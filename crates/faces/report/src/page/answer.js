@@ -1,11 +1,11 @@
 // The answer about the run, in the words of `brimful explain` and `brimful fit`, and the tables that belong to it.
 function drawAnswer() {
   const one = run();
-  el('verdict').textContent = one.verdict;
-  el('verdict').dataset.tone = one.tone;
+  el('verdict').textContent = data.diff ? `${data.diff.before} → ${data.diff.after}: ${data.diffSentence}` : one.verdict;
+  el('verdict').dataset.tone = data.diff ? 'plain' : one.tone;
   const box = el('answer');
   box.replaceChildren();
-  if (data.diff) box.append(comparison());
+  if (data.diff) box.append(comparison(), text('p', `${one.label}: ${one.verdict}`, 'lead'));
   box.append(...[causeOf(one), amounts(one), fixesOf(one), leaksOf(one), triedOf(one), recipeOf(one), techniquesOf(one)].filter(Boolean));
   box.append(...notesOf(one).map(note => text('p', `note: ${note}`, 'keys')));
   box.hidden = !box.childElementCount;
@@ -52,7 +52,7 @@ function fixesOf({ answer }) {
 function leaksOf({ answer }) {
   if (!answer.leaks?.length) return null;
   const rows = answer.leaks.map(leak => ({ cells: [leak.bytes_per_step, leak.held, `${leak.grew} of ${leak.intervals} steps`, leak.owner], choose: () => findOwner(leak.owner) }));
-  return tableBlock('Grows from step to step', { key: 'leaks', columns: [['a step', 'bytes'], ['held at the end', 'bytes'], ['grew in', 'text'], ['where', 'text']], rows, first: 8 });
+  return tableBlock('Grows from step to step', { key: 'leaks', columns: [['a step', 'bytes'], ['held at the end', 'bytes'], ['grew in', 'word'], ['where', 'text']], rows, first: 8 });
 }
 
 /** Filters the page by a place: by its line, which is a part of the frames. */
@@ -67,9 +67,9 @@ function triedOf({ answer }) {
   if (!answer.what_if?.length) return null;
   const base = answer.what_if[0].peak.reserved;
   const verdict = fits => (fits === true ? 'fits' : fits === false ? 'out of memory' : '');
-  const rows = answer.what_if.map(what => ({ cells: [what.peak.reserved, what.peak.reserved - base, verdict(what.fits), what.retries, what.conf || 'default settings'] }));
+  const rows = answer.what_if.map(what => ({ cells: [what.conf || 'default settings', what.peak.reserved, what.peak.reserved - base, what.retries, verdict(what.fits)] }));
   const known = answer.what_if.some(what => what.fits !== null);
-  return tableBlock('The same requests replayed', { key: 'tried', columns: [['reserved peak', 'bytes'], ['change', 'change'], ['', 'text', !known], ['retries', 'number'], ['PYTORCH_CUDA_ALLOC_CONF', 'code']], rows, first: 8 });
+  return tableBlock('The same requests replayed', { key: 'tried', columns: [['PYTORCH_CUDA_ALLOC_CONF', 'code'], ['reserved peak', 'bytes'], ['change', 'change'], ['retries', 'number'], ['', 'word', !known]], rows, first: 8 });
 }
 
 function recipeOf({ answer }) {
@@ -85,7 +85,7 @@ function techniquesOf({ answer }) {
   if (!answer.techniques?.length) return null;
   const words = { fits: 'yes', 'does-not-fit': 'no' };
   const rows = answer.techniques.map(row => ({ cells: [row.saved, row.peak.reserved, words[row.verdict] || row.verdict, row.technique, row.cost] }));
-  return tableBlock('What would help', { key: 'techniques', columns: [['saved', 'bytes'], ['peak', 'bytes'], ['fits', 'text'], ['technique', 'text'], ['cost', 'text']], rows, first: 3 });
+  return tableBlock('What would help', { key: 'techniques', columns: [['saved', 'bytes'], ['peak', 'bytes'], ['fits', 'word'], ['technique', 'text'], ['cost', 'text']], rows, first: 3 });
 }
 
 const notesOf = one => [...(one.answer.partial ? ['only a part of the file could be read'] : []), ...(one.answer.notes || []), ...one.notes];
@@ -95,13 +95,11 @@ function comparison() {
   const { diff } = data, box = document.createElement('div');
   const ledgers = ['requested', 'allocated', 'reserved'].map(name => ({ cells: [diff.peak[name][0], diff.peak[name][1], diff.peak[name][1] - diff.peak[name][0], name] }));
   const columns = [['before', 'bytes'], ['after', 'bytes'], ['change', 'change']];
-  box.append(text('p', diff.equal ? 'The runs are the same at the peak, to the byte.' : `${diff.before} → ${diff.after}`, 'lead'));
-  box.append(tableBlock('Peaks', { key: 'peaks', columns: [...columns, ['ledger', 'text']], rows: ledgers, first: 3 }));
+  box.append(tableBlock('Peaks', { key: 'peaks', columns: [...columns, ['ledger', 'word']], rows: ledgers, first: 3 }));
   const shares = diff.composition.map(one => ({ cells: [...one.bytes, one.change, spoken(one.category)] }));
-  box.append(tableBlock('By purpose', { key: 'shares', columns: [...columns, ['for', 'text']], rows: shares, first: 13 }));
-  const places = diff.places.map(one => ({ cells: [...one.bytes, one.change, Math.abs(one.change), one.kind, spoken(one.category), `${one.blocks[0]} → ${one.blocks[1]}`, whereText(one.place)] }));
-  sorting.set('places', { column: 3, down: true, all: false });
-  box.append(tableBlock('By place', { key: 'places', columns: [...columns, ['', 'bytes', true], ['', 'text'], ['for', 'text'], ['blocks', 'text'], ['where', 'text']], rows: places, first: 15 }));
+  box.append(tableBlock('By purpose', { key: 'shares', columns: [...columns, ['for', 'word']], rows: shares, first: 13 }));
+  const places = diff.places.map(one => ({ cells: [...one.bytes, one.change, one.kind, spoken(one.category), `${one.blocks[0]} → ${one.blocks[1]}`, whereText(one.place)] }));
+  if (places.length) box.append(tableBlock('By place', { key: 'places', columns: [...columns, ['', 'word'], ['for', 'word'], ['blocks', 'word'], ['where', 'text']], rows: places, first: 15 }));
   return box;
 }
 
@@ -111,7 +109,7 @@ function drawTables() {
   box.replaceChildren();
   if (answer.owners?.length) {
     const rows = answer.owners.map(one => ({ cells: [one.bytes, one.blocks, spoken(one.category), one.owner], choose: () => findOwner(one.owner) }));
-    box.append(tableBlock('Lines that hold the peak', { key: 'owners', columns: [['size', 'bytes'], ['blocks', 'number'], ['for', 'text'], ['where', 'text']], rows, first: 12 }));
+    box.append(tableBlock('Lines that hold the peak', { key: 'owners', columns: [['size', 'bytes'], ['blocks', 'number'], ['for', 'word'], ['where', 'text']], rows, first: 12 }));
   }
   const pinned = answer.fragmentation?.pinned || [];
   if (pinned.length) {
@@ -120,12 +118,11 @@ function drawTables() {
   }
   if (answer.phases?.length) {
     const rows = answer.phases.map(one => ({ cells: [one.requested, one.allocated, one.reserved, spoken(one.phase)] }));
-    box.append(tableBlock('Peaks by phase', { key: 'phases', columns: [['requested', 'bytes'], ['allocated', 'bytes'], ['reserved', 'bytes'], ['phase', 'text']], rows, first: 12 }));
+    box.append(tableBlock('Peaks by phase', { key: 'phases', columns: [['requested', 'bytes'], ['allocated', 'bytes'], ['reserved', 'bytes'], ['phase', 'word']], rows, first: 12 }));
   }
   if (answer.basis?.length) {
     const rows = answer.basis.map(one => ({ cells: [one.what, one.basis, one.margin === null ? 'unknown' : `± ${size(one.margin)}`, one.source] }));
-    sorting.set('basis', { column: 0, down: false, all: false });
-    box.append(tableBlock('What the numbers rest on', { key: 'basis', columns: [['number', 'text'], ['basis', 'text'], ['margin', 'text'], ['source', 'text']], rows, first: 12 }));
+    box.append(tableBlock('What the numbers rest on', { key: 'basis', columns: [['number', 'text'], ['basis', 'word'], ['margin', 'word'], ['source', 'text']], rows, first: 12 }));
   }
   box.hidden = !box.childElementCount;
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{PageRun, PageSubject};
-use crate::fit::fit_text;
+use crate::diff::{DiffAnswer, diff_text};
+use crate::fit::{fit_json, fit_text};
 use crate::forms::plain;
 use crate::recording::{RecordingAnswer, recording_json};
 
@@ -34,6 +35,11 @@ fn recorded(answer: &RecordingAnswer<'_>) -> String {
     }
 }
 
+/// The difference of two runs in a sentence: the second line of `brimful diff`.
+pub(super) fn difference(diff: &DiffAnswer<'_>) -> String {
+    plain(&diff_text(diff)).lines().nth(1).unwrap_or_default().trim().to_owned()
+}
+
 /// Whether the sentence is good news: `good`, `bad`, or `plain`.
 pub(super) fn tone(run: &PageRun<'_>) -> &'static str {
     match &run.about {
@@ -55,7 +61,7 @@ fn found(explanation: &Explanation) -> bool {
 pub(super) fn answer(run: &PageRun<'_>) -> Value {
     let mut answer = match &run.about {
         PageSubject::Recording(answer) => value(&recording_json(answer)),
-        PageSubject::Job(answer) => value(&crate::fit::fit_json(answer)),
+        PageSubject::Job(answer) => value(&fit_json(answer)),
         PageSubject::Trace => json!({}),
     };
     if let Some(answer) = answer.as_object_mut() {

@@ -4,7 +4,7 @@ use brimful_explain::{Holder, Life, SegmentLife};
 use brimful_trace::{Category, ContextId, LaneId, Trace};
 use serde_json::{Value, json};
 
-use super::answer::{answer, capacity, failures, sentence, tone, value};
+use super::answer::{answer, capacity, difference, failures, sentence, tone, value};
 use super::{PageAnswer, PageRun};
 use crate::diff::diff_json;
 
@@ -16,6 +16,7 @@ pub(super) fn data(answer: &PageAnswer<'_>) -> Value {
         "categories": Category::ALL.map(Category::name),
         "runs": answer.runs.iter().map(run).collect::<Vec<_>>(),
         "diff": answer.diff.as_ref().map(|diff| value(&diff_json(diff))),
+        "diffSentence": answer.diff.as_ref().map(difference),
     })
 }
 

@@ -17,10 +17,11 @@ function shortFrame(frame) {
 /** The module of a simulated place: its frames are the op, the module, and the node of autograd. */
 const moduleOf = frames => frames.slice(1).find(frame => !/Backward\d*$/.test(frame)) || '';
 
-/** The frames of a simulated place, outermost first: the parts of the module's path, then the op. */
+/** The frames of a simulated place, outermost first: the parts of the module's path, any layer as one, then the op. */
 function simulatedPath(frames) {
   const module = moduleOf(frames);
-  return [...(module ? module.split('.') : []), ...frames.slice(0, 1)];
+  const parts = module ? module.split('.').map(part => (/^\d+$/.test(part) ? '*' : part)) : [];
+  return [...parts, ...frames.slice(0, 1)];
 }
 
 /** The frames of a stack, outermost first, without machinery unless everything is, or it was asked for. */
@@ -34,7 +35,7 @@ const pathOf = frames => (run().predicted ? simulatedPath(frames) : recordedPath
 
 /** Where a block was made: of a recording the user's own line and the library's line inside it, else module and op. */
 function whereOf(frames) {
-  if (run().predicted) return [moduleOf(frames) || '(no module)', frames[0] || ''];
+  if (run().predicted) return [moduleOf(frames) || frames[0] || '(no place)', moduleOf(frames) ? frames[0] : ''];
   const own = frames.find(frame => !isLibrary(frame));
   const inside = frames.find(frame => !isMachinery(frame));
   if (!own && !inside) return [frames[0] ? shortFrame(frames[0]) : '(no stack)', ''];

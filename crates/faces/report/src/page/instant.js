@@ -1,5 +1,5 @@
 // The chosen instant: the chosen block in full, the blocks that are alive, and the events around it.
-const AROUND = 12;
+const AROUND = 8;
 
 function drawInstant() {
   const one = run();
@@ -20,7 +20,7 @@ function drawSelected() {
   const box = el('selected'), block = run().blocks[state.block];
   box.replaceChildren();
   if (!block) {
-    box.append(text('p', 'Click a block in the timeline, in a segment or in the table to see where it is from.', 'keys'));
+    box.append(text('p', 'No block is chosen. Click a block in the timeline, in a segment or in the table to see where it is from.', 'keys'));
     return;
   }
   const name = data.categories[block[CATEGORY]];
@@ -44,7 +44,11 @@ function blockFacts(block) {
 
 function facts(list) {
   const box = document.createElement('dl');
-  for (const [name, value] of list) box.append(text('dt', name), text('dd', value));
+  for (const [name, value] of list) {
+    const pair = document.createElement('div');
+    pair.append(text('dt', name), text('dd', value));
+    box.append(pair);
+  }
   return box;
 }
 
@@ -64,13 +68,13 @@ function drawBlocks() {
   const rows = liveRows().map(({ all, block }) => {
     const [where, inside] = whereOf(stackOf(block));
     return {
-      cells: [block[BYTES] * all.length, all.length, block[BYTES], spoken(data.categories[block[CATEGORY]]), block[TENSOR] || '', where, inside],
+      cells: [block[BYTES] * all.length, all.length, spoken(data.categories[block[CATEGORY]]), where, block[BYTES], block[TENSOR] || '', inside],
       chosen: all.includes(state.block), choose: () => selectBlock(nextOf(all)),
     };
   });
-  const tensors = rows.some(row => row.cells[4]), insides = rows.some(row => row.cells[6]);
-  const columnsOf = [['together', 'bytes'], ['blocks', 'number'], ['each', 'bytes'], ['for', 'text'], ['tensor', 'text', !tensors], ['where', 'text'], [run().predicted ? 'op' : 'inside of', 'text', !insides]];
-  fillTable(el('blocks'), { key: 'blocks', columns: columnsOf, rows, first: 12 });
+  const tensors = rows.some(row => row.cells[5]), insides = rows.some(row => row.cells[6]);
+  const columnsOf = [['together', 'bytes'], ['blocks', 'number'], ['for', 'word'], ['where', 'text'], ['each', 'bytes'], ['tensor', 'word', !tensors], [run().predicted ? 'op' : 'inside of', 'text', !insides]];
+  fillTable(el('blocks'), { key: 'blocks', columns: columnsOf, rows, first: 12, sort: 0 });
 }
 
 /** The block after the chosen one among equal ones. */
@@ -107,7 +111,7 @@ function drawEvents() {
     const block = index === null ? null : run().blocks[index];
     const cells = [count(at), what, bytes === null ? '' : size(bytes), block ? block[ADDRESS] || block[TENSOR] || '' : address ? `0x${address.toString(16)}` : '', block ? whereOf(stackOf(block))[0] : ''];
     const line = document.createElement('tr');
-    cells.forEach((cell, i) => line.append(text('td', cell, i === 0 || i === 2 ? 'n' : '')));
+    cells.forEach((cell, i) => line.append(text('td', cell, ['n', 'word', 'n', 'word', 'text'][i])));
     line.classList.toggle('on', at === state.at);
     line.classList.toggle('failed', what === 'request failed');
     line.addEventListener('click', () => goTo(at, index));

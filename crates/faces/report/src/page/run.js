@@ -49,10 +49,16 @@ const listeners = { view: [], instant: [], filter: [], run: [] };
 const on = (what, listener) => listeners[what].push(listener);
 const changed = what => listeners[what].forEach(listener => listener());
 
+/** Chooses an instant, and a block: where none is named, the largest that is alive. Blocks stand in the order of their size. */
 function select(event, block = null) {
   state.at = clamp(Math.round(event), 0, run().last - 1);
-  state.block = block;
+  state.block = block ?? largestAt(state.at);
   changed('instant');
+}
+
+function largestAt(event) {
+  const index = run().blocks.findIndex(block => isAlive(block, event) && passes(block));
+  return index < 0 ? null : index;
 }
 
 function selectBlock(index) {
@@ -84,8 +90,7 @@ function goTo(event, block = null) {
 
 function chooseRun(index) {
   state.run = index;
-  Object.assign(state, { block: null, hover: null, flame: [], at: run().failure?.event ?? run().peakEvent });
-  state.at = run().peakEvent;
+  Object.assign(state, { hover: null, flame: [], at: run().peakEvent, block: largestAt(run().peakEvent) });
   if (!data.diff) Object.assign(state, { from: 0, to: run().last });
   changed('run');
 }

@@ -3,13 +3,14 @@
 const sorting = new Map();
 
 /** Fills a table. A row has cells and may be chosen; a column has a name, a kind, and may be left out. */
-function fillTable(table, { key, columns, rows, first }) {
-  const how = sorting.get(key) || { column: 0, down: true, all: false };
+function fillTable(table, { key, columns, rows, first, sort = null }) {
+  // Without a heading that was clicked, rows stay as the answer gives them: most important first.
+  const how = sorting.get(key) || { column: sort, down: true, all: false };
   sorting.set(key, how);
   const used = columns.map((column, index) => ({ index, name: column[0], kind: column[1], out: column[2] })).filter(column => !column.out);
-  const sorted = [...rows].sort((a, b) => compare(a.cells[how.column], b.cells[how.column]) * (how.down ? -1 : 1));
+  const sorted = how.column === null ? rows : [...rows].sort((a, b) => compare(a.cells[how.column], b.cells[how.column]) * (how.down ? -1 : 1));
   const shown = how.all ? sorted : sorted.slice(0, first);
-  const again = () => fillTable(table, { key, columns, rows, first });
+  const again = () => fillTable(table, { key, columns, rows, first, sort });
   const head = document.createElement('thead'), body = document.createElement('tbody');
   head.append(heading(used, how, again));
   body.append(...shown.map(row => tableRow(used, row)));
@@ -18,7 +19,7 @@ function fillTable(table, { key, columns, rows, first }) {
 }
 
 const compare = (a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b)));
-const isNumber = kind => kind !== 'text' && kind !== 'code';
+const isNumber = kind => kind === 'bytes' || kind === 'number' || kind === 'change';
 
 function heading(used, how, again) {
   const line = document.createElement('tr');
@@ -31,7 +32,7 @@ function heading(used, how, again) {
     button.type = 'button';
     button.tabIndex = -1;
     button.addEventListener('click', () => {
-      how.down = sorts ? !how.down : isNumber(column.kind);
+      how.down = sorts ? !how.down : isNumber(column.kind); // Numbers begin with the largest, words with A.
       how.column = column.index;
       again();
     });

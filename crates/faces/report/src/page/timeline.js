@@ -1,5 +1,5 @@
 // Memory over time: the picture, and over it what is chosen and under the pointer.
-const BOTTOM = 40, TOP = 16;
+const BOTTOM = 40, TOP = 36;
 /** How the picture was drawn last: its scales, and the moments in it. */
 let view = { left: 70, width: 1, height: 1, top: 1, shown: [], totals: [] };
 const toX = event => view.left + (event - state.from) / (state.to - state.from) * (view.width - view.left);
@@ -116,7 +116,7 @@ function drawAxes(context) {
     context.fillRect(left, Math.round(toY(bytes)), width - left, 1);
   }
   context.textAlign = 'center';
-  for (const event of eventTicks(state.from, state.to, Math.max(2, Math.floor((width - left) / 110)))) {
+  for (const event of eventTicks(state.from, state.to, Math.max(3, Math.floor((width - left) / 90)))) {
     const x = toX(event), half = context.measureText(count(event)).width / 2;
     context.fillStyle = css('--line');
     context.fillRect(x, floor, 1, 5);
@@ -133,7 +133,7 @@ function drawEndOfGpu(context) {
   if (!end || isFiltered() || state.hidden.size) return;
   const name = run().predicted ? 'end of the GPU' : 'all that the GPU had';
   const above = end > view.top;
-  label(context, `${above ? '↑ ' : ''}${name}, ${size(end)}`, view.left + 6, above ? TOP - 3 : toY(end) - 5, css('--bad'), 'left');
+  label(context, `${above ? '↑ ' : ''}${name}, ${size(end)}`, view.left + 6, above ? TOP + 12 : toY(end) + 14, css('--bad'), 'left');
 }
 
 /** A text that stays readable on whatever is below it. */
