@@ -240,6 +240,7 @@ async function filters(page, run) {
     const passing = run.blocks.filter(block => String(block[7]) === other).length;
     assert.equal(await page.textContent('#matches'), `${passing.toLocaleString('en')} of ${run.blocks.length.toLocaleString('en')} blocks`);
     await page.click('#unfilter');
+    await settled(page);
   }
 }
 

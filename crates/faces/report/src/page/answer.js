@@ -69,7 +69,7 @@ function triedOf({ answer }) {
   const verdict = fits => (fits === true ? 'fits' : fits === false ? 'out of memory' : '');
   const rows = answer.what_if.map(what => ({ cells: [what.conf || 'default settings', what.peak.reserved, what.peak.reserved - base, what.retries, verdict(what.fits)] }));
   const known = answer.what_if.some(what => what.fits !== null);
-  return tableBlock('The same requests replayed', { key: 'tried', columns: [['PYTORCH_CUDA_ALLOC_CONF', 'code'], ['reserved peak', 'bytes'], ['change', 'change'], ['retries', 'number'], ['', 'word', !known]], rows, first: 8 });
+  return tableBlock('The same requests replayed', { key: 'tried', columns: [['PYTORCH_CUDA_ALLOC_CONF', 'code'], ['reserved peak', 'bytes'], ['change', 'change'], ['retries', 'number'], [known ? 'verdict' : '', 'word']], rows, first: 8 });
 }
 
 function recipeOf({ answer }) {

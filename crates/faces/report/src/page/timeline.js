@@ -79,6 +79,8 @@ function drawEdges(context) {
 }
 
 function drawLines(context) {
+  // A contour: the darkest categories would not stand out from a dark page.
+  line(context, view.shown.map(at => [run().at[at], view.totals[at]]), endOfPicture(run()), css('--contour'), [], 1);
   if (!isFiltered() && !state.hidden.size && view.shown.some(at => run().moments[at][1])) {
     line(context, view.shown.map(at => [run().at[at], run().moments[at][1]]), endOfPicture(run()), css('--ink'), []);
   }
