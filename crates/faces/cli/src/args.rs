@@ -71,7 +71,7 @@ pub enum Command {
     ///
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
     Ranks(RanksArguments),
-    /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
+    /// Show a run as one HTML page, or compare two: memory over time, who holds it, segments, a flame graph. No network.
     Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(ExportArguments),

@@ -93,6 +93,7 @@ fn the_answer_on_the_page_is_that_of_explain_and_of_fit() {
 fn the_failed_request_the_phases_and_the_end_of_the_gpu_are_marked() {
     let run = &data(&page(SNAPSHOT))["runs"][0];
     assert_eq!(run["failures"][0]["event"], 31105);
+    assert_eq!(run["failures"][0]["tried"], 294 << 20, "as the sentence on top says");
     let phases = run["phases"].as_array().unwrap();
     assert!(phases.iter().any(|phase| phase[2] == "step 4 forward"), "{phases:?}");
     let run = &data(&page("examples/llama-2-7b-full-adamw-a100.toml"))["runs"][0];

@@ -16,6 +16,11 @@ const browser = await chromium.launch(options).catch(error => {
 });
 // More than the page waits before it draws and before it writes its address.
 const settled = page => page.waitForTimeout(260);
+/** Waits for the first picture, which takes longer on a busy machine. */
+async function drawn(page) {
+  await page.waitForFunction(() => document.getElementById('instant').textContent && document.getElementById('range').textContent);
+  await settled(page);
+}
 const range = page => page.textContent('#range');
 const instant = page => page.textContent('#instant');
 const addressed = page => page.evaluate(() => location.hash);
@@ -41,7 +46,7 @@ async function loadsAndFits(page, data, scheme) {
 
 /** The labels of the axis lie on the canvas: none begins left of it. They are round. */
 async function axisIsReadable(page) {
-  const drawn = await page.evaluate(() => {
+  const labels = await page.evaluate(() => {
     const labels = [], original = CanvasRenderingContext2D.prototype.fillText;
     CanvasRenderingContext2D.prototype.fillText = function record(words, x, y) {
       const width = this.measureText(words).width;
@@ -54,13 +59,13 @@ async function axisIsReadable(page) {
       setTimeout(() => { CanvasRenderingContext2D.prototype.fillText = original; resolve(labels); }, 200);
     });
   });
-  for (const { words, left, right, room } of drawn) assert.ok(left >= 0 && right <= room + 0.5, `"${words}" is cut`);
-  const ticks = drawn.map(one => /^([\d.]+) (bytes|KiB|MiB|GiB|TiB)$/.exec(one.words)).filter(Boolean).map(found => Number(found[1]));
+  for (const { words, left, right, room } of labels) assert.ok(left >= 0 && right <= room + 0.5, `"${words}" is cut`);
+  const ticks = labels.map(one => /^([\d.]+) (bytes|KiB|MiB|GiB|TiB)$/.exec(one.words)).filter(Boolean).map(found => Number(found[1]));
   assert.ok(ticks.length >= 2, 'the axis has ticks');
   const step = ticks[1] - ticks[0], mantissa = step / 10 ** Math.floor(Math.log10(step) + 1e-9);
   assert.ok([1, 2, 5].some(round => Math.abs(round - mantissa) < 1e-6), `ticks are ${step} apart`);
-  assert.ok(drawn.some(one => one.words === 'events'), 'the axis below has a unit');
-  assert.ok(drawn.filter(one => /^[\d,]+$/.test(one.words)).length >= 2, 'and ticks');
+  assert.ok(labels.some(one => one.words === 'events'), 'the axis below has a unit');
+  assert.ok(labels.filter(one => /^[\d,]+$/.test(one.words)).length >= 2, 'and ticks');
 }
 
 async function zooms(page) {
@@ -320,11 +325,11 @@ async function addressLeadsBack(page, file) {
   const [shown, at, window] = [await addressed(page), await instant(page), await range(page)];
   await page.goto('about:blank');
   await page.goto(`file://${file}${shown}`);
-  await settled(page);
+  await drawn(page);
   assert.deepEqual([await instant(page), await range(page), await addressed(page)], [at, window, shown]);
   await page.goto('about:blank');
   await page.goto(`file://${file}#t=x&b=99999999&d=-1&w=5`);
-  await settled(page);
+  await drawn(page);
   assert.match(await instant(page), /the peak/, 'an address of another page is left out');
 }
 
@@ -356,7 +361,7 @@ async function check(file, width, height, colorScheme) {
   page.on('pageerror', error => errors.push(String(error)));
   page.on('request', request => requests.push(request.url()));
   await page.goto(`file://${file}`);
-  await settled(page);
+  await drawn(page);
   const data = await page.evaluate(() => JSON.parse(document.getElementById('data').textContent));
   const run = data.runs[data.first];
   await loadsAndFits(page, data, colorScheme);

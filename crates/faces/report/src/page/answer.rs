@@ -93,12 +93,20 @@ pub(super) fn failures(run: &PageRun<'_>) -> Vec<Failure> {
         let brimful_trace::Event::Oom(id) = what else { return None };
         let row = trace.oom_row(id);
         let place = brimful_explain::snapshot::stack_text(trace, row.context);
-        Some(Failure { event, tried: row.tried.get(), free: row.free.map(|free| free.get()), place })
+        // What was asked of the device, which the message names, is the segment and not the block.
+        let tried = explained(run, event).map_or(row.tried, |oom| oom.tried).get();
+        Some(Failure { event, tried, free: row.free.map(|free| free.get()), place })
     });
     match &run.about {
         PageSubject::Job(answer) => answer.fit.shortage.iter().map(predicted).collect(),
         _ => failed.collect(),
     }
+}
+
+/// The failure that the answer is about, if it is the one at this event.
+fn explained<'a>(run: &'a PageRun<'_>, event: usize) -> Option<&'a brimful_explain::snapshot::OutOfMemory> {
+    let PageSubject::Recording(answer) = &run.about else { return None };
+    answer.explanation.out_of_memory.as_ref().filter(|oom| oom.event == event)
 }
 
 fn predicted(shortage: &brimful_plan::OutOfMemory) -> Failure {
