@@ -1,11 +1,16 @@
 //! A run over time, at a level of detail that a page can draw: what was in use by purpose, and the largest blocks.
 
+use std::collections::HashMap;
+
 use brimful_replay::{follow, recorded_config};
 use brimful_trace::{AllocationId, Category, Event, PhaseKind, Trace};
 use brimful_units::Bytes;
 
 use crate::holders::TracedRun;
-use crate::snapshot::purposes_of;
+use crate::snapshot::{Doing, purposes_and_activity, purposes_of};
+
+/// Phases of a recording that a page marks. A recording with more has its short ones left out.
+const MOST_PHASES: usize = 4000;
 
 /// The highest moment of a range of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,18 +58,41 @@ pub struct History {
     pub blocks: Vec<Life>,
     /// The segments of a recording, by address.
     pub segments: Vec<SegmentLife>,
-    /// Where phases of a prediction begin: event, kind, name.
+    /// Where phases begin: event, kind, name. Those of a recording are derived from its stacks.
     pub phases: Vec<(usize, PhaseKind, String)>,
 }
 
 /// The run in at most `ranges` moments, with the `most` largest blocks.
 pub fn history(run: TracedRun<'_>, ranges: usize, most: usize) -> History {
     let trace = run.trace;
-    let purposes = purposes(run);
+    let (purposes, phases) = if run.is_predicted() {
+        (purposes(run), simulated_phases(trace))
+    } else {
+        let (purposes, activity) = purposes_and_activity(trace);
+        (purposes.into_iter().map(|purpose| purpose.category).collect(), recorded_phases(&activity))
+    };
     let lives = lives(trace, &purposes);
-    let mut blocks = lives.clone();
-    blocks.sort_by_key(|life| (std::cmp::Reverse(trace.allocations.bytes(life.id)), life.id.0));
+    History {
+        moments: moments(trace, &lives, ranges),
+        blocks: largest(trace, &lives, most),
+        segments: segments(trace),
+        phases,
+    }
+}
+
+/// The largest blocks, largest first; ties go to the first.
+fn largest(trace: &Trace, lives: &[Life], most: usize) -> Vec<Life> {
+    let key = |life: &Life| (std::cmp::Reverse(trace.allocations.bytes(life.id)), life.id.0);
+    let mut blocks = lives.to_vec();
+    if blocks.len() > most && most > 0 {
+        blocks.select_nth_unstable_by_key(most - 1, key);
+    }
     blocks.truncate(most);
+    blocks.sort_unstable_by_key(key);
+    blocks
+}
+
+fn simulated_phases(trace: &Trace) -> Vec<(usize, PhaseKind, String)> {
     let phase = |(at, event): (usize, Event)| match event {
         Event::Phase(id) => {
             let phase = trace.phase(id);
@@ -72,12 +100,46 @@ pub fn history(run: TracedRun<'_>, ranges: usize, most: usize) -> History {
         }
         _ => None,
     };
-    History {
-        moments: moments(trace, &lives, ranges),
-        blocks,
-        segments: segments(trace),
-        phases: trace.events().enumerate().filter_map(phase).collect(),
+    trace.events().enumerate().filter_map(phase).collect()
+}
+
+/// The phases that the stacks of a recording show. A step begins with the first forward after the optimizer or `zero_grad`.
+fn recorded_phases(activity: &[Doing]) -> Vec<(usize, PhaseKind, String)> {
+    let mut begins: Vec<(usize, PhaseKind)> = Vec::new();
+    for (at, doing) in activity.iter().enumerate() {
+        let Some(kind) = doing.phase() else { continue };
+        if begins.last().is_none_or(|last| last.1 != kind) {
+            begins.push((at, kind));
+        }
     }
+    let (mut step, mut ended) = (0, true);
+    let mut phases: Vec<(usize, PhaseKind, String)> = Vec::with_capacity(begins.len());
+    for (at, kind) in begins {
+        if kind == PhaseKind::Forward && ended {
+            step += 1;
+        }
+        // An optimizer that allocates nothing leaves no event: then the dropped gradients show the end of the step.
+        ended = matches!(kind, PhaseKind::Optimizer | PhaseKind::ZeroGrad)
+            || (ended && kind != PhaseKind::Forward);
+        let name = if step == 0 { kind.name().to_owned() } else { format!("step {step} {}", kind.name()) };
+        phases.push((at, kind, name));
+    }
+    without_short_ones(phases, activity.len())
+}
+
+/// Leaves out the shortest phases until there are no more than a page can mark.
+fn without_short_ones(
+    mut phases: Vec<(usize, PhaseKind, String)>,
+    events: usize,
+) -> Vec<(usize, PhaseKind, String)> {
+    let mut least = 2;
+    while phases.len() > MOST_PHASES {
+        let ends: Vec<usize> = phases.iter().skip(1).map(|phase| phase.0).chain([events]).collect();
+        let mut ends = ends.into_iter();
+        phases.retain(|phase| ends.next().is_some_and(|end| end - phase.0 >= least));
+        least *= 2;
+    }
+    phases
 }
 
 /// What every block of a run is for.
@@ -155,10 +217,12 @@ fn step(trace: &Trace, event: Event, lives: &[Life], used: &mut [u64], reserved:
 /// Lives of segments: made and returned by events, or there at the end without an event that made them.
 fn segments(trace: &Trace) -> Vec<SegmentLife> {
     let mut lives: Vec<SegmentLife> = Vec::new();
+    let mut open: HashMap<u64, usize> = HashMap::new();
     for (at, event) in trace.events().enumerate() {
         match event {
             Event::SegmentAlloc(id) | Event::SegmentMap(id) => {
                 let row = trace.segments.get(id);
+                open.insert(row.address, lives.len());
                 lives.push(SegmentLife {
                     address: row.address,
                     bytes: row.bytes,
@@ -168,9 +232,8 @@ fn segments(trace: &Trace) -> Vec<SegmentLife> {
             }
             Event::SegmentFree(id) | Event::SegmentUnmap(id) => {
                 let row = trace.segments.get(id);
-                let open = |life: &&mut SegmentLife| life.address == row.address && life.died.is_none();
-                match lives.iter_mut().rev().find(open) {
-                    Some(life) => life.died = Some(at),
+                match open.remove(&row.address) {
+                    Some(life) => lives[life].died = Some(at),
                     None => lives.push(SegmentLife {
                         address: row.address,
                         bytes: row.bytes,
@@ -183,16 +246,46 @@ fn segments(trace: &Trace) -> Vec<SegmentLife> {
         }
     }
     let recorded = trace.recording.iter().flat_map(|recording| &recording.segments);
-    for segment in recorded {
-        if !lives.iter().any(|life| life.address == segment.address && life.died.is_none()) {
-            lives.push(SegmentLife {
-                address: segment.address,
-                bytes: segment.bytes,
-                born: None,
-                died: None,
-            });
-        }
-    }
+    let unmade = recorded.filter(|segment| !open.contains_key(&segment.address));
+    lives.extend(unmade.map(|segment| SegmentLife {
+        address: segment.address,
+        bytes: segment.bytes,
+        born: None,
+        died: None,
+    }));
     lives.sort_by_key(|life| (life.address, life.born));
     lives
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_begins_with_the_first_forward_after_the_optimizer() {
+        use Doing::{Backward, Forward, Load, Optimizer, Recompute, Script, ZeroGrad};
+        let activity = [Load, Script, Forward, Backward, Recompute, Forward, Optimizer, ZeroGrad, Forward];
+        let phases = recorded_phases(&activity);
+        let names: Vec<(usize, &str)> = phases.iter().map(|phase| (phase.0, phase.2.as_str())).collect();
+        assert_eq!(
+            names,
+            [
+                (0, "load"),
+                (2, "step 1 forward"),
+                (3, "step 1 backward"),
+                (5, "step 1 forward"),
+                (6, "step 1 optimizer"),
+                (7, "step 1 zero_grad"),
+                (8, "step 2 forward"),
+            ]
+        );
+    }
+
+    #[test]
+    fn short_phases_are_left_out_where_there_are_too_many() {
+        let short = (0..MOST_PHASES + 1).map(|at| (at, PhaseKind::Forward, String::new()));
+        let long = (MOST_PHASES + 1, PhaseKind::Backward, "long".to_owned());
+        let kept = without_short_ones(short.chain([long.clone()]).collect(), MOST_PHASES + 100);
+        assert_eq!(kept, [long]);
+    }
 }

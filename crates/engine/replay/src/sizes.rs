@@ -12,7 +12,7 @@ const ROUND_LARGE: u64 = 2 << 20;
 
 impl AllocatorConfig {
     /// `round_size`: the block a request gets at least.
-    pub(crate) fn round_size(&self, requested: u64) -> u64 {
+    pub fn round_size(&self, requested: u64) -> u64 {
         if requested < MIN_BLOCK {
             return MIN_BLOCK;
         }

@@ -1,107 +1,210 @@
-//! A run as one HTML page.
+//! A run as one HTML page, or two runs beside each other.
 
-use anyhow::Result;
-use brimful_explain::snapshot::{Explanation, describe_recording};
-use brimful_explain::{Holder, TracedRun, history, holders, holders_of};
-use brimful_jobs::Overrides;
-use brimful_replay::Ledger;
-use brimful_report::{PageAnswer, page as page_of};
-use brimful_units::Bytes;
+use anyhow::{Context, Result, bail};
+use brimful_explain::snapshot::{Explanation, Fragmentation, explain_recording};
+use brimful_explain::{Diff, History, Holder, TracedRun, diff, history, holders, holders_of};
+use brimful_jobs::{LoadedJob, Overrides};
+use brimful_plan::{Fit, FitVerdict, Row, fit, techniques};
+use brimful_replay::AllocatorConfig;
+use brimful_report::{
+    DiffAnswer, FitAnswer, PageAnswer, PageRun, PageSubject, RecordingAnswer, page as page_of,
+};
+use brimful_trace::{Origin, Trace};
 
 use crate::Host;
-use crate::run::open_run;
+use crate::fit::open_job;
+use crate::recording::{Recording, open_each};
+use crate::run::{need_events, recorded_content, simulated};
 
 /// Moments that the timeline is drawn of, each the highest of its range of events.
 const MOMENTS: usize = 8192;
 /// Blocks that can be selected: the largest.
 const BLOCKS: usize = 12_000;
 /// Rows of a table.
-const ROWS: usize = 20;
+const ROWS: usize = 1000;
 
-type Table = (String, Vec<String>, Vec<Vec<String>>);
+/// A run that a page shows.
+struct Shown {
+    label: String,
+    trace: Trace,
+    config: AllocatorConfig,
+    history: History,
+    holders: Vec<Holder>,
+    subject: Subject,
+    notes: Vec<String>,
+}
 
-/// The page of a snapshot, a trace or a job.
+/// What a run is, with its answer.
+enum Subject {
+    Recording { explanation: Box<Explanation>, format: String, device: usize, partial: bool },
+    Job { loaded: Box<LoadedJob>, fit: Box<Fit>, techniques: Vec<Row> },
+    Trace,
+}
+
+/// The page of a snapshot, a trace or a job; of two, the page that compares them.
 ///
 /// # Errors
 /// An input that cannot be read, with its name.
-pub fn page(host: Host<'_>, input: &str, device: Option<usize>, changes: &Overrides) -> Result<String> {
-    let opened = open_run(host, input, device, changes)?;
-    let run = opened.run();
-    let (history, (peak, holders, explanation)) =
-        rayon::join(|| history(run, MOMENTS, BLOCKS), || who_holds(run));
-    let mut notes = opened.notes.clone();
-    notes.extend(explanation.iter().flat_map(|explanation| explanation.notes.clone()));
-    Ok(page_of(&PageAnswer {
-        input,
-        run,
-        history: &history,
-        holders: &holders,
-        verdict: verdict(run, explanation.as_ref(), peak.requested, peak.reserved),
-        tables: explanation.as_ref().map(tables).unwrap_or_default(),
-        notes: &notes,
-    }))
-}
-
-/// The peaks, the holders at the requested one, and of a recording its explanation.
-fn who_holds(run: TracedRun<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
-    if run.is_predicted() {
-        let (peak, holders) = holders(run);
-        return (peak, holders, None);
-    }
-    let explanation = describe_recording(run.trace, usize::MAX);
-    (explanation.followed.peak, holders_of(&explanation.contents), Some(explanation))
-}
-
-fn verdict(
-    run: TracedRun<'_>,
-    explanation: Option<&Explanation>,
-    requested: Bytes,
-    reserved: Bytes,
-) -> String {
-    let peak = format!("{requested} in use at the peak, {reserved} reserved");
-    match explanation.and_then(|explanation| explanation.out_of_memory.as_ref()) {
-        Some(oom) => format!("Out of memory: {} ({peak})", oom.sentence),
-        None if run.is_predicted() => format!("Predicted: {peak}"),
-        None => format!("No request failed: {peak}"),
+pub fn page(host: Host<'_>, inputs: &[String], device: Option<usize>, changes: &Overrides) -> Result<String> {
+    match inputs {
+        [input] => {
+            let (shown, first) = shown(host, input, device, changes)?;
+            Ok(written(&shown, first, short(input), None))
+        }
+        [before, after] => {
+            let mut runs = Vec::new();
+            for (input, side) in [(before, "before"), (after, "after")] {
+                let (mut shown, first) = shown(host, input, device, changes)?;
+                let mut run = shown.swap_remove(first);
+                run.label = format!("{side}: {}", short(input));
+                runs.push(run);
+            }
+            let title = format!("{} and {}", short(before), short(after));
+            let diff = diff(runs[0].run(), runs[1].run());
+            Ok(written(&runs, 1, title, Some(&diff)))
+        }
+        _ => bail!("expected one run to show, or two to compare; {} were named", inputs.len()),
     }
 }
 
-fn tables(explanation: &Explanation) -> Vec<Table> {
-    let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let owners = explanation.contents.owners.iter().map(|owner| {
-        vec![
-            owner.bytes.to_string(),
-            owner.blocks.to_string(),
-            owner.category.name().to_owned(),
-            owner.owner.clone(),
-        ]
-    });
-    let mut tables: Vec<Table> = vec![(
-        "Lines that hold the peak".to_owned(),
-        columns(&["size", "blocks", "for", "line"]),
-        owners.take(ROWS).collect(),
-    )];
-    let pins = explanation.fragmentation.pinned.iter().map(|segment| {
-        let pin = segment.pins.first();
-        let owner = pin.map_or(String::new(), |pin| format!("{} {}", pin.bytes, pin.owner));
-        vec![segment.stranded.to_string(), segment.bytes.to_string(), segment.blocks.to_string(), owner]
-    });
-    let pins: Vec<Vec<String>> = pins.take(ROWS).collect();
-    if !pins.is_empty() {
-        let names = columns(&["stranded", "in a segment of", "blocks", "the largest"]);
-        tables.push(("Free memory that nothing else could use".to_owned(), names, pins));
+/// An input without its folders, which are nobody's business where a page is passed on.
+fn short(input: &str) -> String {
+    let trimmed = input.trim_end_matches(['/', '\\']);
+    trimmed.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or("run").to_owned()
+}
+
+/// The runs of an input, and which of them is shown first.
+fn shown(
+    host: Host<'_>,
+    input: &str,
+    device: Option<usize>,
+    changes: &Overrides,
+) -> Result<(Vec<Shown>, usize)> {
+    let Some(content) = recorded_content(host, input)? else {
+        return Ok((vec![job(host, input, changes)?], 0));
+    };
+    let (recordings, first) = open_each(host, input, &content, device)?;
+    let several = recordings.len() > 1;
+    let mut runs = Vec::with_capacity(recordings.len());
+    for recording in recordings {
+        need_events(input, &recording)?;
+        let mut run = recorded(recording);
+        if !several {
+            run.label = short(input);
+        }
+        runs.push(run);
     }
-    let leaks = explanation
-        .leaks
-        .iter()
-        .map(|leak| vec![leak.bytes_per_step.to_string(), leak.held.to_string(), leak.owner.clone()]);
-    let leaks: Vec<Vec<String>> = leaks.take(ROWS).collect();
-    if !leaks.is_empty() {
-        tables.push((
-            "What grows from step to step".to_owned(),
-            columns(&["per step", "held at last", "line"]),
-            leaks,
-        ));
+    Ok((runs, first))
+}
+
+fn recorded(recording: Recording) -> Shown {
+    let Recording { trace, device, format, unread, partial } = recording;
+    let config = AllocatorConfig::default();
+    if trace.origin != Origin::Recorded {
+        let history = history(TracedRun { trace: &trace, config: &config }, MOMENTS, BLOCKS);
+        let holders = holders(TracedRun { trace: &trace, config: &config }).1;
+        let label = "trace".to_owned();
+        return Shown { label, trace, config, history, holders, subject: Subject::Trace, notes: unread };
     }
-    tables
+    let (history, mut explanation) = rayon::join(
+        || history(TracedRun { trace: &trace, config: &config }, MOMENTS, BLOCKS),
+        || Box::new(explain_recording(&trace, usize::MAX)),
+    );
+    let holders = holders_of(&explanation.contents);
+    shorten(&mut explanation);
+    let device = device.unwrap_or(0);
+    Shown {
+        label: format!("GPU {device}"),
+        trace,
+        config,
+        history,
+        holders,
+        subject: Subject::Recording { explanation, format, device, partial },
+        notes: unread,
+    }
+}
+
+/// Drops what the page does not show: it has all blocks and stacks from the history.
+fn shorten(explanation: &mut Explanation) {
+    let shorten = |fragmentation: &mut Fragmentation| {
+        fragmentation.pinned.truncate(ROWS);
+        fragmentation.pinned.iter_mut().for_each(|segment| segment.pins.truncate(1));
+    };
+    shorten(&mut explanation.fragmentation);
+    if let Some(oom) = &mut explanation.out_of_memory {
+        shorten(&mut oom.fragmentation);
+    }
+    explanation.contents.blocks.clear();
+    explanation.contents.sites.clear();
+    explanation.contents.owners.truncate(ROWS);
+    explanation.leaks.truncate(ROWS);
+}
+
+fn job(host: Host<'_>, input: &str, changes: &Overrides) -> Result<Shown> {
+    let loaded = Box::new(open_job(host, input, changes)?);
+    let (trace, config) = simulated(input, &loaded)?;
+    let fit = Box::new(fit(&loaded.job).with_context(|| input.to_owned())?);
+    // As `brimful fit` does: what helps is listed where the job does not fit.
+    let techniques =
+        if fit.verdict == FitVerdict::DoesNotFit { techniques(&loaded, &fit) } else { Vec::new() };
+    let run = TracedRun { trace: &trace, config: &config };
+    let (history, holders) = (history(run, MOMENTS, BLOCKS), holders(run).1);
+    let subject = Subject::Job { loaded, fit, techniques };
+    Ok(Shown { label: short(input), trace, config, history, holders, subject, notes: Vec::new() })
+}
+
+fn written(shown: &[Shown], first: usize, title: String, diff: Option<&Diff>) -> String {
+    let labels: Vec<&str> = shown.iter().map(|run| run.label.as_str()).collect();
+    let diff = diff.map(|diff| DiffAnswer { before: labels[0], after: labels[1], diff, notes: &[] });
+    page_of(&PageAnswer { title, runs: shown.iter().map(Shown::view).collect(), first, diff })
+}
+
+impl Shown {
+    fn run(&self) -> TracedRun<'_> {
+        TracedRun { trace: &self.trace, config: &self.config }
+    }
+
+    fn view(&self) -> PageRun<'_> {
+        PageRun {
+            label: self.label.clone(),
+            run: self.run(),
+            history: &self.history,
+            holders: &self.holders,
+            about: self.about(),
+            notes: &self.notes,
+        }
+    }
+
+    fn about(&self) -> PageSubject<'_> {
+        match &self.subject {
+            Subject::Recording { explanation, format, device, partial } => {
+                PageSubject::Recording(RecordingAnswer {
+                    input: "",
+                    format,
+                    device: *device,
+                    events: self.trace.len(),
+                    explanation,
+                    unread: &[],
+                    partial: *partial,
+                })
+            }
+            Subject::Job { loaded, fit, techniques } => {
+                PageSubject::Job(FitAnswer { job: "", call: "", loaded, fit, largest: None, techniques })
+            }
+            Subject::Trace => PageSubject::Trace,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_called_by_the_file_and_not_by_its_folders() {
+        assert_eq!(short("/home/ada/secret/oom.pickle"), "oom.pickle");
+        assert_eq!(short("C:\\runs\\oom.pickle"), "oom.pickle");
+        assert_eq!(short("meta-llama/Llama-3.1-8B/"), "Llama-3.1-8B");
+        assert_eq!(short("/"), "run");
+    }
 }

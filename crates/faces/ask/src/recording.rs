@@ -91,10 +91,43 @@ pub(crate) fn open(host: Host<'_>, input: &str, content: &[u8], device: Option<u
     let read = || host.during(content.len(), "reading", || brimful_snapshot::read(content));
     let snapshot = with_pages_ahead(content, read).with_context(|| input.to_owned())?;
     let device = choose(input, &snapshot, device)?;
-    let (format, unread) = (format_of(&snapshot), unread(&snapshot, device));
+    let format = format_of(&snapshot);
+    let mut unread = unread(&snapshot);
+    unread.extend(other_devices(&snapshot, device));
     let partial = snapshot.unread.cut_off_at.is_some();
     let Some(trace) = snapshot.into_trace(device) else { bail!("{input}: GPU {device} has no memory in it") };
     Ok(Recording { trace, device: Some(device), format, unread, partial })
+}
+
+/// As [`open`], but every GPU of a snapshot that has a history, in their order, and which of them is the one wanted.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_each(
+    host: Host<'_>,
+    input: &str,
+    content: &[u8],
+    device: Option<usize>,
+) -> Result<(Vec<Recording>, usize)> {
+    if Input::recognise(content) == Input::Trace {
+        return Ok((vec![open(host, input, content, device)?], 0));
+    }
+    let read = || host.during(content.len(), "reading", || brimful_snapshot::read(content));
+    let snapshot = with_pages_ahead(content, read).with_context(|| input.to_owned())?;
+    let wanted = choose(input, &snapshot, device)?;
+    let format = format_of(&snapshot);
+    let partial = snapshot.unread.cut_off_at.is_some();
+    let has_history = |at: &usize| *at == wanted || snapshot.devices[*at].events() > 0;
+    let devices: Vec<usize> = (0..snapshot.devices.len()).filter(has_history).collect();
+    let unread = unread(&snapshot);
+    let recordings = snapshot.into_traces(&devices).into_iter().map(|(device, trace)| Recording {
+        trace,
+        device: Some(device),
+        format: format.clone(),
+        unread: unread.clone(),
+        partial,
+    });
+    Ok((recordings.collect(), devices.iter().position(|at| *at == wanted).unwrap_or(0)))
 }
 
 /// How far a thread looks ahead at most: of a file that exceeds memory, it would push out what is still to be read.
@@ -142,7 +175,7 @@ fn format_of(snapshot: &Snapshot) -> String {
     format!("PyTorch memory snapshot, {container}, torch {} or later", snapshot.written_by)
 }
 
-fn unread(snapshot: &Snapshot, device: usize) -> Vec<String> {
+fn unread(snapshot: &Snapshot) -> Vec<String> {
     let unread = &snapshot.unread;
     let mut notes = Vec::new();
     if let Some(at) = unread.cut_off_at {
@@ -158,14 +191,17 @@ fn unread(snapshot: &Snapshot, device: usize) -> Vec<String> {
     if unread.implied_frees > 0 {
         notes.push(format!("{} frees were not recorded but must have happened", unread.implied_frees));
     }
-    if snapshot.devices.iter().filter(|device| device.reserved().get() > 0).count() > 1 {
-        let others =
-            snapshot.devices.iter().filter(|other| other.index != device && other.reserved().get() > 0);
-        let others: Vec<String> =
-            others.map(|other| format!("GPU {} ({})", other.index, other.reserved())).collect();
-        notes.push(format!("other GPUs are in it, too: {}; name one with --device", others.join(", ")));
-    }
     notes
+}
+
+/// The other GPUs of a snapshot in which several hold memory.
+fn other_devices(snapshot: &Snapshot, device: usize) -> Option<String> {
+    let holding = || snapshot.devices.iter().filter(|device| device.reserved().get() > 0);
+    let others = holding().filter(|other| other.index != device);
+    let others: Vec<String> =
+        others.map(|other| format!("GPU {} ({})", other.index, other.reserved())).collect();
+    (holding().count() > 1)
+        .then(|| format!("other GPUs are in it, too: {}; name one with --device", others.join(", ")))
 }
 
 /// A recording without events shows the end only.

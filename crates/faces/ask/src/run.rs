@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use brimful_explain::TracedRun;
-use brimful_jobs::Overrides;
+use brimful_jobs::{LoadedJob, Overrides};
 use brimful_models::Kind;
 use brimful_plan::simulate_and_replay;
 use brimful_replay::AllocatorConfig;
@@ -10,8 +10,8 @@ use brimful_trace::Trace;
 
 use crate::fit::open_job;
 use crate::input::{HEAD, is_named_snapshot};
-use crate::recording::{self, content, names_a_rank};
-use crate::{Host, Input};
+use crate::recording::{self, Recording, content, names_a_rank};
+use crate::{Content, Host, Input};
 
 /// A run that was opened.
 pub(crate) struct OpenedRun {
@@ -39,30 +39,58 @@ pub(crate) fn open_run(
     device: Option<usize>,
     changes: &Overrides,
 ) -> Result<OpenedRun> {
+    if let Some(content) = recorded_content(host, input)? {
+        return of_recording(host, input, &content, device);
+    }
+    let loaded = open_job(host, input, changes)?;
+    let (trace, config) = simulated(input, &loaded)?;
+    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
+}
+
+/// The bytes of the recording that an input names; `None` where it names a job.
+///
+/// # Errors
+/// As the system's, with the name.
+pub(crate) fn recorded_content(host: Host<'_>, input: &str) -> Result<Option<Content>> {
     let files = host.files;
     // A missing file that is called a snapshot is reported as missing, and not as an unknown model.
     let called_a_recording = is_named_snapshot(input) || input.ends_with(".brim");
-    if called_a_recording || names_a_rank(files, input) || files.kind(input) == Kind::File {
-        let content = content(files, input)?;
-        if Input::recognise_named(input, &content[..content.len().min(HEAD)]).is_recording() {
-            return of_recording(host, input, &content, device);
-        }
+    if !called_a_recording && !names_a_rank(files, input) && files.kind(input) != Kind::File {
+        return Ok(None);
     }
-    let loaded = open_job(host, input, changes)?;
+    let content = content(files, input)?;
+    let is_recording = Input::recognise_named(input, &content[..content.len().min(HEAD)]).is_recording();
+    Ok(is_recording.then_some(content))
+}
+
+/// A job's trace, and the allocator's settings.
+///
+/// # Errors
+/// A job that cannot be simulated, with the name.
+pub(crate) fn simulated(input: &str, loaded: &LoadedJob) -> Result<(Trace, AllocatorConfig)> {
     let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
     let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
-    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
+    Ok((trace, config))
 }
 
 fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usize>) -> Result<OpenedRun> {
     let opened = recording::open(host, input, content, device)?;
+    need_events(input, &opened)?;
+    let notes = named(input, opened.unread);
+    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes })
+}
+
+/// Whether a recording shows more than the end.
+///
+/// # Errors
+/// Says how to record the history.
+pub(crate) fn need_events(input: &str, recording: &Recording) -> Result<()> {
     ensure!(
-        !opened.trace.is_empty(),
+        !recording.trace.is_empty(),
         "{input}: the snapshot holds no history, so its peak is not known; record one with \
          torch.cuda.memory._record_memory_history()"
     );
-    let notes = named(input, opened.unread);
-    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes })
+    Ok(())
 }
 
 fn named(input: &str, notes: Vec<String>) -> Vec<String> {

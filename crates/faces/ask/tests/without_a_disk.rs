@@ -82,7 +82,7 @@ fn a_recording_is_replayed_compared_shown_and_exported() {
         let changes = Overrides::default();
         let same = diff(host, "oom.pickle", "oom.pickle", None, &changes).unwrap();
         assert_eq!(same.outcome(), Outcome::Well);
-        let html = page(host, "oom.pickle", None, &changes).unwrap();
+        let html = page(host, &["oom.pickle".to_owned()], None, &changes).unwrap();
         assert!(html.contains("Out of memory") && html.ends_with("</html>\n"));
         let (stacks, _) = export(host, "job.toml", None, &changes, ExportFormat::Collapsed).unwrap();
         let stacks = String::from_utf8(stacks).unwrap();

@@ -89,7 +89,7 @@ pub enum Command {
     ///
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
     Ranks(Deferred<RanksArguments>),
-    /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
+    /// Show a run as one HTML page, or compare two: memory over time, who holds it, segments, a flame graph. No network.
     Open(Deferred<OpenArguments>),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
     Export(Deferred<ExportArguments>),
@@ -153,8 +153,9 @@ pub struct RanksArguments {
 #[derive(Args)]
 pub struct OpenArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "RUN")]
-    pub input: String,
+    /// A second one is compared with the first.
+    #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
+    pub inputs: Vec<String>,
     /// The page to write; without it, a temporary one is opened in the browser.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! `brimful open`: a run as one HTML page.
+//! `brimful open`: a run as one HTML page, or two runs beside each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::out::{HOST, complain, print};
 /// # Errors
 /// An input that cannot be read, or a file that cannot be written.
 pub fn run(arguments: &OpenArguments) -> Result<Outcome> {
-    let OpenArguments { input, output, device, keys } = arguments;
-    let page = page(HOST, input, *device, &keys.overrides())?;
-    let path = output.clone().unwrap_or_else(|| beside(input));
+    let OpenArguments { inputs, output, device, keys } = arguments;
+    let page = page(HOST, inputs, *device, &keys.overrides())?;
+    let path = output.clone().unwrap_or_else(|| beside(&inputs[0]));
     fs::write(&path, page).with_context(|| format!("--output {}", path.display()))?;
     print(&format!("{}\n", path.display()))?;
     if output.is_none() {

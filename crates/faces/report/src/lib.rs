@@ -38,7 +38,7 @@ pub use incident::{
     incidents_junit, incidents_sarif,
 };
 pub use models::{models_json, models_text};
-pub use page::{PageAnswer, page};
+pub use page::{PageAnswer, PageRun, PageSubject, page};
 pub use ranks::{RankAnswer, ranks_json, ranks_text};
 pub use recipe::job_line;
 pub use recording::{RecordingAnswer, recording_json, recording_text};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use brimful_trace::{
-    AllocationId, Annotation, BlockState, ContextId, ContextTable, FinalBlock, FinalSegment, LaneId,
+    AllocationId, Annotation, BlockState, ContextId, ContextTable, FinalBlock, FinalSegment, LaneId, Origin,
     Recording, Trace,
 };
 use brimful_units::Bytes;
@@ -90,6 +90,20 @@ impl Snapshot {
         let mut trace = self.devices.swap_remove(device).trace;
         trace.contexts = self.contexts;
         Some(trace)
+    }
+
+    /// The traces of several devices, each with its own copy of the table of stacks that they share. Devices that the
+    /// snapshot does not have are left out.
+    pub fn into_traces(mut self, devices: &[usize]) -> Vec<(usize, Trace)> {
+        let empty = || Trace::new(Origin::Recorded);
+        let mut traces = Vec::new();
+        for index in devices {
+            let Some(device) = self.devices.get_mut(*index) else { continue };
+            let mut trace = std::mem::replace(&mut device.trace, empty());
+            trace.contexts = self.contexts.clone();
+            traces.push((*index, trace));
+        }
+        traces
     }
 
     /// Whether any device has events.

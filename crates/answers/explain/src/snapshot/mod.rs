@@ -125,8 +125,14 @@ pub fn describe_recording(trace: &Trace, most: usize) -> Explanation {
 
 /// The purpose of every block of a recording.
 pub(crate) fn purposes_of(trace: &Trace) -> Vec<Purpose> {
+    purposes_and_activity(trace).0
+}
+
+/// The purpose of every block of a recording, and what the program was doing at every event.
+pub(crate) fn purposes_and_activity(trace: &Trace) -> (Vec<Purpose>, Vec<Doing>) {
     let sites = Sites::of(trace);
-    purpose::purposes(trace, &sites, &activity::activity(trace, &sites))
+    let activity = activity::activity(trace, &sites);
+    (purpose::purposes(trace, &sites, &activity), activity)
 }
 
 /// The phase that each event of a recording belongs to; `None` outside of all.

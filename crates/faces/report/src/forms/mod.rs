@@ -6,7 +6,6 @@ mod table;
 mod wrap;
 
 pub use style::Style;
-#[cfg(test)]
 pub(crate) use style::plain;
 pub(crate) use table::table;
 pub(crate) use wrap::{hanging, wrapped};

@@ -22,8 +22,7 @@ impl Style {
     }
 }
 
-/// A text without its escape codes, for tests.
-#[cfg(test)]
+/// A text without its escape codes.
 pub(crate) fn plain(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,46 +1,100 @@
 use std::collections::BTreeMap;
 
-use brimful_explain::{Holder, Life};
-use brimful_trace::{Category, ContextId, Trace};
+use brimful_explain::{Holder, Life, SegmentLife};
+use brimful_trace::{Category, ContextId, LaneId, Trace};
 use serde_json::{Value, json};
 
-use super::PageAnswer;
+use super::answer::{answer, capacity, difference, failures, sentence, tone, value};
+use super::{PageAnswer, PageRun};
+use crate::diff::diff_json;
 
 /// The data of a page, in arrays: a key for each of a hundred thousand rows would be most of the file.
 pub(super) fn data(answer: &PageAnswer<'_>) -> Value {
-    let history = answer.history;
-    let trace = answer.run.trace;
-    let mut names = Names::default();
-    let blocks: Vec<Value> = history.blocks.iter().map(|life| block(trace, life, &mut names)).collect();
-    let segments: Vec<Value> = history
-        .segments
-        .iter()
-        .map(|life| json!([life.address.to_string(), life.bytes.get(), life.born, life.died]))
-        .collect();
-    let moments: Vec<Value> =
-        history.moments.iter().map(|moment| json!([moment.event, moment.reserved, moment.used])).collect();
     json!({
-        "name": answer.input,
-        "verdict": answer.verdict,
-        "predicted": answer.run.is_predicted(),
-        "events": trace.len(),
+        "title": answer.title,
+        "first": answer.first,
         "categories": Category::ALL.map(Category::name),
-        "moments": moments,
-        "phases": history.phases.iter().map(|(at, kind, name)| json!([at, kind.name(), name])).collect::<Vec<_>>(),
-        "blocks": blocks,
-        "names": names.list,
-        "segments": segments,
-        "flame": flame(answer.holders, answer.run.is_predicted()),
-        "tables": answer.tables,
-        "notes": answer.notes,
+        "runs": answer.runs.iter().map(run).collect::<Vec<_>>(),
+        "diff": answer.diff.as_ref().map(|diff| value(&diff_json(diff))),
+        "diffSentence": answer.diff.as_ref().map(difference),
     })
 }
 
-/// Stacks by number: many blocks have the same.
+fn run(page: &PageRun<'_>) -> Value {
+    let (history, trace) = (page.history, page.run.trace);
+    let mut names = Names::default();
+    let config = brimful_replay::recorded_config(trace);
+    let config = if page.run.is_predicted() { page.run.config } else { &config };
+    let block = |life: &Life| {
+        block(trace, life, config.round_size(trace.allocations.bytes(life.id).get()), &mut names)
+    };
+    let blocks: Vec<Value> = history.blocks.iter().map(block).collect();
+    let holders: Vec<Value> = page.holders.iter().map(|holder| held(holder, &mut names)).collect();
+    let moments: Vec<Value> =
+        history.moments.iter().map(|moment| json!([moment.event, moment.reserved, moment.used])).collect();
+    json!({
+        "label": page.label,
+        "verdict": sentence(page),
+        "tone": tone(page),
+        "predicted": page.run.is_predicted(),
+        "events": trace.len(),
+        "allocations": trace.allocations.len(),
+        "capacity": capacity(page),
+        "failures": failures(page),
+        "moments": moments,
+        "phases": history.phases.iter().map(|(at, kind, name)| json!([at, kind.name(), name])).collect::<Vec<_>>(),
+        "blocks": blocks,
+        "holders": holders,
+        "frames": names.frames.list,
+        "names": names.list,
+        "streams": streams(trace),
+        "segments": history.segments.iter().map(segment).collect::<Vec<_>>(),
+        "answer": answer(page),
+        "notes": page.notes,
+    })
+}
+
+/// The stream and the pool of each lane, as text.
+fn streams(trace: &Trace) -> Vec<String> {
+    let lane = |lane: &brimful_trace::Lane| match lane.pool {
+        (0, 0) => format!("stream {:x}", lane.stream),
+        (owner, id) => format!("stream {:x}, pool ({owner}, {id})", lane.stream),
+    };
+    trace.recording.iter().flat_map(|recording| recording.lanes.iter().map(lane)).collect()
+}
+
+/// Address, bytes, birth, death.
+fn segment(life: &SegmentLife) -> Value {
+    json!([hex(life.address), life.bytes.get(), life.born, life.died])
+}
+
+/// Addresses are text, since a number in a page has 53 bits.
+fn hex(address: u64) -> String {
+    format!("0x{address:x}")
+}
+
+/// Texts by number.
+#[derive(Default)]
+struct Texts {
+    list: Vec<String>,
+    ids: BTreeMap<String, usize>,
+}
+
+impl Texts {
+    fn of(&mut self, text: String) -> usize {
+        *self.ids.entry(text).or_insert_with_key(|text| {
+            self.list.push(text.clone());
+            self.list.len() - 1
+        })
+    }
+}
+
+/// Stacks by number, each a list of its frames' numbers: many blocks have the same.
 #[derive(Default)]
 struct Names {
-    list: Vec<Vec<String>>,
-    ids: BTreeMap<Vec<String>, usize>,
+    frames: Texts,
+    list: Vec<Vec<usize>>,
+    ids: BTreeMap<Vec<usize>, usize>,
     of_contexts: BTreeMap<ContextId, usize>,
 }
 
@@ -49,12 +103,17 @@ impl Names {
         if let Some(id) = self.of_contexts.get(&context) {
             return *id;
         }
-        let id = *self.ids.entry(name(trace, context)).or_insert_with_key(|name| {
-            self.list.push(name.clone());
-            self.list.len() - 1
-        });
+        let id = self.of_frames(name(trace, context));
         self.of_contexts.insert(context, id);
         id
+    }
+
+    fn of_frames(&mut self, frames: Vec<String>) -> usize {
+        let frames = frames.into_iter().map(|frame| self.frames.of(frame)).collect();
+        *self.ids.entry(frames).or_insert_with_key(|frames| {
+            self.list.push(frames.clone());
+            self.list.len() - 1
+        })
     }
 }
 
@@ -66,39 +125,31 @@ fn name(trace: &Trace, id: ContextId) -> Vec<String> {
     parts.into_iter().filter(|part| !part.is_empty()).chain(stack).collect()
 }
 
-/// Birth, death, bytes, category, stack, address, tensor.
-fn block(trace: &Trace, life: &Life, names: &mut Names) -> Value {
+/// Birth, death, bytes, category, stack, address, tensor, lane, rounded bytes.
+fn block(trace: &Trace, life: &Life, rounded: u64, names: &mut Names) -> Value {
     let row = trace.allocations.get(life.id);
     let name = names.of(trace, row.context);
     let tensor = trace.tensor(life.id).map(|tensor| format!("{} {}", tensor.shape, tensor.dtype));
-    let address = row.address.map(|address| address.to_string());
-    json!([life.born, life.died, row.bytes.get(), life.category as usize, name, address, tensor])
+    let LaneId(lane) = row.lane;
+    json!([
+        life.born,
+        life.died,
+        row.bytes.get(),
+        life.category as usize,
+        name,
+        row.address.map(hex),
+        tensor,
+        lane,
+        rounded
+    ])
 }
 
-/// A tree of frames: name, bytes, children.
-fn flame(holders: &[Holder], predicted: bool) -> Value {
-    let mut root = Frame::default();
-    for holder in holders {
-        let mut at = &mut root;
-        at.bytes += holder.bytes.get();
-        for name in crate::export::path(holder, predicted) {
-            at = at.children.entry(name).or_default();
-            at.bytes += holder.bytes.get();
-        }
-    }
-    root.json("all")
-}
-
-#[derive(Default)]
-struct Frame {
-    bytes: u64,
-    children: BTreeMap<String, Frame>,
-}
-
-impl Frame {
-    fn json(&self, name: &str) -> Value {
-        let mut children: Vec<(&String, &Frame)> = self.children.iter().collect();
-        children.sort_by_key(|(_, child)| std::cmp::Reverse(child.bytes));
-        json!([name, self.bytes, children.iter().map(|(name, child)| child.json(name)).collect::<Vec<_>>()])
-    }
+/// Bytes, category, stack, blocks.
+fn held(holder: &Holder, names: &mut Names) -> Value {
+    json!([
+        holder.bytes.get(),
+        holder.category as usize,
+        names.of_frames(holder.place.clone()),
+        holder.blocks
+    ])
 }

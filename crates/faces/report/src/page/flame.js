@@ -1,36 +1,98 @@
-// Who holds the peak, as a flame graph.
-const ROW = 20;
+// Who holds memory at the chosen instant, as a flame graph with the root on top.
+const ROW = 20, DEEPEST = 60;
+
+/** The holders at the instant: bytes, category, frames outermost first. At the peak they are complete. */
+function holdersNow() {
+  const one = run();
+  if (state.at === one.peakEvent && !isFiltered() && !state.hidden.size) {
+    return one.holders.map(([bytes, category, name]) => [bytes, category, pathOf(framesOf(one, name))]);
+  }
+  const rows = new Map();
+  one.blocks.forEach(block => {
+    if (!isAlive(block, state.at) || !passes(block)) return;
+    const key = `${block[CATEGORY]} ${block[NAME]}`;
+    rows.set(key, [(rows.get(key)?.[0] || 0) + block[BYTES], block[CATEGORY], block[NAME]]);
+  });
+  return [...rows.values()].map(([bytes, category, name]) => [bytes, category, pathOf(framesOf(one, name))]);
+}
+
+function treeNow() {
+  const root = { name: 'all', bytes: 0, category: null, children: new Map() };
+  for (const [bytes, category, path] of holdersNow()) {
+    let at = root;
+    at.bytes += bytes;
+    for (const name of [spoken(data.categories[category]), ...path]) {
+      if (!at.children.has(name)) at.children.set(name, { name, bytes: 0, category, children: new Map() });
+      at = at.children.get(name);
+      at.bytes += bytes;
+    }
+  }
+  return root;
+}
 
 function drawFlame() {
-  const box = el('flame');
+  const box = el('flame'), root = treeNow();
   box.replaceChildren();
-  const path = [run.flame];
-  for (const index of state.flame) path.push(path[path.length - 1][2][index]);
-  path.forEach((frame, depth) => flameFrame(box, frame, 0, 1, depth, () => { state.flame = state.flame.slice(0, depth); drawFlame(); }));
-  const deepest = flameChildren(box, path[path.length - 1], 0, 1, path.length, state.flame);
-  box.style.height = deepest * ROW + 'px';
+  el('flame-at').textContent = state.at === run().peakEvent ? 'the peak' : `event ${count(state.at)}`;
+  const trail = [root];
+  for (const name of state.flame) {
+    const child = trail[trail.length - 1].children.get(name);
+    if (!child) { state.flame = state.flame.slice(0, trail.length - 1); break; }
+    trail.push(child);
+  }
+  const least = 14 / Math.max(box.clientWidth, 1);
+  const scene = { box, root, least };
+  trail.forEach((frame, depth) => flameFrame(scene, frame, 0, 1, depth, state.flame.slice(0, depth)));
+  const deepest = flameChildren(scene, trail[trail.length - 1], 0, 1, trail.length, state.flame);
+  box.style.height = `${Math.max(deepest, trail.length) * ROW}px`;
 }
 
-function flameChildren(box, frame, from, width, depth, trail) {
+/** The children from the largest on; those that are too narrow to be hit become one frame. */
+function flameChildren(scene, frame, from, width, depth, trail) {
+  const children = [...frame.children.values()].sort((a, b) => b.bytes - a.bytes);
   let deepest = depth, at = from;
-  frame[2].forEach((child, index) => {
-    const part = frame[1] ? child[1] / frame[1] * width : 0;
-    if (part > 0.002 && depth < 60) {
-      const inside = [...trail, index];
-      flameFrame(box, child, at, part, depth, () => { state.flame = inside; drawFlame(); });
-      deepest = Math.max(deepest, flameChildren(box, child, at, part, depth + 1, inside));
-    }
+  const narrow = [];
+  for (const child of children) {
+    const part = frame.bytes ? child.bytes / frame.bytes * width : 0;
+    if (part < scene.least || depth >= DEEPEST) { narrow.push(child); continue; }
+    flameFrame(scene, child, at, part, depth, [...trail, child.name]);
+    deepest = Math.max(deepest, flameChildren(scene, child, at, part, depth + 1, [...trail, child.name]));
     at += part;
-  });
-  return Math.max(deepest, depth);
+  }
+  const rest = sum(narrow.map(child => child.bytes));
+  const part = frame.bytes ? rest / frame.bytes * width : 0;
+  if (part < scene.least / 3) return deepest;
+  const name = narrow.length === 1 ? narrow[0].name : `${narrow.length} more`;
+  flameFrame(scene, { name, bytes: rest, category: null }, at, part, depth, narrow.length === 1 ? [...trail, name] : trail);
+  return Math.max(deepest, depth + 1);
 }
 
-function flameFrame(box, frame, from, width, depth, open) {
-  const button = text('button', frame[0]);
+function flameFrame({ box, root }, frame, from, width, depth, trail) {
+  const button = text('button', depth ? frame.name : `all, ${size(frame.bytes)}`);
   button.type = 'button';
-  button.style.cssText = `left:${from * 100}%;width:${width * 100}%;top:${depth * ROW}px;background:${colour(frame[0])}`;
-  button.addEventListener('click', open);
-  button.addEventListener('pointermove', event => tip(`${frame[0]}\n${size(frame[1])}, ${(frame[1] / run.flame[1] * 100).toFixed(1)} % of the peak`, event));
-  button.addEventListener('pointerleave', () => tip(''));
+  button.tabIndex = depth ? -1 : 0;
+  button.style.cssText = `left:${from * 100}%;width:${width * 100}%;top:${depth * ROW}px`;
+  if (frame.category !== null) {
+    const name = data.categories[frame.category];
+    // Deeper frames are lighter, so that they stand apart from the frame above.
+    button.style.background = depth > 1 ? `color-mix(in srgb, ${colour(name)} ${depth % 2 ? 74 : 58}%, white)` : colour(name);
+    button.style.color = depth > 1 ? '#14161a' : ink(name);
+  }
+  button.addEventListener('click', () => { state.flame = trail; drawFlame(); });
+  button.addEventListener('pointermove', event => tip([frame.name, `${size(frame.bytes)}, ${percent(frame.bytes, root.bytes)} of ${el('flame-at').textContent}`], event));
+  button.addEventListener('pointerleave', () => tip([]));
   box.append(button);
+}
+
+/** One stop for the tab key; arrows go from frame to frame. */
+function wireFlame() {
+  el('flame').addEventListener('keydown', event => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const frames = [...el('flame').children], at = frames.indexOf(document.activeElement);
+    frames[clamp(at + step, 0, frames.length - 1)]?.focus();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  el('libraries').addEventListener('change', () => { state.libraries = el('libraries').checked; drawFlame(); });
 }

@@ -1,44 +1,78 @@
-//! One HTML file that shows a run: no network, no other files. What it draws is prepared here.
+//! One HTML file that shows a run, or two beside each other: no network, no other files. What it draws is prepared here.
 
+mod answer;
 mod data;
 
 use brimful_explain::{History, Holder, TracedRun};
 use serde_json::Value;
 
+use crate::diff::DiffAnswer;
+use crate::fit::FitAnswer;
+use crate::recording::RecordingAnswer;
+
 /// What a page is made of.
 pub struct PageAnswer<'a> {
-    /// The run's name.
-    pub input: &'a str,
+    /// What the page is called; without folders, since a page is passed on.
+    pub title: String,
+    /// The runs: one, the GPUs of a snapshot, or the two that are compared.
+    pub runs: Vec<PageRun<'a>>,
+    /// The run that is shown first.
+    pub first: usize,
+    /// The differences between two runs; `None` if the page is not a comparison.
+    pub diff: Option<DiffAnswer<'a>>,
+}
+
+/// A run of a page.
+pub struct PageRun<'a> {
+    /// What the page's choice of runs calls it.
+    pub label: String,
     /// The run.
     pub run: TracedRun<'a>,
     /// What was in use over time.
     pub history: &'a History,
     /// Who holds memory at the peak.
     pub holders: &'a [Holder],
-    /// The verdict in a sentence.
-    pub verdict: String,
-    /// Tables: heading, names of columns, rows.
-    pub tables: Vec<(String, Vec<String>, Vec<Vec<String>>)>,
+    /// The answer about it.
+    pub about: PageSubject<'a>,
     /// What else to know.
     pub notes: &'a [String],
 }
 
+/// What a run of a page is, with its answer.
+pub enum PageSubject<'a> {
+    /// A snapshot.
+    Recording(RecordingAnswer<'a>),
+    /// A job.
+    Job(FitAnswer<'a>),
+    /// A predicted trace, which has no answer beside its memory.
+    Trace,
+}
+
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
-/// One file for each room of the page, and what they share before them.
-const JS: [&str; 6] = [
-    include_str!("common.js"),
+/// One file for each part of the page, after what they share. They become one module, in this order.
+const JS: [&str; 15] = [
+    include_str!("run.js"),
+    include_str!("format.js"),
+    include_str!("frames.js"),
+    include_str!("filter.js"),
+    include_str!("stack.js"),
     include_str!("timeline.js"),
+    include_str!("minimap.js"),
+    include_str!("pointer.js"),
     include_str!("segments.js"),
+    include_str!("instant.js"),
     include_str!("flame.js"),
     include_str!("tables.js"),
+    include_str!("answer.js"),
+    include_str!("keyboard.js"),
     include_str!("main.js"),
 ];
 
 /// The page.
 pub fn page(answer: &PageAnswer<'_>) -> String {
     filled(HTML, |name| match name {
-        "title" => Some(escape(answer.input)),
+        "title" => Some(escape(&answer.title)),
         "css" => Some(CSS.to_owned()),
         "data" => Some(in_script(&data::data(answer))),
         "js" => Some(JS.concat()),
@@ -112,7 +146,16 @@ mod tests {
         }
         assert_eq!(names, ["title", "css", "title", "data", "js"]);
         for category in brimful_trace::Category::ALL {
-            assert!(JS[0].contains(&format!("{}: '#", category.name())), "{}", category.name());
+            assert!(JS[1].contains(&format!("  {}: ['#", category.name())), "{}", category.name());
+        }
+    }
+
+    #[test]
+    fn every_script_is_short_enough_to_read() {
+        for script in JS {
+            let begins = script.lines().next().unwrap_or_default();
+            assert!(script.lines().count() < 400, "{begins}");
+            assert!(begins.starts_with("// "), "{begins}");
         }
     }
 }

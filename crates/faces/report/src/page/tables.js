@@ -1,58 +1,97 @@
-// The instant that is selected: its largest blocks, one of them in full, and the tables of the answer.
-const MOST_ROWS = 12;
+// Tables with headings that sort, and with a button in place of a silent cut.
+/** By the table's key: the column that sorts, its direction, and whether all rows are shown. */
+const sorting = new Map();
 
-function select(event) {
-  state.at = Math.min(Math.max(Math.round(event), 0), Math.max(run.events - 1, 0));
-  state.block = null;
-  drawTimeline();
-  drawInstant();
+/** Fills a table. A row has cells and may be chosen; a column has a name, a kind, and may be left out. */
+function fillTable(table, { key, columns, rows, first, sort = null }) {
+  // Without a heading that was clicked, rows stay as the answer gives them: most important first.
+  const how = sorting.get(key) || { column: sort, down: true, all: false };
+  sorting.set(key, how);
+  const used = columns.map((column, index) => ({ index, name: column[0], kind: column[1], out: column[2] })).filter(column => !column.out);
+  const sorted = how.column === null ? rows : [...rows].sort((a, b) => compare(a.cells[how.column], b.cells[how.column]) * (how.down ? -1 : 1));
+  const shown = how.all ? sorted : sorted.slice(0, first);
+  const again = () => fillTable(table, { key, columns, rows, first, sort });
+  const head = document.createElement('thead'), body = document.createElement('tbody');
+  head.append(heading(used, how, again));
+  body.append(...shown.map(row => tableRow(used, row)));
+  table.replaceChildren(head, body);
+  showAll(table, how, rows.length, first, again);
 }
 
-function drawInstant() {
-  const live = run.blocks.filter(block => alive(block, state.at));
-  el('instant').textContent = `event ${state.at}${state.at === peakEvent ? ', the peak' : ''}`;
-  const rows = live.slice(0, MOST_ROWS);
-  if (state.block === null) state.block = rows[0] || null;
-  const table = el('blocks');
-  table.replaceChildren(row(['largest blocks', 'size', 'tensor', 'where'], 'th'));
-  for (const block of rows) {
-    const line = row([run.categories[block[CATEGORY]], size(block[BYTES]), block[TENSOR] || '', place(block)[0] || '(no stack)'], 'td', [1]);
-    line.classList.toggle('on', block === state.block);
-    line.addEventListener('click', () => { state.block = block; drawInstant(); });
-    table.append(line);
-  }
-  drawSegments(live);
-  drawSelected();
-}
+const compare = (a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b)));
+const isNumber = kind => kind === 'bytes' || kind === 'number' || kind === 'change';
 
-function row(cells, tag, numbers = []) {
+function heading(used, how, again) {
   const line = document.createElement('tr');
-  cells.forEach((cell, i) => line.append(text(tag, cell, numbers.includes(i) ? 'n' : '')));
+  for (const column of used) {
+    const cell = document.createElement('th'), button = text('button', column.name);
+    const sorts = column.index === how.column;
+    cell.scope = 'col';
+    cell.className = isNumber(column.kind) ? 'n' : '';
+    cell.setAttribute('aria-sort', sorts ? (how.down ? 'descending' : 'ascending') : 'none');
+    button.type = 'button';
+    button.tabIndex = -1;
+    button.addEventListener('click', () => {
+      how.down = sorts ? !how.down : isNumber(column.kind); // Numbers begin with the largest, words with A.
+      how.column = column.index;
+      again();
+    });
+    cell.append(button);
+    line.append(cell);
+  }
   return line;
 }
 
-function drawSelected() {
-  const box = el('selected');
-  box.replaceChildren();
-  const block = state.block;
-  if (!block) { box.append(text('p', 'no block of the largest is alive here')); return; }
-  const life = `${block[BORN] === null ? 'before the first event' : 'event ' + block[BORN]} to ${block[DIED] === null ? 'the end' : 'event ' + block[DIED]}`;
-  box.append(text('strong', `${size(block[BYTES])} ${run.categories[block[CATEGORY]]}`), text('div', [block[TENSOR], life].filter(Boolean).join(' · ')));
-  const frames = document.createElement('ol');
-  frames.id = 'stack';
-  place(block).forEach(frame => frames.append(text('li', frame)));
-  box.append(frames);
+function tableRow(used, row) {
+  const line = document.createElement('tr');
+  for (const { index, kind } of used) line.append(text('td', cellText(row.cells[index], kind), isNumber(kind) ? 'n' : kind));
+  if (row.choose) {
+    line.className = row.chosen ? 'choice on' : 'choice';
+    line.addEventListener('click', row.choose);
+  }
+  return line;
 }
 
-/** The tables of the answer. */
-function drawTables() {
-  for (const [heading, columns, rows] of run.tables) {
-    const table = document.createElement('table');
-    table.append(row(columns, 'th'));
-    rows.forEach(cells => table.append(row(cells, 'td', [0])));
-    const scroll = document.createElement('div');
-    scroll.className = 'scroll';
-    scroll.append(table);
-    el('tables').append(text('h2', heading), scroll);
+function cellText(value, kind) {
+  if (value === null || value === undefined) return '';
+  if (kind === 'bytes') return size(value);
+  if (kind === 'change') return value === 0 ? '=' : `${value > 0 ? '+' : ''}${size(value)}`;
+  return kind === 'number' ? count(value) : String(value);
+}
+
+function showAll(table, how, length, first, again) {
+  const box = table.closest('.scroll');
+  let button = box.nextElementSibling;
+  if (!button?.classList.contains('more')) {
+    button = text('button', '', 'more');
+    button.type = 'button';
+    box.after(button);
   }
+  button.hidden = length <= first;
+  button.textContent = how.all ? `show the first ${first}` : `show all ${count(length)}`;
+  button.onclick = () => { how.all = !how.all; again(); };
+}
+
+/** A table with its heading, for a place on the page. */
+function tableBlock(title, table) {
+  const box = document.createElement('div'), scroll = document.createElement('div'), node = document.createElement('table');
+  box.className = 'table';
+  scroll.className = 'scroll';
+  scroll.append(node);
+  box.append(text('h2', title), scroll);
+  fillTable(node, table);
+  return box;
+}
+
+/** One stop for the tab key in a table; arrows go through its rows and choose them. */
+function wireRows(table) {
+  table.tabIndex = 0;
+  table.addEventListener('keydown', event => {
+    const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!move) return;
+    const rows = [...table.querySelectorAll('tbody tr')], at = rows.findIndex(row => row.classList.contains('on'));
+    rows[clamp(at + move, 0, rows.length - 1)]?.click();
+    event.preventDefault();
+    event.stopPropagation();
+  });
 }

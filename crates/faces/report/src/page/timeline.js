@@ -1,143 +1,215 @@
-// Memory over time, with zoom and selection.
-const LEFT = 64, BOTTOM = 22;
-const toX = (event, width) => LEFT + (event - state.from) / (state.to - state.from) * (width - LEFT);
-const toEvent = (x, width) => state.from + (x - LEFT) / (width - LEFT) * (state.to - state.from);
-
-/** The moments on screen, and one on each side. */
-function visible() {
-  const inside = run.moments.findIndex(moment => moment[0] >= state.from);
-  const first = Math.max(0, (inside < 0 ? run.moments.length : inside) - 1);
-  const past = run.moments.findIndex(moment => moment[0] > state.to);
-  return run.moments.slice(first, past < 0 ? run.moments.length : past + 1);
-}
+// Memory over time: the picture, and over it what is chosen and under the pointer.
+const BOTTOM = 40, TOP = 36;
+/** How the picture was drawn last: its scales, and the moments in it. */
+let view = { left: 70, width: 1, height: 1, top: 1, shown: [], totals: [] };
+const toX = event => view.left + (event - state.from) / (state.to - state.from) * (view.width - view.left);
+const toEvent = x => state.from + (x - view.left) / (view.width - view.left) * (state.to - state.from);
+const floorOf = () => view.height - BOTTOM;
+const toY = bytes => floorOf() - bytes / view.top * (floorOf() - TOP);
+const toBytes = y => (floorOf() - y) / (floorOf() - TOP) * view.top;
+const inside = x => x >= view.left - 0.5 && x <= view.width + 0.5;
 
 function drawTimeline() {
   const { context, width, height } = surface(el('timeline'));
-  const floor = height - BOTTOM;
-  const y = bytes => floor - bytes / (highest * 1.05) * (floor - 8);
-  const shown = visible();
-  const base = shown.map(() => 0);
-  run.categories.forEach((_, category) => {
-    if (!shown.some(moment => moment[2][category])) return;
-    context.fillStyle = colour(run.categories[category]);
-    context.beginPath();
-    shown.forEach((moment, i) => context.lineTo(toX(moment[0], width), y(base[i] + moment[2][category])));
-    for (let i = shown.length - 1; i >= 0; i -= 1) context.lineTo(toX(shown[i][0], width), y(base[i]));
-    context.fill();
-    shown.forEach((moment, i) => { base[i] += moment[2][category]; });
-  });
-  drawReserved(context, shown, width, y);
-  drawAxis(context, width, floor, y);
-  drawPhases(context, width, height, floor);
-  drawMark(context, width, floor, peakEvent, css('--soft'), 'peak');
-  drawMark(context, width, floor, state.at, css('--accent'), '');
-  el('range').textContent = `events ${Math.round(state.from)} to ${Math.round(state.to)} of ${run.events}`;
+  const totals = layerTotals();
+  const shown = columns(run(), totals, width);
+  const top = topOf(shown, totals);
+  const ticks = byteTicks(top, Math.floor((height - BOTTOM - TOP) / 44));
+  // The labels decide the margin, so that none is cut.
+  const left = Math.ceil(Math.max(...ticks.map(tick => context.measureText(tick[1]).width))) + 16;
+  view = { left, width, height, top, shown, totals, ticks };
+  context.save();
+  context.beginPath();
+  context.rect(left, 0, width - left, height);
+  context.clip();
+  drawLayers(context);
+  drawEdges(context);
+  drawLines(context);
+  context.restore();
+  drawAxes(context);
+  drawPhases(context);
+  el('range').textContent = `events ${count(state.from)} to ${count(state.to)} of ${count(lastEvent())}`;
+  drawMarks();
 }
 
-function drawReserved(context, shown, width, y) {
-  if (!shown.some(moment => moment[1])) return;
-  context.strokeStyle = css('--ink');
-  context.lineWidth = 1.5;
+/** Points of a staircase: what is in use stays until the next moment. */
+function stairs(context, points, end) {
+  points.forEach(([event, bytes], at) => {
+    context.lineTo(toX(event), toY(bytes));
+    context.lineTo(toX(at + 1 < points.length ? points[at + 1][0] : end), toY(bytes));
+  });
+}
+
+const endOfPicture = one => Math.min(state.to, one.last);
+
+function drawLayers(context) {
+  const one = run(), end = endOfPicture(one);
+  const base = view.shown.map(() => 0);
+  data.categories.forEach((_, category) => {
+    if (!view.shown.some(at => layers.used[at][category])) return;
+    const lower = view.shown.map((at, i) => [one.at[at], base[i]]);
+    view.shown.forEach((at, i) => { base[i] += layers.used[at][category]; });
+    const upper = view.shown.map((at, i) => [one.at[at], base[i]]);
+    context.fillStyle = colours[category];
+    context.beginPath();
+    stairs(context, upper, end);
+    for (let i = lower.length - 1; i >= 0; i -= 1) {
+      const next = i + 1 < lower.length ? lower[i + 1][0] : end;
+      context.lineTo(toX(next), toY(lower[i][1]));
+      context.lineTo(toX(lower[i][0]), toY(lower[i][1]));
+    }
+    context.fill();
+  });
+}
+
+/** Thin lines between blocks that are high enough to be seen one by one. */
+function drawEdges(context) {
+  const least = 4 / (floorOf() - TOP) * view.top;
+  context.strokeStyle = css('--edge');
+  context.lineWidth = 0.7;
   context.beginPath();
-  shown.forEach(moment => context.lineTo(toX(moment[0], width), y(moment[1])));
+  for (const line of edges(view.shown, least)) {
+    context.moveTo(toX(line[0][0]), toY(line[0][1]));
+    line.forEach(([event, bytes], at) => {
+      if (at) context.lineTo(toX(event), toY(line[at - 1][1]));
+      context.lineTo(toX(event), toY(bytes));
+    });
+  }
   context.stroke();
 }
 
-function drawAxis(context, width, floor, y) {
-  context.fillStyle = css('--card');
-  context.fillRect(0, 0, LEFT, floor + BOTTOM);
-  context.font = '12px system-ui';
+function drawLines(context) {
+  // A contour: the darkest categories would not stand out from a dark page.
+  line(context, view.shown.map(at => [run().at[at], view.totals[at]]), endOfPicture(run()), css('--contour'), [], 1);
+  if (!isFiltered() && !state.hidden.size && view.shown.some(at => run().moments[at][1])) {
+    line(context, view.shown.map(at => [run().at[at], run().moments[at][1]]), endOfPicture(run()), css('--ink'), []);
+  }
+  if (isFiltered() || state.hidden.size) line(context, view.shown.map(at => [run().at[at], run().totals[at]]), endOfPicture(run()), css('--soft'), [2, 3]);
+  if (data.diff) drawOther(context, runs[1 - state.run]);
+  const end = run().capacity;
+  if (!end) return;
+  if (end <= view.top) line(context, [[state.from, end]], state.to, css('--bad'), [7, 4]);
+}
+
+/** The other run of a comparison, as a line over the one that is filled. */
+function drawOther(context, other) {
+  const shown = columns(other, other.totals, view.width);
+  line(context, shown.map(at => [other.at[at], other.totals[at]]), endOfPicture(other), css('--card'), [], 4);
+  line(context, shown.map(at => [other.at[at], other.totals[at]]), endOfPicture(other), css('--other'), [], 2);
+}
+
+function line(context, points, end, shade, dash, width = 1.5) {
+  context.strokeStyle = shade;
+  context.lineWidth = width;
+  context.setLineDash(dash);
+  context.beginPath();
+  stairs(context, points, end);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function drawAxes(context) {
+  const { left, width } = view, floor = floorOf();
   context.textAlign = 'right';
-  for (let part = 0; part <= 4; part += 1) {
-    const bytes = highest * part / 4;
+  for (const [bytes, label] of view.ticks) {
     context.fillStyle = css('--soft');
-    context.fillText(size(Math.round(bytes)), LEFT - 6, y(bytes) + 4);
-    context.fillStyle = css('--line');
-    context.fillRect(LEFT, y(bytes), width - LEFT, part ? 0.5 : 1);
+    context.fillText(label, left - 8, Math.max(toY(bytes) + 4, 12));
+    context.fillStyle = css('--grid');
+    context.fillRect(left, Math.round(toY(bytes)), width - left, 1);
   }
+  context.textAlign = 'center';
+  for (const event of eventTicks(state.from, state.to, Math.max(3, Math.floor((width - left) / 90)))) {
+    const x = toX(event), half = context.measureText(count(event)).width / 2;
+    context.fillStyle = css('--line');
+    context.fillRect(x, floor, 1, 5);
+    context.fillStyle = css('--soft');
+    if (x + half <= width - 48) context.fillText(count(event), Math.max(x, left + half - 4), floor + 17);
+  }
+  context.textAlign = 'right';
+  context.fillText('events', width - 2, floor + 17);
+  drawEndOfGpu(context);
 }
 
-function drawPhases(context, width, height, floor) {
-  context.textAlign = 'left';
-  let last = -Infinity;
-  for (const [at, , name] of run.phases) {
-    const x = toX(at, width);
-    if (x < LEFT || x > width) continue;
-    context.fillStyle = css('--line');
-    context.fillRect(x, 8, 1, floor - 8);
-    if (x < last) continue;
-    context.fillStyle = css('--soft');
-    context.fillText(name, x + 3, height - 7);
-    last = x + context.measureText(name).width + 12;
-  }
+function drawEndOfGpu(context) {
+  const end = run().capacity;
+  if (!end || isFiltered() || state.hidden.size) return;
+  const name = run().predicted ? 'end of the GPU' : 'all that the GPU had';
+  const above = end > view.top;
+  label(context, `${above ? '↑ ' : ''}${name}, ${size(end)}`, view.left + 6, above ? TOP + 12 : toY(end) + 14, css('--bad'), 'left');
 }
 
-function drawMark(context, width, floor, event, shade, label) {
-  const x = toX(event, width);
-  if (x < LEFT || x > width) return;
+/** A text that stays readable on whatever is below it. */
+function label(context, words, x, y, shade, align) {
+  context.textAlign = align;
+  const width = context.measureText(words).width;
+  const start = align === 'right' ? x - width : x;
+  context.fillStyle = css('--veil');
+  context.fillRect(start - 3, y - 11, width + 6, 15);
   context.fillStyle = shade;
-  context.fillRect(x - 0.75, 0, 1.5, floor);
-  context.textAlign = x > width - 60 ? 'right' : 'left';
-  if (label) context.fillText(label, x + (x > width - 60 ? -4 : 4), 11);
+  context.fillText(words, x, y);
 }
 
-function zoom(factor, around) {
-  const span = Math.min(Math.max((state.to - state.from) * factor, 20), Math.max(run.events, 1));
-  const share = (around - state.from) / (state.to - state.from);
-  move(around - share * span, span);
-}
-
-function move(from, span) {
-  const end = Math.max(run.events, 1);
-  state.from = Math.min(Math.max(from, 0), Math.max(end - span, 0));
-  state.to = state.from + Math.min(span, end);
-  drawTimeline();
-}
-
-function momentAt(event) {
-  let found = run.moments[0];
-  for (const moment of run.moments) { if (moment[0] > event) break; found = moment; }
-  return found;
-}
-
-function momentTip(event) {
-  const moment = momentAt(event);
-  if (!moment) return '';
-  const lines = run.categories.map((name, i) => [moment[2][i], name]).filter(([bytes]) => bytes).sort((a, b) => b[0] - a[0]);
-  const reserved = moment[1] ? `, ${size(moment[1])} reserved` : '';
-  return `event ${moment[0]}: ${size(sum(moment[2]))} in use${reserved}\n` + lines.map(([bytes, name]) => `${name} ${size(bytes)}`).join('\n');
-}
-
-function wireTimeline() {
-  const canvas = el('timeline');
-  let drag = null;
-  canvas.addEventListener('wheel', event => {
-    event.preventDefault();
-    zoom(event.deltaY > 0 ? 1.25 : 0.8, toEvent(event.offsetX, canvas.clientWidth));
-  }, { passive: false });
-  canvas.addEventListener('pointerdown', event => { drag = { x: event.offsetX, from: state.from, moved: false }; canvas.setPointerCapture(event.pointerId); });
-  canvas.addEventListener('pointermove', event => {
-    tip(momentTip(toEvent(event.offsetX, canvas.clientWidth)), event);
-    if (!drag) return;
-    const span = state.to - state.from;
-    drag.moved ||= Math.abs(event.offsetX - drag.x) > 4;
-    if (drag.moved) move(drag.from - (event.offsetX - drag.x) / (canvas.clientWidth - LEFT) * span, span);
+/** A band under the axis: where phases begin, with their names where there is room. */
+function drawPhases(context) {
+  const phases = run().phases, y = view.height - 15;
+  phases.forEach(([at, kind, name], index) => {
+    const end = index + 1 < phases.length ? phases[index + 1][0] : run().last;
+    const from = Math.max(toX(at), view.left), to = Math.min(toX(end), view.width);
+    if (to <= from) return;
+    context.fillStyle = css(`--phase-${kind}`) || css('--line');
+    context.fillRect(from, y, Math.max(to - from - 1, 0.5), 14);
+    const words = [phaseName(name), spoken(kind)].find(one => context.measureText(one).width < to - from - 8);
+    context.textAlign = 'left';
+    context.fillStyle = css('--ink');
+    if (words) context.fillText(words, from + 4, y + 11);
   });
-  canvas.addEventListener('pointerup', event => {
-    if (drag && !drag.moved) select(toEvent(event.offsetX, canvas.clientWidth));
-    drag = null;
-  });
-  canvas.addEventListener('pointerleave', () => tip(''));
 }
 
-document.addEventListener('keydown', event => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const span = state.to - state.from, middle = (state.from + state.to) / 2;
-  const actions = {
-    '+': () => zoom(0.5, state.at >= state.from && state.at <= state.to ? state.at : middle), '-': () => zoom(2, middle),
-    ArrowLeft: () => move(state.from - span / 5, span), ArrowRight: () => move(state.from + span / 5, span),
-    0: () => move(0, Math.max(run.events, 1)), p: () => select(peakEvent), d: toggleTheme,
-  };
-  const action = actions[event.key === '=' ? '+' : event.key];
-  if (action) { event.preventDefault(); action(); }
-});
+/** What lies over the picture: it is drawn anew with every move of the pointer. */
+function drawMarks() {
+  const { context } = surface(el('marks'));
+  mark(context, run().peakEvent, css('--ink'), `peak ${size(run().totals[run().peakMoment])}`, 12, [2, 3]);
+  for (const failure of run().failures) mark(context, failure.event, css('--bad'), `failed request, ${size(failure.tried)}`, 28, []);
+  mark(context, state.at, css('--accent'), '', 0, []);
+  if (state.hover !== null && state.hover !== state.block) drawOutline(context, state.hover, 1.5);
+  if (state.block !== null) drawOutline(context, state.block, 2.5);
+}
+
+function mark(context, event, shade, words, y, dash) {
+  const x = toX(event);
+  if (!inside(x)) return;
+  context.strokeStyle = shade;
+  context.lineWidth = 1.5;
+  context.setLineDash(dash);
+  context.beginPath();
+  context.moveTo(x, words ? y - 10 : 0);
+  context.lineTo(x, floorOf());
+  context.stroke();
+  context.setLineDash([]);
+  const room = context.measureText(words).width + 10;
+  if (words) label(context, words, x + room > view.width ? x - 5 : x + 5, y, shade, x + room > view.width ? 'right' : 'left');
+}
+
+function drawOutline(context, index, width) {
+  const block = run().blocks[index], lower = outlineOf(index, view.shown);
+  if (!lower.length) return;
+  const end = Math.min(lifeOf(block)[1], state.to);
+  context.save();
+  context.beginPath();
+  context.rect(view.left, 0, view.width - view.left, floorOf() + 2);
+  context.clip();
+  for (const [shade, line] of [[css('--card'), width + 2], [css('--ink'), width]]) {
+    context.strokeStyle = shade;
+    context.lineWidth = line;
+    context.beginPath();
+    stairs(context, lower.map(([event, bytes]) => [event, bytes + block[BYTES]]), end);
+    context.lineTo(toX(end), toY(lower[lower.length - 1][1]));
+    for (let at = lower.length - 1; at >= 0; at -= 1) {
+      context.lineTo(toX(at + 1 < lower.length ? lower[at + 1][0] : end), toY(lower[at][1]));
+      context.lineTo(toX(lower[at][0]), toY(lower[at][1]));
+    }
+    context.closePath();
+    context.stroke();
+  }
+  context.restore();
+}
