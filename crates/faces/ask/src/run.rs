@@ -61,7 +61,8 @@ fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usiz
          torch.cuda.memory._record_memory_history()"
     );
     let notes = named(input, opened.unread);
-    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes })
+    let config: AllocatorConfig = opened.trace.conf.parse().with_context(|| input.to_owned())?;
+    Ok(OpenedRun { trace: opened.trace, config, notes })
 }
 
 fn named(input: &str, notes: Vec<String>) -> Vec<String> {
