@@ -29,6 +29,8 @@ pub struct DeviceUse {
     pub share: Option<Share>,
     /// CUDA context and loaded kernels, in bytes.
     pub overhead: Bytes,
+    /// How far `overhead` may be off in either direction.
+    pub context_margin: Bytes,
     /// How far `usable` and `overhead` together may be off in either direction.
     pub margin: Bytes,
     /// What the job needs on this GPU: reserved memory, CUDA context and kernels. Where the job fits, this is what the
@@ -76,6 +78,7 @@ pub fn on_gpu(trace: &Trace, config: &AllocatorConfig, unlimited: &Timeline, gpu
         usable: gpu.total,
         share: judge.share,
         overhead: gpu.context,
+        context_margin: judge.margins.1,
         margin: with_overhead(judge.margins.0, judge.margins.1),
         need,
         headroom: signed_difference(judge.capacity(), need),
@@ -139,7 +142,8 @@ impl Judge<'_> {
 
     /// Whether the whole need, without any return of cached memory, stays within the least that the GPU may give.
     fn is_surely_within(&self) -> bool {
-        let (total, context) = (self.gpu.total.saturating_sub(self.margins.0), with_overhead(self.gpu.context, self.margins.1));
+        let (total, context) =
+            (self.gpu.total.saturating_sub(self.margins.0), with_overhead(self.gpu.context, self.margins.1));
         let reserved = self.unlimited.peak.reserved;
         let share = self.share.map_or(total, |share| part(share.fraction, total));
         with_overhead(reserved, context) <= total && reserved <= share

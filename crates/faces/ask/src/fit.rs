@@ -34,6 +34,8 @@ pub struct FitRequest {
     pub techniques: ShowTechniques,
     /// Whether the text says what each number rests on.
     pub why: bool,
+    /// Whether a job that is too close to call counts as one that does not fit.
+    pub strict: bool,
 }
 
 /// Everything that was asked about one job.
@@ -45,6 +47,7 @@ pub struct FitReply {
     largest: Option<Largest>,
     techniques: Vec<Row>,
     why: bool,
+    strict: bool,
     list_techniques: bool,
 }
 
@@ -84,6 +87,7 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
         largest,
         techniques,
         why: request.why,
+        strict: request.strict,
         list_techniques: request.techniques == ShowTechniques::Always,
     })
 }
@@ -141,6 +145,10 @@ impl Answer for FitReply {
     }
 
     fn outcome(&self) -> Outcome {
-        if self.fit.verdict == FitVerdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
+        match self.fit.verdict {
+            FitVerdict::DoesNotFit => Outcome::Found,
+            FitVerdict::TooClose if self.strict => Outcome::Found,
+            FitVerdict::TooClose | FitVerdict::Fits | FitVerdict::NoDevice => Outcome::Well,
+        }
     }
 }

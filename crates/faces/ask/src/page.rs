@@ -4,12 +4,12 @@ use anyhow::Result;
 use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_explain::{Holder, TracedRun, history, holders, holders_of};
 use brimful_jobs::Overrides;
+use brimful_plan::{FitVerdict, OnGpu};
 use brimful_replay::Ledger;
-use brimful_report::{PageAnswer, page as page_of};
-use brimful_units::Bytes;
+use brimful_report::{PageAnswer, need_text, page as page_of};
 
 use crate::Host;
-use crate::run::open_run;
+use crate::run::{OpenedRun, open_run};
 
 /// Moments that the timeline is drawn of, each the highest of its range of events.
 const MOMENTS: usize = 8192;
@@ -36,7 +36,7 @@ pub fn page(host: Host<'_>, input: &str, device: Option<usize>, changes: &Overri
         run,
         history: &history,
         holders: &holders,
-        verdict: verdict(run, explanation.as_ref(), peak.requested, peak.reserved),
+        verdict: verdict(&opened, explanation.as_ref(), peak),
         tables: explanation.as_ref().map(tables).unwrap_or_default(),
         notes: &notes,
     }))
@@ -52,18 +52,24 @@ fn who_holds(run: TracedRun<'_>) -> (Ledger, Vec<Holder>, Option<Explanation>) {
     (explanation.followed.peak, holders_of(&explanation.contents), Some(explanation))
 }
 
-fn verdict(
-    run: TracedRun<'_>,
-    explanation: Option<&Explanation>,
-    requested: Bytes,
-    reserved: Bytes,
-) -> String {
-    let peak = format!("{requested} in use at the peak, {reserved} reserved");
-    match explanation.and_then(|explanation| explanation.out_of_memory.as_ref()) {
-        Some(oom) => format!("Out of memory: {} ({peak})", oom.sentence),
-        None if run.is_predicted() => format!("Predicted: {peak}"),
-        None => format!("No request failed: {peak}"),
+fn verdict(opened: &OpenedRun, explanation: Option<&Explanation>, peak: Ledger) -> String {
+    let peak = format!("{} in use at the peak, {} reserved", peak.requested, peak.reserved);
+    match (explanation.and_then(|explanation| explanation.out_of_memory.as_ref()), &opened.on_gpu) {
+        (Some(oom), _) => format!("Out of memory: {} ({peak})", oom.sentence),
+        (None, Some(on_gpu)) => format!("{} ({peak})", verdict_on(on_gpu)),
+        (None, None) if opened.run().is_predicted() => format!("Predicted: {peak}"),
+        (None, None) => format!("No request failed: {peak}"),
     }
+}
+
+/// The verdict of `fit` about the job's GPU.
+fn verdict_on(on_gpu: &OnGpu) -> String {
+    let verdict = match on_gpu.verdict {
+        FitVerdict::DoesNotFit => "Does not fit",
+        FitVerdict::TooClose => "Too close to call on",
+        FitVerdict::Fits | FitVerdict::NoDevice => "Fits",
+    };
+    format!("{verdict} {}: {}", on_gpu.device.name, need_text(&on_gpu.device))
 }
 
 fn tables(explanation: &Explanation) -> Vec<Table> {

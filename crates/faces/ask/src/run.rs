@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use brimful_explain::TracedRun;
 use brimful_jobs::{Overrides, open as open_job};
 use brimful_models::Kind;
-use brimful_plan::simulate_and_replay;
+use brimful_plan::{OnGpu, on_gpu, simulate_and_replay};
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
@@ -18,6 +18,8 @@ pub(crate) struct OpenedRun {
     pub trace: Trace,
     /// What to know about it, each with the input's name.
     pub notes: Vec<String>,
+    /// The run on the job's GPU; `None` for a recording, a written trace, and a job without a GPU.
+    pub on_gpu: Option<OnGpu>,
     config: AllocatorConfig,
 }
 
@@ -48,9 +50,10 @@ pub(crate) fn open_run(
         }
     }
     let loaded = open_job(input, files, changes)?;
-    let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
+    let (trace, timeline) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
     let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
-    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
+    let on_gpu = loaded.job.gpu.as_ref().map(|gpu| on_gpu(&trace, &config, &timeline, gpu));
+    Ok(OpenedRun { trace, on_gpu, config, notes: named(input, loaded.recipe.notes) })
 }
 
 fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usize>) -> Result<OpenedRun> {
@@ -62,7 +65,7 @@ fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usiz
     );
     let notes = named(input, opened.unread);
     let config: AllocatorConfig = opened.trace.conf.parse().with_context(|| input.to_owned())?;
-    Ok(OpenedRun { trace: opened.trace, config, notes })
+    Ok(OpenedRun { trace: opened.trace, on_gpu: None, config, notes })
 }
 
 fn named(input: &str, notes: Vec<String>) -> Vec<String> {
