@@ -95,7 +95,7 @@ fn share_line(device: &DeviceUse, share: Share) -> String {
 /// Why a verdict cannot be given.
 fn reasons(fit: &Fit, device: &DeviceUse) -> Vec<String> {
     let mut lines = Vec::new();
-    if device.headroom.unsigned_abs() < device.margin.get() {
+    if device.headroom < 0 || device.headroom.unsigned_abs() < device.margin.get() {
         let margin = device.margin;
         lines.push(format!("  the CUDA context and the GPU's total are known to ± {margin}: see --why"));
     }

@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
     key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
     key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
     key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
-        .assumed("4")
+        .absent(Absent::Follows("4, or fewer where the model has fewer positions"))
         .flag(),
     key(INFER, "cache", Kind::Words(CacheKind::WORDS), "transformers keeps keys and values in this cache.")
         .assumed("dynamic")
@@ -149,8 +149,9 @@ pub(super) const KEYS: &[Key] = &[
         INFER,
         "logits_to_keep",
         Kind::Count { least: 0, most: MOST },
-        "Logits are computed for this many last positions; absent or 0 means all of them.",
+        "Logits are computed for this many last positions; 0 means all of them.",
     )
+    .absent(Absent::Follows("1, as transformers' generate passes it; 0 where the job names its task"))
     .flag(),
     key(TRAIN, "logits_to_keep", COUNT, "Logits are computed for this many last positions.").not_yet(LEAVE_OUT),
     key(TRAIN, "compile", ANYTHING, "torch.compile compiles the model.").not_yet(LEAVE_OUT).flag(),
