@@ -2,7 +2,7 @@
 
 use brimful_jobs::{
     AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
-    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load,
+    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load, open,
 };
 use brimful_models::{MemoryFiles, NoFiles};
 use serde_json::{Value, json};
@@ -161,6 +161,24 @@ fn the_optimizers_implementation_is_assumed_where_it_is_not_said() {
     assert!(assumed("'AdamW'") && assumed("{ name = 'SGD', momentum = 0.9 }"));
     assert!(!assumed("{ name = 'AdamW', fused = true }") && !assumed("{ name = 'AdamW', foreach = true }"));
     assert!(!assumed("'Adafactor'") && !assumed("'none'"));
+}
+
+#[test]
+fn a_named_model_can_be_asked_about_at_another_size() {
+    let flags = Overrides::default().set("model.num_hidden_layers", "4");
+    let loaded = open("llama-3-8b", &NoFiles, &flags).unwrap();
+    assert_eq!(loaded.model.file.config.layers(), 4);
+    assert_eq!(loaded.recipe.notes, ["the config of llama-3-8b has other values: num_hidden_layers = 4"]);
+    let file = load("job.toml", "model = 'llama-3-8b'", Format::Toml, &NoFiles, &flags).unwrap();
+    assert_eq!(file.job, loaded.job);
+    let config = r#"{"model_type": "gpt2", "n_layer": 3}"#;
+    let files = MemoryFiles::default().with("jobs/small/config.json", config);
+    let flags = Overrides::default().set("model.n_layer", "2");
+    let beside = load("jobs/job.toml", "model = 'small'", Format::Toml, &files, &flags).unwrap();
+    assert_eq!(beside.model.file.config.layers(), 2);
+    let wrong = Overrides::default().set("model.num_hidden_layers", "many");
+    let wrong = open("llama-3-8b", &NoFiles, &wrong).unwrap_err().to_string();
+    assert!(wrong.contains("the flag for `model.num_hidden_layers`"), "{wrong}");
 }
 
 #[test]

@@ -42,6 +42,17 @@ pub fn model(name: &str) -> Result<Model, ModelError> {
     read(line).map_err(|fault| fault.of(name))
 }
 
+/// The config.json keys of the model of that name.
+///
+/// # Errors
+/// As [`model`].
+pub(crate) fn config(name: &str) -> Result<(Source, Map<String, Value>), ModelError> {
+    let source = model(name)?.source;
+    let line = line_of(name).unwrap_or_default();
+    let value: Value = serde_json::from_str(line).map_err(|error| Fault::Json(error.to_string()).of(name))?;
+    Ok((source, value.get("config").and_then(Value::as_object).cloned().unwrap_or_default()))
+}
+
 fn line_of(name: &str) -> Option<&'static str> {
     LINES.lines().find(|line| names_of(line).any(|known| same(known, name)))
 }

@@ -56,6 +56,31 @@ impl Model {
         Ok(Model { source: Source::Table, file: ConfigFile::from_map(table)?, checkpoint: None })
     }
 
+    /// The model of a name, as [`Model::open`] finds it, with keys of its config.json changed: the same family at another
+    /// size. Its weights are then those of another model, and are not looked at.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_changed(
+        name: &str,
+        files: &dyn Files,
+        changes: &Map<String, Value>,
+    ) -> Result<Model, ModelError> {
+        let path = if name.len() > 1 { name.trim_end_matches('/') } else { name };
+        let (source, mut config) = match files.kind(path) {
+            Kind::Missing => catalogue::config(name)?,
+            Kind::Folder => config_of(&format!("{path}/config.json"), files)?,
+            Kind::File if path.ends_with(".safetensors") => {
+                let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+                config_of(&format!("{folder}/config.json"), files)?
+            }
+            Kind::File => config_of(path, files)?,
+        };
+        config.extend(changes.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let file = ConfigFile::from_map(&config).map_err(|fault| fault.of(name))?;
+        Ok(Model { source, file, checkpoint: None })
+    }
+
     fn from_folder(folder: &str, files: &dyn Files) -> Result<Model, ModelError> {
         let path = format!("{folder}/config.json");
         if files.kind(&path) != Kind::File {
@@ -96,6 +121,13 @@ impl Model {
             None => Ok(()),
         }
     }
+}
+
+/// The keys of a config.json.
+fn config_of(path: &str, files: &dyn Files) -> Result<(Source, Map<String, Value>), ModelError> {
+    let text = text_of(path, files).map_err(|fault| fault.of(path))?;
+    let config = serde_json::from_str(&text).map_err(|error| Fault::Json(error.to_string()).of(path))?;
+    Ok((Source::File(path.to_owned()), config))
 }
 
 /// A small text file.

@@ -74,7 +74,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Words(AttentionMask::WORDS),
         "The batch holds no mask, a mask of ones, or a mask with padding.",
     )
-    .silently("none")
+    .absent(Absent::Assumed("none", "samples without padding"))
     .flag(),
     key(INFER, "attention_mask", Kind::Words(AttentionMask::WORDS), "The prompt has this mask.")
         .silently("none")
@@ -89,15 +89,19 @@ pub(super) const KEYS: &[Key] = &[
     .flag(),
     // transformers' Trainer writes its own `use_cache`, false by default, into the model's config (trainer.py,
     // training_args.py, 5.23): the default is not the family's.
-    key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.").silently("false").flag(),
-    key(RUNS, "hold_outputs", Kind::Flag, "The loop keeps the model's outputs alive.").silently("false").flag(),
+    key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.")
+        .absent(Absent::Assumed("false", "as transformers' Trainer sets it"))
+        .flag(),
+    key(RUNS, "hold_outputs", Kind::Flag, "The loop keeps the model's outputs alive.")
+        .absent(Absent::Assumed("false", "the loop drops them"))
+        .flag(),
     key(
         TRAIN,
         "clip_grad_norm",
         Kind::FlagOrNumber,
         "Gradients are clipped by their norm; a number is the largest norm.",
     )
-    .silently("false")
+    .absent(Absent::Assumed("false", "a plain loop; transformers' Trainer and TRL clip at 1.0"))
     .flag(),
     key(TRAIN, "steps", COUNT, "This many optimizer steps are simulated; the second shows the steady state.")
         .assumed("2")
@@ -140,7 +144,7 @@ pub(super) const KEYS: &[Key] = &[
         .absent(Absent::Follows("4, or fewer where the model has fewer positions"))
         .flag(),
     key(INFER, "cache", Kind::Words(CacheKind::WORDS), "transformers keeps keys and values in this cache.")
-        .assumed("dynamic")
+        .absent(Absent::Assumed("dynamic", "as transformers' generate makes a DynamicCache"))
         .flag(),
     key(INFER, "max_cache_len", COUNT, "A static cache holds this many tokens.")
         .absent(Absent::Follows("prompt and generated tokens"))
