@@ -58,8 +58,19 @@ pub struct FitReply {
 /// A job that is wrong, with the file, the key, the value, what was expected, and the cure.
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
     // Errors of `open` name the file themselves.
-    let loaded = open(job, host.files, &request.changes)?;
+    let loaded = runnable(open(job, host.files, &request.changes)?)?;
     about(job, call, loaded, request).with_context(|| job.to_owned())
+}
+
+/// The job, unless its real run ends in an error of another kind: a verdict about its memory would be misread.
+///
+/// # Errors
+/// Why the run fails, with the job's name.
+pub(crate) fn runnable(loaded: LoadedJob) -> Result<LoadedJob> {
+    match &loaded.recipe.fails {
+        Some(why) => bail!("{}: {why}", loaded.origin()),
+        None => Ok(loaded),
+    }
 }
 
 fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<FitReply> {

@@ -8,6 +8,7 @@ use brimful_plan::{OnGpu, on_gpu, simulate_and_replay};
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
+use crate::fit::runnable;
 use crate::input::{HEAD, is_named_snapshot};
 use crate::recording::{self, content, names_a_rank};
 use crate::{Host, Input};
@@ -49,7 +50,7 @@ pub(crate) fn open_run(
             return of_recording(host, input, &content, device);
         }
     }
-    let loaded = open_job(input, files, changes)?;
+    let loaded = runnable(open_job(input, files, changes)?)?;
     let (trace, timeline) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
     let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
     let on_gpu = loaded.job.gpu.as_ref().map(|gpu| on_gpu(&trace, &config, &timeline, gpu));

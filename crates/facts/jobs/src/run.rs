@@ -119,13 +119,19 @@ impl Context<'_> {
             return Ok(());
         }
         match config.learned_positions() {
+            // A virtual GPU runs such a job to its end, so that its memory is known; a real one does not.
             Some((key, positions)) if generated > 0 && prompt <= positions => {
-                let expected = format!(
-                    "with a prompt of {prompt} that is more than the model's {positions} positions (`{key}`), and it fails \
-                     beyond; write at most {}",
-                    positions - prompt
+                let fault = section.bad(
+                    "decode_steps",
+                    generated,
+                    format!(
+                        "with a prompt of {prompt} that is more than the model's {positions} positions (`{key}`), and it \
+                         fails beyond; write at most {}",
+                        positions - prompt
+                    ),
                 );
-                Err(section.bad("decode_steps", generated, expected))
+                self.recipe.borrow_mut().fails = Some(fault.to_string());
+                Ok(())
             }
             Some((key, positions)) => {
                 let expected = format!("the model has {positions} positions (`{key}`), and fails beyond");

@@ -122,8 +122,8 @@ fn inference_has_its_own_keys() {
     let full = toml("model = 'gpt2'\n[infer]\nsequence = 1024");
     let Workload::Infer(run) = &full.job.workload else { panic!("not a generation") };
     assert_eq!(run.decode_steps, 0);
-    let beyond = refusal("model = 'gpt2'\n[infer]\nsequence = 1022\ndecode_steps = 4");
-    assert!(beyond.contains("job.toml:4") && beyond.contains("write at most 2"), "{beyond}");
+    let beyond = toml("model = 'gpt2'\n[infer]\nsequence = 1022\ndecode_steps = 4").recipe.fails.unwrap();
+    assert!(beyond.contains("`infer.decode_steps` is 4") && beyond.contains("write at most 2"), "{beyond}");
     assert!(
         refusal("model = 'gpt2'\n[infer]\ncache = 'static'\nmax_cache_len = 8\nsequence = 9")
             .contains("max_cache_len")
