@@ -347,7 +347,8 @@ mod tests {
     #[test]
     fn the_allocators_settings_are_kept_and_the_defaults_add_no_byte() {
         let defaults = written(&example());
-        let trace = Trace { conf: "expandable_segments:True".to_owned(), ..example() };
+        let mut trace = example();
+        trace.conf = "expandable_segments:True".to_owned();
         let file = written(&trace);
         assert_eq!(Trace::read_brim(&file).unwrap().conf, trace.conf);
         assert_eq!(file[..defaults.len()], defaults[..]);

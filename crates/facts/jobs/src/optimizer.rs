@@ -148,7 +148,7 @@ pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Opt
     Ok(Some(Optimizer { kind, foreach, fused }))
 }
 
-/// Whether torch steps over lists of tensors unless it is told otherwise (`_default_to_fused_or_foreach` in
+/// Whether torch steps over lists of tensors unless an argument says otherwise (`_default_to_fused_or_foreach` in
 /// torch/optim/optimizer.py, 2.15). Its Adafactor does not (torch/optim/_adafactor.py).
 fn runs_over_lists(kind: OptimizerKind) -> bool {
     match kind {
