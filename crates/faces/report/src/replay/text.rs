@@ -106,6 +106,7 @@ mod tests {
             conf: "",
             capacity: None,
             timeline: &timeline,
+            verdict: None,
             recorded: Some(ledger(10)),
             stack: &[],
             notes: &["a note".to_owned()],
