@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use brimful_explain::{Peak, at_event};
 use brimful_jobs::Job;
 use brimful_plan::{Fit, fit, simulate_and_replay};
-use brimful_replay::Timeline;
+use brimful_replay::{Ledger, Timeline};
 use brimful_trace::{AllocationId, Event, PhaseKind, Trace};
 
 use crate::{Case, Expect, PhaseRow};
@@ -43,9 +44,9 @@ pub fn figures(case: &Case) -> Result<Vec<Figure>> {
     let mut all = vec![
         number("parameters", prediction.fit.params.total, real.params),
         number("trained parameters", prediction.fit.params.trainable, real.trainable),
-        number("requested peak", prediction.fit.ledger.requested.get(), real.peak.requested),
-        number("allocated peak", prediction.fit.ledger.allocated.get(), real.peak.allocated),
-        number("reserved peak", prediction.fit.ledger.reserved.get(), real.peak.reserved),
+        number("requested peak", prediction.ledger.requested.get(), real.peak.requested),
+        number("allocated peak", prediction.ledger.allocated.get(), real.peak.allocated),
+        number("reserved peak", prediction.ledger.reserved.get(), real.peak.reserved),
         number("calls of cudaMalloc", prediction.timeline.device_allocs, real.num_device_alloc),
         text("ledgers of every phase", prediction.phases(), real.phases.iter().map(phase_text).collect()),
     ];
@@ -69,16 +70,21 @@ fn text(what: &'static str, predicted: String, real: String) -> Figure {
     Figure { what, predicted, real }
 }
 
+/// What is predicted of a run after loading: the recorded scripts reset PyTorch's peaks once the model is there.
 struct Prediction {
     fit: Fit,
     trace: Trace,
     timeline: Timeline,
+    ledger: Ledger,
+    peak: Option<Peak>,
 }
 
 impl Prediction {
     fn of(job: &Job) -> Result<Prediction> {
         let (trace, timeline) = simulate_and_replay(job)?;
-        Ok(Prediction { fit: fit(job)?, trace, timeline })
+        let (ledger, event) = timeline.after_loading(&trace);
+        let peak = event.map(|event| at_event(&trace, event, 0));
+        Ok(Prediction { fit: fit(job)?, trace, timeline, ledger, peak })
     }
 
     fn name(&self, at: usize) -> &str {
@@ -105,7 +111,7 @@ impl Prediction {
     }
 
     fn place(&self, real: &Expect) -> Vec<Figure> {
-        let place = self.fit.peak.as_ref().map(|peak| &peak.place);
+        let place = self.peak.as_ref().map(|peak| &peak.place);
         let of = |get: fn(&brimful_explain::Place) -> &String| place.map(get).cloned().unwrap_or_default();
         let mut all = vec![text("phase of the peak", of(|place| &place.phase_name), real.peak_phase.clone())];
         if let Some(at) = &real.peak_at {
@@ -119,7 +125,7 @@ impl Prediction {
     }
 
     fn composition(&self) -> String {
-        let peak = self.fit.peak.as_ref();
+        let peak = self.peak.as_ref();
         let rows = peak.map(|peak| peak.composition.public()).unwrap_or_default();
         named(rows.into_iter().map(|(name, bytes)| (name, bytes.get())))
     }

@@ -45,6 +45,17 @@ pub fn grounds(job: &Job) -> Vec<Grounds> {
             },
         },
     ];
+    all.push(Grounds::rule(
+        "loading",
+        "taken as a model that is built on the GPU (`with torch.device(\"cuda\")`), whose tied weights exist twice until \
+         they are tied; built on the host and moved with `.to(\"cuda\")` they exist once",
+    ));
+    if let Workload::Train(_) = &job.workload {
+        all.push(Grounds::rule(
+            "the loss",
+            "logits are cast to fp32 (ForCausalLMLoss in transformers/loss/loss_utils.py, 5.23)",
+        ));
+    }
     device_basis(job, &mut all);
     attention_basis(job, &mut all);
     if let Workload::Train(Train { optimizer: Some(optimizer), .. }) = &job.workload

@@ -1,7 +1,8 @@
 use brimful_jobs::Job;
 use brimful_units::Bytes;
 
-use crate::fit::{FitError, FitVerdict, fit};
+use crate::fit::{FitError, fit};
+use crate::verdict::FitVerdict;
 
 /// What a job should take, beside what a failed run of it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Expected {
             (FitVerdict::DoesNotFit, Some(held)) => format!(
                 "this setting needs {peak}, more than the GPU has: it fails without any leak; {held} were held when it did"
             ),
+            (FitVerdict::TooClose, Some(held)) => format!(
+                "this setting needs {peak}, which is too close to the GPU's end to call; {held} were held when it failed"
+            ),
+            (FitVerdict::TooClose, None) => {
+                format!("this setting needs {peak}, which is too close to the GPU's end to call")
+            }
             (FitVerdict::DoesNotFit, None) => {
                 format!("this setting needs {peak}, more than the GPU has: it fails without any leak")
             }
@@ -45,5 +52,5 @@ impl Expected {
 /// As [`fit`].
 pub fn expected(job: &Job, held: Option<Bytes>) -> Result<Expected, FitError> {
     let fit = fit(job)?;
-    Ok(Expected { verdict: fit.verdict, device_peak: fit.device_peak, held })
+    Ok(Expected { verdict: fit.verdict, device_peak: fit.need(), held })
 }

@@ -1,4 +1,3 @@
-use brimful_devices::Gpu;
 use brimful_explain::{Peak, Place, at_event, peak};
 use brimful_jobs::Job;
 use brimful_replay::{
@@ -9,17 +8,7 @@ use brimful_trace::{PhaseKind, Trace};
 use brimful_units::Bytes;
 
 use crate::basis::{Grounds, grounds};
-
-/// Does the job fit its GPU?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FitVerdict {
-    /// Every allocation is served.
-    Fits,
-    /// An allocation fails.
-    DoesNotFit,
-    /// The job names no GPU.
-    NoDevice,
-}
+use crate::verdict::{DeviceUse, FitVerdict, OnGpu, on_gpu, with_overhead};
 
 /// The question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,19 +30,6 @@ pub struct Params {
     pub trainable: u64,
 }
 
-/// What the GPU gives and what the job takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceUse {
-    /// The GPU's name.
-    pub name: String,
-    /// What `cudaMemGetInfo` reports as total, in bytes.
-    pub usable: Bytes,
-    /// CUDA context and loaded kernels, in bytes.
-    pub overhead: Bytes,
-    /// `usable` less the peak on this GPU; negative where it does not fit.
-    pub headroom: i64,
-}
-
 /// The allocation that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
@@ -66,15 +42,17 @@ pub struct OutOfMemory {
 }
 
 /// The answer about one job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// Does it fit?
     pub verdict: FitVerdict,
     /// The model's parameters.
     pub params: Params,
-    /// Peaks of the whole run outside of loading, on a device without an end.
+    /// Peaks of the whole run, loading included, on a device without an end.
     pub ledger: Ledger,
-    /// Reserved memory and what the process needs beside it.
+    /// Peaks of what follows loading, on a device without an end.
+    pub after_loading: Ledger,
+    /// Reserved memory and what the process needs beside it, on a device without an end.
     pub device_peak: Bytes,
     /// Where the requested peak is and what fills it.
     pub peak: Option<Peak>,
@@ -86,10 +64,22 @@ pub struct Fit {
     pub squeezed: Option<Ledger>,
     /// How often a failed request made the allocator return all its cached memory.
     pub retries: u64,
-    /// The failure, where it does not fit.
+    /// The failure, where the best figures of the GPU give one.
     pub shortage: Option<OutOfMemory>,
     /// What each number rests on.
     pub grounds: Vec<Grounds>,
+}
+
+impl Fit {
+    /// What the job needs: on its GPU, or on a device without an end where it names none.
+    pub fn need(&self) -> Bytes {
+        self.device.as_ref().map_or(self.device_peak, |device| device.need)
+    }
+
+    /// Whether loading the model takes more than everything after it.
+    pub fn loading_is_the_peak(&self) -> bool {
+        self.peak.as_ref().is_some_and(|peak| peak.place.phase == Some(PhaseKind::Load))
+    }
 }
 
 /// The largest blocks that an answer lists.
@@ -101,8 +91,8 @@ pub(crate) struct Replayed {
     trace: Trace,
     /// The replay on a device without an end.
     pub(crate) timeline: Timeline,
-    /// The replay within the GPU's capacity; `None` if nothing can fail there, or the job names no GPU.
-    within: Option<Timeline>,
+    /// The trace on the job's GPU; `None` if the job names none.
+    on_gpu: Option<OnGpu>,
 }
 
 impl Replayed {
@@ -112,35 +102,23 @@ impl Replayed {
     /// As [`fit`].
     pub(crate) fn of(job: &Job) -> Result<Replayed, FitError> {
         let (config, trace, timeline) = without_end(job)?;
-        // An allocator that never reaches the end of the GPU does the same with and without one, unless it is given a
-        // share. Only then, and where the need exceeds the GPU, a second replay says what fails or is given back.
-        let within = job.gpu.as_ref().and_then(|gpu| {
-            let held = with_overhead(timeline.peak.reserved, gpu.context);
-            let may_fail = held > gpu.total || config.per_process_memory_fraction.is_some();
-            let capacity = Capacity { total: Some(gpu.total), taken: gpu.context };
-            may_fail.then(|| replay(&trace, &config, &capacity))
-        });
-        Ok(Replayed { config, trace, timeline, within })
+        let on_gpu = job.gpu.as_ref().map(|gpu| on_gpu(&trace, &config, &timeline, gpu));
+        Ok(Replayed { config, trace, timeline, on_gpu })
     }
 
     /// Does the job fit its GPU?
-    pub(crate) fn verdict(&self, job: &Job) -> FitVerdict {
-        match &self.within {
-            Some(within) if within.oom.is_some() => FitVerdict::DoesNotFit,
-            _ if job.gpu.is_some() => FitVerdict::Fits,
-            _ => FitVerdict::NoDevice,
-        }
+    pub(crate) fn verdict(&self) -> FitVerdict {
+        self.on_gpu.as_ref().map_or(FitVerdict::NoDevice, |on_gpu| on_gpu.verdict)
     }
 
-    /// Peaks on the GPU if the job fits only because the allocator returns cached memory there.
-    fn squeezed(&self) -> Option<Ledger> {
-        let within = self.within.as_ref().filter(|within| within.oom.is_none())?;
-        (within.peak.reserved < self.timeline.peak.reserved).then_some(within.peak)
+    /// What the job needs on its GPU, or on a device without an end if it names none.
+    pub(crate) fn need(&self) -> Bytes {
+        self.on_gpu.as_ref().map_or(self.timeline.peak.reserved, |on_gpu| on_gpu.device.need)
     }
 
     /// The failure, if there is one.
     fn out_of_memory(&self) -> Option<OutOfMemory> {
-        let oom = self.within.as_ref()?.oom?;
+        let oom = self.on_gpu.as_ref()?.within.as_ref()?.oom?;
         Some(OutOfMemory {
             place: at_event(&self.trace, oom.event, 0).place,
             message: out_of_memory_text(&oom, self.config.expandable_segments),
@@ -155,20 +133,21 @@ impl Replayed {
 /// [`FitError`] if the job cannot be simulated or its allocator settings are wrong.
 pub fn fit(job: &Job) -> Result<Fit, FitError> {
     let replayed = Replayed::of(job)?;
-    let Replayed { trace, timeline, .. } = &replayed;
+    let Replayed { trace, timeline, on_gpu, .. } = &replayed;
     let (total, trainable) = job.parameter_counts();
-    let squeezed = replayed.squeezed();
     let overhead = job.gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
+    let within = on_gpu.as_ref().and_then(|on_gpu| on_gpu.within.as_ref());
     Ok(Fit {
-        verdict: replayed.verdict(job),
+        verdict: replayed.verdict(),
         params: Params { total, trainable },
         ledger: timeline.peak,
+        after_loading: timeline.after_loading(trace).0,
         device_peak: with_overhead(timeline.peak.reserved, overhead),
         peak: peak(trace, timeline, TOP),
         phases: phases(trace, timeline),
-        device: job.gpu.as_ref().map(|gpu| device_use(gpu, squeezed.unwrap_or(timeline.peak).reserved)),
-        squeezed,
-        retries: replayed.within.as_ref().map_or(0, |within| within.retries),
+        device: on_gpu.as_ref().map(|on_gpu| on_gpu.device.clone()),
+        squeezed: on_gpu.as_ref().and_then(|on_gpu| on_gpu.squeezed(timeline)),
+        retries: within.map_or(0, |within| within.retries),
         shortage: replayed.out_of_memory(),
         grounds: grounds(job),
     })
@@ -185,28 +164,11 @@ pub fn simulate_and_replay(job: &Job) -> Result<(Trace, Timeline), FitError> {
 /// The job on a device without an end: its need is the answer whatever the GPU, so this replay may not end at a failure.
 fn without_end(job: &Job) -> Result<(AllocatorConfig, Trace, Timeline), FitError> {
     let config: AllocatorConfig = job.allocator_conf.parse()?;
-    let trace = simulate(job)?;
+    let mut trace = simulate(job)?;
+    // A replay of the written trace finds the settings that its predictions were made for.
+    trace.conf.clone_from(&job.allocator_conf);
     let timeline = replay(&trace, &config, &Capacity::unlimited());
     Ok((config, trace, timeline))
-}
-
-fn device_use(gpu: &Gpu, reserved: Bytes) -> DeviceUse {
-    DeviceUse {
-        name: gpu.name.clone(),
-        usable: gpu.total,
-        overhead: gpu.context,
-        headroom: signed_difference(gpu.total, with_overhead(reserved, gpu.context)),
-    }
-}
-
-/// What the process holds on the device: reserved memory, CUDA context and kernels.
-fn with_overhead(reserved: Bytes, overhead: Bytes) -> Bytes {
-    reserved.checked_add(overhead).unwrap_or(reserved)
-}
-
-fn signed_difference(a: Bytes, b: Bytes) -> i64 {
-    let difference = i128::from(a.get()) - i128::from(b.get());
-    difference.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 
 /// Peaks of each part of the run over all its repetitions.

@@ -1,7 +1,8 @@
 use brimful_jobs::{Job, Workload};
 
-use crate::fit::{FitError, FitVerdict, Replayed};
+use crate::fit::{FitError, Replayed};
 use crate::search::largest_fitting;
+use crate::verdict::FitVerdict;
 
 /// What is made larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Largest {
     pub dimension: Dimension,
     /// The largest value that fits; `None` where not even 1 does.
     pub value: Option<u64>,
+    /// The largest value that is too close to call; `None` where the value after the largest that fits does not fit.
+    pub too_close: Option<u64>,
     /// Why no more.
     pub limit: Limit,
 }
@@ -65,14 +68,15 @@ const BOUND: u64 = 1 << 22;
 /// # Errors
 /// As [`fit`](crate::fit()).
 pub fn largest(job: &Job, dimension: Dimension) -> Result<Largest, FitError> {
-    let fits = |value: u64| -> Result<bool, FitError> {
-        let job = with(job, dimension, value);
-        Ok(Replayed::of(&job)?.verdict(&job) != FitVerdict::DoesNotFit)
-    };
+    let verdict = |value: u64| Ok::<_, FitError>(Replayed::of(&with(job, dimension, value))?.verdict());
     let (bound, limit) = bound(job, dimension);
-    let value = largest_fitting(bound, fits)?;
+    let value = largest_fitting(bound, |value| Ok::<_, FitError>(verdict(value)? == FitVerdict::Fits))?;
+    // The values between are few, so that the second search begins where the first one ended.
+    let surely = value.unwrap_or(0);
+    let may_fit = |more: u64| Ok::<_, FitError>(verdict(surely + more)? != FitVerdict::DoesNotFit);
+    let more = if surely < bound { largest_fitting(bound - surely, may_fit)? } else { None };
     let limit = if value == Some(bound) { limit } else { Limit::Memory };
-    Ok(Largest { dimension, value, limit })
+    Ok(Largest { dimension, value, too_close: more.map(|more| surely + more), limit })
 }
 
 /// The most that is asked for, and why.

@@ -8,11 +8,13 @@ mod largest;
 mod rule_of_thumb;
 mod search;
 mod techniques;
+mod verdict;
 
 pub use basis::{Grounds, grounds};
 pub use expected::{Expected, expected};
-pub use fit::{DeviceUse, Fit, FitError, FitVerdict, OutOfMemory, Params, fit, simulate_and_replay};
+pub use fit::{Fit, FitError, OutOfMemory, Params, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use search::largest_fitting;
 pub use techniques::{Row, techniques};
+pub use verdict::{DeviceUse, FitVerdict, OnGpu, Share, on_gpu};

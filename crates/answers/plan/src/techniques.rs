@@ -6,10 +6,12 @@ use brimful_jobs::{
     Workload,
 };
 use brimful_replay::Ledger;
+use brimful_units::Bytes;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::fit::{Fit, FitVerdict, Replayed};
+use crate::fit::{Fit, Replayed};
+use crate::verdict::FitVerdict;
 
 /// A technique and what it would do to this job.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +20,11 @@ pub struct Row {
     pub technique: &'static str,
     /// The changes to the job: key, value before, value after, as the job file writes them.
     pub changes: Vec<(&'static str, String, String)>,
-    /// The peaks it would give.
+    /// The peaks it would give, on a device without an end.
     pub peak: Ledger,
-    /// Reserved bytes saved; negative where it takes more.
+    /// What the job would need on its GPU, CUDA context included; the reserved peak where it names none.
+    pub need: Bytes,
+    /// Bytes of the need that it saves; negative where it takes more.
     pub saved: i64,
     /// Does the job fit with it?
     pub verdict: FitVerdict,
@@ -116,13 +120,15 @@ fn row(technique: &Technique, loaded: &LoadedJob, today: &Fit) -> Option<Row> {
     let changed = loaded.with_changes(&overrides).ok()?;
     let replayed = Replayed::of(&changed.job).ok()?;
     let peak = replayed.timeline.peak;
-    let saved = i128::from(today.ledger.reserved.get()) - i128::from(peak.reserved.get());
+    let need = replayed.need();
+    let saved = i128::from(today.need().get()) - i128::from(need.get());
     Some(Row {
         technique: technique.name,
         changes: changes.into_iter().map(|(key, to)| shown(loaded, key, &to)).collect(),
         peak,
+        need,
         saved: i64::try_from(saved).unwrap_or(i64::MAX),
-        verdict: replayed.verdict(&changed.job),
+        verdict: replayed.verdict(),
         cost: technique.cost,
         keeps: technique.keeps,
     })

@@ -90,9 +90,22 @@ fn check(fit: &Fit) {
     let peak = fit.peak.as_ref().unwrap();
     let sum: Bytes = peak.composition.public().iter().map(|row| row.1).sum();
     assert_eq!(sum, ledger.requested, "the composition is of the peak");
-    assert_eq!(fit.verdict == FitVerdict::DoesNotFit, fit.shortage.is_some());
     let device = fit.device.as_ref().unwrap();
-    assert_eq!(fit.verdict == FitVerdict::Fits, device.headroom >= 0, "{device:?} {:?}", fit.squeezed);
+    assert_eq!(device.headroom < 0, fit.shortage.is_some(), "{device:?} {:?}", fit.squeezed);
+    let left = i128::from(device.capacity().get()) - i128::from(device.need.get());
+    assert_eq!(i128::from(device.headroom), left, "{device:?}");
+    match fit.verdict {
+        FitVerdict::Fits => {
+            assert!(device.headroom >= 0 && fit.device_peak <= device.capacity(), "{device:?}")
+        }
+        FitVerdict::DoesNotFit => assert!(device.headroom < 0, "{device:?}"),
+        FitVerdict::TooClose => {
+            let squeezed = fit.device_peak > device.capacity();
+            // A failure by more than the margin can be too close, too: the best GPU serves it from returned cache.
+            assert!(squeezed || device.headroom.unsigned_abs() < device.margin.get(), "{device:?}");
+        }
+        FitVerdict::NoDevice => panic!("every drawn job names a GPU"),
+    }
 }
 
 proptest! {

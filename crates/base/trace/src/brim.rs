@@ -3,7 +3,8 @@
 //! Little-endian. `BRIM`, the version as u32, then blocks: each a length in bytes as u64 and so many
 //! bytes. The blocks, in order: strings (each u32 length and UTF-8), contexts (three string ids),
 //! phases (kind u8, string id), allocations (bytes u64, category u8, context u32, lane u16),
-//! tensors (allocation u32, dtype u8, rank u8, dimensions u64), events (kind u8, subject u32).
+//! tensors (allocation u32, dtype u8, rank u8, dimensions u64), events (kind u8, subject u32), and the
+//! `PYTORCH_CUDA_ALLOC_CONF` of the job (UTF-8), a block that is only there if the job has one.
 //! Stacks, segments and addresses of recorded traces are not part of version 1.
 
 use std::io::{self, Write};
@@ -71,9 +72,10 @@ impl Trace {
     pub fn write_brim(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        for block in
-            [self.strings(), self.owners(), self.phase_block(), self.rows(), self.shapes(), self.stream()]
-        {
+        let conf = (!self.conf.is_empty()).then(|| self.conf.as_bytes().to_vec());
+        let tables =
+            [self.strings(), self.owners(), self.phase_block(), self.rows(), self.shapes(), self.stream()];
+        for block in tables.into_iter().chain(conf) {
             out.write_all(&(block.len() as u64).to_le_bytes())?;
             out.write_all(&block)?;
         }
@@ -157,6 +159,10 @@ impl Trace {
         let mut events = file.block()?;
         while !events.is_empty() {
             read_event(&mut events, &mut trace, &mut phases)?;
+        }
+        if !file.is_empty() {
+            let conf = file.block()?;
+            trace.conf = String::from_utf8_lossy(conf.bytes).into_owned();
         }
         Ok(trace)
     }
@@ -336,6 +342,17 @@ mod tests {
         let read = Trace::read_brim(&written(&trace)).unwrap();
         assert!(read.events().eq(trace.events()));
         assert_eq!(written(&read), written(&trace));
+    }
+
+    #[test]
+    fn the_allocators_settings_are_kept_and_the_defaults_add_no_byte() {
+        let defaults = written(&example());
+        let mut trace = example();
+        trace.conf = "expandable_segments:True".to_owned();
+        let file = written(&trace);
+        assert_eq!(Trace::read_brim(&file).unwrap().conf, trace.conf);
+        assert_eq!(file[..defaults.len()], defaults[..]);
+        assert_eq!(Trace::read_brim(&defaults).unwrap().conf, "");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Trace {
     pub allocations: Allocations,
     /// Every segment that was recorded; none in a predicted trace.
     pub segments: Segments,
+    /// The `PYTORCH_CUDA_ALLOC_CONF` that a prediction was asked for; empty for the defaults. A recording has its own.
+    pub conf: String,
     /// What a recording knows beyond its events; `None` for a predicted trace.
     pub recording: Option<Recording>,
     kinds: Vec<u8>,

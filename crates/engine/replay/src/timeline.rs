@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use brimful_trace::{AllocationId, Event, Lane, LaneId, PhaseId, Trace};
+use brimful_trace::{AllocationId, Event, Lane, LaneId, PhaseId, PhaseKind, Trace};
 use brimful_units::Bytes;
 
 use crate::allocator::{Allocator, Exhausted, Handle};
@@ -60,6 +60,8 @@ pub struct PhaseLedger {
     pub phase: PhaseId,
     /// Its peaks; at least what was there when it began.
     pub peak: Ledger,
+    /// The event at which its requested peak was first reached; `None` if nothing exceeded what was there when it began.
+    pub peak_event: Option<usize>,
     /// What was there when it ended.
     pub end: Ledger,
 }
@@ -86,7 +88,7 @@ pub struct Oom {
 /// What became of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// Peaks outside of the load phase (over everything where there are no phases).
+    /// Peaks of the whole run, loading included.
     pub peak: Ledger,
     /// The event at which the requested peak was first reached.
     pub peak_event: Option<usize>,
@@ -100,6 +102,27 @@ pub struct Timeline {
     pub device_allocs: u64,
     /// The failure that ended the replay.
     pub oom: Option<Oom>,
+}
+
+impl Timeline {
+    /// The peaks outside of the phases that load the model, and the event at which the requested one was first reached.
+    ///
+    /// A script that calls `torch.cuda.reset_peak_memory_stats()` after loading sees these. Of a trace without phases
+    /// they are zero.
+    pub fn after_loading(&self, trace: &Trace) -> (Ledger, Option<usize>) {
+        let (mut peak, mut event) = (Ledger::default(), None);
+        for phase in &self.phases {
+            if trace.phase(phase.phase).kind == PhaseKind::Load {
+                continue;
+            }
+            // An equal peak of a later phase does not move the event: it is the first that counts.
+            if phase.peak.requested > peak.requested {
+                event = phase.peak_event.or(event);
+            }
+            peak.raise_to(&phase.peak);
+        }
+        (peak, event)
+    }
 }
 
 /// Feeds a trace's requests to the allocator, until the end or the first failure.
@@ -117,7 +140,6 @@ pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> T
         allocator: Allocator::new(config.clone(), capacity.available(), total),
         handles: vec![None; trace.allocations.len()],
         timeline: Timeline::default(),
-        counting: trace.phases().is_empty(),
         cache_emptied: 0,
     };
     if replay.begin(config) {
@@ -132,8 +154,6 @@ struct Replay<'a> {
     allocator: Allocator,
     handles: Vec<Option<Handle>>,
     timeline: Timeline,
-    /// Whether the phase counts towards the peak: loading does not.
-    counting: bool,
     /// The segments given back up to here belong to one `empty_cache()` or retry.
     cache_emptied: usize,
 }
@@ -264,14 +284,15 @@ impl Replay<'_> {
         let reserved = Bytes::new(self.allocator.take_most_reserved());
         let now = Ledger { reserved, ..Ledger::now(&self.allocator) };
         if let Some(phase) = self.timeline.phases.last_mut() {
+            if now.requested > phase.peak.requested {
+                phase.peak_event = Some(at);
+            }
             phase.peak.raise_to(&now);
         }
-        if self.counting {
-            if now.requested > self.timeline.peak.requested {
-                self.timeline.peak_event = Some(at);
-            }
-            self.timeline.peak.raise_to(&now);
+        if now.requested > self.timeline.peak.requested {
+            self.timeline.peak_event = Some(at);
         }
+        self.timeline.peak.raise_to(&now);
     }
 
     fn begin_phase(&mut self, id: PhaseId) {
@@ -279,11 +300,7 @@ impl Replay<'_> {
         if let Some(phase) = self.timeline.phases.last_mut() {
             phase.end = now;
         }
-        self.counting = self.trace.phase(id).kind != brimful_trace::PhaseKind::Load;
-        self.timeline.phases.push(PhaseLedger { phase: id, peak: now, end: now });
-        if self.counting {
-            self.timeline.peak.raise_to(&now);
-        }
+        self.timeline.phases.push(PhaseLedger { phase: id, peak: now, peak_event: None, end: now });
     }
 
     fn fail(&mut self, at: usize, requested: Bytes, exhausted: Exhausted) {

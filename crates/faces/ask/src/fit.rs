@@ -36,6 +36,8 @@ pub struct FitRequest {
     pub techniques: ShowTechniques,
     /// Whether the text says what each number rests on.
     pub why: bool,
+    /// Whether a job that is too close to call counts as one that does not fit.
+    pub strict: bool,
 }
 
 /// Everything that was asked about one job.
@@ -47,6 +49,7 @@ pub struct FitReply {
     largest: Option<Largest>,
     techniques: Vec<Row>,
     why: bool,
+    strict: bool,
     list_techniques: bool,
 }
 
@@ -56,7 +59,7 @@ pub struct FitReply {
 /// # Errors
 /// A job that is wrong, with the file, the key, the value, what was expected, and the cure.
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
-    let loaded = open_job(host, job, &request.changes)?;
+    let loaded = runnable(open_job(host, job, &request.changes)?)?;
     about(job, call, loaded, request).with_context(|| job.to_owned())
 }
 
@@ -74,6 +77,17 @@ pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result
     }
     // Errors of `open` name the file themselves.
     Ok(open(job, host.files, changes)?)
+}
+
+/// The job, unless its real run ends in an error of another kind: a verdict about its memory would be misread.
+///
+/// # Errors
+/// Why the run fails, with the job's name.
+pub(crate) fn runnable(loaded: LoadedJob) -> Result<LoadedJob> {
+    match &loaded.recipe.fails {
+        Some(why) => bail!("{}: {why}", loaded.origin()),
+        None => Ok(loaded),
+    }
 }
 
 fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<FitReply> {
@@ -101,6 +115,7 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
         largest,
         techniques,
         why: request.why,
+        strict: request.strict,
         list_techniques: request.techniques == ShowTechniques::Always,
     })
 }
@@ -158,6 +173,10 @@ impl Answer for FitReply {
     }
 
     fn outcome(&self) -> Outcome {
-        if self.fit.verdict == FitVerdict::DoesNotFit { Outcome::Found } else { Outcome::Well }
+        match self.fit.verdict {
+            FitVerdict::DoesNotFit => Outcome::Found,
+            FitVerdict::TooClose if self.strict => Outcome::Found,
+            FitVerdict::TooClose | FitVerdict::Fits | FitVerdict::NoDevice => Outcome::Well,
+        }
     }
 }

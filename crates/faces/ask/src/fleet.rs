@@ -7,7 +7,7 @@ use brimful_plan::{Fit, FitVerdict, fit as fit_job};
 use brimful_report::{FitAnswer, FleetAnswer, fit_json, fleet_text};
 use brimful_units::Bytes;
 
-use crate::fit::open_job;
+use crate::fit::{open_job, runnable};
 use crate::{Answer, FitRequest, Host, Outcome};
 
 /// The word that stands for every GPU of the catalogue.
@@ -21,6 +21,7 @@ pub struct FleetReply {
     job: String,
     call: String,
     smallest: bool,
+    strict: bool,
     rows: Vec<(LoadedJob, Fit)>,
 }
 
@@ -39,17 +40,17 @@ pub fn fit_on(
     ensure!(request.max.is_none(), "--max asks about one GPU, and several are named; name one with --gpu");
     let smallest = gpus.iter().any(|gpu| gpu.trim().eq_ignore_ascii_case(ANY_GPU));
     let rows = if smallest {
-        let bare = open_job(host, job, &request.changes)?;
+        let bare = runnable(open_job(host, job, &request.changes)?)?;
         smallest_that_hold(&bare).with_context(|| job.to_owned())?
     } else {
         let on = |gpu: &String| {
-            let loaded = open_job(host, job, &request.changes.clone().set("gpu", gpu))?;
+            let loaded = runnable(open_job(host, job, &request.changes.clone().set("gpu", gpu))?)?;
             let fit = fit_job(&loaded.job).with_context(|| job.to_owned())?;
             Ok((loaded, fit))
         };
         gpus.iter().map(on).collect::<Result<_>>()?
     };
-    Ok(FleetReply { job: job.to_owned(), call: call.to_owned(), smallest, rows })
+    Ok(FleetReply { job: job.to_owned(), call: call.to_owned(), smallest, strict: request.strict, rows })
 }
 
 /// The job on the smallest GPUs that hold it. A GPU with less than the job needs beside the CUDA context is not simulated.
@@ -63,7 +64,7 @@ fn smallest_that_hold(bare: &LoadedJob) -> Result<Vec<(LoadedJob, Fit)>> {
     for gpu in gpus.iter().filter(|gpu| gpu.total > least) {
         let loaded = bare.with_changes(&Overrides::default().set("gpu", &gpu.id))?;
         let fit = fit_job(&loaded.job)?;
-        if fit.verdict != FitVerdict::DoesNotFit {
+        if fit.verdict == FitVerdict::Fits {
             held.push((loaded, fit));
         }
         if held.len() == SMALLEST {
@@ -113,7 +114,11 @@ impl Answer for FleetReply {
     }
 
     fn outcome(&self) -> Outcome {
-        let fails = |row: &(LoadedJob, Fit)| row.1.verdict == FitVerdict::DoesNotFit;
+        let fails = |row: &(LoadedJob, Fit)| match row.1.verdict {
+            FitVerdict::DoesNotFit => true,
+            FitVerdict::TooClose => self.strict,
+            FitVerdict::Fits | FitVerdict::NoDevice => false,
+        };
         if self.rows.iter().any(fails) { Outcome::Found } else { Outcome::Well }
     }
 }

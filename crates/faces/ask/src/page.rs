@@ -12,7 +12,7 @@ use brimful_report::{
 use brimful_trace::{Origin, Trace};
 
 use crate::Host;
-use crate::fit::open_job;
+use crate::fit::{open_job, runnable};
 use crate::recording::{Recording, open_each};
 use crate::run::{need_events, recorded_content, simulated};
 
@@ -88,7 +88,7 @@ fn shown(
     let mut runs = Vec::with_capacity(recordings.len());
     for recording in recordings {
         need_events(input, &recording)?;
-        let mut run = recorded(recording);
+        let mut run = recorded(input, recording)?;
         if !several {
             run.label = short(input);
         }
@@ -97,14 +97,15 @@ fn shown(
     Ok((runs, first))
 }
 
-fn recorded(recording: Recording) -> Shown {
+fn recorded(input: &str, recording: Recording) -> Result<Shown> {
     let Recording { trace, device, format, unread, partial } = recording;
-    let config = AllocatorConfig::default();
+    // A trace that `fit` wrote carries the settings of its job.
+    let config: AllocatorConfig = trace.conf.parse().with_context(|| input.to_owned())?;
     if trace.origin != Origin::Recorded {
         let history = history(TracedRun { trace: &trace, config: &config }, MOMENTS, BLOCKS);
         let holders = holders(TracedRun { trace: &trace, config: &config }).1;
         let label = "trace".to_owned();
-        return Shown { label, trace, config, history, holders, subject: Subject::Trace, notes: unread };
+        return Ok(Shown { label, trace, config, history, holders, subject: Subject::Trace, notes: unread });
     }
     let (history, mut explanation) = rayon::join(
         || history(TracedRun { trace: &trace, config: &config }, MOMENTS, BLOCKS),
@@ -113,7 +114,7 @@ fn recorded(recording: Recording) -> Shown {
     let holders = holders_of(&explanation.contents);
     shorten(&mut explanation);
     let device = device.unwrap_or(0);
-    Shown {
+    Ok(Shown {
         label: format!("GPU {device}"),
         trace,
         config,
@@ -121,7 +122,7 @@ fn recorded(recording: Recording) -> Shown {
         holders,
         subject: Subject::Recording { explanation, format, device, partial },
         notes: unread,
-    }
+    })
 }
 
 /// Drops what the page does not show: it has all blocks and stacks from the history.
@@ -141,7 +142,7 @@ fn shorten(explanation: &mut Explanation) {
 }
 
 fn job(host: Host<'_>, input: &str, changes: &Overrides) -> Result<Shown> {
-    let loaded = Box::new(open_job(host, input, changes)?);
+    let loaded = Box::new(runnable(open_job(host, input, changes)?)?);
     let (trace, config) = simulated(input, &loaded)?;
     let fit = Box::new(fit(&loaded.job).with_context(|| input.to_owned())?);
     // As `brimful fit` does: what helps is listed where the job does not fit.

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use brimful_devices::Gpu;
 use brimful_explain::snapshot::stack_text;
+use brimful_plan::{FitVerdict, on_gpu};
 use brimful_replay::{
     AllocatorConfig, Capacity, Ledger, Timeline, follow, recorded_config, replay as replay_trace,
 };
@@ -18,12 +19,14 @@ use crate::{Answer, Host, Outcome};
 pub struct ReplayRequest {
     conf: Option<String>,
     capacity: Capacity,
+    /// The GPU whose capacity it is, if one was named.
+    gpu: Option<Gpu>,
     device: Option<usize>,
     compare: bool,
 }
 
 impl ReplayRequest {
-    /// Checks the conditions: `conf` is a `PYTORCH_CUDA_ALLOC_CONF`, the recorded one by default; `capacity` is what
+    /// Checks the conditions: `conf` is a `PYTORCH_CUDA_ALLOC_CONF`, that of the recording or of the job by default; `capacity` is what
     /// PyTorch may take, `gpu` a GPU by name, whose CUDA context is set aside; without either the device has no end.
     /// `device` is the GPU of a snapshot. With `compare`, the answer has the recorded peaks as well.
     ///
@@ -39,12 +42,12 @@ impl ReplayRequest {
         if let Some(conf) = conf {
             conf.parse::<AllocatorConfig>()?;
         }
-        let gpu = gpu.map(Gpu::find).transpose()?;
-        let total = capacity.or(gpu.as_ref().map(|gpu| gpu.total));
         // A capacity is what PyTorch can have; a GPU also holds the CUDA context.
-        let taken = gpu.filter(|_| capacity.is_none()).map_or(Bytes::ZERO, |gpu| gpu.context);
+        let gpu = gpu.map(Gpu::find).transpose()?.filter(|_| capacity.is_none());
+        let total = capacity.or(gpu.as_ref().map(|gpu| gpu.total));
+        let taken = gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
         let capacity = Capacity { total, taken };
-        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, device, compare })
+        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, gpu, device, compare })
     }
 }
 
@@ -55,6 +58,7 @@ pub struct ReplayReply {
     conf: String,
     capacity: Option<Bytes>,
     timeline: Timeline,
+    verdict: Option<FitVerdict>,
     recorded: Option<Ledger>,
     stack: Vec<String>,
     notes: Vec<String>,
@@ -71,10 +75,10 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
     need_history(input, trace)?;
     ensure!(!trace.is_empty(), "{input}: the trace holds no events");
     let recorded = trace.recording.as_ref();
-    let conf = request.conf.clone().or(recorded.map(|recording| recording.conf.clone())).unwrap_or_default();
+    let own = recorded.map_or(&trace.conf, |recording| &recording.conf);
+    let conf = request.conf.clone().unwrap_or_else(|| own.clone());
     let config: AllocatorConfig = conf.parse()?;
-    let work = || replay_trace(trace, &config, &request.capacity);
-    let timeline = host.during(content.len(), "replaying", work);
+    let (timeline, verdict) = host.during(content.len(), "replaying", || replayed(trace, &config, request));
     let compare = request.compare && trace.origin == Origin::Recorded;
     let followed = compare.then(|| follow(trace, &recorded_config(trace)));
     let faithful = followed.as_ref().is_none_or(|followed| followed.is_faithful());
@@ -87,9 +91,22 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
         capacity: request.capacity.total,
         stack: timeline.oom.map_or_else(Vec::new, |oom| stack_at(trace, oom.event)),
         timeline,
+        verdict,
         recorded: followed.map(|followed| followed.peak),
         notes,
     })
+}
+
+/// What becomes of the trace, and where a GPU was named, the verdict that `fit` would give about it.
+fn replayed(
+    trace: &Trace,
+    config: &AllocatorConfig,
+    request: &ReplayRequest,
+) -> (Timeline, Option<FitVerdict>) {
+    let Some(gpu) = &request.gpu else { return (replay_trace(trace, config, &request.capacity), None) };
+    let unlimited = replay_trace(trace, config, &Capacity::unlimited());
+    let judged = on_gpu(trace, config, &unlimited, gpu);
+    (judged.within.unwrap_or(unlimited), Some(judged.verdict))
 }
 
 /// Why the answer may differ from what the GPU would have done.
@@ -125,6 +142,7 @@ impl ReplayReply {
             conf: &self.conf,
             capacity: self.capacity,
             timeline: &self.timeline,
+            verdict: self.verdict,
             recorded: self.recorded,
             stack: &self.stack,
             notes: &self.notes,
@@ -142,6 +160,10 @@ impl Answer for ReplayReply {
     }
 
     fn outcome(&self) -> Outcome {
-        if self.timeline.oom.is_some() { Outcome::Found } else { Outcome::Well }
+        match self.verdict {
+            Some(FitVerdict::TooClose) => Outcome::Well,
+            _ if self.timeline.oom.is_some() => Outcome::Found,
+            _ => Outcome::Well,
+        }
     }
 }

@@ -8,7 +8,7 @@ use brimful_plan::simulate_and_replay;
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
-use crate::fit::open_job;
+use crate::fit::{open_job, runnable};
 use crate::input::{HEAD, is_named_snapshot};
 use crate::recording::{self, Recording, content, names_a_rank};
 use crate::{Content, Host, Input};
@@ -42,7 +42,7 @@ pub(crate) fn open_run(
     if let Some(content) = recorded_content(host, input)? {
         return of_recording(host, input, &content, device);
     }
-    let loaded = open_job(host, input, changes)?;
+    let loaded = runnable(open_job(host, input, changes)?)?;
     let (trace, config) = simulated(input, &loaded)?;
     Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
 }
@@ -77,7 +77,8 @@ fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usiz
     let opened = recording::open(host, input, content, device)?;
     need_events(input, &opened)?;
     let notes = named(input, opened.unread);
-    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes })
+    let config = opened.trace.conf.parse().with_context(|| input.to_owned())?;
+    Ok(OpenedRun { trace: opened.trace, config, notes })
 }
 
 /// Whether a recording shows more than the end.

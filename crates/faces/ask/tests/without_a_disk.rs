@@ -43,6 +43,7 @@ fn request() -> FitRequest {
         max: None,
         techniques: ShowTechniques::WhereItDoesNotFit,
         why: false,
+        strict: false,
     }
 }
 

@@ -372,6 +372,9 @@ pub struct FitArguments {
     /// Print one JSON object per job.
     #[arg(long)]
     pub json: bool,
+    /// End with exit status 1 as well where a job is too close to call.
+    #[arg(long)]
+    pub strict: bool,
     /// Print what each number rests on, and the largest blocks at the peak.
     #[arg(long)]
     pub why: bool,

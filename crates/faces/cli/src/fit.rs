@@ -66,7 +66,13 @@ fn request(arguments: &FitArguments) -> FitRequest {
         _ => ShowTechniques::WhereItDoesNotFit,
     };
     let max = arguments.max.map(Into::into);
-    FitRequest { changes: arguments.keys.overrides(), max, techniques, why: arguments.why }
+    FitRequest {
+        changes: arguments.keys.overrides(),
+        max,
+        techniques,
+        why: arguments.why,
+        strict: arguments.strict,
+    }
 }
 
 fn answer(job: &str, arguments: &FitArguments, request: &FitRequest) -> Result<FitReply> {

@@ -27,6 +27,35 @@ fn it_does_not_fit() {
     insta::assert_snapshot!(seen(&["fit", "examples/gpt2-fp32-8gb.toml"]));
 }
 
+/// Only the margin of the GPU's figures decides, or the cache that the allocator returns; `--strict` counts it as no.
+#[test]
+fn it_is_too_close_to_call() {
+    let squeezed = ["fit", "qwen3-8b", "--gpu", "h100"];
+    insta::assert_snapshot!(seen(&squeezed));
+    let within_the_margin = ["fit", "gpt2", "--gpu", "4 GiB", "--batch", "2", "--strict"];
+    insta::assert_snapshot!(seen(&within_the_margin));
+    let strictly = ["fit", "qwen3-8b", "--gpu", "h100", "--strict"];
+    assert_eq!(brimful(&strictly).status.code(), Some(1));
+}
+
+#[test]
+fn a_limit_that_the_job_sets_itself_is_named() {
+    let conf = "per_process_memory_fraction:0.5";
+    insta::assert_snapshot!(seen(&["fit", "gpt2", "--gpu", "8 GiB", "--batch", "4", "--conf", conf]));
+}
+
+#[test]
+fn loading_can_be_the_peak() {
+    let flags = ["--set", "infer.sequence=128", "--set", "infer.batch=1", "--gpu", "3.7 GiB"];
+    insta::assert_snapshot!(seen(&[&["fit", "llama-3.2-1b"][..], &flags].concat()));
+}
+
+#[test]
+fn a_run_that_fails_for_another_reason_has_no_verdict() {
+    let flags = ["--set", "infer.sequence=1022", "--set", "infer.decode_steps=4"];
+    insta::assert_snapshot!(seen(&[&["fit", "gpt2"][..], &flags].concat()));
+}
+
 #[test]
 fn generation_without_a_gpu() {
     let job = "examples/qwen3-8b-generate-l4.toml";

@@ -212,6 +212,8 @@ pub enum FixGrounds<'a> {
 pub enum Verdict {
     /// It fits.
     Fits,
+    /// The margin of what is calibrated reaches over the edge, or it fits only because cached memory is given back.
+    TooClose,
     /// It does not fit.
     DoesNotFit,
     /// No GPU was named.
@@ -222,6 +224,7 @@ impl From<PlanVerdict> for Verdict {
     fn from(verdict: PlanVerdict) -> Verdict {
         match verdict {
             PlanVerdict::Fits => Verdict::Fits,
+            PlanVerdict::TooClose => Verdict::TooClose,
             PlanVerdict::DoesNotFit => Verdict::DoesNotFit,
             PlanVerdict::NoDevice => Verdict::NoDevice,
         }

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use brimful_devices::Gpu;
-use brimful_models::{Files, Kind, Model, NoFiles};
+use brimful_models::{Fault, Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
 use crate::foreign::{Translated, translate};
@@ -216,6 +216,14 @@ fn check(
     if let Some(note) = &model.note {
         recipe.borrow_mut().notes.push(note.clone());
     }
+    if let Some((name, changes)) = root.get("model").and_then(Value::as_object).and_then(named) {
+        let changed: Vec<String> =
+            changes.iter().map(|(key, value)| format!("{key} = {}", plain(value))).collect();
+        recipe
+            .borrow_mut()
+            .notes
+            .push(format!("the config of {name} has other values: {}", changed.join(", ")));
+    }
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());
     let workload = match (root.get("train"), root.get("infer")) {
@@ -247,11 +255,7 @@ fn into_its_section(fault: JobFault) -> JobFault {
 fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, JobFault> {
     match root.get("model") {
         Some(Value::String(name)) => {
-            let beside = origin.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
-            let missing = files.kind(name) == Kind::Missing;
-            let path = beside.filter(|path| missing && files.kind(path) != Kind::Missing);
-            Model::open(path.as_deref().unwrap_or(name), files)
-                .map_err(|error| JobFault::Model(Box::new(error)))
+            Model::open(&beside(origin, name, files), files).map_err(|error| JobFault::Model(Box::new(error)))
         }
         Some(Value::Object(table)) => {
             // The other keys are those of config.json, which the model's own table checks.
@@ -261,15 +265,17 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
                     return Err(root.not_simulated(&format!("model.{}", row.name), value, instead));
                 }
             }
-            let named = ["model_type", "architectures"].iter().all(|key| !table.contains_key(*key));
-            if let Some(name) = table.get("name").and_then(Value::as_str).filter(|_| named) {
-                // `--set model.num_hidden_layers=4` beside a model's name: the table has the name and the changes.
-                let changes = table.iter().filter(|(key, _)| *key != "name");
-                let changes = changes.map(|(key, value)| (key.clone(), value.clone())).collect();
-                return Model::open_with(name, files, &changes)
-                    .map_err(|error| JobFault::Model(Box::new(error)));
-            }
-            Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)))
+            let Some((name, changes)) = named(table) else {
+                return Model::from_table(table).map_err(|fault| JobFault::ModelTable(Box::new(fault)));
+            };
+            let model = Model::open_changed(&beside(origin, name, files), files, &changes);
+            model.map_err(|error| match error.fault {
+                // A faulty value can only be a changed one, or one that no longer goes with it.
+                Fault::WrongType { .. } | Fault::Value { .. } | Fault::Unsupported { .. } => {
+                    JobFault::ModelTable(Box::new(error.fault))
+                }
+                _ => JobFault::Model(Box::new(error)),
+            })
         }
         _ => {
             let expected =
@@ -277,6 +283,24 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
             Err(JobFault::Missing { key: "model".to_owned(), expected })
         }
     }
+}
+
+/// A model's path: beside the job where it does not lead anywhere from the current folder.
+fn beside(origin: &str, name: &str, files: &dyn Files) -> String {
+    let beside = origin.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
+    let missing = files.kind(name) == Kind::Missing;
+    beside.filter(|path| missing && files.kind(path) != Kind::Missing).unwrap_or_else(|| name.to_owned())
+}
+
+/// The name in a table `[model]` and the keys of config.json that it changes: `--set model.num_hidden_layers=4` makes such
+/// a table of a named model. `None` for a table that says its architecture itself.
+fn named(table: &Map<String, Value>) -> Option<(&str, Map<String, Value>)> {
+    if ["model_type", "architectures"].iter().any(|key| table.contains_key(*key)) {
+        return None;
+    }
+    let name = table.get("name")?.as_str()?;
+    let changes = table.iter().filter(|(key, _)| *key != "name");
+    Some((name, changes.map(|(key, value)| (key.clone(), value.clone())).collect()))
 }
 
 /// `allocator.conf`, as written: its settings are checked where they are understood, in the replay.

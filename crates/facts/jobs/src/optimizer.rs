@@ -142,7 +142,30 @@ pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Opt
     if foreach == Some(true) && fused == Some(true) {
         return Err(section.bad("fused", true, "torch refuses `foreach` and `fused` together; keep one"));
     }
-    Ok(Some(Optimizer { kind: kind(&section, class)?, foreach, fused }))
+    let kind = kind(&section, class)?;
+    if foreach.is_none() && fused != Some(true) && runs_over_lists(kind) {
+        section.assume(
+            "foreach",
+            true,
+            "torch's own default on a GPU; transformers' Trainer and TRL pass fused = true",
+        );
+    }
+    Ok(Some(Optimizer { kind, foreach, fused }))
+}
+
+/// Whether torch steps over lists of tensors unless an argument says otherwise (`_default_to_fused_or_foreach` in
+/// torch/optim/optimizer.py, 2.15). Its Adafactor does not (torch/optim/_adafactor.py).
+fn runs_over_lists(kind: OptimizerKind) -> bool {
+    match kind {
+        OptimizerKind::Sgd { .. }
+        | OptimizerKind::Adam { .. }
+        | OptimizerKind::AdamW { .. }
+        | OptimizerKind::Adagrad { .. }
+        | OptimizerKind::RmsProp { .. } => true,
+        OptimizerKind::Adafactor | OptimizerKind::TransformersAdafactor { .. } | OptimizerKind::AdamW8bit => {
+            false
+        }
+    }
 }
 
 fn name_only(name: &str) -> Value {

@@ -6,6 +6,8 @@ pub struct Recipe {
     pub assumed: Vec<Assumption>,
     /// What else the reader of the answer must know.
     pub notes: Vec<String>,
+    /// Why the real run ends in an error that has nothing to do with memory; `None` if no such reason is known.
+    pub fails: Option<String>,
 }
 
 /// A key that was absent.

@@ -18,6 +18,9 @@ pub(crate) enum CacheKind {
     None,
 }
 
+/// The blocks of a model that are simulated at most: more would take minutes.
+const MOST_BLOCKS: u64 = 500_000;
+
 /// What the sections share: the model and the recipe.
 pub(crate) struct Context<'a> {
     pub model: &'a Model,
@@ -46,15 +49,15 @@ impl Context<'_> {
             optimizer: optimizer::optimizer(&section, self.recipe)?,
             lora: lora::lora(&section, config, self.recipe)?,
         };
-        let passes = train.steps.saturating_mul(train.accumulation);
-        self.check_scale("train", train.batch, train.sequence, passes)?;
+        self.check_scale("train", train.batch, train.sequence)?;
+        self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
         Ok(Workload::Train(train))
     }
 
     /// `[infer]`.
     pub(crate) fn infer(&self, value: &Value) -> Result<Workload, JobFault> {
         let section = Section::of("infer", value, self.recipe)?.of_family(self.model.file.job_defaults);
-        let decode_steps = section.count("decode_steps")?;
+        let decode_steps = self.decode_steps(&section);
         let sequence = self.sequence(&section, decode_steps)?;
         let infer = Infer {
             batch: section.count("batch")?,
@@ -63,12 +66,12 @@ impl Context<'_> {
             attention: self.attention(&section)?,
             decode_steps,
             cache: cache(&section, sequence + decode_steps)?,
-            // A forward of transformers computes all logits if the argument is absent or 0. The job describes that
-            // forward: `generate` passes 1 (transformers/generation/utils.py, 5.23), and then the job says so.
-            logits_to_keep: section.given_count("logits_to_keep").filter(|kept| *kept > 0),
+            logits_to_keep: logits_to_keep(&section),
             hold_outputs: section.flag("hold_outputs"),
         };
-        self.check_scale("infer", infer.batch, sequence + decode_steps, decode_steps + 1)?;
+        self.check_scale("infer", infer.batch, sequence + decode_steps)?;
+        // The prompt is a pass of its own, which a bound of half a million need not count.
+        self.check_passes("infer", &[("decode_steps", decode_steps)])?;
         Ok(Workload::Infer(infer))
     }
 
@@ -85,6 +88,17 @@ impl Context<'_> {
         Ok(attention)
     }
 
+    /// Tokens after the prompt: as many as the job says, or 4, or as many as learned positions leave after the prompt.
+    fn decode_steps(&self, section: &Section) -> u64 {
+        let learned = self.model.file.config.learned_positions();
+        let prompt = section.given_count("sequence").unwrap_or(0);
+        let room = learned.map_or(u64::MAX, |(_, positions)| positions.saturating_sub(prompt));
+        let why = "4, or fewer where the model has fewer positions";
+        section
+            .given_count("decode_steps")
+            .unwrap_or_else(|| section.assume("decode_steps", room.min(4), why))
+    }
+
     /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for besides the
     /// `generated` ones.
     fn sequence(&self, section: &Section, generated: u64) -> Result<u64, JobFault> {
@@ -92,38 +106,46 @@ impl Context<'_> {
         let why = "2048, or fewer where the model has fewer positions";
         let sequence =
             section.given_count("sequence").unwrap_or_else(|| section.assume("sequence", room, why));
-        self.check_positions(section, sequence)?;
-        self.note_positions(sequence, generated);
+        self.check_positions(section, sequence, generated)?;
         Ok(sequence)
     }
 
-    /// A learned position embedding ends: beyond it the real model fails. A rotary one goes on.
-    fn check_positions(&self, section: &Section, length: u64) -> Result<(), JobFault> {
-        match self.model.file.config.learned_positions() {
-            Some((key, positions)) if length > positions => {
-                let expected = format!("the model has {positions} positions (`{key}`), and fails beyond");
-                Err(section.bad("sequence", length, expected))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Says where the run goes beyond the positions that the model was made for.
-    fn note_positions(&self, prompt: u64, generated: u64) {
-        let (length, positions) = (prompt + generated, self.model.file.config.max_positions());
+    /// A learned position embedding ends, and beyond it the real model fails: PyTorch indexes past the table. A rotary one
+    /// goes on, in training as in generation, and the answer says that the model was not made for it.
+    fn check_positions(&self, section: &Section, prompt: u64, generated: u64) -> Result<(), JobFault> {
+        let config = &self.model.file.config;
+        let (length, positions) = (prompt + generated, config.max_positions());
         if length <= positions {
-            return;
+            return Ok(());
         }
-        let note = match self.model.file.config.learned_positions() {
-            Some((key, _)) => format!(
-                "a prompt of {prompt} and {generated} generated tokens exceed the model's {positions} positions \
-                 (`{key}`): the real model fails on the GPU beyond them"
-            ),
-            None => {
-                format!("{length} tokens are more than the model's max_position_embeddings ({positions})")
+        match config.learned_positions() {
+            // A virtual GPU runs such a job to its end, so that its memory is known; a real one does not.
+            Some((key, positions)) if generated > 0 && prompt <= positions => {
+                let fault = section.bad(
+                    "decode_steps",
+                    generated,
+                    format!(
+                        "with a prompt of {prompt} that is more than the model's {positions} positions (`{key}`), and it \
+                         fails beyond; write at most {}",
+                        positions - prompt
+                    ),
+                );
+                self.recipe.borrow_mut().fails = Some(fault.to_string());
+                Ok(())
             }
-        };
-        self.recipe.borrow_mut().notes.push(note);
+            Some((key, positions)) => {
+                let expected = format!("the model has {positions} positions (`{key}`), and fails beyond");
+                Err(section.bad("sequence", prompt, expected))
+            }
+            None => {
+                let note = format!(
+                    "{length} tokens are more than the model's max_position_embeddings ({positions}): a rotary embedding \
+                     goes on, but the model was not trained for them"
+                );
+                self.recipe.borrow_mut().notes.push(note);
+                Ok(())
+            }
+        }
     }
 
     /// The dtypes: what the job says, else those of the weights, else bf16.
@@ -142,8 +164,8 @@ impl Context<'_> {
         precision
     }
 
-    /// Refuses what would overflow 2^63 bytes or keep the simulation busy for minutes.
-    fn check_scale(&self, path: &str, batch: u64, sequence: u64, passes: u64) -> Result<(), JobFault> {
+    /// Refuses what would overflow 2^63 bytes.
+    fn check_scale(&self, path: &str, batch: u64, sequence: u64) -> Result<(), JobFault> {
         let config = &self.model.file.config;
         let tokens = u128::from(batch) * u128::from(sequence);
         let bytes = tokens
@@ -156,13 +178,28 @@ impl Context<'_> {
             let value = format!("{sequence} with a batch of {batch}");
             return bad("sequence", value, "the activations would exceed 2^62 bytes; no GPU comes near");
         }
-        if passes.saturating_mul(config.layers()) > 500_000 {
-            let (key, what) =
-                if path == "train" { ("steps", "steps × accumulation") } else { ("decode_steps", "passes") };
-            let value = format!("too large: {passes} {what} through {} layers", config.layers());
-            return bad(key, value, "at most 500000 blocks are run; memory repeats from the second step on");
-        }
         Ok(())
+    }
+
+    /// Refuses what would keep the simulation busy for minutes. `factors` are the keys whose product is the number of passes
+    /// through the model; the largest is to blame.
+    fn check_passes(&self, path: &str, factors: &[(&str, u64)]) -> Result<(), JobFault> {
+        let layers = self.model.file.config.layers();
+        let blocks = factors.iter().fold(layers, |blocks, factor| blocks.saturating_mul(factor.1));
+        let Some((key, value)) = factors.iter().max_by_key(|factor| factor.1) else { return Ok(()) };
+        if blocks <= MOST_BLOCKS {
+            return Ok(());
+        }
+        let names: Vec<&str> = factors.iter().map(|factor| factor.0).collect();
+        Err(JobFault::Value {
+            key: format!("{path}.{key}"),
+            value: value.to_string(),
+            expected: format!(
+                "{} through {layers} layers is too much: at most {MOST_BLOCKS} blocks are run; memory repeats from the \
+                 second step on",
+                names.join(" × ")
+            ),
+        })
     }
 }
 
@@ -181,6 +218,23 @@ fn widest(config: &Config, sequence: u64) -> u128 {
         + u128::from(hidden) * 4
         + u128::from(inner) * 4
         + u128::from(heads) * u128::from(sequence)
+}
+
+/// The last positions that get logits; `None` for all of them.
+///
+/// `generate` passes 1 (transformers/generation/utils.py, 5.23), and a job of generation means it. A job that names its
+/// task means the forward of that task's class, which computes all logits if the argument is absent or 0.
+fn logits_to_keep(section: &Section) -> Option<u64> {
+    let names_its_task = section.get("task").is_some();
+    let kept = section.given_count("logits_to_keep").unwrap_or_else(|| match names_its_task {
+        true => section.assume(
+            "logits_to_keep",
+            0,
+            "all positions, as the forward of the task's class; generate keeps 1",
+        ),
+        false => section.assume("logits_to_keep", 1, "as transformers' generate passes it"),
+    });
+    (kept > 0).then_some(kept)
 }
 
 /// Whether gradients are clipped: `true`, or the largest norm as Trainer's `max_grad_norm` has it, which 0 turns off.

@@ -2,7 +2,7 @@
 
 use brimful_jobs::{
     AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
-    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load,
+    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load, open,
 };
 use brimful_models::{MemoryFiles, NoFiles};
 use serde_json::{Value, json};
@@ -119,12 +119,66 @@ fn inference_has_its_own_keys() {
     assert_eq!((infer.decode_steps, infer.cache), (4, Cache::Static { max_cache_len: 1004 }));
     assert_eq!(infer.logits_to_keep, Some(1));
     assert!(refusal("model = 'gpt2'\n[infer]\nsequence = 1025").contains("1024 positions"));
-    let beyond = toml("model = 'gpt2'\n[infer]\nsequence = 1024");
-    assert!(beyond.recipe.notes[0].contains("1024 and 4 generated tokens exceed the model's 1024 positions"));
+    let full = toml("model = 'gpt2'\n[infer]\nsequence = 1024");
+    let Workload::Infer(run) = &full.job.workload else { panic!("not a generation") };
+    assert_eq!(run.decode_steps, 0);
+    let beyond = toml("model = 'gpt2'\n[infer]\nsequence = 1022\ndecode_steps = 4").recipe.fails.unwrap();
+    assert!(beyond.contains("`infer.decode_steps` is 4") && beyond.contains("write at most 2"), "{beyond}");
     assert!(
         refusal("model = 'gpt2'\n[infer]\ncache = 'static'\nmax_cache_len = 8\nsequence = 9")
             .contains("max_cache_len")
     );
+}
+
+#[test]
+fn rotary_positions_go_on_in_training_as_in_generation() {
+    for run in ["train", "infer"] {
+        let loaded = toml(&format!("model = 'llama-3-8b'\n[{run}]\nsequence = 9000"));
+        let note = &loaded.recipe.notes[0];
+        assert!(note.contains("are more than the model's max_position_embeddings (8192)"), "{note}");
+    }
+}
+
+#[test]
+fn generation_keeps_the_logits_that_generate_keeps_and_a_named_task_those_of_its_forward() {
+    let kept = |keys: &str| {
+        let loaded = toml(&format!("model = 'gpt2'\n[infer]\n{keys}"));
+        let assumed = loaded.recipe.assumed.iter().any(|row| row.key == "infer.logits_to_keep");
+        (infer(&loaded.job).logits_to_keep, assumed)
+    };
+    assert_eq!(kept(""), (Some(1), true));
+    assert_eq!(kept("task = 'causal-lm'"), (None, true));
+    assert_eq!(kept("logits_to_keep = 0"), (None, false));
+    assert_eq!(kept("task = 'causal-lm'\nlogits_to_keep = 1"), (Some(1), false));
+}
+
+#[test]
+fn the_optimizers_implementation_is_assumed_where_it_is_not_said() {
+    let assumed = |optimizer: &str| {
+        let loaded = toml(&format!("model = 'gpt2'\n[train]\noptimizer = {optimizer}"));
+        loaded.recipe.assumed.iter().any(|row| row.key == "train.optimizer.foreach" && row.value == "true")
+    };
+    assert!(assumed("'AdamW'") && assumed("{ name = 'SGD', momentum = 0.9 }"));
+    assert!(!assumed("{ name = 'AdamW', fused = true }") && !assumed("{ name = 'AdamW', foreach = true }"));
+    assert!(!assumed("'Adafactor'") && !assumed("'none'"));
+}
+
+#[test]
+fn a_named_model_can_be_asked_about_at_another_size() {
+    let flags = Overrides::default().set("model.num_hidden_layers", "4");
+    let loaded = open("llama-3-8b", &NoFiles, &flags).unwrap();
+    assert_eq!(loaded.model.file.config.layers(), 4);
+    assert_eq!(loaded.recipe.notes, ["the config of llama-3-8b has other values: num_hidden_layers = 4"]);
+    let file = load("job.toml", "model = 'llama-3-8b'", Format::Toml, &NoFiles, &flags).unwrap();
+    assert_eq!(file.job, loaded.job);
+    let config = r#"{"model_type": "gpt2", "n_layer": 3}"#;
+    let files = MemoryFiles::default().with("jobs/small/config.json", config);
+    let flags = Overrides::default().set("model.n_layer", "2");
+    let beside = load("jobs/job.toml", "model = 'small'", Format::Toml, &files, &flags).unwrap();
+    assert_eq!(beside.model.file.config.layers(), 2);
+    let wrong = Overrides::default().set("model.num_hidden_layers", "many");
+    let wrong = open("llama-3-8b", &NoFiles, &wrong).unwrap_err().to_string();
+    assert!(wrong.contains("the flag for `model.num_hidden_layers`"), "{wrong}");
 }
 
 #[test]
@@ -215,6 +269,10 @@ fn faults_name_the_line_and_the_key() {
         ("model = 'gpt2'\n[train]\nsequence = 2048", "the model has 1024 positions"),
         ("model = 'llama-3-8b'\n[train]\nbatch = 2000000000\nsequence = 2000000000", "2^62 bytes"),
         ("model = 'llama-3-8b'\n[train]\nsteps = 1000000000", "at most 500000 blocks"),
+        (
+            "model = 'gpt2'\n[train]\nsteps = 2\naccumulation = 100000000",
+            "job.toml:4: `train.accumulation` is 100000000; steps × accumulation through 12 layers is too much",
+        ),
         ("model = 'gpt2'\nmodel = 'gpt2'", "is not valid TOML"),
         ("[model]\nmodel_type = 'llama'\nhidden_size = 0", "job.toml:3: in `model`: `hidden_size` is 0"),
         ("[model]\nlibrary = 'torchvision'\nname = 'resnet50'", "models of transformers are simulated"),

@@ -50,34 +50,37 @@ impl Model {
         }
     }
 
-    /// As [`Model::open`], with some keys of its config.json changed. Its weights are left out: they have other shapes.
-    ///
-    /// # Errors
-    /// As [`Model::open`], and a change that cannot be.
-    pub fn open_with(
-        name: &str,
-        files: &dyn Files,
-        changes: &Map<String, Value>,
-    ) -> Result<Model, ModelError> {
-        let path = match files.kind(name) {
-            Kind::Missing => return catalogue::model_with(name, changes),
-            Kind::Folder => format!("{}/config.json", name.trim_end_matches('/')),
-            Kind::File => name.to_owned(),
-        };
-        let text = text_of(&path, files).map_err(|fault| fault.of(path.as_str()))?;
-        let mut keys: Map<String, Value> =
-            serde_json::from_str(&text).map_err(|error| Fault::Json(error.to_string()).of(path.as_str()))?;
-        keys.extend(changes.clone());
-        let file = ConfigFile::from_map(&keys).map_err(|fault| fault.of(path.as_str()))?;
-        Ok(Model { source: Source::File(path), file, checkpoint: None, note: None })
-    }
-
     /// The model whose config.json keys stand in the job.
     ///
     /// # Errors
     /// As [`ConfigFile::from_map`].
     pub fn from_table(table: &Map<String, Value>) -> Result<Model, Fault> {
         Ok(Model { source: Source::Table, file: ConfigFile::from_map(table)?, checkpoint: None, note: None })
+    }
+
+    /// The model of a name, as [`Model::open`] finds it, with keys of its config.json changed: the same family at another
+    /// size. Its weights are then those of another model, and are not looked at.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_changed(
+        name: &str,
+        files: &dyn Files,
+        changes: &Map<String, Value>,
+    ) -> Result<Model, ModelError> {
+        let path = if name.len() > 1 { name.trim_end_matches('/') } else { name };
+        let (source, mut config) = match files.kind(path) {
+            Kind::Missing => return catalogue::model_with(name, changes),
+            Kind::Folder => config_of(&format!("{path}/config.json"), files)?,
+            Kind::File if path.ends_with(".safetensors") => {
+                let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+                config_of(&format!("{folder}/config.json"), files)?
+            }
+            Kind::File => config_of(path, files)?,
+        };
+        config.extend(changes.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let file = ConfigFile::from_map(&config).map_err(|fault| fault.of(name))?;
+        Ok(Model { source, file, checkpoint: None, note: None })
     }
 
     fn from_folder(folder: &str, files: &dyn Files) -> Result<Model, ModelError> {
@@ -121,6 +124,13 @@ impl Model {
             None => Ok(()),
         }
     }
+}
+
+/// The keys of a config.json.
+fn config_of(path: &str, files: &dyn Files) -> Result<(Source, Map<String, Value>), ModelError> {
+    let text = text_of(path, files).map_err(|fault| fault.of(path))?;
+    let config = serde_json::from_str(&text).map_err(|error| Fault::Json(error.to_string()).of(path))?;
+    Ok((Source::File(path.to_owned()), config))
 }
 
 /// A small text file.

@@ -157,21 +157,19 @@ fn before(trace: &Trace) -> Vec<brimful_trace::AllocationId> {
     trace.allocations.ids().filter(|id| !made[id.index()]).collect()
 }
 
-/// The event at which most is in use, loading left out where the trace has phases.
+/// The event at which most is in use.
 fn highest(trace: &Trace) -> usize {
     let mut used: i128 = before(trace).iter().map(|id| i128::from(trace.allocations.bytes(*id).get())).sum();
     let (mut most, mut peak) = (i128::MIN, 0);
-    let mut counting = trace.phases().is_empty();
     for (at, event) in trace.events().enumerate() {
         match event {
             Event::Alloc(id) => used += i128::from(trace.allocations.bytes(id).get()),
             Event::Free(id) | Event::FreeCompleted(id) => {
                 used -= i128::from(trace.allocations.bytes(id).get());
             }
-            Event::Phase(id) => counting = trace.phase(id).kind != brimful_trace::PhaseKind::Load,
             _ => {}
         }
-        if counting && used > most {
+        if used > most {
             (most, peak) = (used, at);
         }
     }

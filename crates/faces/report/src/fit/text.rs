@@ -1,7 +1,8 @@
 use brimful_explain::{Block, Peak, Place};
 use brimful_jobs::{Assumption, Job, LoadedJob};
-use brimful_plan::{Fit, FitVerdict as Verdict, Grounds, Largest, Limit, Row, rule_of_thumb};
-use brimful_replay::Ledger;
+use brimful_plan::{
+    DeviceUse, Fit, FitVerdict as Verdict, Grounds, Largest, Limit, Row, Share, rule_of_thumb,
+};
 use brimful_units::Bytes;
 
 use super::FitAnswer;
@@ -23,56 +24,93 @@ const PARTS: [(&str, &[&str]); 7] = [
 /// The answer for people: verdict first, what fills the GPU, where the peak is, what was assumed,
 /// and the next command.
 pub fn fit_text(answer: &FitAnswer<'_>) -> String {
-    let mut lines = vec![verdict_line(answer), String::new()];
+    let mut lines = verdict_lines(answer);
+    lines.push(String::new());
     lines.push(bar_line(answer.fit));
     lines.extend(composition(answer));
     lines.push(String::new());
     lines.extend(answer.fit.peak.as_ref().map(peak_line));
+    if answer.fit.loading_is_the_peak() {
+        lines.extend(loading_lines(answer.fit));
+    }
     lines.extend(shortage(answer.fit));
-    lines.extend(answer.fit.squeezed.as_ref().map(|squeezed| squeezed_line(answer.fit, squeezed)));
     lines.push(String::new());
     lines.extend(recipe_lines(answer.loaded));
-    if answer.fit.verdict == Verdict::DoesNotFit && !answer.techniques.is_empty() {
+    let helpful: Vec<&Row> = answer.techniques.iter().filter(|row| row.saved > 0).take(3).collect();
+    if answer.fit.verdict == Verdict::DoesNotFit && !helpful.is_empty() {
         lines.push(String::new());
         lines.push(Style::STRONG.paint("  what would help most"));
-        lines.extend(technique_lines(answer.techniques.iter().take(3)));
+        lines.extend(technique_lines(helpful.into_iter()));
     }
     lines.push(String::new());
     lines.push(next_command(answer));
     lines.join("\n") + "\n"
 }
 
-fn verdict_line(answer: &FitAnswer<'_>) -> String {
+/// The verdict, and the need and the capacity that it follows from.
+fn verdict_lines(answer: &FitAnswer<'_>) -> Vec<String> {
     let fit = answer.fit;
-    let device = fit.device.as_ref();
-    let on = device.map_or(String::new(), |device| format!(" on {}", device.name));
-    let needs = fit.device_peak;
-    match fit.verdict {
-        Verdict::Fits => {
-            let spare = Bytes::new(device.map_or(0, |device| device.headroom.max(0).unsigned_abs()));
-            let usable = device.map_or(Bytes::ZERO, |device| device.usable);
-            format!(
-                "{}: {}{on}\n  needs {needs} of {usable}, {spare} to spare",
-                Style::GOOD.paint("✓ fits"),
-                title(answer.loaded)
-            )
-        }
-        Verdict::DoesNotFit => {
-            let usable = device.map_or(Bytes::ZERO, |device| device.usable);
-            format!(
-                "{}: {}{on}\n  needs {needs} of {usable}: {} too much",
-                Style::BAD.paint("✗ does not fit"),
-                title(answer.loaded),
-                needs.saturating_sub(usable)
-            )
-        }
-        Verdict::NoDevice => {
-            format!(
-                "{}\n  needs {needs} and the CUDA context; no GPU was named",
-                Style::STRONG.paint(&title(answer.loaded))
-            )
-        }
+    let title = title(answer.loaded);
+    let Some(device) = &fit.device else {
+        let needs = fit.need();
+        return vec![
+            Style::STRONG.paint(&title),
+            format!("  needs {needs} and the CUDA context; no GPU was named"),
+        ];
+    };
+    let verdict = match fit.verdict {
+        Verdict::DoesNotFit => Style::BAD.paint("✗ does not fit"),
+        Verdict::TooClose => Style::STRONG.paint("≈ too close to call"),
+        Verdict::Fits | Verdict::NoDevice => Style::GOOD.paint("✓ fits"),
+    };
+    let mut lines =
+        vec![format!("{verdict}: {title} on {}", device.name), format!("  {}", need_text(device))];
+    lines.extend(device.share.map(|share| share_line(device, share)));
+    if fit.verdict == Verdict::TooClose {
+        lines.extend(reasons(fit, device));
     }
+    lines
+}
+
+/// The need on a GPU, what the job may have of it, and the difference.
+pub fn need_text(device: &DeviceUse) -> String {
+    let (need, capacity) = (device.need, device.capacity());
+    if device.headroom < 0 {
+        format!("needs {need} of {capacity}: {} too much", need.saturating_sub(capacity))
+    } else {
+        format!("needs {need} of {capacity}, {} to spare", capacity.saturating_sub(need))
+    }
+}
+
+/// The limit that the job sets itself.
+fn share_line(device: &DeviceUse, share: Share) -> String {
+    format!(
+        "  the job may use {} % of {}: {} with the CUDA context (per_process_memory_fraction)",
+        (share.fraction * 1e4).round() / 1e2,
+        device.usable,
+        share.limit
+    )
+}
+
+/// Why a verdict cannot be given.
+fn reasons(fit: &Fit, device: &DeviceUse) -> Vec<String> {
+    let mut lines = Vec::new();
+    if device.headroom < 0 || device.headroom.unsigned_abs() < device.margin.get() {
+        let margin = device.margin;
+        lines.push(format!("  the CUDA context and the GPU's total are known to ± {margin}: see --why"));
+    }
+    if fit.device_peak > device.capacity() && device.headroom >= 0 {
+        lines.push(format!(
+            "  it would take {} on a GPU without an end; here it fits only because the allocator returns cached memory",
+            fit.device_peak
+        ));
+        // `max_split_size_mb` returns single blocks before it comes to a retry.
+        lines.extend((fit.retries > 0).then(|| {
+            let times = if fit.retries == 1 { "once".to_owned() } else { format!("{} times", fit.retries) };
+            format!("  all of the cache is returned {times}, and the GPU waits each time")
+        }));
+    }
+    lines
 }
 
 /// Bytes of each part of the bar at the peak.
@@ -84,8 +122,8 @@ fn parts(fit: &Fit) -> Vec<(&'static str, char, Bytes)> {
 
 /// The bar, as wide as the GPU, or as the peak where that is more; then the GPU's end is marked.
 fn bar_line(fit: &Fit) -> String {
-    let usable = fit.device.as_ref().map(|device| device.usable);
-    let full = usable.map_or(fit.device_peak, |usable| usable.max(fit.device_peak));
+    let usable = fit.device.as_ref().map(DeviceUse::capacity);
+    let full = usable.map_or(fit.need(), |usable| usable.max(fit.need()));
     let mut drawn = bar(parts(fit).into_iter().map(|(_, sign, bytes)| (sign, bytes)), full);
     let end = usable.map_or(WIDTH, |usable| cells(usable, full));
     if end >= WIDTH {
@@ -100,7 +138,7 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
     let fit = answer.fit;
     let guesses = guesses(&answer.loaded.job);
     let share =
-        |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / fit.device_peak.get().max(1) as f64 * 100.0);
+        |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / fit.need().get().max(1) as f64 * 100.0);
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (name, sign, bytes) in parts(fit) {
         let guess = guesses.iter().find(|guess| guess.0 == name);
@@ -109,7 +147,9 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
             rows.push(vec![format!("  {sign} {name}"), bytes.to_string(), share(bytes), beside]);
         }
     }
-    let idle = fit.ledger.reserved.saturating_sub(fit.ledger.requested);
+    // What is on the device and neither requested nor the context, so that the rows add up to the need.
+    let overhead = fit.device.as_ref().map_or(Bytes::ZERO, |device| device.overhead);
+    let idle = fit.need().saturating_sub(overhead).saturating_sub(fit.ledger.requested);
     rows.push(vec!["    allocator: rounding and idle".into(), idle.to_string(), share(idle), String::new()]);
     if let Some(device) = &fit.device {
         rows.push(vec![
@@ -121,7 +161,7 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
     }
     let guess = guesses.iter().find(|guess| guess.0 == TOGETHER);
     let beside = guess.map(|guess| format!("rule of thumb: {}", guess.1)).unwrap_or_default();
-    rows.push(vec![format!("    {TOGETHER}"), fit.device_peak.to_string(), share(fit.device_peak), beside]);
+    rows.push(vec![format!("    {TOGETHER}"), fit.need().to_string(), share(fit.need()), beside]);
     table(&rows)
 }
 
@@ -169,11 +209,15 @@ fn peak_line(peak: &Peak) -> String {
     format!("  the peak is in {}", place_text(&peak.place))
 }
 
-fn squeezed_line(fit: &Fit, squeezed: &Ledger) -> String {
-    format!(
-        "  it fits only because the allocator returns cached memory ({} reserved at most, {} full retries): slower steps",
-        squeezed.reserved, fit.retries
-    )
+/// Loading takes more than what follows: the reader who looks at the steps will not see that peak.
+fn loading_lines(fit: &Fit) -> Vec<String> {
+    let text = format!(
+        "the model takes most while it is built on the GPU, where tied weights exist twice for a moment; a model that is \
+         built on the host and moved with .to(\"cuda\") does not have this peak, and after loading the run reserves {} \
+         at most",
+        fit.after_loading.reserved
+    );
+    wrapped("  ", 2, &text)
 }
 
 fn place_text(place: &Place) -> String {
@@ -193,7 +237,7 @@ fn shortage(fit: &Fit) -> Vec<String> {
 fn next_command(answer: &FitAnswer<'_>) -> String {
     let call = answer.call;
     let next = match answer.fit.verdict {
-        Verdict::DoesNotFit => format!("brimful fit {call} --techniques"),
+        Verdict::DoesNotFit | Verdict::TooClose => format!("brimful fit {call} --techniques"),
         Verdict::Fits => format!("brimful fit {call} --max batch"),
         Verdict::NoDevice => format!("brimful fit {call} --gpu h100-sxm-80gb"),
     };
@@ -210,16 +254,17 @@ pub fn techniques_text(rows: &[Row]) -> String {
 
 fn technique_lines<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
     let mut cells =
-        vec![["  technique", "peak", "saved", "fits", "results", "cost"].map(str::to_owned).to_vec()];
+        vec![["  technique", "needs", "saved", "fits", "results", "cost"].map(str::to_owned).to_vec()];
     for row in rows {
         let fits = match row.verdict {
             Verdict::Fits => "yes",
+            Verdict::TooClose => "too close",
             Verdict::DoesNotFit => "no",
             Verdict::NoDevice => "?",
         };
         cells.push(vec![
             format!("  {}", row.technique),
-            row.peak.reserved.to_string(),
+            row.need.to_string(),
             signed(row.saved),
             fits.to_owned(),
             row.keeps.name().to_owned(),
@@ -237,13 +282,17 @@ fn signed(bytes: i64) -> String {
 /// The largest batch or sequence that fits.
 pub fn largest_text(job: &str, largest: &Largest) -> String {
     let key = largest.dimension.key();
-    let Some(value) = largest.value else { return format!("{job}: not even {key} = 1 fits\n") };
+    let close =
+        largest.too_close.map_or(String::new(), |value| format!("; up to {value} is too close to call"));
+    let Some(value) = largest.value else {
+        return format!("{job}: not even {key} = 1 surely fits{close}\n");
+    };
     let why = match largest.limit {
         Limit::Memory => "",
         Limit::Positions => ": the model has no more positions",
         Limit::Search => ", and perhaps more: the search ends there",
     };
-    format!("{job}: the largest {key} that fits is {value}{why}\n")
+    format!("{job}: the largest {key} that fits is {value}{why}{close}\n")
 }
 
 /// What each number rests on, and the largest blocks at the peak.
@@ -295,7 +344,12 @@ mod tests {
 
     #[test]
     fn the_largest_value_says_what_ends_it() {
-        let largest = |value, limit| Largest { dimension: brimful_plan::Dimension::Batch, value, limit };
+        let largest = |value, limit| Largest {
+            dimension: brimful_plan::Dimension::Batch,
+            value,
+            too_close: None,
+            limit,
+        };
         assert_eq!(
             largest_text("gpt2", &largest(Some(8), Limit::Memory)),
             "gpt2: the largest batch that fits is 8\n"
@@ -304,6 +358,12 @@ mod tests {
             largest_text("gpt2", &largest(Some(8), Limit::Search)),
             "gpt2: the largest batch that fits is 8, and perhaps more: the search ends there\n"
         );
-        assert_eq!(largest_text("gpt2", &largest(None, Limit::Memory)), "gpt2: not even batch = 1 fits\n");
+        let none = largest(None, Limit::Memory);
+        assert_eq!(largest_text("gpt2", &none), "gpt2: not even batch = 1 surely fits\n");
+        let close = Largest { too_close: Some(9), ..largest(Some(8), Limit::Memory) };
+        assert_eq!(
+            largest_text("gpt2", &close),
+            "gpt2: the largest batch that fits is 8; up to 9 is too close to call\n"
+        );
     }
 }

@@ -25,8 +25,11 @@ pub struct FitJson<'a> {
     pub verdict: Verdict,
     /// The model's parameters.
     pub params: Params,
-    /// The peak of the whole simulated run.
+    /// The peak of the whole simulated run, on a GPU without an end.
     pub peak: Peak,
+    /// The least and the most that the peak can be, where the CUDA context is not known exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Peak<[u64; 2]>>,
     /// Where the requested peak is.
     pub peak_at: Place<'a>,
     /// What the bytes at the requested peak are for.
@@ -93,8 +96,11 @@ pub struct Device<'a> {
     pub name: &'a str,
     /// The bytes that programs can have.
     pub usable: u64,
-    /// What is left of them at the peak; negative where the job does not fit.
+    /// What is left, on this GPU, of what the job may have; negative where the job does not fit.
     pub headroom: i64,
+    /// What the job may have, where per_process_memory_fraction gives it less than all, with the CUDA context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// The CUDA context and the kernels.
     pub overhead: u64,
 }
@@ -150,6 +156,9 @@ pub struct LargestFound {
     pub key: &'static str,
     /// The value; null where not even 1 fits.
     pub value: Option<u64>,
+    /// The largest value that is too close to call, above the one that fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub too_close: Option<u64>,
     /// What ends it.
     pub limit: &'static str,
 }
@@ -162,9 +171,9 @@ pub struct Technique<'a> {
     pub technique: &'static str,
     /// The keys of the job that change.
     pub changes: Vec<Change<'a>>,
-    /// The peak under it.
+    /// The peak under it; `device` is the need on the GPU that was named.
     pub peak: Peak,
-    /// Reserved bytes saved; negative where it takes more.
+    /// Bytes of the need that it saves; negative where it takes more.
     pub saved: i64,
     /// Does the job fit with it?
     pub verdict: Verdict,
@@ -202,12 +211,16 @@ impl<'a> From<&FitAnswer<'a>> for FitJson<'a> {
             verdict: fit.verdict.into(),
             params: Params { total: fit.params.total, trainable: fit.params.trainable },
             peak: Peak { device: Some(fit.device_peak.get()), ..(&fit.ledger).into() },
+            interval: fit.device.as_ref().and_then(|device| interval(fit, device)),
             peak_at: fit.peak.as_ref().map_or(nowhere, |peak| (&peak.place).into()),
             composition: composition(fit),
             phases: fit.phases.iter().map(|(kind, ledger)| phase(kind.name(), ledger)).collect(),
             top: fit.peak.iter().flat_map(|peak| &peak.top).map(Block::from).collect(),
             device: fit.device.as_ref().map(device),
-            squeezed: fit.squeezed.as_ref().map(Peak::from),
+            squeezed: fit
+                .squeezed
+                .as_ref()
+                .map(|squeezed| Peak { device: Some(fit.need().get()), ..squeezed.into() }),
             retries: fit.retries,
             oom: fit.shortage.as_ref().map(failure),
             basis: fit.grounds.iter().map(basis).collect(),
@@ -238,8 +251,28 @@ fn device(device: &DeviceUse) -> Device<'_> {
         name: &device.name,
         usable: device.usable.get(),
         headroom: device.headroom,
+        limit: device.share.map(|share| share.limit.get()),
         overhead: device.overhead.get(),
     }
+}
+
+/// What the allocator does is exact; the CUDA context beside it has a margin.
+fn interval(fit: &Fit, device: &DeviceUse) -> Option<Peak<[u64; 2]>> {
+    if device.context_margin == Bytes::ZERO {
+        return None;
+    }
+    let exact = |bytes: Bytes| [bytes.get(); 2];
+    let margin = device.context_margin.get();
+    Some(Peak {
+        requested: exact(fit.ledger.requested),
+        allocated: exact(fit.ledger.allocated),
+        active: None,
+        reserved: exact(fit.ledger.reserved),
+        device: Some([
+            fit.device_peak.get().saturating_sub(margin),
+            fit.device_peak.get().saturating_add(margin),
+        ]),
+    })
 }
 
 fn failure(shortage: &OutOfMemory) -> Failure<'_> {
@@ -266,14 +299,19 @@ fn assumed(one: &Assumption) -> Assumed<'_> {
 }
 
 fn largest(largest: &Largest) -> LargestFound {
-    LargestFound { key: largest.dimension.key(), value: largest.value, limit: largest.limit.name() }
+    LargestFound {
+        key: largest.dimension.key(),
+        value: largest.value,
+        too_close: largest.too_close,
+        limit: largest.limit.name(),
+    }
 }
 
 fn technique(row: &Row) -> Technique<'_> {
     Technique {
         technique: row.technique,
         changes: row.changes.iter().map(|(key, from, to)| Change { from, key, to }).collect(),
-        peak: (&row.peak).into(),
+        peak: Peak { device: Some(row.need.get()), ..(&row.peak).into() },
         saved: row.saved,
         verdict: row.verdict.into(),
         cost: row.cost,

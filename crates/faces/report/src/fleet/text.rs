@@ -44,14 +44,16 @@ pub fn fleet_text(answer: &FleetAnswer<'_>) -> String {
 
 fn row(loaded: &LoadedJob, fit: &Fit) -> Vec<String> {
     let gpu = loaded.job.gpu.as_ref().map_or_else(String::new, |gpu| gpu.id.clone());
-    let usable = fit.device.as_ref().map_or(Bytes::ZERO, |device| device.usable);
+    let (need, capacity) =
+        fit.device.as_ref().map_or((Bytes::ZERO, Bytes::ZERO), |device| (device.need, device.capacity()));
     let spare = fit.device.as_ref().map_or(0, |device| device.headroom);
     let amount = Bytes::new(spare.unsigned_abs());
     let spare = if spare < 0 { format!("-{amount}") } else { amount.to_string() };
     let verdict = match fit.verdict {
         Verdict::Fits => Style::GOOD.paint("✓ fits"),
+        Verdict::TooClose => Style::STRONG.paint("≈ too close to call"),
         Verdict::DoesNotFit => Style::BAD.paint("✗ does not fit"),
         Verdict::NoDevice => "no GPU".to_owned(),
     };
-    vec![format!("  {gpu}"), fit.device_peak.to_string(), usable.to_string(), spare, verdict]
+    vec![format!("  {gpu}"), need.to_string(), capacity.to_string(), spare, verdict]
 }

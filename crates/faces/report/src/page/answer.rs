@@ -1,6 +1,7 @@
 //! The answer at the top of a page: the words of `brimful explain` and `brimful fit`.
 
 use brimful_explain::snapshot::Explanation;
+use brimful_plan::FitVerdict;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -45,9 +46,10 @@ pub(super) fn tone(run: &PageRun<'_>) -> &'static str {
     match &run.about {
         PageSubject::Recording(answer) if found(answer.explanation) => "bad",
         PageSubject::Job(answer) => match answer.fit.verdict {
-            brimful_plan::FitVerdict::Fits => "good",
-            brimful_plan::FitVerdict::DoesNotFit => "bad",
-            _ => "plain",
+            FitVerdict::Fits => "good",
+            FitVerdict::TooClose => "close",
+            FitVerdict::DoesNotFit => "bad",
+            FitVerdict::NoDevice => "plain",
         },
         _ => "plain",
     }

@@ -1,3 +1,4 @@
+use brimful_plan::FitVerdict;
 use brimful_replay::{Ledger, Timeline};
 use brimful_units::Bytes;
 
@@ -13,6 +14,8 @@ pub struct ReplayAnswer<'a> {
     pub capacity: Option<Bytes>,
     /// What became of it.
     pub timeline: &'a Timeline,
+    /// The verdict, if the device is a GPU that was named.
+    pub verdict: Option<FitVerdict>,
     /// The recorded peaks; `None` for a predicted trace.
     pub recorded: Option<Ledger>,
     /// The stack of the request that failed, innermost first.

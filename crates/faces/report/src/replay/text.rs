@@ -1,3 +1,4 @@
+use brimful_plan::FitVerdict;
 use brimful_units::Bytes;
 
 use super::ReplayAnswer;
@@ -9,7 +10,14 @@ const FRAMES: usize = 6;
 /// The answer for people: verdict first, then the ledgers, then the next command.
 pub fn replay_text(answer: &ReplayAnswer<'_>) -> String {
     let conf = if answer.conf.is_empty() { "the default settings" } else { answer.conf };
-    let mut lines = vec![format!("{} under {conf}", Style::STRONG.paint(answer.input)), verdict(answer)];
+    let mut lines = vec![format!("{} under {conf}", Style::STRONG.paint(answer.input))];
+    if answer.verdict == Some(FitVerdict::TooClose) {
+        lines.push(
+            Style::STRONG
+                .paint("  too close to call: the GPU's figures have a margin, and these are the best:"),
+        );
+    }
+    lines.push(verdict(answer));
     lines.extend(ledgers(answer));
     if answer.timeline.retries > 0 {
         lines.push(format!(
@@ -98,6 +106,7 @@ mod tests {
             conf: "",
             capacity: None,
             timeline: &timeline,
+            verdict: None,
             recorded: Some(ledger(10)),
             stack: &[],
             notes: &["a note".to_owned()],

@@ -2,7 +2,7 @@ use brimful_units::Bytes;
 use serde::Serialize;
 
 use super::ReplayAnswer;
-use crate::wire::{Peak, line};
+use crate::wire::{Peak, Verdict, line};
 
 /// The schema `brimful.replay/1`.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,9 @@ pub struct ReplayJson<'a> {
     pub conf: &'a str,
     /// What the device gives PyTorch; null for no end.
     pub capacity: Option<u64>,
+    /// Does it fit the GPU that was named? Absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// The peak.
     pub peak: Peak,
     /// How often all cached memory was given back to make room.
@@ -67,6 +70,7 @@ impl<'a> From<&ReplayAnswer<'a>> for ReplayJson<'a> {
             device: answer.device,
             conf: answer.conf,
             capacity: answer.capacity.map(Bytes::get),
+            verdict: answer.verdict.map(Verdict::from),
             peak: (&answer.timeline.peak).into(),
             retries: answer.timeline.retries,
             oom: answer.timeline.oom.map(failure),

@@ -86,7 +86,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Words(AttentionMask::WORDS),
         "The batch holds no mask, a mask of ones, or a mask with padding.",
     )
-    .silently("none")
+    .absent(Absent::Assumed("none", "samples without padding"))
     .flag(),
     key(INFER, "attention_mask", Kind::Words(AttentionMask::WORDS), "The prompt has this mask.")
         .silently("none")
@@ -103,15 +103,19 @@ pub(super) const KEYS: &[Key] = &[
     .spelled(CHECKPOINTING),
     // transformers' Trainer writes its own `use_cache`, false by default, into the model's config (trainer.py,
     // training_args.py, 5.23): the default is not the family's.
-    key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.").silently("false").flag(),
-    key(RUNS, "hold_outputs", Kind::Flag, "The loop keeps the model's outputs alive.").silently("false").flag(),
+    key(TRAIN, "use_cache", Kind::Flag, "The model keeps keys and values in training.")
+        .absent(Absent::Assumed("false", "as transformers' Trainer sets it"))
+        .flag(),
+    key(RUNS, "hold_outputs", Kind::Flag, "The loop keeps the model's outputs alive.")
+        .absent(Absent::Assumed("false", "the loop drops them"))
+        .flag(),
     key(
         TRAIN,
         "clip_grad_norm",
         Kind::FlagOrNumber,
         "Gradients are clipped by their norm; a number is the largest norm.",
     )
-    .silently("false")
+    .absent(Absent::Assumed("false", "a plain loop; transformers' Trainer and TRL clip at 1.0"))
     .flag()
     .also(&["max-grad-norm", "grad-clip", "gradient-clip-val"]),
     key(TRAIN, "steps", COUNT, "This many optimizer steps are simulated; the second shows the steady state.")
@@ -154,11 +158,11 @@ pub(super) const KEYS: &[Key] = &[
     key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
     key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
     key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
-        .assumed("4")
+        .absent(Absent::Follows("4, or fewer where the model has fewer positions"))
         .flag()
         .also(&["max-new-tokens", "new-tokens"]),
     key(INFER, "cache", Kind::Words(CacheKind::WORDS), "transformers keeps keys and values in this cache.")
-        .assumed("dynamic")
+        .absent(Absent::Assumed("dynamic", "as transformers' generate makes a DynamicCache"))
         .flag(),
     key(INFER, "max_cache_len", COUNT, "A static cache holds this many tokens.")
         .absent(Absent::Follows("prompt and generated tokens"))
@@ -167,8 +171,9 @@ pub(super) const KEYS: &[Key] = &[
         INFER,
         "logits_to_keep",
         Kind::Count { least: 0, most: MOST },
-        "Logits are computed for this many last positions; absent or 0 means all of them.",
+        "Logits are computed for this many last positions; 0 means all of them.",
     )
+    .absent(Absent::Follows("1, as transformers' generate passes it; 0 where the job names its task"))
     .flag(),
     key(TRAIN, "logits_to_keep", COUNT, "Logits are computed for this many last positions.").not_yet(LEAVE_OUT),
     key(TRAIN, "compile", ANYTHING, "torch.compile compiles the model.").not_yet(LEAVE_OUT).flag(),
