@@ -5,12 +5,14 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use brimful_explain::TracedRun;
 use brimful_jobs::{LoadedJob, Overrides, open};
+use brimful_models::Kind;
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
-use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
+use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, shell_word, techniques_text, why_text};
 
-use crate::{Answer, Host, LockedRun, Outcome};
+use crate::recording::{ensure_unpacked, head};
+use crate::{Answer, Host, Input, LockedRun, Outcome};
 
 /// When an answer lists what each memory technique would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +56,31 @@ pub struct FitReply {
 /// # Errors
 /// A job that is wrong, with the file, the key, the value, what was expected, and the cure.
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
+    ensure_no_recording(host, job)?;
     // Errors of `open` name the file themselves.
     let loaded = open(job, host.files, &request.changes)?;
     about(job, call, loaded, request).with_context(|| job.to_owned())
+}
+
+/// A recording says what was used, and no job is in it.
+fn ensure_no_recording(host: Host<'_>, job: &str) -> Result<()> {
+    if host.files.kind(job) != Kind::File {
+        return Ok(());
+    }
+    let head = head(host.files, job).with_context(|| job.to_owned())?;
+    ensure_unpacked(job, &head)?;
+    let (what, command) = match Input::recognise(&head) {
+        Input::Snapshot if !head.trim_ascii_start().starts_with(b"{") => {
+            ("a pickle or a packed file", "explain")
+        }
+        Input::RunFile => ("an archive, such as a run file of `brimful rehearse`", "explain"),
+        Input::Trace => ("a trace of `brimful fit --trace`", "replay"),
+        _ => return Ok(()),
+    };
+    let word = shell_word(job);
+    bail!(
+        "{job}: is {what}; expected a job file, a model folder or a config.json; try: brimful {command} {word}"
+    )
 }
 
 fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<FitReply> {
@@ -107,6 +131,7 @@ impl FitReply {
             fit: &self.fit,
             largest: self.largest.as_ref(),
             techniques: &self.techniques,
+            techniques_were_asked_for: self.list_techniques,
         }
     }
 

@@ -57,11 +57,8 @@ fn inputs_of(host: Host<'_>, input: &str) -> Result<Vec<String>> {
             ensure!(!found.is_empty(), "{input}: no snapshots; expected files that end in .{endings}");
             Ok(found)
         }
-        // A pipe has no size, and is read once: it can be no run file.
-        Kind::File if host.files.size(input).is_ok_and(|size| size > 0) => {
-            Ok(ranks_of(host.files, input)?.unwrap_or_else(|| vec![input.to_owned()]))
-        }
-        Kind::File | Kind::Missing => Ok(vec![input.to_owned()]),
+        Kind::File => Ok(ranks_of(host.files, input)?.unwrap_or_else(|| vec![input.to_owned()])),
+        Kind::Missing => Ok(vec![input.to_owned()]),
     }
 }
 

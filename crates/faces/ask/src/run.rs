@@ -8,8 +8,8 @@ use brimful_plan::simulate_and_replay;
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
-use crate::input::{HEAD, is_named_snapshot};
-use crate::recording::{self, content, names_a_rank};
+use crate::input::is_named_snapshot;
+use crate::recording::{self, content, ensure_unpacked, head, names_a_rank};
 use crate::{Host, Input};
 
 /// A run that was opened.
@@ -42,9 +42,12 @@ pub(crate) fn open_run(
     // A missing file that is called a snapshot is reported as missing, and not as an unknown model.
     let called_a_recording = is_named_snapshot(input) || input.ends_with(".brim");
     if called_a_recording || names_a_rank(files, input) || files.kind(input) == Kind::File {
-        let content = content(files, input)?;
-        if Input::recognise_named(input, &content[..content.len().min(HEAD)]).is_recording() {
-            return of_recording(host, input, &content, device);
+        let is_a_rank = names_a_rank(files, input);
+        let head =
+            if is_a_rank { Vec::new() } else { head(files, input).with_context(|| input.to_owned())? };
+        ensure_unpacked(input, &head)?;
+        if is_a_rank || Input::recognise_named(input, &head).is_recording() {
+            return of_recording(host, input, &content(files, input)?, device);
         }
     }
     let loaded = open_job(input, files, changes)?;

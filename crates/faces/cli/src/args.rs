@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brimful_ask::Allowance;
+use brimful_ask::{Allowance, name_of};
 use brimful_plan::Dimension;
 use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -72,8 +73,12 @@ pub enum Command {
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
     Ranks(RanksArguments),
     /// Show a run as one HTML page: memory over time, who holds it, segments, a flame graph of the peak. No network.
+    ///
+    /// Exit status: 0 the page is written, 2 the input or the call is wrong.
     Open(OpenArguments),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
+    ///
+    /// Exit status: 0 the file is written, 2 the input or the call is wrong.
     Export(ExportArguments),
     /// Print the completions of commands, flags and values for a shell.
     ///
@@ -102,7 +107,7 @@ pub enum Command {
 #[derive(Args)]
 pub struct RanksArguments {
     /// PyTorch memory snapshots, or folders with them.
-    #[arg(required = true, value_name = "FOLDER|SNAPSHOT")]
+    #[arg(required = true, value_name = "FOLDER|SNAPSHOT", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// The GPU of each snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -116,7 +121,7 @@ pub struct RanksArguments {
 #[derive(Args)]
 pub struct OpenArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = input_name())]
     pub input: String,
     /// The page to write; without it, a temporary one is opened in the browser.
     #[arg(long, short, value_name = "FILE")]
@@ -133,7 +138,7 @@ pub struct OpenArguments {
 #[derive(Args)]
 pub struct ExportArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = input_name())]
     pub input: String,
     /// The file's format.
     #[arg(long, value_name = "FORMAT")]
@@ -168,10 +173,10 @@ pub enum ExportFormat {
 #[derive(Args)]
 pub struct DiffArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "BEFORE")]
+    #[arg(value_name = "BEFORE", value_parser = input_name())]
     pub before: String,
     /// What it is compared with.
-    #[arg(value_name = "AFTER")]
+    #[arg(value_name = "AFTER", value_parser = input_name())]
     pub after: String,
     /// The GPU of the snapshots, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -188,7 +193,7 @@ pub struct DiffArguments {
 #[derive(Args)]
 pub struct ReplayArguments {
     /// PyTorch memory snapshots (pickle or JSON, also gzipped), or traces of `brimful fit --trace`.
-    #[arg(required = true, value_name = "SNAPSHOT|TRACE")]
+    #[arg(required = true, value_name = "SNAPSHOT|TRACE", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True; the recorded one where none is given.
     #[arg(long, value_name = "CONF")]
@@ -211,7 +216,7 @@ pub struct ReplayArguments {
 #[derive(Args, Clone)]
 pub struct ExplainArguments {
     /// Logs, PyTorch memory snapshots (pickle or JSON, also gzipped), folders of either, or - for the standard input.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// The GPU of a snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -309,9 +314,10 @@ pub struct RehearseArguments {
     /// Events that the history keeps, the newest. Peaks are of the whole run in any case.
     #[arg(long, value_name = "EVENTS", default_value_t = HISTORY)]
     pub history: u64,
-    /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay.
-    #[arg(long, short, value_name = "RUN", default_value = "rehearsal.zip")]
-    pub output: PathBuf,
+    /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay. Without it, rehearsal.zip is written,
+    /// or rehearsal-2.zip if that is there, and so on.
+    #[arg(long, short, value_name = "RUN")]
+    pub output: Option<PathBuf>,
     /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
     /// not in the file are added to it, and it is written if it does not exist.
     #[arg(long, value_name = "FILE")]
@@ -328,7 +334,7 @@ pub struct RehearseArguments {
 #[derive(Args)]
 pub struct FitArguments {
     /// Job files (TOML, YAML, JSON), model folders, config.json files, or models known by name.
-    #[arg(required = true, value_name = "JOB")]
+    #[arg(required = true, value_name = "JOB", value_parser = input_name())]
     pub jobs: Vec<String>,
     /// Print one JSON object per job.
     #[arg(long)]
@@ -388,6 +394,14 @@ impl From<MaxOf> for Dimension {
             MaxOf::Sequence => Dimension::Sequence,
         }
     }
+}
+
+/// The name of a file that is read, also one that is not UTF-8.
+fn input_name() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|name| {
+        let empty = "the name is empty; name a file, or - for the standard input";
+        if name.is_empty() { Err(empty) } else { Ok(name_of(&name)) }
+    })
 }
 
 /// `9.1.0` as `cudnnGetVersion` returns it: 90100.

@@ -1,33 +1,41 @@
-//! Lines of prose that a terminal shows whole.
+//! Lines of prose that a terminal shows whole: [`super::Terminal`] breaks them where it ends.
 
-use std::borrow::Cow;
+use super::marks::{HANG, is_mark};
 
-/// Width of lines of prose in characters.
-const WIDTH: usize = 100;
-
-/// The text after its heading; the lines that follow begin `indent` characters from the left. Words are not broken, so
+/// The text after its heading; where it is broken, lines go on `indent` characters from the left. Words are not broken, so
 /// that a command can be copied.
 pub(crate) fn wrapped(heading: &str, indent: usize, text: &str) -> Vec<String> {
     let rest = " ".repeat(indent);
-    let options = textwrap::Options::new(WIDTH).initial_indent(heading).subsequent_indent(&rest);
-    textwrap::wrap(text, options.break_words(false)).into_iter().map(Cow::into_owned).collect()
+    let lines = text.split('\n').enumerate();
+    lines
+        .map(|(at, line)| hung(&format!("{}{line}", if at == 0 { heading } else { &rest }), indent))
+        .collect()
 }
 
 /// The text after its heading; the lines that follow stand below its first word.
 pub(crate) fn hanging(heading: &str, text: &str) -> Vec<String> {
-    wrapped(heading, heading.chars().count(), text)
+    wrapped(heading, heading.chars().filter(|character| !is_mark(*character)).count(), text)
+}
+
+/// A line that goes on so many characters from the left.
+pub(crate) fn hung(line: &str, indent: usize) -> String {
+    let places = line.char_indices().filter(|(_, character)| !is_mark(*character));
+    match places.map(|(at, _)| at).nth(indent) {
+        Some(at) => format!("{}{HANG}{}", &line[..at], &line[at..]),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::wrapped;
+    use crate::forms::plain;
 
     #[test]
     fn lines_after_the_first_are_indented_and_words_are_whole() {
         let word = "w".repeat(60);
-        let lines = wrapped("  note: ", 4, &format!("{word} {word} {}", "x".repeat(120)));
-        assert_eq!(lines[0], format!("  note: {word}"));
-        assert_eq!(lines[1], format!("    {word}"));
-        assert_eq!(lines[2], format!("    {}", "x".repeat(120)));
+        let lines = plain(&wrapped("  note: ", 4, &format!("{word} {word} {}", "x".repeat(120))).join("\n"));
+        let expected = [format!("  note: {word}"), format!("    {word}"), format!("    {}", "x".repeat(120))];
+        assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
     }
 }
