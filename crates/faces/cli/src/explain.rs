@@ -5,7 +5,7 @@ use brimful_ask::{Answer, Explained, IncidentReply, Outcome, explain, inputs_to_
 use brimful_explain::cause_pages;
 use brimful_logs::formats;
 use brimful_report::{
-    IncidentAnswer, causes_text, formats_text, incident_markdown, incidents_junit, incidents_sarif,
+    IncidentAnswer, causes_text, formats_text, incident_markdown, incidents_junit, incidents_sarif, prose,
 };
 use brimful_units::nearest;
 
@@ -90,7 +90,7 @@ fn show_document(format: ExplainFormat, texts: &[Box<IncidentReply>]) -> Result<
 
 fn teach(cause: &str) -> Result<Outcome> {
     if let Some(page) = cause_pages().find(|page| page.id == cause) {
-        print(&format!("{}\n", page.page))?;
+        print(&prose(&page.page))?;
         return Ok(Outcome::Well);
     }
     let near = nearest(cause, cause_pages().map(|page| page.id.as_str()));

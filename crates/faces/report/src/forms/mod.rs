@@ -16,4 +16,5 @@ pub use style::Style;
 pub(crate) use style::plain;
 pub(crate) use table::table;
 pub use terminal::{Terminal, safe_json};
+pub use wrap::prose;
 pub(crate) use wrap::{hanging, wrapped};

@@ -9,6 +9,8 @@ use super::marks::{BAD, BAR, COLUMN, DIM, END, GOOD, HANG, STRONG, WHOLE, is_mar
 const WIDEST_PROSE: usize = 100;
 /// A narrower terminal is treated as one of this width: below it, every word would stand alone.
 const NARROWEST: usize = 20;
+/// A column that is narrower goes on at the left.
+const LEAST_ROOM: usize = 24;
 /// Marks the end of the GPU in a bar.
 const END_OF_GPU: char = '┃';
 /// A bar is not drawn shorter.
@@ -129,7 +131,8 @@ impl Line {
         let blank = |cell: &Cell| cell.0 == ' ';
         let margin = self.cells.iter().take_while(|cell| blank(cell)).count();
         // Far to the right there is no room left for words.
-        let hang = self.hang.filter(|hang| *hang <= columns / 2).unwrap_or((margin + 2).min(columns / 2));
+        let has_room = |hang: &usize| hang + LEAST_ROOM.min(columns / 2) <= columns;
+        let hang = self.hang.filter(has_room).unwrap_or((margin + 2).min(columns / 2));
         let mut lines = Vec::new();
         let mut rest = &self.cells[..];
         let mut indent = 0;
