@@ -18,6 +18,8 @@ pub(crate) struct OpenedRun {
     pub trace: Trace,
     /// What to know about it, each with the input's name.
     pub notes: Vec<String>,
+    /// Whether its file was cut off.
+    pub partial: bool,
     config: AllocatorConfig,
 }
 
@@ -53,18 +55,22 @@ pub(crate) fn open_run(
     let loaded = open_job(input, files, changes)?;
     let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
     let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
-    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
+    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes), partial: false })
 }
 
 fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usize>) -> Result<OpenedRun> {
     let opened = recording::open(host, input, content, device)?;
     ensure!(
         !opened.trace.is_empty(),
-        "{input}: the snapshot holds no history, so its peak is not known; record one with \
-         torch.cuda.memory._record_memory_history()"
+        "{input}: {} so its peak is not known; record one with torch.cuda.memory._record_memory_history()",
+        if opened.partial {
+            "the file is cut off, and no events that can be followed are in the part before,"
+        } else {
+            "the snapshot holds no history,"
+        }
     );
     let notes = named(input, opened.unread);
-    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes })
+    Ok(OpenedRun { trace: opened.trace, config: AllocatorConfig::default(), notes, partial: opened.partial })
 }
 
 fn named(input: &str, notes: Vec<String>) -> Vec<String> {

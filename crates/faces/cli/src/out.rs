@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 use brimful_ask::{Answer, DiskFiles, Host, Outcome};
-use brimful_report::{Style, Terminal, safe_json};
+use brimful_report::{Style, Terminal, safe_document, safe_json};
 
 use crate::progress::Bars;
 
@@ -103,7 +103,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`print()`].
 pub fn print_document(text: &str) -> anyhow::Result<()> {
-    write(&Terminal { unicode: true, ..*terminal() }.whole(text), true)
+    write(&safe_document(text), true)
 }
 
 /// JSON, on stdout.

@@ -15,6 +15,6 @@ pub use style::Style;
 #[cfg(test)]
 pub(crate) use style::plain;
 pub(crate) use table::table;
-pub use terminal::{Terminal, safe_json};
+pub use terminal::{Terminal, safe_document, safe_json};
 pub use wrap::prose;
 pub(crate) use wrap::{hanging, wrapped};

@@ -49,20 +49,16 @@ impl Terminal {
     /// assert_eq!(terminal.show("a\u{1b}[31mb"), "a\\x1b[31mb");
     /// ```
     pub fn show(&self, text: &str) -> String {
-        let mut style = None;
-        let lines = text.split('\n').map(|line| self.lines_of(line, &mut style));
-        lines.collect::<Vec<_>>().join("\n")
+        text.split('\n').map(|line| self.lines_of(line)).collect::<Vec<_>>().join("\n")
     }
 
-    /// As [`Terminal::show`], but no line is broken: for messages, and for documents of other programs.
+    /// As [`Terminal::show`], but no line is broken: for messages.
     pub fn whole(&self, text: &str) -> String {
-        let mut style = None;
-        let lines = text.split('\n').map(|line| painted(&self.read(line, &mut style).cells));
-        lines.collect::<Vec<_>>().join("\n")
+        text.split('\n').map(|line| painted(&self.read(line).cells)).collect::<Vec<_>>().join("\n")
     }
 
-    fn lines_of(&self, text: &str, style: &mut Option<char>) -> String {
-        let mut line = self.read(text, style);
+    fn lines_of(&self, text: &str) -> String {
+        let mut line = self.read(text);
         let columns = self.columns.max(NARROWEST);
         line.shorten_bar(columns);
         if line.is_whole || line.cells.len() <= columns.min(line.widest()) {
@@ -73,27 +69,29 @@ impl Terminal {
     }
 
     /// Takes the marks out of a line, and writes out what a terminal would obey.
-    fn read(&self, text: &str, style: &mut Option<char>) -> Line {
+    /// Emphasis ends with the line: a mark that a file holds does not reach the next one.
+    fn read(&self, text: &str) -> Line {
         let mut line = Line::default();
+        let mut style = None;
         for character in text.chars() {
             let at = line.cells.len();
             match character {
-                GOOD | BAD | DIM | STRONG => *style = Some(character),
-                END => *style = None,
+                GOOD | BAD | DIM | STRONG => style = Some(character),
+                END => style = None,
                 HANG | COLUMN => {
                     line.hang = Some(at);
                     line.is_prose = character == HANG;
                 }
                 WHOLE => line.is_whole = true,
                 BAR => line.bar = Some(line.bar.map_or((at, at), |(start, _)| (start, at))),
-                '\t' => line.cells.push((' ', *style)),
+                '\t' => line.cells.push((' ', style)),
                 _ => {
                     let mut shown = visible(character).unwrap_or_else(|| character.to_string());
                     if !self.unicode {
                         let unicode = std::mem::take(&mut shown);
                         unicode.chars().for_each(|character| in_ascii(character, &mut shown));
                     }
-                    line.cells.extend(shown.chars().map(|character| (character, *style)));
+                    line.cells.extend(shown.chars().map(|character| (character, style)));
                 }
             }
         }
@@ -189,6 +187,19 @@ fn ansi(style: char) -> Ansi {
         DIM => Ansi::new().effects(Effects::DIMMED),
         _ => Ansi::new().effects(Effects::BOLD),
     }
+}
+
+/// A document of another program, such as Markdown: it has no emphasis, and no character that a terminal obeys.
+pub fn safe_document(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match visible(character) {
+            Some(shown) => safe += &shown,
+            None if is_mark(character) => safe += &format!("\\u{{{:x}}}", u32::from(character)),
+            None => safe.push(character),
+        }
+    }
+    safe
 }
 
 /// An answer's JSON in which no character is left that a terminal obeys. Such characters can only stand within strings,

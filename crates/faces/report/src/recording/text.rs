@@ -14,7 +14,7 @@ pub fn recording_text(answer: &RecordingAnswer<'_>) -> String {
     let mut lines =
         vec![format!("{} (GPU {}, {})", Style::STRONG.paint(answer.input), answer.device, answer.format)];
     lines.extend(verdict(answer));
-    lines.extend(peak(explanation));
+    lines.extend(peak(explanation, answer.partial));
     lines.extend(owners(explanation));
     let oom = explanation.out_of_memory.as_ref();
     lines.extend(stranded(oom.map_or(&explanation.fragmentation, |oom| &oom.fragmentation)));
@@ -39,7 +39,9 @@ fn verdict(answer: &RecordingAnswer<'_>) -> Vec<String> {
         Some(oom) => out_of_memory(oom),
         None => vec![Style::GOOD.paint("  no request failed")],
     };
-    partial.into_iter().chain(verdict).collect()
+    let contradicts = "  the file contradicts itself: its figures cannot all be true; it may be damaged";
+    let contradicts = (!answer.explanation.is_consistent()).then(|| Style::BAD.paint(contradicts));
+    partial.into_iter().chain(contradicts).chain(verdict).collect()
 }
 
 fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
@@ -51,13 +53,13 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
     lines
 }
 
-pub(crate) fn peak(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
     let peak = &explanation.followed.peak;
     let phase = explanation.doing.phase().map_or("", |phase| phase.name());
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
         format!("at event {event}, {phase} {}", explanation.owner)
     });
-    let least = if explanation.begins_late { "at least " } else { "" };
+    let least = if explanation.begins_late || is_partial { "at least " } else { "" };
     let mut lines = vec![
         format!(
             "  peak {least}{} requested, {} allocated, {} reserved",

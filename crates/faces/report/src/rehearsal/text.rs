@@ -18,7 +18,7 @@ pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
     lines.extend(serving_text(run));
     lines.extend(ranks(judgement));
     if let Some(explanation) = explanation {
-        lines.extend(peak(explanation));
+        lines.extend(peak(explanation, false));
         lines.extend(owners(explanation));
         lines.extend(leaks(explanation));
     }
