@@ -12,8 +12,8 @@ use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::{
-    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, RunRecord, RunVerdict, engine, judge,
-    rehearse as run_command, with_value,
+    Device, Glimpse, HookOptions, Judgement, PLACEHOLDER, Rehearsal, Rehearsed, RunRecord, RunVerdict,
+    engine, judge, rehearse as run_command, with_value,
 };
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
@@ -90,9 +90,17 @@ pub fn rehearse(host: Host<'_>, request: &RehearseRequest) -> Result<RehearsalRe
         let (run, search) = search(host, request, &rehearsal, key)?;
         return Ok(reply(host, request, run, Some(search)));
     }
-    let mut rehearsed = run_command(&rehearsal)?;
+    let mut rehearsed = run(host, &rehearsal)?;
     rehearsed.write(&request.output)?;
     Ok(reply(host, request, rehearsed.run, None))
+}
+
+/// Runs the command, and shows where it is.
+fn run(host: Host<'_>, rehearsal: &Rehearsal) -> Result<Rehearsed> {
+    let watch = |glimpse: &Glimpse| host.progress.show(&glimpse.line());
+    let rehearsed = run_command(rehearsal, host.progress.is_live().then_some(&watch as &dyn Fn(&Glimpse)));
+    host.progress.show("");
+    Ok(rehearsed?)
 }
 
 /// Runs the command with one value after the other. The run file is that of the largest value that fits, and of the
@@ -113,7 +121,7 @@ fn search(
             format!("--search {key}: neither the command nor --with has a {PLACEHOLDER} for the value")
         })?;
         host.progress.say(&format!("{key} = {value}: {}", shown(&command)));
-        let mut rehearsed = run_command(&Rehearsal { command, ..rehearsal.clone() })?;
+        let mut rehearsed = run(host, &Rehearsal { command, ..rehearsal.clone() })?;
         let judgement = judge(&rehearsed.run);
         if let Some(reason) = &judgement.reason {
             bail!("--search {key}: the run with {value} says nothing about memory: {reason}");

@@ -16,7 +16,7 @@ static FILES: DiskFiles = DiskFiles::new();
 pub static HOST: Host<'static> = Host { files: &FILES, progress: &Bars };
 
 /// Columns where neither the terminal nor the environment says how many there are.
-const COLUMNS: usize = 80;
+pub const COLUMNS: usize = 80;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,16 @@
 
 #![cfg(unix)]
 
+mod left_out;
+mod rehearsed;
 mod seen;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use left_out::left_out;
+use rehearsed::{STAND_IN, is_left_out};
 use seen::{ROOT, stderr, stdout};
 
 fn brimful(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -171,4 +175,35 @@ fn the_next_command_runs_as_it_is_printed_and_is_another_one() {
         }
     }
     assert!(seen > 12, "{seen}");
+}
+
+/// `script` of util-linux gives a program a terminal.
+#[test]
+fn a_rehearsal_shows_where_it_is_on_a_terminal_alone() {
+    if is_left_out() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let call = format!(
+        "{} rehearse --json -- python3 -c 'import torch, time; time.sleep(1.3)'",
+        env!("CARGO_BIN_EXE_brimful")
+    );
+    let run = |line: &str| {
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", line])
+            .current_dir(folder.path())
+            .env("PYTHONPATH", STAND_IN)
+            .env("TERM", "xterm");
+        command.stdin(std::process::Stdio::null()).output().unwrap()
+    };
+    let piped = run(&call);
+    assert!(!stderr(&piped).contains("rehearsing:"), "{}", stderr(&piped));
+    if Command::new("script").arg("--version").output().is_err() {
+        left_out("a_rehearsal_shows_where_it_is_on_a_terminal_alone", "there is no script (util-linux)");
+        return;
+    }
+    std::fs::write(folder.path().join("call.sh"), &call).unwrap();
+    let shown = stdout(&run("script -qec 'bash call.sh' /dev/null"));
+    assert!(shown.contains("\r\u{1b}[2Krehearsing: "), "{shown}");
 }
