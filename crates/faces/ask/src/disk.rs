@@ -74,7 +74,7 @@ impl Pipe {
     }
 
     /// The kept bytes and then the others, which are not kept.
-    fn into_stream(&mut self) -> io::Result<Box<dyn Read>> {
+    fn take_stream(&mut self) -> io::Result<Box<dyn Read>> {
         self.read_to(0)?;
         let begun = Cursor::new(self.bytes.to_vec());
         Ok(match self.rest.take() {
@@ -204,7 +204,7 @@ impl Files for DiskFiles {
     fn stream(&self, path: &str) -> io::Result<Stream<'_>> {
         let (reader, size): (Box<dyn Read>, _) = match self.open(path)? {
             Place::File(file, size) => (Box::new(file), Some(size)),
-            Place::Pipe(pipe) => (lock(&pipe).into_stream()?, None),
+            Place::Pipe(pipe) => (lock(&pipe).take_stream()?, None),
         };
         Ok(Stream { reader: Box::new(BufReader::with_capacity(PIECE, reader)), size })
     }

@@ -2,9 +2,7 @@
 
 #![cfg(unix)]
 
-mod left_out;
 mod rehearsed;
-mod seen;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,8 +12,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rehearsed::seen::{ROOT, stderr, stdout};
 use rehearsed::{STAND_IN, is_left_out};
-use seen::{ROOT, stderr, stdout};
 
 const JOB: &str = "model = 'gpt2'\n[train]\nbatch = 1\nsequence = 64\n";
 

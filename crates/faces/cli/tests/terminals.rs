@@ -2,17 +2,15 @@
 
 #![cfg(unix)]
 
-mod left_out;
 mod rehearsed;
-mod seen;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use left_out::left_out;
+use rehearsed::left_out::left_out;
+use rehearsed::seen::{ROOT, stderr, stdout};
 use rehearsed::{STAND_IN, is_left_out};
-use seen::{ROOT, stderr, stdout};
 
 fn brimful(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));

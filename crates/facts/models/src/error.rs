@@ -25,7 +25,7 @@ pub enum Fault {
     #[error("cannot be read: {0}")]
     Unreadable(String),
     /// A folder with no file that describes a model.
-    #[error("the folder holds no config.json{}", if *weights { " (only safetensors, which hold sizes but not the architecture)" } else { "" })]
+    #[error("the folder holds no config.json{}; copy the model's config.json there, or name another folder", if *weights { " (only safetensors, which hold sizes but not the architecture)" } else { "" })]
     NoConfig {
         /// Whether there are safetensors files.
         weights: bool,

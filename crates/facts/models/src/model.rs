@@ -74,7 +74,7 @@ impl Model {
         let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let config = format!("{folder}/config.json");
         if files.kind(&config) != Kind::File {
-            return Err(Fault::NoConfig { weights: true }.of(folder));
+            return Err(Fault::NoConfig { weights: true }.of(if folder == "." { path } else { folder }));
         }
         let mut model = Model::from_file(&config, files)?;
         model.checkpoint = Some(Checkpoint::of_files(&[path.to_owned()], files)?);
@@ -102,7 +102,9 @@ impl Model {
 fn text_of(path: &str, files: &dyn Files) -> Result<String, Fault> {
     let size = files.size(path).map_err(Fault::Unreadable)?;
     if size > LARGEST_TEXT {
-        return Err(Fault::Unreadable(format!("{size} bytes are too many for a config.json")));
+        return Err(Fault::Unreadable(format!(
+            "is at least {size} bytes long; expected a config.json of at most {LARGEST_TEXT} bytes"
+        )));
     }
     let bytes = files.read(path, 0, size).map_err(Fault::Unreadable)?;
     String::from_utf8(bytes).map_err(|_| Fault::Json("the file is not UTF-8 text".to_owned()))

@@ -4,9 +4,9 @@
 #![allow(dead_code)]
 
 #[path = "../left_out/mod.rs"]
-mod left_out;
+pub mod left_out;
 #[path = "../seen/mod.rs"]
-mod seen;
+pub mod seen;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
