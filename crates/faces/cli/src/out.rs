@@ -56,7 +56,7 @@ pub fn show_to(to: To, answer: &dyn Answer, json: bool) -> anyhow::Result<Outcom
     let text = if json { safe_json(&answer.json()) + "\n" } else { terminal().show(&answer.text()) };
     match to {
         To::Stdout => write(&text, json)?,
-        // Nobody can be told that the standard error is closed.
+        // Nobody could read that the standard error is closed.
         To::Stderr => drop(anstream::stderr().lock().write_all(text.as_bytes())),
     }
     Ok(answer.outcome())

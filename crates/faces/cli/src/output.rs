@@ -144,7 +144,7 @@ pub fn free_name(path: &Path) -> PathBuf {
 pub fn private_place(input: &str) -> Result<PathBuf> {
     let input = path_of(input);
     let is_pipe = input.as_os_str() == "-" || input.starts_with("/dev") || input.starts_with("/proc");
-    let name = input.file_name().filter(|_| !is_pipe).map_or("run".to_owned(), |name| name_of(name));
+    let name = input.file_name().filter(|_| !is_pipe).map_or("run".to_owned(), name_of);
     // A name that is shown in a browser's address holds no characters that a name could not be typed with.
     let name: String =
         name.chars().filter(|c| !c.is_control() && u32::from(*c) < 0x10_ff00).take(80).collect();

@@ -29,7 +29,7 @@ fn show_line(line: &str) {
     let columns =
         terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(width, _)| usize::from(width.0));
     let line: String = line.chars().take(columns.saturating_sub(1)).collect();
-    // Nobody can be told that the standard error is closed.
+    // Nobody could read that the standard error is closed.
     let _ = write!(std::io::stderr().lock(), "\r\u{1b}[2K{line}\r");
 }
 
