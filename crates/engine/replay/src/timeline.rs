@@ -38,6 +38,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Whether no ledger is above the one that holds it, as in every real memory.
+    pub fn is_ordered(&self) -> bool {
+        self.requested <= self.allocated && self.allocated <= self.reserved
+    }
+
     fn now(allocator: &Allocator) -> Ledger {
         Ledger {
             requested: Bytes::new(allocator.requested()),

@@ -11,7 +11,7 @@ pub enum Outcome {
 
 /// An answer in the two forms that every question has.
 pub trait Answer {
-    /// The answer for people, which ends with a line break.
+    /// The answer for people, which ends with a line break; `brimful_report::Terminal` makes it fit for one.
     fn text(&self) -> String;
     /// The answer for programs: one line of JSON without its line break.
     fn json(&self) -> String;

@@ -13,6 +13,7 @@ pub struct DiffReply {
     before: String,
     after: String,
     diff: Diff,
+    partial: [bool; 2],
     notes: Vec<String>,
 }
 
@@ -30,13 +31,20 @@ pub fn diff(
     let first = open_run(host, before, device, changes)?;
     let second = open_run(host, after, device, changes)?;
     let diff = differences(first.run(), second.run());
+    let partial = [first.partial, second.partial];
     let notes = first.notes.into_iter().chain(second.notes).collect();
-    Ok(DiffReply { before: before.to_owned(), after: after.to_owned(), diff, notes })
+    Ok(DiffReply { before: before.to_owned(), after: after.to_owned(), diff, partial, notes })
 }
 
 impl DiffReply {
     fn view(&self) -> DiffAnswer<'_> {
-        DiffAnswer { before: &self.before, after: &self.after, diff: &self.diff, notes: &self.notes }
+        DiffAnswer {
+            before: &self.before,
+            after: &self.after,
+            diff: &self.diff,
+            partial: self.partial,
+            notes: &self.notes,
+        }
     }
 }
 

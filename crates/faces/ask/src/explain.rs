@@ -1,7 +1,5 @@
 //! Why did it die, and what filled memory? Of a text, a recording, or PyTorch's statistics.
 
-use std::io::{BufRead, Read};
-
 use anyhow::{Context, Result, bail, ensure};
 use brimful_explain::snapshot::{Explanation, explain_recording};
 use brimful_models::Kind;
@@ -12,9 +10,9 @@ use brimful_snapshot::Statistics;
 use brimful_trace::Origin;
 
 use crate::incident::{IncidentReply, incident};
-use crate::input::is_named_snapshot;
-use crate::recording::{self, Recording, content, names_a_rank, no_history_note};
-use crate::{Answer, Files, Host, Input, Outcome, Stream};
+use crate::input::{HEAD, is_named_snapshot};
+use crate::recording::{self, Recording, content, ensure_unpacked, names_a_rank, no_history_note};
+use crate::{Answer, Files, Host, Input, Outcome};
 
 /// Sites, blocks and segments that an answer names.
 const MOST: usize = 20;
@@ -87,11 +85,12 @@ pub fn explain(host: Host<'_>, input: &str, device: Option<usize>) -> Result<Exp
     }
     let unopened =
         || format!("{input}: cannot be opened; expected a log, a snapshot, or - for the standard input");
-    let mut stream = files.stream(input).with_context(unopened)?;
-    let head = stream.reader.fill_buf().with_context(unopened)?;
-    if is_named_snapshot(input) || Input::recognise(head).is_recording() {
-        return of_recording(host, input, &whole(files, input, stream)?, device);
+    let head = files.read(input, 0, HEAD as u64).map_err(anyhow::Error::msg).with_context(unopened)?;
+    ensure_unpacked(input, &head)?;
+    if is_named_snapshot(input) || Input::recognise(&head).is_recording() {
+        return of_recording(host, input, &content(files, input)?, device);
     }
+    let stream = files.stream(input).with_context(unopened)?;
     let size = stream.size;
     let reader = host.progress.reading(size.unwrap_or(0), stream.reader);
     let reply = incident(files, input, reader).with_context(|| input.to_owned())?;
@@ -100,16 +99,6 @@ pub fn explain(host: Host<'_>, input: &str, device: Option<usize>) -> Result<Exp
         return of_recording(host, input, &content(files, input)?, device);
     }
     Ok(Explained::Incident(Box::new(reply)))
-}
-
-/// All of a file that was begun: mapped, or read to its end where it cannot be opened again.
-fn whole(files: &dyn Files, input: &str, mut stream: Stream<'_>) -> Result<crate::Content> {
-    if stream.size.is_some() {
-        return content(files, input);
-    }
-    let mut bytes = Vec::new();
-    stream.reader.read_to_end(&mut bytes).with_context(|| input.to_owned())?;
-    Ok(crate::Content::Read(bytes))
 }
 
 fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usize>) -> Result<Explained> {

@@ -1,5 +1,6 @@
 use std::io::{self, BufRead};
 use std::ops::Deref;
+use std::sync::Arc;
 
 use brimful_models::MemoryFiles;
 use memmap2::Mmap;
@@ -24,8 +25,10 @@ pub trait Files: brimful_models::Files + Sync {
 pub enum Content {
     /// A file of a disk, mapped.
     Mapped(Mmap),
-    /// What came through a pipe, out of a run file, or from memory; also an empty file, which cannot be mapped.
+    /// What was in a run file or in memory; also an empty file, which cannot be mapped.
     Read(Vec<u8>),
+    /// What came through a pipe.
+    Piped(Arc<Vec<u8>>),
 }
 
 impl Deref for Content {
@@ -35,6 +38,7 @@ impl Deref for Content {
         match self {
             Content::Mapped(map) => map,
             Content::Read(bytes) => bytes,
+            Content::Piped(bytes) => bytes,
         }
     }
 }

@@ -11,7 +11,8 @@ use brimful_plan::{
 };
 use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
 
-use crate::input::{HEAD, belongs_elsewhere};
+use crate::input::belongs_elsewhere;
+use crate::recording::{ensure_unpacked, head};
 use crate::{Answer, Host, LockedRun, Outcome};
 
 /// When an answer lists what each memory technique would change.
@@ -69,8 +70,8 @@ pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Resul
 /// As [`open`]; a file that is no job is refused with the command that it belongs to.
 pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result<LoadedJob> {
     if host.files.kind(job) == Kind::File {
-        // A file that cannot be read from its beginning is reported by `open`.
-        let head = host.files.read(job, 0, HEAD as u64).unwrap_or_default();
+        let head = head(host.files, job).with_context(|| job.to_owned())?;
+        ensure_unpacked(job, &head)?;
         if let Some(what) = belongs_elsewhere(job, &head) {
             bail!("{job}: {what}");
         }
@@ -139,6 +140,7 @@ impl FitReply {
             fit: &self.fit,
             largest: self.largest.as_ref(),
             techniques: &self.techniques,
+            techniques_were_asked_for: self.list_techniques,
         }
     }
 

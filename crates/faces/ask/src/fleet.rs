@@ -108,6 +108,7 @@ impl Answer for FleetReply {
                 fit,
                 largest: None,
                 techniques: &[],
+                techniques_were_asked_for: false,
             })
         };
         self.rows.iter().map(of_one).collect::<Vec<_>>().join("\n")

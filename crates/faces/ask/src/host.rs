@@ -20,6 +20,14 @@ pub trait Progress: Sync {
     /// The reader, counted while it is read; `bytes` is its length.
     fn reading<'r>(&self, bytes: u64, reader: Box<dyn BufRead + 'r>) -> Box<dyn BufRead + 'r>;
 
+    /// Whether [`Progress::show`] shows anything: what it shows is not looked for else.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// Shows a line in place of the last one that was shown; an empty one at the end.
+    fn show(&self, _: &str) {}
+
     /// One step of a longer task has ended.
     fn say(&self, message: &str);
 }

@@ -156,11 +156,21 @@ fn job(host: Host<'_>, input: &str, changes: &Overrides) -> Result<Shown> {
 
 fn written(shown: &[Shown], first: usize, title: String, diff: Option<&Diff>) -> String {
     let labels: Vec<&str> = shown.iter().map(|run| run.label.as_str()).collect();
-    let diff = diff.map(|diff| DiffAnswer { before: labels[0], after: labels[1], diff, notes: &[] });
+    let diff = diff.map(|diff| DiffAnswer {
+        before: labels[0],
+        after: labels[1],
+        diff,
+        partial: [shown[0].is_partial(), shown[1].is_partial()],
+        notes: &[],
+    });
     page_of(&PageAnswer { title, runs: shown.iter().map(Shown::view).collect(), first, diff })
 }
 
 impl Shown {
+    fn is_partial(&self) -> bool {
+        matches!(self.subject, Subject::Recording { partial: true, .. })
+    }
+
     fn run(&self) -> TracedRun<'_> {
         TracedRun { trace: &self.trace, config: &self.config }
     }
@@ -189,9 +199,15 @@ impl Shown {
                     partial: *partial,
                 })
             }
-            Subject::Job { loaded, fit, techniques } => {
-                PageSubject::Job(FitAnswer { job: "", call: "", loaded, fit, largest: None, techniques })
-            }
+            Subject::Job { loaded, fit, techniques } => PageSubject::Job(FitAnswer {
+                job: "",
+                call: "",
+                loaded,
+                fit,
+                largest: None,
+                techniques,
+                techniques_were_asked_for: false,
+            }),
             Subject::Trace => PageSubject::Trace,
         }
     }

@@ -16,9 +16,17 @@ use crate::{Answer, Host, Outcome};
 /// Endings of the files of a folder that are read.
 const ENDINGS: [&str; 4] = ["pickle", "pkl", "json", "gz"];
 
+/// A rank that was read.
+struct RankRead {
+    input: String,
+    rank: Rank,
+    /// Whether the file was cut off.
+    partial: bool,
+}
+
 /// The ranks, fullest first.
 pub struct RanksReply {
-    ranks: Vec<(String, Rank)>,
+    ranks: Vec<RankRead>,
     outliers: Vec<bool>,
     /// Why ranks could not be read, in the order of the call.
     pub errors: Vec<Error>,
@@ -34,17 +42,20 @@ pub fn ranks(host: Host<'_>, inputs: &[String], device: Option<usize>) -> Result
     for input in inputs {
         files.extend(inputs_of(host, input)?);
     }
-    let read: Vec<(String, Result<Rank>)> =
-        files.into_par_iter().map(|input| (input.clone(), rank_of(host, &input, device))).collect();
+    let read: Vec<Result<RankRead>> =
+        files.into_par_iter().map(|input| rank_of(host, input, device)).collect();
     let (mut ranks, mut errors) = (Vec::new(), Vec::new());
-    for (input, rank) in read {
+    for rank in read {
         match rank {
-            Ok(rank) => ranks.push((input, rank)),
+            Ok(rank) => ranks.push(rank),
             Err(error) => errors.push(error),
         }
     }
-    ranks.sort_by_key(|(input, rank)| (Reverse(rank.peak.reserved), input.clone()));
-    let outliers = outliers(&ranks.iter().map(|(_, rank)| *rank).collect::<Vec<_>>());
+    ranks.sort_by_key(|read| (Reverse(read.rank.peak.reserved), read.input.clone()));
+    // A part of a recording is unlike the others because it is a part.
+    let whole: Vec<Rank> = ranks.iter().filter(|read| !read.partial).map(|read| read.rank).collect();
+    let mut of_whole = outliers(&whole).into_iter();
+    let outliers = ranks.iter().map(|read| !read.partial && of_whole.next().unwrap_or_default()).collect();
     Ok(RanksReply { ranks, outliers, errors })
 }
 
@@ -57,25 +68,27 @@ fn inputs_of(host: Host<'_>, input: &str) -> Result<Vec<String>> {
             ensure!(!found.is_empty(), "{input}: no snapshots; expected files that end in .{endings}");
             Ok(found)
         }
-        // A pipe has no size, and is read once: it can be no run file.
-        Kind::File if host.files.size(input).is_ok_and(|size| size > 0) => {
-            Ok(ranks_of(host.files, input)?.unwrap_or_else(|| vec![input.to_owned()]))
-        }
-        Kind::File | Kind::Missing => Ok(vec![input.to_owned()]),
+        Kind::File => Ok(ranks_of(host.files, input)?.unwrap_or_else(|| vec![input.to_owned()])),
+        Kind::Missing => Ok(vec![input.to_owned()]),
     }
 }
 
-fn rank_of(host: Host<'_>, input: &str, device: Option<usize>) -> Result<Rank> {
-    let opened = open(host, input, &content(host.files, input)?, device)?;
+fn rank_of(host: Host<'_>, input: String, device: Option<usize>) -> Result<RankRead> {
+    let opened = open(host, &input, &content(host.files, &input)?, device)?;
     ensure!(opened.trace.origin == Origin::Recorded, "{input}: is a prediction, and no rank's snapshot");
-    Ok(rank(&opened.trace))
+    Ok(RankRead { rank: rank(&opened.trace), partial: opened.partial, input })
 }
 
 impl RanksReply {
     fn view(&self) -> Vec<RankAnswer<'_>> {
         let with_outlier = self.ranks.iter().zip(&self.outliers);
         with_outlier
-            .map(|((input, rank), outlier)| RankAnswer { input, rank: *rank, outlier: *outlier })
+            .map(|(RankRead { input, rank, partial }, outlier)| RankAnswer {
+                input,
+                rank: *rank,
+                partial: *partial,
+                outlier: *outlier,
+            })
             .collect()
     }
 }

@@ -7,14 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use brimful_models::Kind;
 use brimful_rehearsal::{MAGIC, RunFile};
+use brimful_report::shell_word;
 use brimful_snapshot::{Container, Snapshot};
 use brimful_trace::{Origin, Trace};
 
+use crate::input::HEAD;
 use crate::{Content, Files, Host, Input};
 
 /// How to record what a snapshot lacks.
 const HOW_TO_RECORD: &str = "record one: call torch.cuda.memory._record_memory_history(max_entries=1_000_000) before the \
      model is built, and torch.cuda.memory._dump_snapshot(\"snapshot.pickle\") at the end or on OOM";
+
+/// Programs that pack files: how their files begin, and the command that unpacks one. gzip is not here, since it is read.
+const PACKERS: [(&[u8], &str, &str); 4] = [
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
+    (b"\xfd7zXZ\x00", "xz", "xz -dk"),
+    (b"BZh", "bzip2", "bzip2 -dk"),
+    (b"\x04\x22\x4d\x18", "lz4", "lz4 -d"),
+];
 
 /// The bytes of a file, or of one rank of a run file: `rehearsal.zip#63`.
 ///
@@ -22,17 +32,60 @@ const HOW_TO_RECORD: &str = "record one: call torch.cuda.memory._record_memory_h
 /// As the system's, with the name.
 pub(crate) fn content(files: &dyn Files, input: &str) -> Result<Content> {
     let (path, rank) = of_rank(files, input);
-    ensure!(
-        files.kind(path) != Kind::Folder,
-        "{input}: is a folder; expected a file, such as {input}/snapshot.pickle"
-    );
-    let content = files.content(path).with_context(|| input.to_owned())?;
-    if Input::recognise(&content) != Input::RunFile {
+    let head = head(files, path).with_context(|| input.to_owned())?;
+    let recognised = Input::recognise_named(path, &head);
+    if recognised != Input::RunFile {
         ensure!(rank.is_none(), "{input}: no such file; FILE#RANK is for run files of `brimful rehearse`");
-        return Ok(content);
+        ensure_unpacked(input, &head)?;
+        // What cannot be a snapshot is not read on: it may be a device without an end. JSON is, since its keys come late.
+        let is_json = head.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first));
+        if !recognised.is_recording() && !is_json {
+            return Ok(Content::Read(head));
+        }
+        return files.content(path).with_context(|| input.to_owned());
     }
-    let mut run = RunFile::new(Cursor::new(&content[..])).with_context(|| path.to_owned())?;
+    let content = files.content(path).with_context(|| input.to_owned())?;
+    let mut run = RunFile::new(Cursor::new(&content[..])).with_context(|| as_an_archive(path))?;
     Ok(Content::Read(run.snapshot(rank).with_context(|| path.to_owned())?))
+}
+
+/// The beginning of a file, which shows what it is.
+///
+/// # Errors
+/// A file that is not there, is a folder, or cannot be read.
+pub(crate) fn head(files: &dyn Files, path: &str) -> Result<Vec<u8>> {
+    match files.kind(path) {
+        Kind::Missing if path.is_empty() => {
+            bail!("the name is empty; name a file, or - for the standard input")
+        }
+        Kind::Missing => bail!(
+            "there is no such file; expected a PyTorch memory snapshot, a trace of `brimful fit --trace`, or a run file \
+             of `brimful rehearse`"
+        ),
+        Kind::Folder => bail!("is a folder; expected a file, such as {path}/snapshot.pickle"),
+        Kind::File => files.read(path, 0, HEAD as u64).map_err(anyhow::Error::msg),
+    }
+}
+
+/// Names the program that unpacks a file, if it is packed.
+///
+/// # Errors
+/// A packed file.
+pub(crate) fn ensure_unpacked(input: &str, head: &[u8]) -> Result<()> {
+    match PACKERS.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        Some((_, program, command)) => bail!(
+            "{input}: is packed with {program}; expected the file itself, or the file packed with gzip; unpack it: {command} {}",
+            shell_word(input)
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Where an archive that is no run file is meant to hold one.
+fn as_an_archive(path: &str) -> String {
+    format!(
+        "{path}: expected a run file of `brimful rehearse`; unzip any other archive first, and name the file in it"
+    )
 }
 
 /// A file, and the rank of the run in it that is meant. A file whose name has a `#` goes before.
@@ -53,12 +106,11 @@ pub(crate) fn names_a_rank(files: &dyn Files, input: &str) -> bool {
 /// # Errors
 /// A zip archive that is no run file.
 pub(crate) fn ranks_of(files: &dyn Files, input: &str) -> Result<Option<Vec<String>>> {
-    let head = files.read(input, 0, MAGIC.len() as u64);
-    if head.map_err(anyhow::Error::msg).with_context(|| input.to_owned())? != MAGIC {
+    if !head(files, input).with_context(|| input.to_owned())?.starts_with(MAGIC) {
         return Ok(None);
     }
     let content = files.content(input).with_context(|| input.to_owned())?;
-    let run = RunFile::new(Cursor::new(&content[..])).with_context(|| input.to_owned())?;
+    let run = RunFile::new(Cursor::new(&content[..])).with_context(|| as_an_archive(input))?;
     let ranks = run.run.snapshots();
     ensure!(!ranks.is_empty(), "{input}: no process of the run used a GPU");
     Ok(Some(ranks.iter().map(|rank| format!("{input}#{rank}")).collect()))

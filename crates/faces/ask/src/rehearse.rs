@@ -12,15 +12,15 @@ use brimful_explain::snapshot::{Explanation, describe_recording};
 use brimful_plan::largest_fitting;
 use brimful_rehearsal::imagined::Ranks;
 use brimful_rehearsal::{
-    Device, HookOptions, Judgement, PLACEHOLDER, Rehearsal, RunRecord, RunVerdict, engine, judge,
-    rehearse as run_command, with_value,
+    Device, Glimpse, HookOptions, Judgement, PLACEHOLDER, Rehearsal, Rehearsed, RunRecord, RunVerdict,
+    engine, judge, rehearse as run_command, with_value,
 };
 use brimful_replay::AllocatorConfig;
 use brimful_report::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text};
 use brimful_units::Bytes;
 
 use crate::recording::{content, open};
-use crate::{Answer, Host, LockedRun, Outcome};
+use crate::{Answer, Host, LockedRun, Outcome, name_of};
 
 /// Sites and blocks that an answer names.
 const MOST: usize = 20;
@@ -60,8 +60,10 @@ pub struct RehearseRequest {
     pub with: Option<String>,
     /// What the hook in the command's Python does.
     pub options: HookOptions,
-    /// The run file to write.
+    /// The run file to write, which may lie elsewhere than its name until the run is over.
     pub output: PathBuf,
+    /// The run file's name in the answer.
+    pub name: String,
     /// Whether the standard output is kept for the answer: the command's then goes to the standard error.
     pub talk_only: bool,
 }
@@ -72,6 +74,8 @@ pub struct RehearsalReply {
     judgement: Judgement,
     explanation: Option<Explanation>,
     file: String,
+    /// Where the run file lies.
+    path: String,
     notes: Vec<String>,
     search: Option<SearchAnswer>,
 }
@@ -86,9 +90,17 @@ pub fn rehearse(host: Host<'_>, request: &RehearseRequest) -> Result<RehearsalRe
         let (run, search) = search(host, request, &rehearsal, key)?;
         return Ok(reply(host, request, run, Some(search)));
     }
-    let mut rehearsed = run_command(&rehearsal)?;
+    let mut rehearsed = run(host, &rehearsal)?;
     rehearsed.write(&request.output)?;
     Ok(reply(host, request, rehearsed.run, None))
+}
+
+/// Runs the command, and shows where it is.
+fn run(host: Host<'_>, rehearsal: &Rehearsal) -> Result<Rehearsed> {
+    let watch = |glimpse: &Glimpse| host.progress.show(&glimpse.line());
+    let rehearsed = run_command(rehearsal, host.progress.is_live().then_some(&watch as &dyn Fn(&Glimpse)));
+    host.progress.show("");
+    Ok(rehearsed?)
 }
 
 /// Runs the command with one value after the other. The run file is that of the largest value that fits, and of the
@@ -109,7 +121,7 @@ fn search(
             format!("--search {key}: neither the command nor --with has a {PLACEHOLDER} for the value")
         })?;
         host.progress.say(&format!("{key} = {value}: {}", shown(&command)));
-        let mut rehearsed = run_command(&Rehearsal { command, ..rehearsal.clone() })?;
+        let mut rehearsed = run(host, &Rehearsal { command, ..rehearsal.clone() })?;
         let judgement = judge(&rehearsed.run);
         if let Some(reason) = &judgement.reason {
             bail!("--search {key}: the run with {value} says nothing about memory: {reason}");
@@ -235,10 +247,18 @@ fn reply(
     run: RunRecord,
     search: Option<SearchAnswer>,
 ) -> RehearsalReply {
-    let file = request.output.display().to_string();
+    let path = name_of(request.output.as_os_str());
     let mut notes = run.notes.clone();
-    let explanation = explanation(host, &file, &run, &mut notes);
-    RehearsalReply { judgement: judge(&run), run, explanation, file, notes, search }
+    let explanation = explanation(host, &path, &run, &mut notes);
+    RehearsalReply {
+        judgement: judge(&run),
+        run,
+        explanation,
+        file: request.name.clone(),
+        path,
+        notes,
+        search,
+    }
 }
 
 /// The fullest rank's recording, explained.
@@ -257,12 +277,12 @@ impl RehearsalReply {
         self.judgement.reason.as_deref()
     }
 
-    /// The peaks of the fullest rank's phases, for a lock file.
+    /// The peaks of the fullest rank's phases, for a lock file. The run file still lies where it was written.
     ///
     /// # Errors
     /// A run file that cannot be read, or a run whose history does not begin at its start.
     pub fn to_lock(&self, host: Host<'_>) -> Result<LockedRun> {
-        let opened = open(host, &self.file, &content(host.files, &self.file)?, None)?;
+        let opened = open(host, &self.path, &content(host.files, &self.path)?, None)?;
         let late = self.explanation.as_ref().is_none_or(|found| found.begins_late);
         ensure!(
             !late && !opened.trace.is_empty(),

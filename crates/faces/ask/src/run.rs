@@ -9,8 +9,8 @@ use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
 use crate::fit::{open_job, runnable};
-use crate::input::{HEAD, is_named_snapshot};
-use crate::recording::{self, Recording, content, names_a_rank};
+use crate::input::is_named_snapshot;
+use crate::recording::{self, Recording, content, ensure_unpacked, head, names_a_rank};
 use crate::{Content, Host, Input};
 
 /// A run that was opened.
@@ -19,6 +19,8 @@ pub(crate) struct OpenedRun {
     pub trace: Trace,
     /// What to know about it, each with the input's name.
     pub notes: Vec<String>,
+    /// Whether its file was cut off.
+    pub partial: bool,
     config: AllocatorConfig,
 }
 
@@ -44,7 +46,7 @@ pub(crate) fn open_run(
     }
     let loaded = runnable(open_job(host, input, changes)?)?;
     let (trace, config) = simulated(input, &loaded)?;
-    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
+    Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes), partial: false })
 }
 
 /// The bytes of the recording that an input names; `None` where it names a job.
@@ -55,12 +57,14 @@ pub(crate) fn recorded_content(host: Host<'_>, input: &str) -> Result<Option<Con
     let files = host.files;
     // A missing file that is called a snapshot is reported as missing, and not as an unknown model.
     let called_a_recording = is_named_snapshot(input) || input.ends_with(".brim");
-    if !called_a_recording && !names_a_rank(files, input) && files.kind(input) != Kind::File {
+    let is_a_rank = names_a_rank(files, input);
+    if !called_a_recording && !is_a_rank && files.kind(input) != Kind::File {
         return Ok(None);
     }
-    let content = content(files, input)?;
-    let is_recording = Input::recognise_named(input, &content[..content.len().min(HEAD)]).is_recording();
-    Ok(is_recording.then_some(content))
+    let head = if is_a_rank { Vec::new() } else { head(files, input).with_context(|| input.to_owned())? };
+    ensure_unpacked(input, &head)?;
+    let is_recording = is_a_rank || Input::recognise_named(input, &head).is_recording();
+    is_recording.then(|| content(files, input)).transpose()
 }
 
 /// A job's trace, and the allocator's settings.
@@ -78,7 +82,7 @@ fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usiz
     need_events(input, &opened)?;
     let notes = named(input, opened.unread);
     let config = opened.trace.conf.parse().with_context(|| input.to_owned())?;
-    Ok(OpenedRun { trace: opened.trace, config, notes })
+    Ok(OpenedRun { trace: opened.trace, config, notes, partial: opened.partial })
 }
 
 /// Whether a recording shows more than the end.
@@ -88,8 +92,12 @@ fn of_recording(host: Host<'_>, input: &str, content: &[u8], device: Option<usiz
 pub(crate) fn need_events(input: &str, recording: &Recording) -> Result<()> {
     ensure!(
         !recording.trace.is_empty(),
-        "{input}: the snapshot holds no history, so its peak is not known; record one with \
-         torch.cuda.memory._record_memory_history()"
+        "{input}: {} so its peak is not known; record one with torch.cuda.memory._record_memory_history()",
+        if recording.partial {
+            "the file is cut off, and no events that can be followed are in the part before,"
+        } else {
+            "the snapshot holds no history,"
+        }
     );
     Ok(())
 }

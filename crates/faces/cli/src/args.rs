@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brimful_ask::Allowance;
+use brimful_ask::{Allowance, name_of};
 use brimful_plan::Dimension;
 use brimful_rehearsal::HISTORY;
 use brimful_units::Bytes;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -90,8 +91,12 @@ pub enum Command {
     /// Exit status: 0 all is well, 1 a request failed or a rank is unlike the others, 2 an input or the call is wrong.
     Ranks(Deferred<RanksArguments>),
     /// Show a run as one HTML page, or compare two: memory over time, who holds it, segments, a flame graph. No network.
+    ///
+    /// Exit status: 0 the page is written, 2 the input or the call is wrong.
     Open(Deferred<OpenArguments>),
     /// A run as the file of another tool: collapsed stacks, speedscope, Firefox Profiler, Perfetto, Parquet.
+    ///
+    /// Exit status: 0 the file is written, 2 the input or the call is wrong.
     Export(Deferred<ExportArguments>),
     /// Which GPUs are known by name? The names that --gpu takes, with the memory that the driver reports.
     ///
@@ -139,7 +144,7 @@ pub struct CatalogueArguments {
 #[derive(Args)]
 pub struct RanksArguments {
     /// PyTorch memory snapshots, or folders with them.
-    #[arg(required = true, value_name = "FOLDER|SNAPSHOT")]
+    #[arg(required = true, value_name = "FOLDER|SNAPSHOT", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// The GPU of each snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -154,7 +159,7 @@ pub struct RanksArguments {
 pub struct OpenArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
     /// A second one is compared with the first.
-    #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
+    #[arg(value_name = "RUN", required = true, num_args = 1..=2, value_parser = input_name())]
     pub inputs: Vec<String>,
     /// The page to write; without it, a temporary one is opened in the browser.
     #[arg(long, short, value_name = "FILE")]
@@ -171,7 +176,7 @@ pub struct OpenArguments {
 #[derive(Args)]
 pub struct ExportArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = input_name())]
     pub input: String,
     /// The file's format.
     #[arg(long, value_name = "FORMAT")]
@@ -206,10 +211,10 @@ pub enum ExportFormat {
 #[derive(Args)]
 pub struct DiffArguments {
     /// A PyTorch memory snapshot, a trace of `brimful fit --trace`, a job file, or a model known by name.
-    #[arg(value_name = "BEFORE")]
+    #[arg(value_name = "BEFORE", value_parser = input_name())]
     pub before: String,
     /// What it is compared with.
-    #[arg(value_name = "AFTER")]
+    #[arg(value_name = "AFTER", value_parser = input_name())]
     pub after: String,
     /// The GPU of the snapshots, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -226,7 +231,7 @@ pub struct DiffArguments {
 #[derive(Args)]
 pub struct ReplayArguments {
     /// PyTorch memory snapshots (pickle or JSON, also gzipped), or traces of `brimful fit --trace`.
-    #[arg(required = true, value_name = "SNAPSHOT|TRACE")]
+    #[arg(required = true, value_name = "SNAPSHOT|TRACE", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// PYTORCH_CUDA_ALLOC_CONF, such as expandable_segments:True; the recorded one where none is given.
     #[arg(long, value_name = "CONF")]
@@ -249,7 +254,7 @@ pub struct ReplayArguments {
 #[derive(Args, Clone)]
 pub struct ExplainArguments {
     /// Logs, PyTorch memory snapshots (pickle or JSON, also gzipped), folders of either, or - for the standard input.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = input_name())]
     pub inputs: Vec<String>,
     /// The GPU of a snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
@@ -347,9 +352,10 @@ pub struct RehearseArguments {
     /// Events that the history keeps, the newest. Peaks are of the whole run in any case.
     #[arg(long, value_name = "EVENTS", default_value_t = HISTORY)]
     pub history: u64,
-    /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay.
-    #[arg(long, short, value_name = "RUN", default_value = "rehearsal.zip")]
-    pub output: PathBuf,
+    /// The run file: a snapshot for each rank, for explain, open, diff, ranks and replay. Without it, rehearsal.zip is written,
+    /// or rehearsal-2.zip if that is there, and so on.
+    #[arg(long, short, value_name = "RUN")]
+    pub output: Option<PathBuf>,
     /// Hold the requested peak of each phase against this file: exit status 1 if one rose by more than --allow. Runs that are
     /// not in the file are added to it, and it is written if it does not exist.
     #[arg(long, value_name = "FILE")]
@@ -367,7 +373,7 @@ pub struct RehearseArguments {
 pub struct FitArguments {
     /// Job files (TOML, YAML, JSON), configs of axolotl, LLaMA-Factory or transformers' Trainer, model folders, config.json
     /// files, or models known by name or by their page on the hub.
-    #[arg(required = true, value_name = "JOB")]
+    #[arg(required = true, value_name = "JOB", value_parser = input_name())]
     pub jobs: Vec<String>,
     /// Print one JSON object per job.
     #[arg(long)]
@@ -431,6 +437,14 @@ impl From<MaxOf> for Dimension {
             MaxOf::Sequence => Dimension::Sequence,
         }
     }
+}
+
+/// The name of a file that is read, also one that is not UTF-8.
+fn input_name() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|name| {
+        let empty = "the name is empty; name a file, or - for the standard input";
+        if name.is_empty() { Err(empty) } else { Ok(name_of(&name)) }
+    })
 }
 
 /// `9.1.0` as `cudnnGetVersion` returns it: 90100.

@@ -12,5 +12,5 @@ use crate::out::{HOST, show};
 /// An input that cannot be read, or a closed stream.
 pub fn run(arguments: &DiffArguments) -> Result<Outcome> {
     let DiffArguments { before, after, device, json, keys } = arguments;
-    Ok(show(&diff(HOST, before, after, *device, &keys.overrides())?, *json)?)
+    show(&diff(HOST, before, after, *device, &keys.overrides())?, *json)
 }

@@ -1,18 +1,16 @@
 //! `brimful explain`: why did it die, and what filled memory?
 
-use std::io;
-
 use anyhow::{Result, bail, ensure};
 use brimful_ask::{Answer, Explained, IncidentReply, Outcome, explain, inputs_to_explain};
 use brimful_explain::cause_pages;
 use brimful_logs::formats;
 use brimful_report::{
-    IncidentAnswer, causes_text, formats_text, incident_markdown, incidents_junit, incidents_sarif,
+    IncidentAnswer, causes_text, formats_text, incident_markdown, incidents_junit, incidents_sarif, prose,
 };
 use brimful_units::nearest;
 
 use crate::args::{ExplainArguments, ExplainFormat};
-use crate::out::{HOST, complain, print};
+use crate::out::{HOST, complain, print, print_document, print_json};
 
 /// Explains every input of the call.
 ///
@@ -67,29 +65,32 @@ fn in_format(input: &str, answer: Explained, format: ExplainFormat) -> Result<Ex
 }
 
 /// Prints an answer in a form that has one part for each input.
-fn show(format: ExplainFormat, answer: &Explained, first: bool) -> io::Result<()> {
+fn show(format: ExplainFormat, answer: &Explained, first: bool) -> Result<()> {
+    let gap = if first { "" } else { "\n" };
     let text = match (format, answer) {
-        (ExplainFormat::Json, answer) => return print(&(answer.json() + "\n")),
+        (ExplainFormat::Json, answer) => return print_json(&answer.json()),
         (ExplainFormat::Text, answer) => answer.text(),
-        (ExplainFormat::Github, Explained::Incident(reply)) => incident_markdown(&reply.view()),
+        (ExplainFormat::Github, Explained::Incident(reply)) => {
+            return print_document(&format!("{gap}{}", incident_markdown(&reply.view())));
+        }
         _ => return Ok(()),
     };
-    print(&format!("{}{text}", if first { "" } else { "\n" }))
+    print(&format!("{gap}{text}"))
 }
 
 /// Prints a form that is one document about all texts.
-fn show_document(format: ExplainFormat, texts: &[Box<IncidentReply>]) -> io::Result<()> {
+fn show_document(format: ExplainFormat, texts: &[Box<IncidentReply>]) -> Result<()> {
     let views: Vec<IncidentAnswer<'_>> = texts.iter().map(|reply| reply.view()).collect();
     match format {
-        ExplainFormat::Sarif => print(&incidents_sarif(&views)),
-        ExplainFormat::Junit => print(&incidents_junit(&views)),
+        ExplainFormat::Sarif => print_json(incidents_sarif(&views).trim_end()),
+        ExplainFormat::Junit => print_document(&incidents_junit(&views)),
         ExplainFormat::Text | ExplainFormat::Github | ExplainFormat::Json => Ok(()),
     }
 }
 
 fn teach(cause: &str) -> Result<Outcome> {
     if let Some(page) = cause_pages().find(|page| page.id == cause) {
-        print(&format!("{}\n", page.page))?;
+        print(&prose(&page.page))?;
         return Ok(Outcome::Well);
     }
     let near = nearest(cause, cause_pages().map(|page| page.id.as_str()));

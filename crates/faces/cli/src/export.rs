@@ -1,12 +1,13 @@
 //! `brimful export`: the files of other tools.
 
-use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use brimful_ask::{Outcome, export};
 
 use crate::args::ExportArguments;
-use crate::out::{HOST, complain, print_bytes};
+use crate::out::{HOST, note};
+use crate::output::write;
 
 /// Writes the file, or prints it.
 ///
@@ -15,10 +16,8 @@ use crate::out::{HOST, complain, print_bytes};
 pub fn run(arguments: &ExportArguments) -> Result<Outcome> {
     let ExportArguments { input, format, output, device, keys } = arguments;
     let (content, notes) = export(HOST, input, *device, &keys.overrides(), (*format).into())?;
-    notes.iter().for_each(|note| complain(&format!("note: {note}")));
-    match output {
-        Some(path) => fs::write(path, content).with_context(|| format!("--output {}", path.display()))?,
-        None => print_bytes(&content)?,
-    }
+    notes.iter().for_each(|about| note(about));
+    let path = output.as_deref().unwrap_or(Path::new("-"));
+    write("--output", path, [input.as_str()], &content)?;
     Ok(Outcome::Well)
 }

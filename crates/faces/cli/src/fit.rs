@@ -1,19 +1,19 @@
 //! `brimful fit`: will it fit?
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use brimful_ask::{
-    ANY_GPU, FitReply, FitRequest, FleetReply, LockedRun, Outcome, ShowTechniques, fit, fit_on,
+    ANY_GPU, FitReply, FitRequest, FleetReply, LockedRun, Outcome, ShowTechniques, fit, fit_on, name_of,
 };
+use brimful_report::file_word;
 use rayon::prelude::*;
 
 use crate::args::FitArguments;
-use crate::job_flags::shell_word;
 use crate::lock::Gatekeeper;
-use crate::out::{HOST, show_all};
+use crate::out::{HOST, To, show_all};
+use crate::output::{Output, is_stdout};
 
 /// Answers every job, in parallel; prints the answers in the order of the call.
 ///
@@ -34,7 +34,8 @@ pub fn run(arguments: &FitArguments) -> Result<Outcome> {
         arguments.jobs.par_iter().map(|job| answer(job, arguments, &request)).collect();
     let gate = Gatekeeper::new(arguments.lock.as_deref(), arguments.check, arguments.allow);
     let held = gate.map(|gate| gate.judge(&to_lock(&answers)?)).transpose();
-    let outcome = show_all(answers, arguments.json)?;
+    let takes_stdout = arguments.trace.as_deref().is_some_and(is_stdout);
+    let outcome = show_all(if takes_stdout { To::Stderr } else { To::Stdout }, answers, arguments.json)?;
     Ok(held?.map_or(outcome, |held| outcome.max(held)))
 }
 
@@ -76,16 +77,17 @@ fn request(arguments: &FitArguments) -> FitRequest {
 }
 
 fn answer(job: &str, arguments: &FitArguments, request: &FitRequest) -> Result<FitReply> {
-    let call = format!("{}{}", shell_word(job), arguments.keys.typed());
+    let call = format!("{}{}", file_word(job), arguments.keys.typed());
     let reply = fit(HOST, job, &call, request)?;
     if let Some(path) = &arguments.trace {
-        write_trace(path, &reply)?;
+        write_trace(path, job, &reply)?;
     }
     Ok(reply)
 }
 
-fn write_trace(path: &Path, reply: &FitReply) -> Result<()> {
-    let in_file = || format!("--trace {}", path.display());
-    let file = File::create(path).with_context(in_file)?;
-    reply.write_trace(BufWriter::new(file)).with_context(in_file)
+fn write_trace(path: &Path, job: &str, reply: &FitReply) -> Result<()> {
+    let mut output = Output::create("--trace", path, [job])?;
+    let in_file = || format!("--trace {}", name_of(path.as_os_str()));
+    reply.write_trace(BufWriter::new(&mut output)).with_context(in_file)?;
+    output.finish()
 }

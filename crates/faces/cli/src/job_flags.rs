@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use brimful_jobs::{Elsewhere, Key, Kind, Overrides, Simulated, elsewhere, flags};
+use brimful_report::shell_word;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
@@ -40,16 +41,6 @@ impl JobFlags {
             false => format!(" --{} {}", key.replace('_', "-"), shell_word(value)),
         };
         self.0.iter().map(flag).collect()
-    }
-}
-
-/// A word for a POSIX shell.
-pub fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+=@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use brimful_ask::{Allowance, Gate, Lock, LockedRun, Outcome, Raise};
 
 use crate::out::{complain, tell};
+use crate::output;
 
 /// The lock file if none is named.
 pub const LOCK_FILE: &str = "brimful.lock";
@@ -72,13 +73,9 @@ impl Gatekeeper {
         }
     }
 
-    /// Writes beside the file and renames, so that a lock file is never half written.
+    /// A lock file is never half written.
     fn write(&self, lock: &Lock) -> Result<()> {
-        let in_file = || format!("--lock {}", self.file.display());
-        let mut beside = self.file.clone().into_os_string();
-        beside.push(format!(".{}", std::process::id()));
-        fs::write(&beside, lock.text()?).with_context(in_file)?;
-        fs::rename(&beside, &self.file).with_context(in_file)
+        output::write("--lock", &self.file, [], lock.text()?.as_bytes())
     }
 }
 

@@ -15,6 +15,7 @@ mod lock;
 mod nvidia_smi;
 mod open;
 mod out;
+mod output;
 mod progress;
 mod ranks;
 mod rehearse;
@@ -31,13 +32,23 @@ use clap::{CommandFactory, Parser};
 use crate::args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = match arguments.command {
         None if arguments.version => version::run(arguments.facts, arguments.json),
         None => Arguments::command().error(MissingSubcommand, "no command; brimful --help lists them").exit(),
         Some(command) => answer(command),
     };
     out::exit_code(outcome)
+}
+
+/// Prints clap's message, or the help that was asked for. What was typed may hold what a terminal obeys.
+fn refuse(error: &clap::Error) -> ! {
+    let message = error.render().to_string();
+    if error.use_stderr() && message.chars().any(|c| c.is_control() && c != '\n') {
+        out::complain(message.trim_start_matches("error: ").trim_end());
+        std::process::exit(2);
+    }
+    error.exit()
 }
 
 fn answer(command: Command) -> Result<Outcome> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use brimful_ask::Outcome;
 use brimful_virtual_gpu::{SETTINGS_VARIABLE, STATE_VARIABLE, Settings, State, nvidia_smi};
 
-use crate::out::{print, tell};
+use crate::out::{print_document, tell};
 
 /// Answers as `nvidia-smi` does.
 ///
@@ -21,7 +21,7 @@ pub fn run(arguments: &[String]) -> Result<Outcome> {
     let counters = env::var_os(STATE_VARIABLE).and_then(|path| fs::read(path).ok()).unwrap_or_default();
     match nvidia_smi(arguments, &settings, &State::read(&counters)?) {
         Ok(text) => {
-            print(&text)?;
+            print_document(&text)?;
             Ok(Outcome::Well)
         }
         Err(refusal) => {

@@ -1,14 +1,14 @@
 //! `brimful open`: a run as one HTML page, or two runs beside each other.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
-use brimful_ask::{Outcome, page};
+use anyhow::Result;
+use brimful_ask::{Outcome, name_of, page};
 
 use crate::args::OpenArguments;
-use crate::out::{HOST, complain, print};
+use crate::out::{HOST, note, print_document};
+use crate::output::{is_stdout, private_place, write};
 
 /// Writes the page, and shows it unless a file was named.
 ///
@@ -17,20 +17,18 @@ use crate::out::{HOST, complain, print};
 pub fn run(arguments: &OpenArguments) -> Result<Outcome> {
     let OpenArguments { inputs, output, device, keys } = arguments;
     let page = page(HOST, inputs, *device, &keys.overrides())?;
-    let path = output.clone().unwrap_or_else(|| beside(&inputs[0]));
-    fs::write(&path, page).with_context(|| format!("--output {}", path.display()))?;
-    print(&format!("{}\n", path.display()))?;
+    let path = match output {
+        Some(path) => path.clone(),
+        None => private_place(&inputs[0])?,
+    };
+    write("--output", &path, inputs.iter().map(String::as_str), page.as_bytes())?;
+    if !is_stdout(&path) {
+        print_document(&format!("{}\n", name_of(path.as_os_str())))?;
+    }
     if output.is_none() {
         show(&path);
     }
     Ok(Outcome::Well)
-}
-
-/// The page's name where none was given: in the folder for temporary files.
-fn beside(input: &str) -> PathBuf {
-    let name =
-        Path::new(input).file_name().map_or("run".to_owned(), |name| name.to_string_lossy().into_owned());
-    std::env::temp_dir().join(format!("{name}.brimful.html"))
 }
 
 /// Opens the page with the system's program for it.
@@ -44,6 +42,6 @@ fn show(path: &Path) {
     };
     let started = Command::new(opener).arg(path).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     if started.is_err() {
-        complain(&format!("{opener} is not here; open {} in a browser", path.display()));
+        note(&format!("there is no {opener} here; open {} in a browser", name_of(path.as_os_str())));
     }
 }

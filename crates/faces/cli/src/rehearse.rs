@@ -1,15 +1,18 @@
 //! `brimful rehearse`: what will my own script use?
 
-use std::fs::{self, OpenOptions};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use brimful_ask::{Outcome, RehearseRequest, rehearse};
+use anyhow::{Result, anyhow, bail};
+use brimful_ask::{Outcome, RehearseRequest, name_of, rehearse};
 use brimful_rehearsal::{HookOptions, SyntheticError};
 
 use crate::args::RehearseArguments;
 use crate::lock::Gatekeeper;
-use crate::out::{HOST, complain, show};
+use crate::out::{HOST, To, complain, show_to};
+use crate::output::{Output, free_name, is_stdout};
+
+/// The run file where none is named.
+const RUN_FILE: &str = "rehearsal.zip";
 
 /// Runs the command, or searches by runs.
 ///
@@ -17,22 +20,34 @@ use crate::out::{HOST, complain, show};
 /// A call that is wrong, or an environment that cannot be rehearsed.
 pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
     let gate = Gatekeeper::new(arguments.lock.as_deref(), false, arguments.allow);
-    let request = request(arguments.clone())?;
-    can_be_written(&request.output)?;
+    let named = arguments.output.clone().unwrap_or_else(|| free_name(Path::new(RUN_FILE)));
+    // A run of an hour shall not end with nowhere to put it, and shall not replace its own script.
+    let words: Vec<String> = arguments.command.iter().map(|word| name_of(word)).collect();
+    let output = Output::create("--output", &named, words.iter().map(String::as_str))?;
+    let Some(path) = output.path() else {
+        bail!(
+            "--output {}: is a device or a pipe; a run file is written in pieces; name a file, or -",
+            named.display()
+        )
+    };
+    let request = request(arguments.clone(), path, &named)?;
     let reply = rehearse(HOST, &request)?;
-    let outcome = show(&reply, arguments.json)?;
+    let locked = gate.as_ref().map(|_| reply.to_lock(HOST));
+    output.finish()?;
+    let to = if is_stdout(&named) { To::Stderr } else { To::Stdout };
+    let outcome = show_to(to, &reply, arguments.json)?;
     // People have read it in the answer.
     if let Some(reason) = reply.reason().filter(|_| arguments.json) {
         complain(reason);
     }
     // A run that failed, or had less memory than it asked for, shows no peak to hold against another.
-    match gate.filter(|_| outcome == Outcome::Well) {
-        Some(gate) => Ok(outcome.max(gate.judge(&[reply.to_lock(HOST)?])?)),
+    match gate.zip(locked).filter(|_| outcome == Outcome::Well) {
+        Some((gate, locked)) => Ok(outcome.max(gate.judge(&[locked?])?)),
         None => Ok(outcome),
     }
 }
 
-fn request(typed: RehearseArguments) -> Result<RehearseRequest> {
+fn request(typed: RehearseArguments, path: &Path, named: &Path) -> Result<RehearseRequest> {
     let synthetic = typed.synthetic.as_deref().map(str::parse).transpose();
     let synthetic = synthetic.map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))?;
     Ok(RehearseRequest {
@@ -57,18 +72,8 @@ fn request(typed: RehearseArguments) -> Result<RehearseRequest> {
             history: typed.history,
             synthetic,
         },
-        output: typed.output,
-        talk_only: typed.json,
+        output: path.to_owned(),
+        name: name_of(named.as_os_str()),
+        talk_only: typed.json || is_stdout(named),
     })
-}
-
-/// A run of an hour shall not end with nowhere to put it.
-fn can_be_written(path: &Path) -> Result<()> {
-    let is_new = !path.exists();
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.with_context(|| format!("--output {}", path.display()))?;
-    if is_new {
-        fs::remove_file(path).with_context(|| format!("--output {}", path.display()))?;
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use brimful_ask::{Outcome, ReplayRequest, replay};
 
 use crate::args::ReplayArguments;
-use crate::out::{HOST, show_all};
+use crate::out::{HOST, To, show_all};
 
 /// Replays every input; a bad one is reported, and the rest still answered.
 ///
@@ -14,5 +14,5 @@ pub fn run(arguments: &ReplayArguments) -> Result<Outcome> {
     let ReplayArguments { inputs, conf, capacity, gpu, device, json } = arguments;
     // People compare with the run as it was; programs ask `explain` for that.
     let request = ReplayRequest::new(conf.as_deref(), *capacity, gpu.as_deref(), *device, !json)?;
-    Ok(show_all(inputs.iter().map(|input| replay(HOST, input, &request)), *json)?)
+    show_all(To::Stdout, inputs.iter().map(|input| replay(HOST, input, &request)), *json)
 }

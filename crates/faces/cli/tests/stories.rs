@@ -111,6 +111,8 @@ fn check(story: &Story) {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).current_dir(folder.path());
         shell.env("PATH", std::env::join_paths(&path).unwrap());
+        // Answers are compared line by line, as a wide terminal shows them.
+        shell.env("COLUMNS", "500").env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
         let output = shell.output().unwrap();
         let said =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");

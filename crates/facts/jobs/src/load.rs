@@ -101,15 +101,13 @@ fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
     let size = files.size(path).map_err(unreadable)?;
     if size > LARGEST_JOB {
         return Err(unreadable(format!(
-            "{size} bytes are too many for a job file, which has at most {LARGEST_JOB}"
+            "is at least {size} bytes long; expected a job file of at most {LARGEST_JOB} bytes (16 MiB)"
         )));
     }
     let bytes = files.read(path, 0, size).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        unreadable(
-            "is not UTF-8 text; a job is TOML, YAML or JSON, and brimful explain reads snapshots and logs"
-                .to_owned(),
-        )
+        let expected = "is not UTF-8 text; expected a job file in TOML, YAML or JSON; `brimful explain` reads snapshots and logs";
+        unreadable(expected.to_owned())
     })?;
     let is_config = path.ends_with("config.json")
         || Format::Json.parse(&text).is_ok_and(|tree| {

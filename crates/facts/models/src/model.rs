@@ -101,8 +101,7 @@ impl Model {
         let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let config = format!("{folder}/config.json");
         if files.kind(&config) != Kind::File {
-            // The folder of a bare file name is ".", which names nothing.
-            return Err(Fault::NoConfig { weights: true }.of(path));
+            return Err(Fault::NoConfig { weights: true }.of(if folder == "." { path } else { folder }));
         }
         let mut model = Model::from_file(&config, files)?;
         model.checkpoint = Some(Checkpoint::of_files(&[path.to_owned()], files)?);
@@ -137,7 +136,9 @@ fn config_of(path: &str, files: &dyn Files) -> Result<(Source, Map<String, Value
 fn text_of(path: &str, files: &dyn Files) -> Result<String, Fault> {
     let size = files.size(path).map_err(Fault::Unreadable)?;
     if size > LARGEST_TEXT {
-        return Err(Fault::Unreadable(format!("{size} bytes are too many for a config.json")));
+        return Err(Fault::Unreadable(format!(
+            "is at least {size} bytes long; expected a config.json of at most {LARGEST_TEXT} bytes"
+        )));
     }
     let bytes = files.read(path, 0, size).map_err(Fault::Unreadable)?;
     String::from_utf8(bytes).map_err(|_| Fault::Json("the file is not UTF-8 text".to_owned()))

@@ -41,6 +41,8 @@ pub(crate) struct Rules<'a> {
     /// Whether the commands' standard output goes to the standard error.
     pub talk_only: bool,
     pub time_limit: Option<Duration>,
+    /// Called every few hundredths of a second while the commands run.
+    pub watch: &'a dyn Fn(Duration),
 }
 
 /// Runs the commands at the same time, until all have ended or the first has failed.
@@ -64,6 +66,7 @@ pub(crate) fn launch(programs: &[Program<'_>], rules: &Rules<'_>) -> Result<Ende
     let mut ended = Ended::default();
     while !open.is_empty() {
         bell.wait();
+        (rules.watch)(started.elapsed());
         for (process, status) in reaped() {
             if open.remove(&process).is_some() {
                 ended.add(status.exit_status(), status.terminating_signal());

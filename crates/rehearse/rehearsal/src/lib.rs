@@ -8,6 +8,7 @@
 mod device;
 mod ended;
 mod error;
+mod glimpse;
 pub mod imagined;
 mod placeholder;
 mod record;
@@ -42,6 +43,7 @@ mod tree;
 pub use device::Device;
 pub use ended::{Cut, Ended};
 pub use error::RehearsalError;
+pub use glimpse::Glimpse;
 pub use placeholder::{PLACEHOLDER, with_value};
 pub use record::{Amounts, DeviceRecord, Failure, ProcessRecord, ScriptError};
 pub use rehearsal::{HISTORY, HookOptions, Rehearsal};

@@ -1,6 +1,8 @@
 //! The run itself, from the folder that it needs to what its processes handed over.
 
+use std::cell::Cell;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -11,8 +13,8 @@ use crate::launch::{Program, Rules, launch};
 use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
-    Ended, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine, host, python,
-    run_file, servers,
+    Ended, Glimpse, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine,
+    glimpse, host, python, run_file, servers,
 };
 
 /// A run, with the snapshots that its processes handed over.
@@ -32,20 +34,37 @@ impl Rehearsed {
     }
 }
 
-/// Runs the command on the virtual GPU.
+/// How often a run is looked at while it goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs the command on the virtual GPU. `watch` sees the run while it goes on; without it nothing is looked at.
 ///
 /// # Errors
 /// [`RehearsalError`]: an environment without a torch that can be rehearsed, or a command that cannot be started. How the
 /// command itself ends is no error: [`RunRecord::ended`] says it.
-pub fn rehearse(rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
+pub fn rehearse(
+    rehearsal: &Rehearsal,
+    watch: Option<&dyn Fn(&Glimpse)>,
+) -> Result<Rehearsed, RehearsalError> {
     python::check(&rehearsal.command)?;
     let switches = engine(&rehearsal.command).map(servers::variables).unwrap_or_default();
     let folder = Folder::new()?;
     let settings = hook_settings(rehearsal, &folder.records())?;
     let mut environment = Environment::new(&folder, &rehearsal.device, settings, rehearsal.conf.as_deref());
     environment.set.extend(switches.iter().map(|(name, value)| (name.into(), value.into())));
-    let rules =
-        Rules { environment: &environment, talk_only: rehearsal.talk_only, time_limit: rehearsal.time_limit };
+    let next = Cell::new(LOOK_EVERY);
+    let look = |elapsed| {
+        if let Some(watch) = watch.filter(|_| elapsed >= next.get()) {
+            next.set(elapsed + LOOK_EVERY);
+            watch(&glimpse::look(elapsed, &folder.states(), &folder.records()));
+        }
+    };
+    let rules = Rules {
+        environment: &environment,
+        talk_only: rehearsal.talk_only,
+        time_limit: rehearsal.time_limit,
+        watch: &look,
+    };
     let programs = match &rehearsal.imagined {
         Some(ranks) => {
             ranks.programs(&rehearsal.command, rehearsal.device.count, |machine| folder.machine(machine))?

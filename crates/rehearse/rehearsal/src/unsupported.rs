@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Rehearsal, RehearsalError, RunRecord};
+use crate::{Glimpse, Rehearsal, RehearsalError, RunRecord};
 
 /// A run, which no function of this platform returns.
 pub struct Rehearsed {
@@ -24,6 +24,9 @@ impl Rehearsed {
 ///
 /// # Errors
 /// [`RehearsalError::OnlyLinux`].
-pub fn rehearse(_rehearsal: &Rehearsal) -> Result<Rehearsed, RehearsalError> {
+pub fn rehearse(
+    _rehearsal: &Rehearsal,
+    _watch: Option<&dyn Fn(&Glimpse)>,
+) -> Result<Rehearsed, RehearsalError> {
     Err(RehearsalError::OnlyLinux)
 }

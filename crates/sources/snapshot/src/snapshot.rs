@@ -134,12 +134,26 @@ impl Snapshot {
         };
         let mut segments = segments.into_iter();
         let devices = columns.into_iter().enumerate().map(|(index, columns)| {
-            device(index, columns, segments.next().unwrap_or_default(), &tables)
-                .map_err(|what| SnapshotError::Impossible { what })
+            let rows = segments.next().unwrap_or_default();
+            let is_cut = cut_off_at.is_some();
+            let (columns, rows) = if is_cut { of_a_part(columns, rows) } else { (columns, rows) };
+            device(index, columns, rows, &tables, is_cut).map_err(|what| SnapshotError::Impossible { what })
         });
         let devices = devices.collect::<Result<_, _>>()?;
         let Tables { settings, contexts, .. } = tables;
         Ok(Snapshot { devices, settings, container, written_by, unread, contexts })
+    }
+}
+
+/// What of a file that is cut off can be followed. PyTorch writes the segments of the end before the events, so that the
+/// last events are missing, and the segments are not what the read events lead to. The start cannot be rebuilt from them
+/// then. Events that begin with empty memory are followed without the end; any others are left out, and the end is kept.
+/// Either way the peak is one that the whole file has, too, or a lower one.
+fn of_a_part(columns: Columns, rows: Vec<SegmentRow>) -> (Columns, Vec<SegmentRow>) {
+    match columns.trace.is_empty() {
+        false if columns.begins_late => (Columns::default(), rows),
+        false => (columns, Vec::new()),
+        true => (columns, rows),
     }
 }
 
@@ -180,8 +194,9 @@ fn device(
     mut columns: Columns,
     rows: Vec<SegmentRow>,
     tables: &Tables<'_>,
+    is_cut: bool,
 ) -> Result<Device, String> {
-    let mut recording = layout(&mut columns, rows, &tables.blocks)?;
+    let mut recording = layout(&mut columns, rows, &tables.blocks, is_cut)?;
     let own = tables.annotations.iter().filter(|row| row.device == index as u64);
     let events = recording.events_at(own.clone().map(|row| row.time));
     recording.annotations = own
@@ -214,6 +229,7 @@ fn layout(
     columns: &mut Columns,
     mut rows: Vec<SegmentRow>,
     blocks: &[BlockRow],
+    is_cut: bool,
 ) -> Result<Recording, String> {
     rows.sort_by_key(|row| row.address);
     let mut recording = Recording::default();
@@ -245,7 +261,10 @@ fn layout(
     recording.sites = std::mem::take(&mut columns.sites);
     recording.pauses = std::mem::take(&mut columns.pauses);
     recording.started = columns.started;
-    recording.begins_late = columns.begins_late || unseen_segment(columns, &recording);
+    // Without an end, which a file that is cut off does not have, nothing says that a segment was not seen.
+    let has_end = !recording.segments.is_empty();
+    recording.begins_late =
+        columns.begins_late || (has_end || !is_cut) && unseen_segment(columns, &recording);
     Ok(recording)
 }
 

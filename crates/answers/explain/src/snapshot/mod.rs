@@ -84,6 +84,15 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
+impl Explanation {
+    /// Whether requested ≤ allocated ≤ reserved at the peak, and the purposes sum to what was requested. A recording of
+    /// PyTorch is consistent; a file that was changed or damaged may not be.
+    pub fn is_consistent(&self) -> bool {
+        let held: Bytes = self.contents.shares.iter().map(|share| share.bytes).sum();
+        self.followed.peak.is_ordered() && held == self.followed.peak.requested
+    }
+}
+
 /// Explains a recorded trace; the `most` largest sites, blocks and segments by name.
 pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
     let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));

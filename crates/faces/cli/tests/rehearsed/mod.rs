@@ -4,9 +4,9 @@
 #![allow(dead_code)]
 
 #[path = "../left_out/mod.rs"]
-mod left_out;
+pub mod left_out;
 #[path = "../seen/mod.rs"]
-mod seen;
+pub mod seen;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -54,6 +54,8 @@ impl Rehearsed {
 /// The command, with variables of its own.
 pub fn brimful(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    // Answers are compared line by line, as a wide terminal shows them.
+    command.env("COLUMNS", "500").env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command.args(arguments).env("PYTHONPATH", STAND_IN).envs(variables.iter().copied());
     command
 }

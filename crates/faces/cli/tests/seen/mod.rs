@@ -22,6 +22,8 @@ pub fn brimful(arguments: &[&str]) -> Output {
 /// A call in a folder, with something on the standard input.
 pub fn brimful_in(folder: &str, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    // What is compared was written on a terminal of this kind.
+    command.env("COLUMNS", "100").env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command.args(arguments).current_dir(folder);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -8,6 +8,8 @@ pub struct DiffAnswer<'a> {
     pub after: &'a str,
     /// What changed.
     pub diff: &'a Diff,
+    /// Whether the first and the second input were cut off: their peaks are then lower bounds.
+    pub partial: [bool; 2],
     /// What else to know.
     pub notes: &'a [String],
 }

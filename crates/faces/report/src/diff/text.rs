@@ -16,6 +16,9 @@ pub fn diff_text(answer: &DiffAnswer<'_>) -> String {
     let mut lines =
         vec![format!("{} → {}", Style::STRONG.paint(answer.before), Style::STRONG.paint(answer.after))];
     lines.push(format!("  {}", verdict(diff)));
+    if answer.partial.contains(&true) {
+        lines.push(Style::BAD.paint("  of a file that is cut off: its peak is at least what stands here"));
+    }
     lines.extend(table(&peaks(diff)));
     lines.push(String::new());
     lines.extend(table(&shares(diff)));
@@ -120,7 +123,8 @@ mod tests {
             places: vec![place],
             comparable: true,
         };
-        let text = diff_text(&DiffAnswer { before: "a", after: "b", diff: &diff, notes: &[] });
+        let text =
+            diff_text(&DiffAnswer { before: "a", after: "b", diff: &diff, partial: [false; 2], notes: &[] });
         assert_eq!(
             plain(&text).lines().collect::<Vec<_>>(),
             [

@@ -23,6 +23,8 @@ pub struct DiffJson<'a> {
     pub composition: Vec<Share>,
     /// Where bytes at the peak changed, most first.
     pub places: Vec<ChangedPlace<'a>>,
+    /// Whether each input was cut off: its peak is then a lower bound.
+    pub partial: [bool; 2],
     /// What else to know.
     pub notes: &'a [String],
 }
@@ -114,6 +116,7 @@ impl<'a> From<&DiffAnswer<'a>> for DiffJson<'a> {
             peak: peaks(diff),
             composition: diff.shares.iter().map(share).collect(),
             places: diff.places.iter().map(place).collect(),
+            partial: answer.partial,
             notes: answer.notes,
         }
     }

@@ -15,4 +15,6 @@ pub struct FitAnswer<'a> {
     pub largest: Option<&'a Largest>,
     /// Techniques, most saved first.
     pub techniques: &'a [Row],
+    /// Whether the call asked for all techniques.
+    pub techniques_were_asked_for: bool,
 }

@@ -7,7 +7,7 @@ use brimful_units::Bytes;
 
 use super::FitAnswer;
 use crate::forms::bar::{WIDTH, bar, cells, sign};
-use crate::forms::{Style, table, wrapped};
+use crate::forms::{Style, can_be_named_again, next_line, table, wrapped};
 use crate::recipe::{recipe, title};
 
 /// The parts of the bar: name, and the keys of the composition that it sums, which share a sign.
@@ -42,8 +42,9 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
         lines.push(Style::STRONG.paint("  what would help most"));
         lines.extend(technique_lines(helpful.into_iter()));
     }
-    lines.push(String::new());
-    lines.push(next_command(answer));
+    if let Some(next) = next_command(answer) {
+        lines.extend([String::new(), next_line(&next)]);
+    }
     lines.join("\n") + "\n"
 }
 
@@ -129,7 +130,8 @@ fn bar_line(fit: &Fit) -> String {
     if end >= WIDTH {
         return format!("  [{drawn}]");
     }
-    let at = drawn.char_indices().nth(end).map_or(drawn.len(), |(at, _)| at);
+    // The bar begins with a mark of its own, which takes no room.
+    let at = drawn.char_indices().nth(end + 1).map_or(drawn.len(), |(at, _)| at);
     drawn.insert(at, '┃');
     format!("  [{drawn}]  ┃ is the end of the GPU")
 }
@@ -234,14 +236,17 @@ fn shortage(fit: &Fit) -> Vec<String> {
     ]
 }
 
-fn next_command(answer: &FitAnswer<'_>) -> String {
+/// The command to type next; `None` if it was just typed, or if the job came through a pipe and is gone.
+fn next_command(answer: &FitAnswer<'_>) -> Option<String> {
     let call = answer.call;
-    let next = match answer.fit.verdict {
-        Verdict::DoesNotFit | Verdict::TooClose => format!("brimful fit {call} --techniques"),
-        Verdict::Fits => format!("brimful fit {call} --max batch"),
-        Verdict::NoDevice => format!("brimful fit {call} --gpu h100-sxm-80gb"),
+    let (command, was_typed) = match answer.fit.verdict {
+        Verdict::DoesNotFit | Verdict::TooClose => {
+            (format!("brimful fit {call} --techniques"), answer.techniques_were_asked_for)
+        }
+        Verdict::Fits => (format!("brimful fit {call} --max batch"), answer.largest.is_some()),
+        Verdict::NoDevice => (format!("brimful fit {call} --gpu h100-sxm-80gb"), false),
     };
-    format!("  next: {}", Style::STRONG.paint(&next))
+    (!was_typed && can_be_named_again(answer.job)).then_some(command)
 }
 
 /// The table of techniques.

@@ -2,6 +2,8 @@
 
 use brimful_units::Bytes;
 
+use super::marks::BAR;
+
 /// Width of a bar in characters.
 pub(crate) const WIDTH: usize = 60;
 
@@ -35,7 +37,8 @@ pub(crate) fn cells(bytes: Bytes, full: Bytes) -> usize {
 /// The parts one after another, as wide as a bar. Each part is rounded on its own, so that the last can lose a character.
 pub(crate) fn bar(parts: impl Iterator<Item = (char, Bytes)>, full: Bytes) -> String {
     let drawn = parts.flat_map(|(sign, bytes)| std::iter::repeat_n(sign, cells(bytes, full)));
-    drawn.chain(std::iter::repeat(' ')).take(WIDTH).collect()
+    let drawn: String = drawn.chain(std::iter::repeat(' ')).take(WIDTH).collect();
+    format!("{BAR}{drawn}{BAR}")
 }
 
 #[cfg(test)]
@@ -43,14 +46,15 @@ mod tests {
     use brimful_trace::Category;
 
     use super::*;
+    use crate::forms::plain;
 
     #[test]
     fn a_bar_is_as_wide_as_its_parts_and_never_wider_than_it_may() {
         let parts = [('█', Bytes::mib(30)), ('░', Bytes::mib(15))];
         let half_and_quarter = format!("{}{}{}", "█".repeat(30), "░".repeat(15), " ".repeat(15));
-        assert_eq!(bar(parts.into_iter(), Bytes::mib(60)), half_and_quarter);
-        assert_eq!(bar(parts.into_iter(), Bytes::mib(40)).chars().count(), WIDTH);
-        assert_eq!(bar(parts.into_iter(), Bytes::ZERO).chars().count(), WIDTH);
+        assert_eq!(plain(&bar(parts.into_iter(), Bytes::mib(60))), half_and_quarter);
+        assert_eq!(plain(&bar(parts.into_iter(), Bytes::mib(40))).chars().count(), WIDTH);
+        assert_eq!(plain(&bar(parts.into_iter(), Bytes::ZERO)).chars().count(), WIDTH);
     }
 
     #[test]

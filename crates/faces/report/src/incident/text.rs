@@ -5,7 +5,7 @@ use brimful_units::Bytes;
 use super::IncidentAnswer;
 use super::answer::{notes, unknown};
 use crate::forms::bar::{bar, sign_in_turn};
-use crate::forms::{Style, hanging, table};
+use crate::forms::{Style, hanging, next_line, table};
 
 /// So many fixes are shown; `--json` has all.
 const MOST_FIXES: usize = 5;
@@ -66,7 +66,7 @@ fn failure(answer: &IncidentAnswer<'_>, incident: &Incident, diagnosis: &Diagnos
     let fixes = diagnosis.fixes.iter().take(MOST_FIXES).enumerate();
     lines.extend(fixes.flat_map(|(at, fix)| fix_lines(at + 1, fix)));
     lines.push(String::new());
-    lines.push(format!("  next: brimful explain --cause {}", diagnosis.cause.class));
+    lines.push(next_line(&format!("brimful explain --cause {}", diagnosis.cause.class)));
     lines
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{PageRun, PageSubject};
 use crate::diff::{DiffAnswer, diff_text};
 use crate::fit::{fit_json, fit_text};
-use crate::forms::plain;
+use crate::forms::without_marks;
 use crate::recording::{RecordingAnswer, recording_json};
 
 /// The sentence of a run.
@@ -16,7 +16,7 @@ pub(super) fn sentence(run: &PageRun<'_>) -> String {
     match &run.about {
         PageSubject::Recording(answer) => recorded(answer),
         PageSubject::Job(answer) => {
-            let text = plain(&fit_text(answer));
+            let text = without_marks(&fit_text(answer));
             let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
             lines.collect::<Vec<_>>().join(": ")
         }
@@ -38,7 +38,7 @@ fn recorded(answer: &RecordingAnswer<'_>) -> String {
 
 /// The difference of two runs in a sentence: the second line of `brimful diff`.
 pub(super) fn difference(diff: &DiffAnswer<'_>) -> String {
-    plain(&diff_text(diff)).lines().nth(1).unwrap_or_default().trim().to_owned()
+    without_marks(&diff_text(diff)).lines().nth(1).unwrap_or_default().trim().to_owned()
 }
 
 /// Whether the sentence is good news: `good`, `bad`, or `plain`.

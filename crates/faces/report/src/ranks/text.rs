@@ -8,7 +8,9 @@ pub fn ranks_text(ranks: &[RankAnswer<'_>]) -> String {
         let peak = &answer.rank.peak;
         let failed = answer.rank.failed.then(|| Style::BAD.paint("a request failed"));
         let outlier = answer.outlier.then(|| Style::STRONG.paint("unlike the others"));
-        let remarks: Vec<String> = failed.into_iter().chain(outlier).collect();
+        let partial = answer.partial.then(|| Style::BAD.paint("cut off: at least"));
+        let damaged = (!peak.is_ordered()).then(|| Style::BAD.paint("contradicts itself"));
+        let remarks: Vec<String> = failed.into_iter().chain(partial).chain(damaged).chain(outlier).collect();
         rows.push(vec![
             format!("  {}", answer.input),
             peak.requested.to_string(),
@@ -17,8 +19,15 @@ pub fn ranks_text(ranks: &[RankAnswer<'_>]) -> String {
             remarks.join(", "),
         ]);
     }
-    let verdict = match ranks.first() {
-        Some(fullest) => format!("  {} ranks; the fullest is {}", ranks.len(), fullest.input),
+    let cut = ranks.iter().filter(|rank| rank.partial).count();
+    let verdict = match ranks.iter().find(|rank| !rank.partial) {
+        Some(fullest) if cut == 0 => format!("  {} ranks; the fullest is {}", ranks.len(), fullest.input),
+        Some(fullest) => format!(
+            "  {} ranks, of which {cut} cut off; the fullest of the whole ones is {}",
+            ranks.len(),
+            fullest.input
+        ),
+        None if cut > 0 => format!("  {cut} ranks, all cut off: which is the fullest is not known"),
         None => "  no rank could be read".to_owned(),
     };
     std::iter::once(verdict).chain(table(&rows)).collect::<Vec<_>>().join("\n") + "\n"
@@ -41,7 +50,7 @@ mod tests {
                 allocated: Bytes::mib(mib + 1),
                 reserved: Bytes::mib(mib + 2),
             };
-            RankAnswer { input, rank: Rank { peak, failed }, outlier }
+            RankAnswer { input, rank: Rank { peak, failed }, partial: false, outlier }
         };
         let text = ranks_text(&[rank("rank1", 300, true, true), rank("rank0", 2, false, false)]);
         assert_eq!(
@@ -51,6 +60,26 @@ mod tests {
              \x20 rank1  300.00 MiB  301.00 MiB  302.00 MiB  a request failed, unlike the others\n\
              \x20 rank0    2.00 MiB    3.00 MiB    4.00 MiB\n"
         );
+    }
+
+    #[test]
+    fn a_rank_that_was_cut_off_is_never_the_fullest() {
+        let peak =
+            |mib| Ledger { requested: Bytes::mib(1), allocated: Bytes::mib(1), reserved: Bytes::mib(mib) };
+        let rank = |input, mib, partial| RankAnswer {
+            input,
+            rank: Rank { peak: peak(mib), failed: false },
+            partial,
+            outlier: false,
+        };
+        let text = plain(&ranks_text(&[rank("cut", 300, true), rank("whole", 2, false)]));
+        assert!(
+            text.starts_with("  2 ranks, of which 1 cut off; the fullest of the whole ones is whole\n"),
+            "{text}"
+        );
+        assert!(text.contains("300.00 MiB  cut off: at least\n"), "{text}");
+        let text = plain(&ranks_text(&[rank("cut", 300, true)]));
+        assert!(text.starts_with("  1 ranks, all cut off"), "{text}");
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub struct RankJson<'a> {
     pub peak: Peak,
     /// Whether a request failed.
     pub oom: bool,
+    /// Whether the file was cut off: the peak is then a lower bound, and the rank is compared with no other.
+    pub partial: bool,
+    /// Whether its figures can all be true: requested ≤ allocated ≤ reserved.
+    pub consistent: bool,
     /// Whether it is unlike the others.
     pub outlier: bool,
 }
@@ -39,6 +43,8 @@ impl<'a> From<&RankAnswer<'a>> for RankJson<'a> {
             input: answer.input,
             peak: (&answer.rank.peak).into(),
             oom: answer.rank.failed,
+            partial: answer.partial,
+            consistent: answer.rank.peak.is_ordered(),
             outlier: answer.outlier,
         }
     }

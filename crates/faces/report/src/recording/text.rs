@@ -3,7 +3,7 @@ use brimful_units::Bytes;
 
 use super::RecordingAnswer;
 use crate::forms::bar::{bar, sign};
-use crate::forms::{Style, table};
+use crate::forms::{Style, can_be_named_again, file_word, next_line, shell_word, table};
 
 /// Rows of a table.
 const ROWS: usize = 8;
@@ -14,7 +14,7 @@ pub fn recording_text(answer: &RecordingAnswer<'_>) -> String {
     let mut lines =
         vec![format!("{} (GPU {}, {})", Style::STRONG.paint(answer.input), answer.device, answer.format)];
     lines.extend(verdict(answer));
-    lines.extend(peak(explanation));
+    lines.extend(peak(explanation, answer.partial));
     lines.extend(owners(explanation));
     let oom = explanation.out_of_memory.as_ref();
     lines.extend(stranded(oom.map_or(&explanation.fragmentation, |oom| &oom.fragmentation)));
@@ -29,7 +29,7 @@ pub fn recording_text(answer: &RecordingAnswer<'_>) -> String {
             .chain(answer.unread)
             .map(|note| Style::DIM.paint(&format!("  note: {note}"))),
     );
-    lines.push(format!("  next: {}", Style::STRONG.paint(&next(answer))));
+    lines.extend(next(answer).map(|next| next_line(&next)));
     lines.join("\n") + "\n"
 }
 
@@ -39,7 +39,9 @@ fn verdict(answer: &RecordingAnswer<'_>) -> Vec<String> {
         Some(oom) => out_of_memory(oom),
         None => vec![Style::GOOD.paint("  no request failed")],
     };
-    partial.into_iter().chain(verdict).collect()
+    let contradicts = "  the file contradicts itself: its figures cannot all be true; it may be damaged";
+    let contradicts = (!answer.explanation.is_consistent()).then(|| Style::BAD.paint(contradicts));
+    partial.into_iter().chain(contradicts).chain(verdict).collect()
 }
 
 fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
@@ -51,13 +53,13 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
     lines
 }
 
-pub(crate) fn peak(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
     let peak = &explanation.followed.peak;
     let phase = explanation.doing.phase().map_or("", |phase| phase.name());
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
         format!("at event {event}, {phase} {}", explanation.owner)
     });
-    let least = if explanation.begins_late { "at least " } else { "" };
+    let least = if explanation.begins_late || is_partial { "at least " } else { "" };
     let mut lines = vec![
         format!(
             "  peak {least}{} requested, {} allocated, {} reserved",
@@ -197,14 +199,17 @@ fn fidelity(explanation: &Explanation) -> String {
     format!("  replay: {} of {} placements differ{first}", followed.mismatches, followed.checked)
 }
 
-fn next(answer: &RecordingAnswer<'_>) -> String {
-    if answer.events == 0 {
-        return "torch.cuda.memory._record_memory_history() at the start of the script, then this again"
-            .to_owned();
+/// The command to type next; `None` if nothing can be replayed: there is no history, or the input was a pipe.
+fn next(answer: &RecordingAnswer<'_>) -> Option<String> {
+    if answer.events == 0 || !can_be_named_again(answer.input) {
+        return None;
     }
-    match fixes(answer.explanation).first().and_then(|fix| fix.apply.strip_prefix("PYTORCH_CUDA_ALLOC_CONF="))
-    {
-        Some(conf) => format!("brimful replay {} --conf {conf}", answer.input),
-        None => format!("brimful replay {} --capacity \"24 GiB\"", answer.input),
-    }
+    let device = if answer.device == 0 { String::new() } else { format!(" --device {}", answer.device) };
+    let input = file_word(answer.input) + &device;
+    let fixes = fixes(answer.explanation);
+    let conf = fixes.first().and_then(|fix| fix.apply.strip_prefix("PYTORCH_CUDA_ALLOC_CONF="));
+    Some(match conf.filter(|conf| !conf.is_empty()) {
+        Some(conf) => format!("brimful replay {input} --conf {}", shell_word(conf)),
+        None => format!("brimful replay {input} --capacity '24 GiB'"),
+    })
 }

@@ -31,6 +31,9 @@ pub struct RecordingJson<'a> {
     pub events: usize,
     /// Whether only a part of the file could be read.
     pub partial: bool,
+    /// Whether the ledgers are ordered and the composition sums to the requested peak; not so in a damaged file, whose
+    /// figures contradict each other.
+    pub consistent: bool,
     /// The figures of the request that failed; all null where none did.
     pub facts: AllocatorFacts,
     /// Why it failed; null where none did.
@@ -280,11 +283,13 @@ fn json<'a>(answer: &RecordingAnswer<'a>, fixes: &'a [RecordedFix]) -> Recording
         device: answer.device,
         events: answer.events,
         partial: answer.partial,
+        consistent: explanation.is_consistent(),
         facts: oom.map_or_else(AllocatorFacts::default, facts),
         cause: oom.map(cause),
         fixes: fixes.iter().map(fix).collect(),
         peak: peak(explanation),
-        interval: explanation.begins_late.then(|| interval(explanation)),
+        // What a part of a file does not hold has no bound above.
+        interval: (explanation.begins_late && !answer.partial).then(|| interval(explanation)),
         peak_at: Place::of_peak(explanation),
         composition: composition(contents, |share| share.bytes),
         uncertain: composition(contents, |share| share.uncertain),

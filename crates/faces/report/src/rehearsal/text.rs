@@ -2,7 +2,7 @@ use brimful_rehearsal::{Judgement, RankUse, RunRecord, RunVerdict};
 use brimful_units::Bytes;
 
 use super::{RehearsalAnswer, SearchAnswer};
-use crate::forms::{Style, table};
+use crate::forms::{Style, can_be_named_again, file_word, next_line, table};
 use crate::recording::{leaks, owners, peak};
 use crate::serving::serving_text;
 
@@ -18,14 +18,13 @@ pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
     lines.extend(serving_text(run));
     lines.extend(ranks(judgement));
     if let Some(explanation) = explanation {
-        lines.extend(peak(explanation));
+        lines.extend(peak(explanation, false));
         lines.extend(owners(explanation));
         lines.extend(leaks(explanation));
     }
     lines.extend(run.unseen.iter().map(|what| Style::DIM.paint(&format!("  not seen: {what}"))));
     lines.extend(answer.notes.iter().map(|note| Style::DIM.paint(&format!("  note: {note}"))));
-    let next = format!("brimful {} {}", next(judgement), answer.file);
-    lines.push(format!("  next: {}", Style::STRONG.paint(&next)));
+    lines.extend(next(answer).map(|next| next_line(&next)));
     lines.join("\n") + "\n"
 }
 
@@ -134,9 +133,11 @@ fn ranks(judgement: &Judgement) -> Vec<String> {
     table(&rows).into_iter().chain(rest).collect()
 }
 
-fn next(judgement: &Judgement) -> &'static str {
-    match judgement.verdict {
-        RunVerdict::DoesNotFit if judgement.fatal.is_some() => "explain",
-        _ => "open",
+/// The command to type next; `None` if the run file holds no snapshot, or went through a pipe.
+fn next(answer: &RehearsalAnswer<'_>) -> Option<String> {
+    if answer.run.snapshots().is_empty() || !can_be_named_again(answer.file) {
+        return None;
     }
+    let failed = answer.judgement.verdict == RunVerdict::DoesNotFit && answer.judgement.fatal.is_some();
+    Some(format!("brimful {} {}", if failed { "explain" } else { "open" }, file_word(answer.file)))
 }

@@ -2,7 +2,7 @@ use brimful_plan::FitVerdict;
 use brimful_units::Bytes;
 
 use super::ReplayAnswer;
-use crate::forms::{Style, table};
+use crate::forms::{Style, can_be_named_again, file_word, next_line, table};
 
 /// Frames of a stack that are shown.
 const FRAMES: usize = 6;
@@ -26,7 +26,7 @@ pub fn replay_text(answer: &ReplayAnswer<'_>) -> String {
         ));
     }
     lines.extend(answer.notes.iter().map(|note| Style::DIM.paint(&format!("  note: {note}"))));
-    lines.push(format!("  next: {}", Style::STRONG.paint(&next(answer))));
+    lines.extend(next(answer).map(|next| next_line(&next)));
     lines.join("\n") + "\n"
 }
 
@@ -75,16 +75,22 @@ fn change(now: Bytes, before: Bytes) -> String {
     }
 }
 
-fn next(answer: &ReplayAnswer<'_>) -> String {
-    let input = answer.input;
+/// The command to type next; `None` if every question about this trace was asked, or the input was a pipe.
+fn next(answer: &ReplayAnswer<'_>) -> Option<String> {
+    if !can_be_named_again(answer.input) {
+        return None;
+    }
+    let input = file_word(answer.input);
     if answer.timeline.oom.is_some() && !answer.conf.contains("expandable_segments") {
         let capacity =
             answer.capacity.map_or(String::new(), |capacity| format!(" --capacity {}", capacity.get()));
-        return format!("brimful replay {input}{capacity} --conf expandable_segments:True");
+        return Some(format!("brimful replay {input}{capacity} --conf expandable_segments:True"));
     }
-    match answer.device {
-        Some(_) => format!("brimful explain {input}"),
-        None => format!("brimful replay {input} --capacity \"24 GiB\""),
+    match (answer.device, answer.capacity) {
+        (Some(0), _) => Some(format!("brimful explain {input}")),
+        (Some(device), _) => Some(format!("brimful explain {input} --device {device}")),
+        (None, None) => Some(format!("brimful replay {input} --capacity '24 GiB'")),
+        (None, Some(_)) => None,
     }
 }
 

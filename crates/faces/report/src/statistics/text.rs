@@ -2,7 +2,11 @@ use brimful_snapshot::Amount;
 use brimful_units::Bytes;
 
 use super::answer::{StatisticsAnswer, form};
-use crate::forms::{Style, table};
+use crate::forms::{Style, hanging, table};
+
+/// Statistics have no blocks; a snapshot has.
+const HOW_TO_RECORD: &str = "call torch.cuda.memory._record_memory_history() before the model is built, and \
+     torch.cuda.memory._dump_snapshot(\"snapshot.pickle\") at the end";
 
 /// The statistics for people.
 pub fn statistics_text(answer: &StatisticsAnswer<'_>) -> String {
@@ -41,9 +45,7 @@ pub fn statistics_text(answer: &StatisticsAnswer<'_>) -> String {
             Style::DIM.paint(&format!("  note: the table rounds down, by up to {}", statistics.margin)),
         );
     }
-    let next =
-        "torch.cuda.memory._record_memory_history() and _dump_snapshot(\"snapshot.pickle\") say who holds it";
-    lines.push(format!("  next: {}", Style::STRONG.paint(next)));
+    lines.extend(hanging("  to see who holds it: ", HOW_TO_RECORD));
     lines.join("\n") + "\n"
 }
 

@@ -59,6 +59,16 @@ class Record:
         """Writes a first record, so that a process that is killed is known, too."""
         self.hand_over("running")
 
+    def show_steps(self):
+        """Writes the number of steps down, for the line that shows a run while it goes on."""
+        path = os.path.join(self.settings.folder, f"{self.process}.steps")
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(str(self.steps))
+        except OSError:
+            # A full disk is reported where the record itself is written.
+            pass
+
     def refuse(self):
         """Ends a process that cannot be rehearsed: its torch computes on the CPU or on an AMD GPU only."""
         self.hand_over("refused")

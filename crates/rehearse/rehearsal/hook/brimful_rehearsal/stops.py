@@ -39,7 +39,9 @@ class Steps:
     def count(self, optimizer):
         """Counts a step; returns how many this optimizer has made."""
         done = self.counts[optimizer] = self.counts.get(optimizer, 0) + 1
-        self.record.steps = max(self.record.steps, done)
+        if done > self.record.steps:
+            self.record.steps = done
+            self.record.show_steps()
         return done
 
     def end_if_done(self):
