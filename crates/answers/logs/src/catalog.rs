@@ -199,6 +199,7 @@ impl Catalog {
             }
         }
         for file in FILES {
+            // Cannot fail: the files are part of the program, and tests read them.
             let file: File = toml::from_str(file).unwrap_or_else(|error| panic!("formats/*.toml: {error}"));
             let shared = file.message.map_or(Vec::new(), |message| message.fields);
             for raw in file.format {

@@ -83,6 +83,7 @@ impl Context {
     pub fn get() -> &'static Context {
         static CONTEXT: OnceLock<Context> = OnceLock::new();
         CONTEXT.get_or_init(|| {
+            // Cannot fail: the files are part of the program, and tests read them.
             let read = |text| toml::from_str::<File>(text).unwrap_or_else(|e| panic!("formats/*.toml: {e}"));
             let (settings, places) =
                 (read(include_str!("../formats/context.toml")), read(include_str!("../formats/phases.toml")));

@@ -9,12 +9,14 @@ static STEP: LazyLock<Regex> = LazyLock::new(|| {
     let counters =
         r"\b(?:global_|train_)?(?i:step|iter|iteration)\W{1,4}(\d{1,9})(?:\s*(?:/|of)\s*(\d{1,9}))?";
     let bar = r"\|\s*(\d{1,9})/(\d{1,9})\s+\[";
+    // Cannot fail: the pattern is a constant, which the tests of this file compile.
     Regex::new(&format!("(?-u){counters}|{bar}")).expect("a pattern of this file")
 });
 
 /// The words of bars that count other things than steps.
 static NO_STEP: LazyLock<Regex> = LazyLock::new(|| {
     let words = r"(?-u)(?i)shard|load|download|fetch|map\b|tokeniz|captur|compil|file|process";
+    // Cannot fail: the pattern is a constant, which the tests of this file compile.
     Regex::new(words).expect("a pattern of this file")
 });
 

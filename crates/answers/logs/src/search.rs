@@ -42,6 +42,7 @@ impl Needles {
         let mut groups = grouped(&anchors, 0, false);
         groups.extend(grouped(&context_only, context_from, true));
         anchors.extend(context_only);
+        // Cannot fail: a few hundred short texts are far from the limits of an automaton.
         let every = AhoCorasick::new(&texts).expect("the needles of formats/*.toml");
         Needles { groups, anchors, context_from, every }
     }
@@ -131,6 +132,7 @@ impl Search {
     fn new(texts: &[String]) -> Self {
         match packed::Config::new().builder().extend(texts).build() {
             Some(searcher) => Search::Packed(searcher),
+            // Cannot fail: a few dozen short texts are far from the limits of an automaton.
             None => Search::General(AhoCorasick::new(texts).expect("the needles of formats/*.toml")),
         }
     }

@@ -11,7 +11,7 @@ use crate::out::show;
 /// # Errors
 /// There is none, or a closed stream.
 pub fn list_gpus(arguments: &CatalogueArguments) -> Result<Outcome> {
-    Ok(show(&gpus(&arguments.filter.join(" "))?, arguments.json)?)
+    show(&gpus(&arguments.filter.join(" "))?, arguments.json)
 }
 
 /// Lists the models whose names have every word.
@@ -19,5 +19,5 @@ pub fn list_gpus(arguments: &CatalogueArguments) -> Result<Outcome> {
 /// # Errors
 /// There is none, or a closed stream.
 pub fn list_models(arguments: &CatalogueArguments) -> Result<Outcome> {
-    Ok(show(&models(&arguments.filter.join(" "))?, arguments.json)?)
+    show(&models(&arguments.filter.join(" "))?, arguments.json)
 }

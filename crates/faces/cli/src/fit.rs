@@ -48,11 +48,11 @@ fn on_several(arguments: &FitArguments, gpus: &[String]) -> Result<Outcome> {
     let keys = arguments.keys.without_gpu();
     let request = FitRequest { changes: keys.overrides(), ..request(arguments) };
     let answer = |job: &String| {
-        let call = format!("{}{}", shell_word(job), keys.typed());
+        let call = format!("{}{}", file_word(job), keys.typed());
         fit_on(HOST, job, &call, &request, gpus)
     };
     let answers: Vec<Result<FleetReply>> = arguments.jobs.par_iter().map(answer).collect();
-    Ok(show_all(answers, arguments.json)?)
+    show_all(To::Stdout, answers, arguments.json)
 }
 
 /// The jobs that have an answer, also one that does not fit: what it asks for is known.
