@@ -1,6 +1,7 @@
 //! What a file is: its first bytes and its name decide. Every command asks here.
 
 use brimful_rehearsal::MAGIC as ZIP;
+use brimful_report::file_word;
 use brimful_trace::BRIM_MAGIC;
 
 /// Bytes of a file's beginning that are enough to recognise it.
@@ -60,35 +61,51 @@ impl Input {
 /// What a file is that was given in place of a job, and the command that it belongs to; `None` for what may be a job.
 pub(crate) fn belongs_elsewhere(name: &str, head: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(head);
+    let word = file_word(name);
     let failed = ["OutOfMemoryError", "CUDA out of memory", "HIP out of memory"];
     Some(match Input::recognise_named(name, head) {
         Input::Snapshot => {
-            format!("is a PyTorch memory snapshot, and no job; brimful explain {name} says what fills it")
+            format!(
+                "is a PyTorch memory snapshot; expected a job file; brimful explain {word} says what fills it"
+            )
         }
         Input::Statistics => {
-            format!("is PyTorch's statistics, and no job; brimful explain {name} says what they show")
+            format!(
+                "is PyTorch's statistics; expected a job file; brimful explain {word} says what they show"
+            )
         }
-        Input::Trace => format!("is a trace of brimful fit, and no job; brimful replay {name} replays it"),
+        Input::Trace => {
+            format!("is a trace of brimful fit; expected a job file; brimful replay {word} replays it")
+        }
         // An archive of another kind looks the same from its beginning; explain says which it is.
         Input::RunFile => {
-            format!("is an archive, and no job; if it is of brimful rehearse: brimful explain {name}")
+            format!(
+                "is an archive; expected a job file; if it is of brimful rehearse: brimful explain {word}"
+            )
         }
         Input::Text if head.starts_with(b"GGUF") => format!(
             "is a GGUF file, whose quantized weights are not simulated yet; brimful fit takes the unquantized model by its \
-             name or its config.json, and brimful rehearse -- COMMAND measures a command that loads {name}"
+             name or its config.json, and brimful rehearse -- COMMAND measures a command that loads {word}"
         ),
         Input::Text if name.ends_with(".py") => {
-            format!("is a Python script, and no job; brimful rehearse -- python {name} measures what it uses")
+            format!(
+                "is a Python script; expected a job file; brimful rehearse -- python {word} measures what it uses"
+            )
         }
         Input::Text if name.ends_with(".sh") || head.starts_with(b"#!") => {
-            format!("is a script, and no job; brimful rehearse -- {} measures what it uses", run(name))
+            format!(
+                "is a script; expected a job file; brimful rehearse -- {} measures what it uses",
+                run(name)
+            )
         }
         Input::Text if name.ends_with(".ipynb") => format!(
-            "is a notebook, and no job; save it as a script (jupyter nbconvert --to script {name}), then brimful rehearse -- \
+            "is a notebook; expected a job file; save it as a script (jupyter nbconvert --to script {word}), then brimful rehearse -- \
              python SCRIPT"
         ),
         Input::Text if failed.iter().any(|words| text.contains(words)) => {
-            format!("is a log of a memory failure, and no job; brimful explain {name} says why it failed")
+            format!(
+                "is a log of a memory failure; expected a job file; brimful explain {word} says why it failed"
+            )
         }
         Input::Text => return None,
     })
@@ -97,12 +114,13 @@ pub(crate) fn belongs_elsewhere(name: &str, head: &[u8]) -> Option<String> {
 /// How a shell script is run.
 fn run(name: &str) -> String {
     let is_bare = !name.contains('/');
+    let word = file_word(name);
     if name.ends_with(".sh") {
-        format!("bash {name}")
+        format!("bash {word}")
     } else if is_bare {
-        format!("./{name}")
+        format!("./{word}")
     } else {
-        name.to_owned()
+        word
     }
 }
 

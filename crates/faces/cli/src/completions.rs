@@ -26,13 +26,19 @@ pub fn run(shell: Shell) -> Result<Outcome> {
 
 /// The command without what is hidden: clap_complete's scripts would offer it.
 fn visible_commands() -> clap::Command {
-    let all = Arguments::command();
-    let visible = all.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| {
-        let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+    let mut all = Arguments::command();
+    // The flags of a command are declared when it is built (`Deferred`).
+    all.build();
+    // Building adds the command and the flag for help, which clap_complete adds as well.
+    let is_shown = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    let visible = all.get_subcommands().filter(is_shown).map(|command| {
+        let is_shown = |argument: &&clap::Arg| !argument.is_hide_set() && argument.get_id() != "help";
+        let arguments = command.get_arguments().filter(is_shown).cloned();
         let about = command.get_about().cloned().unwrap_or_default();
         clap::Command::new(command.get_name().to_owned()).about(about).args(arguments)
     });
-    clap::Command::new(NAME).args(all.get_arguments().cloned()).subcommands(visible)
+    let own = all.get_arguments().filter(|argument| argument.get_id() != "help").cloned();
+    clap::Command::new(NAME).args(own).subcommands(visible)
 }
 
 /// Writes a page for each command into a folder: `brimful.1`, `brimful-fit.1`, …

@@ -101,7 +101,7 @@ impl Model {
         let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let config = format!("{folder}/config.json");
         if files.kind(&config) != Kind::File {
-            return Err(Fault::NoConfig { weights: true }.of(if folder == "." { path } else { folder }));
+            return Err(Fault::NoConfig { weights: true }.of(path));
         }
         let mut model = Model::from_file(&config, files)?;
         model.checkpoint = Some(Checkpoint::of_files(&[path.to_owned()], files)?);
