@@ -97,8 +97,11 @@ fn inference(run: &Infer) -> Vec<String> {
 /// Training in half precision without autocast: what people forget is that the states are halved too.
 fn trained(run: &Train) -> String {
     match run.precision {
-        Precision::Fp16 | Precision::Bf16 | Precision::Bf16Autocast if run.lora.is_none() => {
+        Precision::Fp16 | Precision::Bf16 if run.lora.is_none() => {
             format!("{} weights, gradients and states", precision(run.precision))
+        }
+        Precision::Bf16Autocast if run.lora.is_none() => {
+            "bf16 weights, gradients and states with bf16 autocast".to_owned()
         }
         other => precision(other).to_owned(),
     }
