@@ -19,6 +19,14 @@ fn the_dtype_that_the_weights_were_loaded_in() {
 }
 
 #[test]
+fn trl_is_known_by_its_command_or_its_frames() {
+    let is_trl = |text| setting(text, "trl").is_some();
+    assert!(is_trl("$ trl sft --model_name_or_path gpt2 --bf16\n"));
+    assert!(is_trl("  File \"/site-packages/trl/trainer/sft_trainer.py\", line 912, in train\n"));
+    assert!(!is_trl("  File \"/site-packages/ctrl/trainer/loop.py\", line 9, in train\n"));
+}
+
+#[test]
 fn the_version_of_transformers() {
     let version = |text| setting(text, "transformers");
     let said = |word: &str| Some(word.to_owned());

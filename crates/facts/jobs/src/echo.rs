@@ -66,8 +66,11 @@ fn precision(
         Some("float16" | "fp16" | "half") => Some(Dtype::F16),
         Some("float32" | "fp32" | "float") => Some(Dtype::F32),
         Some(_) => stored(),
-        // `from_pretrained` loads the weights as they are stored since transformers 5, and in fp32 before it.
-        None if autocast.is_some() && is_transformers_5(settings) => stored(),
+        // `from_pretrained` loads the weights as they are stored since transformers 5, and in fp32 before it. TRL asks for
+        // fp32 with both (`create_model_from_path` of trl/trainer/utils.py, 1.16.0).
+        None if autocast.is_some() && is_transformers_5(settings) && !settings.contains_key("trl") => {
+            stored()
+        }
         None if autocast.is_some() => Some(Dtype::F32),
         None => None,
     };
@@ -132,6 +135,8 @@ mod tests {
         let five = [("precision", "bf16"), ("transformers", "5.23.0")];
         assert_eq!(of(&five, bf16), Some(Some(Precision::Bf16Autocast)));
         assert_eq!(of(&five, fp32), Some(Some(Precision::AmpBf16)));
+        let trl = [("precision", "bf16"), ("transformers", "5.23.0"), ("trl", "true")];
+        assert_eq!(of(&trl, bf16), Some(Some(Precision::AmpBf16)));
         // What is asked for wins.
         let asked = [("precision", "bf16"), ("weights", "float32"), ("transformers", "5.23.0")];
         assert_eq!(of(&asked, bf16), Some(Some(Precision::AmpBf16)));
