@@ -11,14 +11,33 @@ pub fn families() -> &'static [&'static str] {
     &["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2"]
 }
 
-/// Draws jobs; the same seed gives the same ones. `family` narrows them.
-pub fn draw(seed: u64, count: usize, family: Option<&str>) -> Vec<Case> {
+/// A GPU and the cuDNN beside it.
+type Machine<'a> = (&'a str, &'a str);
+
+/// The cuDNN that torch 2.15.0 is built with.
+const OWN_CUDNN: &str = "9.26.0";
+
+/// The machines that are drawn. On compute capabilities 9 and 10 cuDNN's version decides which kernel takes attention.
+const MACHINES: [Machine; 6] = [
+    ("a100-sxm-80gb", OWN_CUDNN),
+    ("h100-sxm-80gb", OWN_CUDNN),
+    ("h100-sxm-80gb", OWN_CUDNN),
+    ("h100-sxm-80gb", "9.15.1"),
+    ("h100-sxm-80gb", "9.1.0"),
+    ("rtx-4090", OWN_CUDNN),
+];
+
+/// Draws jobs; the same seed gives the same ones. `family` and `gpu` narrow them: all jobs on that GPU have torch's own
+/// cuDNN.
+pub fn draw(seed: u64, count: usize, family: Option<&str>, gpu: Option<&str>) -> Vec<Case> {
     (0..count)
         .map(|at| {
             // Each job has a seed of its own: a longer draw begins with the shorter one.
             let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64));
             let family = family.unwrap_or(families()[at % families().len()]);
-            let job = job(&mut rng, family);
+            // The machine is drawn even if `gpu` replaces it, so that the rest of the job stays the same.
+            let drawn = pick(&mut rng, &MACHINES);
+            let job = job(&mut rng, family, gpu.map_or(drawn, |gpu| (gpu, OWN_CUDNN)));
             Case::unrecorded(format!("drawn/{seed}-{at}"), job)
         })
         .collect()
@@ -40,21 +59,9 @@ fn maybe(rng: &mut Rng, table: &mut Map<String, Value>, key: &str, value: Value)
     }
 }
 
-fn job(rng: &mut Rng, family: &str) -> Value {
+fn job(rng: &mut Rng, family: &str, (gpu, cudnn): Machine) -> Value {
     let mut job = Map::new();
     job.insert("model".to_owned(), model(rng, family));
-    // On compute capabilities 9 and 10 cuDNN's version decides which kernel takes attention.
-    let (gpu, cudnn) = pick(
-        rng,
-        &[
-            ("a100-sxm-80gb", "9.26.0"),
-            ("h100-sxm-80gb", "9.26.0"),
-            ("h100-sxm-80gb", "9.26.0"),
-            ("h100-sxm-80gb", "9.15.1"),
-            ("h100-sxm-80gb", "9.1.0"),
-            ("rtx-4090", "9.26.0"),
-        ],
-    );
     job.insert("gpu".to_owned(), json!(gpu));
     if once_in(rng, 3) {
         job.insert("infer".to_owned(), infer(rng, family));
@@ -323,10 +330,26 @@ mod tests {
 
     #[test]
     fn a_draw_is_the_same_each_time_and_a_longer_one_begins_with_it() {
-        let short: Vec<Value> = draw(7, 5, None).into_iter().map(|case| case.job).collect();
-        let long: Vec<Value> = draw(7, 20, None).into_iter().map(|case| case.job).collect();
+        let short: Vec<Value> = draw(7, 5, None, None).into_iter().map(|case| case.job).collect();
+        let long: Vec<Value> = draw(7, 20, None, None).into_iter().map(|case| case.job).collect();
         assert_eq!(short, long[..5]);
-        assert_ne!(short[0], draw(8, 1, None)[0].job);
+        assert_ne!(short[0], draw(8, 1, None, None)[0].job);
+    }
+
+    #[test]
+    fn a_gpu_changes_the_machine_and_nothing_else() {
+        let without = |case: &Case| {
+            let mut job = case.job.clone();
+            let table = job.as_object_mut().unwrap();
+            table.remove("gpu");
+            table["versions"].as_object_mut().unwrap().remove("cudnn");
+            job
+        };
+        let (any, hopper) = (draw(7, 20, None, None), draw(7, 20, None, Some("h100-sxm-80gb")));
+        assert!(hopper.iter().all(|case| case.job["gpu"] == "h100-sxm-80gb"));
+        assert!(hopper.iter().all(|case| case.job["versions"]["cudnn"] == OWN_CUDNN));
+        assert!(any.iter().any(|case| case.job["gpu"] != "h100-sxm-80gb"));
+        assert!(any.iter().map(without).eq(hopper.iter().map(without)));
     }
 
     #[test]
@@ -337,7 +360,7 @@ mod tests {
 
     #[test]
     fn most_of_what_is_drawn_is_a_job() {
-        let drawn = draw(1, 300, None);
+        let drawn = draw(1, 300, None, None);
         let refused: Vec<String> =
             drawn.iter().filter_map(|case| case.job().err()).map(|error| format!("{error:#}")).collect();
         assert!(refused.len() < 15, "{refused:#?}");

@@ -7,7 +7,7 @@ use brimful_explain::{Peak, at_event};
 use brimful_jobs::Job;
 use brimful_plan::{Fit, fit, simulate_and_replay};
 use brimful_replay::{Ledger, Timeline};
-use brimful_trace::{AllocationId, Event, PhaseKind, Trace};
+use brimful_trace::{AllocationId, Category, Event, PhaseKind, Trace};
 
 use crate::{Case, Expect, PhaseRow};
 
@@ -50,6 +50,9 @@ pub fn figures(case: &Case) -> Result<Vec<Figure>> {
         number("calls of cudaMalloc", prediction.timeline.device_allocs, real.num_device_alloc),
         text("ledgers of every phase", prediction.phases(), real.phases.iter().map(phase_text).collect()),
     ];
+    if let Some(tensors) = real.tensor_peak_requested {
+        all.push(number("requested peak of the tensors alone", prediction.tensor_peak(), tensors));
+    }
     all.extend(prediction.place(real));
     if !real.composition.is_empty() {
         all.push(text("composition of the peak", prediction.composition(), composition(&real.composition)));
@@ -122,6 +125,28 @@ impl Prediction {
             all.push(text("autograd node of the peak", of(|place| &place.node), at.node.clone()));
         }
         all
+    }
+
+    /// The largest sum of tensors after loading, without the buffers that kernels ask for themselves.
+    fn tensor_peak(&self) -> u64 {
+        let (mut begun, mut size, mut most) = (0, 0_u64, 0);
+        let bytes = |id: AllocationId| match self.trace.allocations.get(id).category {
+            Category::KernelBuffer => 0,
+            _ => self.trace.allocations.bytes(id).get(),
+        };
+        for event in self.trace.events() {
+            match event {
+                Event::Phase(_) => begun += 1,
+                Event::Alloc(id) => size += bytes(id),
+                Event::Free(id) => size = size.saturating_sub(bytes(id)),
+                _ => {}
+            }
+            // The first phase is loading.
+            if begun > 1 {
+                most = most.max(size);
+            }
+        }
+        most
     }
 
     fn composition(&self) -> String {

@@ -1,5 +1,5 @@
 use brimful_devices::{Basis, BasisKind};
-use brimful_jobs::{AttentionKernel, CudnnRules, Job, OptimizerKind, Train, Workload};
+use brimful_jobs::{AttentionKernel, Job, OptimizerKind, Train, Workload};
 use brimful_units::Bytes;
 
 /// A number of an answer, and what it rests on.
@@ -84,16 +84,16 @@ fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
             "taken as PyTorch's own flash kernel; the flash-attn package was not compared",
         ));
     }
-    let preferred = job.versions.cudnn_rules() >= CudnnRules::V9_15_1;
-    let has_kernels = job.gpu.as_ref().is_some_and(|gpu| matches!(gpu.compute_capability.0, 9 | 10));
-    if preferred && has_kernels && attention == AttentionKernel::Sdpa && sequence > 1 {
+    if job.prefers_cudnn_attention() == Some(true) && sequence > 1 {
+        let cudnn = job.versions.followed_cudnn();
         all.push(Grounds {
             what: "cuDNN's attention".to_owned(),
             basis: Basis {
                 kind: BasisKind::Rule,
-                source: "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, and the workspace of cudnn-frontend; \
-                         what cuDNN's own engines ask for beside it was not measured"
-                    .to_owned(),
+                source: format!(
+                    "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp beside cuDNN {cudnn}, and the workspace of \
+                     cudnn-frontend; what cuDNN's own engines ask for beside it was not measured"
+                ),
                 margin: None,
             },
         });

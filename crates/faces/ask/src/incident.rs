@@ -76,7 +76,7 @@ pub(crate) fn incident(files: &dyn Files, input: &str, mut reader: impl BufRead)
 fn expectation(files: &dyn Files, report: &Report) -> Option<Expectation> {
     let incident = report.incident.as_ref().filter(|incident| incident.kind.is_gpu_oom())?;
     let figure = |name| incident.facts.bytes(name);
-    let (model, changes) = from_echo(&report.settings, figure("total_bytes"))?;
+    let (model, changes) = from_echo(&report.settings, files, figure("total_bytes"))?;
     let loaded = open(&model, files, &changes).ok()?;
     let held = figure("process_in_use_bytes").or(figure("reserved_bytes"));
     let expected = expected(&loaded.job, held).ok()?;

@@ -21,7 +21,7 @@ const CONFS: [&str; 5] = [
 
 /// The drawn jobs that brimful simulates, each with allocator settings.
 fn jobs() -> Vec<Value> {
-    let drawn = draw(2026, JOBS + JOBS / 4, None);
+    let drawn = draw(2026, JOBS + JOBS / 4, None, None);
     let answered = drawn
         .into_iter()
         .filter(|case| case.job().is_ok_and(|job| simulated(&job).is_ok()))

@@ -41,6 +41,11 @@ pub(crate) fn recipe(job: &Job) -> Vec<String> {
     }
     all.push(format!("torch {}", job.versions.torch));
     all.push(format!("transformers {}", job.versions.transformers));
+    // Only where it decides which kernel takes attention.
+    all.extend(job.prefers_cudnn_attention().map(|first| {
+        let rule = if first { "comes first" } else { "is not taken" };
+        format!("cuDNN {}, whose attention {rule}", job.versions.cudnn)
+    }));
     all
 }
 
@@ -92,8 +97,11 @@ fn inference(run: &Infer) -> Vec<String> {
 /// Training in half precision without autocast: what people forget is that the states are halved too.
 fn trained(run: &Train) -> String {
     match run.precision {
-        Precision::Fp16 | Precision::Bf16 | Precision::Bf16Autocast if run.lora.is_none() => {
+        Precision::Fp16 | Precision::Bf16 if run.lora.is_none() => {
             format!("{} weights, gradients and states", precision(run.precision))
+        }
+        Precision::Bf16Autocast if run.lora.is_none() => {
+            "bf16 weights, gradients and states with bf16 autocast".to_owned()
         }
         other => precision(other).to_owned(),
     }

@@ -104,8 +104,25 @@ fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
-/// What is known of a GPU that is given by its size only.
-const AS_AN_A100: &str = "compute capability 8.0 and 108 multiprocessors, as an A100";
+/// What decides which kernels PyTorch takes on a GPU, and how large their buffers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// CUDA compute capability.
+    pub compute_capability: (u8, u8),
+    /// Streaming multiprocessors.
+    pub multiprocessors: u64,
+}
+
+impl Processor {
+    /// What a job is predicted for that names no GPU, or one by its size only: an A100's.
+    pub const ASSUMED: Processor = Processor { compute_capability: (8, 0), multiprocessors: 108 };
+
+    /// [`Processor::ASSUMED`] in words.
+    pub fn assumed_in_words() -> String {
+        let Processor { compute_capability: (major, minor), multiprocessors } = Processor::ASSUMED;
+        format!("compute capability {major}.{minor} and {multiprocessors} multiprocessors, as an A100")
+    }
+}
 
 /// A bare number up to this one is a size in GiB; no larger number of GiB is the memory of one GPU.
 const MOST_BARE_GIB: f64 = 1024.0;
@@ -155,7 +172,7 @@ impl Gpu {
         if total < Bytes::mib(256) || total > Bytes::gib(16 << 10) {
             return Err(GpuError::Implausible(total));
         }
-        let compute_capability = (8, 0);
+        let Processor { compute_capability, multiprocessors } = Processor::ASSUMED;
         let (context, context_basis) = context::overhead(compute_capability);
         let source = "the size given, taken as usable bytes".to_owned();
         let total_basis = Basis { kind: BasisKind::Exact, source: source.clone(), margin: None };
@@ -172,13 +189,13 @@ impl Gpu {
             name: format!("a GPU with {text}"),
             total,
             compute_capability,
-            multiprocessors: 108,
+            multiprocessors,
             context,
             total_source: source,
             context_source: context_basis.source.clone(),
             total_basis,
             context_basis,
-            assumed: Some(format!("{read_as}{AS_AN_A100}")),
+            assumed: Some(format!("{read_as}{}", Processor::assumed_in_words())),
         })
     }
 }

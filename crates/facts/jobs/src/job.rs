@@ -1,6 +1,8 @@
-use brimful_devices::Gpu;
+use brimful_devices::{Gpu, Processor};
 use brimful_models::{AttentionKernel, Config};
 use brimful_units::Dtype;
+
+use crate::versions::CudnnRules;
 
 /// A run of a model: every key of the job file, resolved and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,28 @@ pub struct Job {
 }
 
 impl Job {
+    /// What the kernels are predicted for: the GPU's processor, or the assumed one where no GPU is named.
+    pub fn processor(&self) -> Processor {
+        self.gpu.as_ref().map_or(Processor::ASSUMED, |gpu| Processor {
+            compute_capability: gpu.compute_capability,
+            multiprocessors: gpu.multiprocessors,
+        })
+    }
+
+    /// Whether torch tries cuDNN's attention before its own kernels (`check_prefer_cudnn_attention` in
+    /// aten/src/ATen/native/transformers/cuda/sdp_utils.cpp); `None` where cuDNN's version decides nothing: on other compute
+    /// capabilities than 9 and 10, without SDPA, and in fp32.
+    pub fn prefers_cudnn_attention(&self) -> Option<bool> {
+        let (attention, precision) = match &self.workload {
+            Workload::Train(run) => (run.attention, run.precision),
+            Workload::Infer(run) => (run.attention, run.precision),
+        };
+        let decides = matches!(self.processor().compute_capability.0, 9 | 10)
+            && attention == AttentionKernel::Sdpa
+            && precision != Precision::Fp32;
+        decides.then(|| self.versions.cudnn_rules() >= CudnnRules::V9_15_1)
+    }
+
     /// The parameters in all, adapters included, and those that are trained; in elements.
     pub fn parameter_counts(&self) -> (u64, u64) {
         let base = self.model.parameter_count();

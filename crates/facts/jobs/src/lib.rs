@@ -34,7 +34,7 @@ pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, fl
 pub use load::{LoadedJob, load, open};
 pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;
-pub use recipe::{Assumption, Recipe};
+pub use recipe::{Assumption, PROCESSOR, Recipe};
 pub use schema::schema;
 pub use versions::{CudnnRules, TorchRules, TransformersRules, followed};
 pub use words::Words;

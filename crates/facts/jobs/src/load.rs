@@ -1,13 +1,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use brimful_devices::Gpu;
+use brimful_devices::{Gpu, Processor};
 use brimful_models::{Fault, Files, Kind, Model, NoFiles};
 use serde_json::{Map, Value};
 
 use crate::foreign::{Translated, translate};
 use crate::keys::{Absent, Simulated, find, keys, keys_of, plain};
 use crate::locate::line_of;
+use crate::recipe::PROCESSOR;
 use crate::run::Context;
 use crate::section::Section;
 use crate::versions::versions;
@@ -204,9 +205,7 @@ fn check(
         Some(gpu) => gpu,
         None => root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?,
     };
-    if let Some(assumed) = gpu.as_ref().and_then(|gpu| gpu.assumed.as_ref()) {
-        recipe.borrow_mut().assume("gpu", assumed, "a size alone says no more");
-    }
+    assume_processor(gpu.as_ref(), &mut recipe.borrow_mut());
     let model = match model {
         Some(model) => model,
         None => Arc::new(find_model(&root, origin, files)?),
@@ -235,6 +234,17 @@ fn check(
     let versions = versions(&root, &recipe)?;
     let job = Job { model: model.file.config.clone(), gpu, workload, allocator_conf, versions };
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
+}
+
+/// Notes what the kernels are predicted for where no GPU's name says it.
+fn assume_processor(gpu: Option<&Gpu>, recipe: &mut Recipe) {
+    match gpu {
+        None => recipe.assume(PROCESSOR, Processor::assumed_in_words(), "no GPU is named"),
+        Some(Gpu { assumed: Some(assumed), .. }) => {
+            recipe.assume(PROCESSOR, assumed, "a size alone says no more");
+        }
+        Some(_) => {}
+    }
 }
 
 /// A key that stands in another section than its own: the hint says where it belongs.

@@ -10,10 +10,14 @@ pub struct Recipe {
     pub fails: Option<String>,
 }
 
+/// What the GPU's compute capability and multiprocessors stand under in [`Recipe::assumed`]. A job names them through its
+/// GPU only, so this is no key of a job.
+pub const PROCESSOR: &str = "processor";
+
 /// A key that was absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
-    /// The path of the key.
+    /// The path of the key, or [`PROCESSOR`].
     pub key: String,
     /// The value that was taken.
     pub value: String,

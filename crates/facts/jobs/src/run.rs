@@ -153,8 +153,7 @@ impl Context<'_> {
         if let Some(precision) = section.given_word("precision") {
             return precision;
         }
-        let stored = self.model.checkpoint.as_ref().and_then(|weights| weights.dtype());
-        let (precision, why) = match stored.or(self.model.file.dtype) {
+        let (precision, why) = match self.model.dtype() {
             Some(Dtype::F32) => (Precision::Fp32, "the dtype of the weights"),
             Some(Dtype::F16) => (Precision::Fp16, "the dtype of the weights"),
             Some(Dtype::Bf16) => (Precision::Bf16, "the dtype of the weights"),

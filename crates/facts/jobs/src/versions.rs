@@ -91,6 +91,11 @@ impl Versions {
         (nearest(TORCH, &self.torch).0, nearest(TRANSFORMERS, &self.transformers).0)
     }
 
+    /// The version of cuDNN whose rules the prediction follows.
+    pub fn followed_cudnn(&self) -> &'static str {
+        nearest(CUDNN, &self.cudnn).0
+    }
+
     /// The rules of cuDNN that the prediction follows.
     pub fn cudnn_rules(&self) -> CudnnRules {
         nearest(CUDNN, &self.cudnn).1

@@ -68,6 +68,19 @@ fn a_config_of_llama_factory_is_a_job() {
 }
 
 #[test]
+fn the_trainers_autocast_is_over_the_dtype_that_its_arguments_name() {
+    let precision = |lines: &str| {
+        train(&read(&format!("model_name_or_path: gpt2\noutput_dir: out\n{lines}")).unwrap()).precision
+    };
+    assert_eq!(precision("bf16: true"), Precision::AmpBf16);
+    assert_eq!(precision("bf16: true\ndtype: bfloat16"), Precision::Bf16Autocast);
+    assert_eq!(precision("bf16: true\ntorch_dtype: bfloat16"), Precision::Bf16Autocast);
+    assert_eq!(precision("bf16: true\ndtype: float32"), Precision::AmpBf16);
+    assert_eq!(precision("fp16: true\ntorch_dtype: float32"), Precision::AmpFp16);
+    assert_eq!(precision("bf16: false\ndtype: bfloat16"), Precision::Bf16);
+}
+
+#[test]
 fn training_arguments_are_a_job_with_a_model_from_the_file_or_a_flag() {
     let text = r#"{"output_dir": "out", "per_device_train_batch_size": 4, "bf16": true, "optim": "adamw_torch",
         "gradient_checkpointing": true, "max_grad_norm": 0, "learning_rate": 1e-5}"#;

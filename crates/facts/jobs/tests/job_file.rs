@@ -2,7 +2,7 @@
 
 use brimful_jobs::{
     AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
-    Optimizer, OptimizerKind, Overrides, Precision, Simulated, Train, Workload, keys, load, open,
+    Optimizer, OptimizerKind, Overrides, PROCESSOR, Precision, Simulated, Train, Workload, keys, load, open,
 };
 use brimful_models::{MemoryFiles, NoFiles};
 use serde_json::{Value, json};
@@ -393,4 +393,34 @@ fn a_value_that_is_assumed_can_be_asked_for() {
     assert_eq!(loaded.effective("train.precision").as_deref(), Some("bf16"));
     assert_eq!(loaded.effective("train.use_cache").as_deref(), Some("false"));
     assert_eq!(loaded.effective("train.lora"), None);
+}
+
+#[test]
+fn the_processor_that_is_assumed_is_listed_and_is_no_key_of_a_job() {
+    let row = |text: &str| {
+        let loaded = toml(text);
+        assert_eq!(loaded.effective("gpu").is_some(), loaded.job.gpu.is_some());
+        loaded.recipe.assumed.into_iter().find(|row| row.key == PROCESSOR)
+    };
+    let none = row("model = 'gpt2'").unwrap();
+    assert_eq!(none.value, "compute capability 8.0 and 108 multiprocessors, as an A100");
+    assert_eq!(none.why, "no GPU is named");
+    assert_eq!(row("model = 'gpt2'\ngpu = '24 GiB'").unwrap().why, "a size alone says no more");
+    assert_eq!(row("model = 'gpt2'\ngpu = 'h100'"), None);
+    assert!(refusal(&format!("model = 'gpt2'\n{PROCESSOR} = 'as an A100'")).contains(PROCESSOR));
+}
+
+#[test]
+fn cudnn_decides_on_hopper_in_half_precision_with_sdpa_only() {
+    let first = |gpu: &str, run: &str, cudnn: &str| {
+        let text = format!("model = 'gpt2'\ngpu = '{gpu}'\n[train]\n{run}\n[versions]\ncudnn = '{cudnn}'");
+        toml(&text).job.prefers_cudnn_attention()
+    };
+    assert_eq!(first("h100", "precision = 'bf16'", "9.26.0"), Some(true));
+    assert_eq!(first("h100", "precision = 'amp-bf16'", "9.15.1"), Some(true));
+    assert_eq!(first("h100", "precision = 'bf16'", "9.1.0"), Some(false));
+    assert_eq!(first("h100", "precision = 'fp32'", "9.26.0"), None);
+    assert_eq!(first("h100", "attention = 'eager'", "9.26.0"), None);
+    assert_eq!(first("a100-sxm-80gb", "precision = 'bf16'", "9.26.0"), None);
+    assert_eq!(toml("model = 'gpt2'").job.prefers_cudnn_attention(), None);
 }

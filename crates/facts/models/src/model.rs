@@ -1,3 +1,4 @@
+use brimful_units::Dtype;
 use serde_json::{Map, Value};
 
 use crate::files::{Files, Kind};
@@ -36,6 +37,11 @@ pub enum Source {
 const LARGEST_TEXT: u64 = 16 << 20;
 
 impl Model {
+    /// The dtype of the weights: that of the checkpoint, else what the configuration says; `None` where neither does.
+    pub fn dtype(&self) -> Option<Dtype> {
+        self.checkpoint.as_ref().and_then(|weights| weights.dtype()).or(self.file.dtype)
+    }
+
     /// The model that a folder, a file or a catalogue name gives.
     ///
     /// # Errors

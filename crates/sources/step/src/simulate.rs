@@ -35,9 +35,6 @@ pub enum StepError {
     },
 }
 
-/// The GPU whose kernels' buffers are assumed where the job names none: an A100.
-const ASSUMED: Properties = Properties { compute_capability: (8, 0), multiprocessors: 108 };
-
 /// Executes the job on tensors without data and returns every allocation and free.
 ///
 /// Sizes are in bytes as asked of the allocator (the ledger *requested*); replay computes what the
@@ -46,10 +43,11 @@ const ASSUMED: Properties = Properties { compute_capability: (8, 0), multiproces
 /// # Errors
 /// [`StepError`] where the job is too large for 64 bits or asks for what is not known.
 pub fn simulate(job: &Job) -> Result<Trace, StepError> {
-    let properties = job.gpu.as_ref().map_or(ASSUMED, |gpu| Properties {
-        compute_capability: gpu.compute_capability,
-        multiprocessors: gpu.multiprocessors,
-    });
+    let processor = job.processor();
+    let properties = Properties {
+        compute_capability: processor.compute_capability,
+        multiprocessors: processor.multiprocessors,
+    };
     let rules = TorchRules::of(job.versions.torch_rules(), job.versions.cudnn_rules());
     let device = Device::new(properties, rules);
     let transformers = TransformersRules::of(job.versions.transformers_rules());

@@ -136,11 +136,11 @@ pub struct Basis<'a> {
     pub margin: Option<u64>,
 }
 
-/// A key of the job that was not given.
+/// A key of the job that was not given, or the processor of the GPU that was not named.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Assumed<'a> {
-    /// The key.
+    /// The key of the job, or `processor`, which is no key: the compute capability and multiprocessors that are assumed.
     pub key: &'a str,
     /// The value that was taken.
     pub value: &'a str,

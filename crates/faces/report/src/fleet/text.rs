@@ -1,4 +1,4 @@
-use brimful_jobs::LoadedJob;
+use brimful_jobs::{LoadedJob, PROCESSOR};
 use brimful_plan::{Fit, FitVerdict as Verdict};
 use brimful_units::Bytes;
 
@@ -32,8 +32,11 @@ pub fn fleet_text(answer: &FleetAnswer<'_>) -> String {
     if let Some((loaded, _)) = answer.rows.first() {
         lines.push(String::new());
         lines.extend(wrapped("  recipe: ", 4, &recipe(&loaded.job).join(" · ")));
-        let sizes =
-            answer.rows.iter().flat_map(|(loaded, _)| &loaded.recipe.assumed).filter(|row| row.key == "gpu");
+        let sizes = answer
+            .rows
+            .iter()
+            .flat_map(|(loaded, _)| &loaded.recipe.assumed)
+            .filter(|row| row.key == PROCESSOR);
         lines.extend(sizes.flat_map(|row| wrapped("  assumed: ", 4, &row.value)));
         lines.extend(loaded.recipe.notes.iter().flat_map(|note| wrapped("  note: ", 4, note)));
     }

@@ -138,6 +138,13 @@ const TRAINER: Foreign = Foreign {
         row("fp16", "train.precision", Values::Switch("amp-fp16")),
         row("torch_dtype", "train.precision", Values::Same),
         row("dtype", "train.precision", Values::Same),
+        // These come after the dtype alone, which says nothing of autocast.
+        row("bf16", "train.precision", Values::Switch("bf16-autocast")).only_with("torch_dtype", "bfloat16"),
+        row("bf16", "train.precision", Values::Switch("bf16-autocast")).only_with("dtype", "bfloat16"),
+        row("bf16", "train.precision", Values::Switch("amp-bf16")).only_with("torch_dtype", "float32"),
+        row("bf16", "train.precision", Values::Switch("amp-bf16")).only_with("dtype", "float32"),
+        row("fp16", "train.precision", Values::Switch("amp-fp16")).only_with("torch_dtype", "float32"),
+        row("fp16", "train.precision", Values::Switch("amp-fp16")).only_with("dtype", "float32"),
         row("gradient_checkpointing", "train.checkpointing", Values::Switch("true")),
         row(
             "gradient_checkpointing_kwargs.use_reentrant",

@@ -53,8 +53,9 @@ fn backward(q: &Tensor, k: &Tensor, v: &Tensor) -> Grads {
     let sizes = Sizes::of(q, k);
     let like = |x: &Tensor| result(&[x], x.dtype());
     let (q_grad, k_grad, v_grad) = (like(q), like(k), like(v));
-    let row = sizes.width.saturating_add(1);
-    let workspace = Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries, row], Dtype::F32);
-    drop(workspace);
+    let rows = sizes.batch.saturating_mul(sizes.heads).saturating_mul(sizes.queries);
+    let columns = sizes.width.saturating_add(1);
+    // `run_cudnn_SDP_bprop` asks the allocator for the workspace itself: it is no tensor.
+    device.kernel_buffer(rows.saturating_mul(columns).saturating_mul(4));
     grads![Some(q_grad), Some(k_grad), Some(v_grad)]
 }
