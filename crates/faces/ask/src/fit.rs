@@ -159,7 +159,7 @@ impl Answer for FitReply {
     fn text(&self) -> String {
         let mut text = fit_text(&self.view());
         if self.why {
-            text += &format!("\n{}", why_text(&self.fit));
+            text += &format!("\n{}", why_text(&self.loaded, &self.fit));
         }
         if self.list_techniques {
             text += &format!("\n{}", techniques_text(&self.techniques));

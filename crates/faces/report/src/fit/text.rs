@@ -202,9 +202,12 @@ fn recipe_lines(loaded: &LoadedJob) -> Vec<String> {
     lines
 }
 
+/// A default of a job's key in short, as `--why` has the reason; how something typed was read, with its reason.
 fn assumption(one: &Assumption) -> String {
-    let why = if one.why == "the default" { String::new() } else { format!(" ({})", one.why) };
-    format!("{}={}{why}", one.key, one.value)
+    match one.key.split_once('.') {
+        Some((_section, key)) => format!("{key}={}", one.value),
+        None => format!("{}={} ({})", one.key, one.value, one.why),
+    }
 }
 
 fn peak_line(peak: &Peak) -> String {
@@ -301,7 +304,7 @@ pub fn largest_text(job: &str, largest: &Largest) -> String {
 }
 
 /// What each number rests on, and the largest blocks at the peak.
-pub fn why_text(fit: &Fit) -> String {
+pub fn why_text(loaded: &LoadedJob, fit: &Fit) -> String {
     let mut lines = vec![Style::STRONG.paint("  what the numbers rest on")];
     for Grounds { what, basis } in &fit.grounds {
         let margin = match basis.margin {
@@ -310,6 +313,16 @@ pub fn why_text(fit: &Fit) -> String {
             None => " (margin unknown)".to_owned(),
         };
         lines.extend(wrapped("  ", 4, &format!("{what} — {}{margin}: {}", basis.kind.name(), basis.source)));
+    }
+    let assumed = &loaded.recipe.assumed;
+    if !assumed.is_empty() {
+        lines.push(String::new());
+        lines.push(Style::STRONG.paint("  what was assumed, and why"));
+        lines.extend(
+            assumed
+                .iter()
+                .flat_map(|one| wrapped("  ", 4, &format!("{} = {}: {}", one.key, one.value, one.why))),
+        );
     }
     lines.push(String::new());
     lines.push(Style::STRONG.paint("  ledgers at the peak"));
