@@ -91,16 +91,23 @@ impl Addresses {
     pub fn place(&mut self, address: u64, bytes: u64) {
         let bytes = bytes.max(1).next_multiple_of(GRANULE);
         let end = address.saturating_add(bytes);
-        let around = self.chunks.range(..=address).next_back().map(|(at, chunk)| (*at, *chunk));
-        let Some((base, chunk)) = around.filter(|(at, chunk)| address < at + chunk.bytes) else {
+        self.use_gap(address, end);
+        self.cut_holes(address, end);
+        let after = self.chunks.range(address.saturating_add(1)..).next().map_or(u64::MAX, |(at, _)| *at);
+        let around = self.chunks.range_mut(..=address).next_back();
+        let Some((base, chunk)) = around.filter(|(at, chunk)| address < **at + chunk.bytes) else {
             return self.place_chunk(address, end);
         };
-        self.use_gap(address, end);
-        let bytes_of_chunk = chunk.bytes.max((end - base).next_multiple_of(CHUNK));
-        if bytes_of_chunk > chunk.bytes {
-            self.leave_gap(end, base + bytes_of_chunk);
+        chunk.used += bytes;
+        let (from, last) = (*base, *base + chunk.bytes);
+        if end > last {
+            // It was larger than was known. It still ends before the next one.
+            let last = from + (end - from).next_multiple_of(CHUNK);
+            let last = last.min(after).max(end);
+            chunk.bytes = last - from;
+            self.cut_holes(end, last);
+            self.leave_gap(end, last);
         }
-        self.chunks.insert(base, Chunk { bytes: bytes_of_chunk, used: chunk.used + bytes });
     }
 
     /// Takes a new chunk around a segment. It ends before other chunks.
