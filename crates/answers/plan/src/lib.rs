@@ -11,7 +11,9 @@ mod techniques;
 
 pub use basis::{Grounds, grounds};
 pub use expected::{Expected, expected};
-pub use fit::{DeviceUse, Fit, FitError, FitVerdict, OutOfMemory, Params, fit, simulate_and_replay};
+pub use fit::{
+    DeviceUse, Fit, FitError, FitVerdict, OutOfMemory, Params, allocator_config, fit, simulate_and_replay,
+};
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use search::largest_fitting;

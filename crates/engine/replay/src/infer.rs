@@ -43,8 +43,10 @@ pub(crate) fn recorded_driver(trace: &Trace) -> Driver {
     }
 }
 
-/// The settings, with what they leave open as the trace shows it.
-pub(crate) fn settled(trace: &Trace, config: &AllocatorConfig) -> AllocatorConfig {
+/// The settings, with the version's order and the system as the trace shows them, where the settings leave them open.
+///
+/// Several replays of one recording need it once only.
+pub fn settled(trace: &Trace, config: &AllocatorConfig) -> AllocatorConfig {
     let is_recorded = trace.recording.is_some();
     let driver = config.driver.or_else(|| is_recorded.then(|| recorded_driver(trace)));
     let settled = AllocatorConfig { driver, ..config.clone() };

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use brimful_devices::Gpu;
 use brimful_explain::snapshot::stack_text;
 use brimful_replay::{
-    AllocatorConfig, Capacity, Ledger, Timeline, follow, recorded_config, replay as replay_trace,
+    AllocatorConfig, Capacity, Ledger, Ties, Timeline, follow, recorded_config, replay as replay_trace,
+    settled,
 };
 use brimful_report::{ReplayAnswer, replay_json, replay_text};
 use brimful_trace::{Event, Origin, Trace};
@@ -20,6 +21,7 @@ pub struct ReplayRequest {
     capacity: Capacity,
     device: Option<usize>,
     compare: bool,
+    ties: Option<Ties>,
 }
 
 impl ReplayRequest {
@@ -44,7 +46,13 @@ impl ReplayRequest {
         // A capacity is what PyTorch can have; a GPU also holds the CUDA context.
         let taken = gpu.filter(|_| capacity.is_none()).map_or(Bytes::ZERO, |gpu| gpu.context);
         let capacity = Capacity { total, taken };
-        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, device, compare })
+        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, device, compare, ties: None })
+    }
+
+    /// The version of torch that recorded, whose order among free blocks of equal size is followed. Without it, the order
+    /// is the one that the recording's placements show.
+    pub fn with_torch(self, version: Option<&str>) -> ReplayRequest {
+        ReplayRequest { ties: version.map(Ties::of_torch), ..self }
     }
 }
 
@@ -73,10 +81,14 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
     let recorded = trace.recording.as_ref();
     let conf = request.conf.clone().or(recorded.map(|recording| recording.conf.clone())).unwrap_or_default();
     let config: AllocatorConfig = conf.parse()?;
+    // The placements are those of the recorded settings, whichever are asked about.
+    let as_recorded = AllocatorConfig { ties: request.ties, ..recorded_config(trace) };
+    let AllocatorConfig { ties, driver, .. } = settled(trace, &as_recorded);
+    let config = AllocatorConfig { ties, driver, ..config };
     let work = || replay_trace(trace, &config, &request.capacity);
     let timeline = host.during(content.len(), "replaying", work);
     let compare = request.compare && trace.origin == Origin::Recorded;
-    let followed = compare.then(|| follow(trace, &recorded_config(trace)));
+    let followed = compare.then(|| follow(trace, &as_recorded));
     let faithful = followed.as_ref().is_none_or(|followed| followed.is_faithful());
     let mut notes = opened.unread.clone();
     notes.extend(doubts(recorded.is_some_and(|recording| recording.begins_late), faithful));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use brimful_explain::TracedRun;
 use brimful_jobs::Overrides;
 use brimful_models::Kind;
-use brimful_plan::simulate_and_replay;
+use brimful_plan::{allocator_config, simulate_and_replay};
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
@@ -50,7 +50,7 @@ pub(crate) fn open_run(
     }
     let loaded = open_job(host, input, changes)?;
     let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
-    let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
+    let config = allocator_config(&loaded.job).with_context(|| input.to_owned())?;
     Ok(OpenedRun { trace, config, notes: named(input, loaded.recipe.notes) })
 }
 
