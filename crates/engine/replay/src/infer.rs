@@ -1,7 +1,8 @@
 //! What a recording does not say but shows: the system, by the order of its segments' addresses, and the version, by what
 //! its placements prefer among equals.
 
-use brimful_trace::{Event, Trace};
+use brimful_trace::{ContextId, Event, Trace};
+use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
 use crate::driver::Driver;
@@ -84,4 +85,46 @@ fn first_difference(trace: &Trace, config: &AllocatorConfig) -> Option<usize> {
         }
     }
     None
+}
+
+/// The most that PyTorch could have of the device, if a recording shows that it was full: PyTorch gave cached memory back
+/// in the middle of a request, which then asked the device again. `None` if no request did.
+///
+/// A recording without stacks does not distinguish this from `torch.cuda.empty_cache()`, and shows nothing.
+pub fn recorded_capacity(trace: &Trace) -> Option<Bytes> {
+    let recording = trace.recording.as_ref()?;
+    // Under a threshold, PyTorch gives memory back before the device is full.
+    if recorded_config(trace).garbage_collection_threshold > 0.0 {
+        return None;
+    }
+    let change = |event| match event {
+        Event::SegmentAlloc(id) | Event::SegmentMap(id) => i128::from(trace.segments.get(id).bytes.get()),
+        Event::SegmentFree(id) | Event::SegmentUnmap(id) => -i128::from(trace.segments.get(id).bytes.get()),
+        _ => 0,
+    };
+    let site = |at: usize| recording.sites.get(at).copied().filter(|site| *site != ContextId::default());
+    let all: i128 = trace.events().map(change).sum();
+    let mut reserved = i128::from(recording.reserved().get()) - all;
+    let (mut most, mut limit) = (reserved, None::<i128>);
+    // What was reserved before memory was given back, and where in the program that was.
+    let mut full = None;
+    for (at, event) in trace.events().enumerate() {
+        match event {
+            Event::SegmentFree(_) | Event::SegmentUnmap(_) => {
+                full = full.or(site(at).map(|site| (reserved, site)))
+            }
+            // A retry waits for other streams, whose blocks then come free.
+            Event::FreeCompleted(_) => {}
+            Event::SegmentAlloc(_) | Event::SegmentMap(_) => {
+                let retried = full.take().filter(|(_, freed_at)| site(at) == Some(*freed_at));
+                let refused = retried.map(|(before, _)| before + change(event) - 1);
+                limit = limit.into_iter().chain(refused).min();
+            }
+            _ => full = None,
+        }
+        reserved += change(event);
+        most = most.max(reserved);
+    }
+    // The memory that others hold may change: what was reserved at some time was there.
+    limit.and_then(|limit| u64::try_from(limit.max(most)).ok()).map(Bytes::new)
 }

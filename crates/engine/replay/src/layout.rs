@@ -90,9 +90,10 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// Whether every block is where the rules say, and the end is the recorded one.
+    /// Whether every block is where the rules say, and the end is the recorded one. Where no placement was recorded, nothing
+    /// shows that they are.
     pub fn is_faithful(&self) -> bool {
-        self.mismatches == 0 && !self.unverified.end && !self.unverified.start
+        self.checked > 0 && self.mismatches == 0 && !self.unverified.end && !self.unverified.start
     }
 }
 
@@ -281,7 +282,11 @@ impl<'a> Follower<'a> {
         let mut learned = 0;
         while let Some(other) = choice.filter(|slot| Some(self.shadow.at(*slot).address) != found) {
             let Placed { address, range: Range { size, .. }, .. } = *self.shadow.at(other);
-            if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
+            // If the recorded place is inside of the range, the block before it reaches up to there. If not, it leaves too
+            // little for the request.
+            let inside = found.and_then(|found| found.checked_sub(address)).filter(|offset| *offset < size);
+            let more = inside.unwrap_or((size + MIN_BLOCK).saturating_sub(rounded));
+            if !self.round_up_start(address, more) {
                 break;
             }
             learned += 1;

@@ -39,7 +39,7 @@ pub use allocator::{Allocator, Exhausted, Handle};
 pub use config::{AllocatorConfig, ConfigError};
 pub use driver::{Addresses, Driver};
 pub use follow::{Layouts, follow, follow_with_layouts};
-pub use infer::{recorded_config, recorded_ties, settled};
+pub use infer::{recorded_capacity, recorded_config, recorded_ties, settled};
 pub use layout::{Followed, LayoutBlock, Mismatch, MismatchKind, Unverified};
 pub use message::out_of_memory_text;
 pub use ties::Ties;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use brimful_replay::{
     Addresses, Allocator, AllocatorConfig, Capacity, Driver, Handle, Ties, follow, recorded_config, replay,
 };
-use brimful_trace::{Allocation, AllocationId, Event, Lane, LaneId, Origin, Recording, Segment, Trace};
+use brimful_trace::{
+    Allocation, AllocationId, BlockState, Event, FinalBlock, FinalSegment, Lane, LaneId, Origin, Recording,
+    Segment, Trace,
+};
 use brimful_units::Bytes;
 
 const MIB: u64 = 1 << 20;
@@ -134,4 +137,56 @@ fn a_recording_that_names_no_version_shows_it() {
         assert_eq!(timeline.peak, followed.peak, "{ties:?}");
     }
     assert_eq!(recorded_config(&recorded(Ties::Address, Driver::Windows)).driver, Some(Driver::Windows));
+}
+
+/// The memory at the end of a recording: one segment, free as a whole.
+fn one_free_segment(address: u64, bytes: u64) -> Recording {
+    let (bytes, lane, context) = (Bytes::new(bytes), LaneId::default(), Default::default());
+    let block =
+        FinalBlock { address, bytes, requested: Bytes::ZERO, state: BlockState::Inactive, allocation: None };
+    let segment =
+        FinalSegment { address, bytes, lane, small: false, expandable: false, blocks: 0..1, context };
+    Recording {
+        lanes: vec![Lane::default()],
+        segments: vec![segment],
+        blocks: vec![block],
+        begins_late: true,
+        ..Recording::default()
+    }
+}
+
+/// Less than 1 MiB is not split off, so a block can be larger than its request. A block that comes behind it shows how much.
+#[test]
+fn a_block_of_the_start_is_as_large_as_the_next_one_shows() {
+    let (start, rest) = (1 << 30, 983_040);
+    let follow_with_rest = |rest: u64| {
+        let mut trace = Trace::new(Origin::Recorded);
+        let row = |bytes: u64, at: u64| Allocation {
+            bytes: Bytes::new(bytes),
+            address: Some(at),
+            ..Allocation::default()
+        };
+        let behind = trace.alloc(row(3 * MIB, start + 8 * MIB + rest));
+        let early = trace.allocations.push(row(8 * MIB, start));
+        for id in [behind, early] {
+            trace.push(Event::FreeRequested(id));
+            trace.push(Event::FreeCompleted(id));
+        }
+        trace.recording = Some(one_free_segment(start, 20 * MIB));
+        follow(&trace, &recorded_config(&trace))
+    };
+    let followed = follow_with_rest(rest);
+    assert_eq!((followed.mismatches, followed.unverified.rounding_at_start), (0, 1));
+    assert!(followed.is_faithful());
+    // More than 1 MiB would have been split off.
+    assert!(follow_with_rest(2 * MIB).mismatches > 0);
+}
+
+#[test]
+fn a_snapshot_without_events_shows_no_placement_that_is_faithful() {
+    let mut trace = Trace::new(Origin::Recorded);
+    trace.recording = Some(one_free_segment(1 << 30, 20 * MIB));
+    let followed = follow(&trace, &recorded_config(&trace));
+    assert_eq!((followed.checked, followed.mismatches), (0, 0));
+    assert!(!followed.is_faithful());
 }

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use brimful_devices::Gpu;
 use brimful_explain::snapshot::stack_text;
 use brimful_replay::{
-    AllocatorConfig, Capacity, Ledger, Ties, Timeline, follow, recorded_config, replay as replay_trace,
-    settled,
+    AllocatorConfig, Capacity, Ledger, Ties, Timeline, follow, recorded_capacity, recorded_config,
+    replay as replay_trace, settled,
 };
 use brimful_report::{ReplayAnswer, replay_json, replay_text};
 use brimful_trace::{Event, Origin, Trace};
@@ -85,23 +85,46 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
     let as_recorded = AllocatorConfig { ties: request.ties, ..recorded_config(trace) };
     let AllocatorConfig { ties, driver, .. } = settled(trace, &as_recorded);
     let config = AllocatorConfig { ties, driver, ..config };
-    let work = || replay_trace(trace, &config, &request.capacity);
-    let timeline = host.during(content.len(), "replaying", work);
+    let work = || replay_within(trace, &config, request);
+    let (timeline, capacity, full) = host.during(content.len(), "replaying", work);
     let compare = request.compare && trace.origin == Origin::Recorded;
     let followed = compare.then(|| follow(trace, &as_recorded));
-    let faithful = followed.as_ref().is_none_or(|followed| followed.is_faithful());
+    let faithful = followed.as_ref().is_none_or(|followed| followed.checked == 0 || followed.is_faithful());
     let mut notes = opened.unread.clone();
+    notes.extend(full);
     notes.extend(doubts(recorded.is_some_and(|recording| recording.begins_late), faithful));
     Ok(ReplayReply {
         input: input.to_owned(),
         device: opened.device,
         conf,
-        capacity: request.capacity.total,
+        capacity,
         stack: timeline.oom.map_or_else(Vec::new, |oom| stack_at(trace, oom.event)),
         timeline,
         recorded: followed.map(|followed| followed.peak),
         notes,
     })
+}
+
+/// Replays on the device that was named, or else on the one that the recording shows: one that was full has an end.
+///
+/// Returns the capacity, and a note if it is the recording's.
+fn replay_within(
+    trace: &Trace,
+    config: &AllocatorConfig,
+    request: &ReplayRequest,
+) -> (Timeline, Option<Bytes>, Option<String>) {
+    let shown = recorded_capacity(trace).filter(|_| request.capacity.total.is_none());
+    if let Some(total) = shown {
+        let timeline = replay_trace(trace, config, &Capacity { total: Some(total), taken: Bytes::ZERO });
+        // The recorded settings served every request: if these do not, the recording shows less than it takes.
+        if timeline.oom.is_none() || request.conf.is_some() {
+            let note = format!(
+                "the GPU was full in the recording: PyTorch gave cached memory back to go on, and could have at most {total}"
+            );
+            return (timeline, shown, Some(note));
+        }
+    }
+    (replay_trace(trace, config, &request.capacity), request.capacity.total, None)
 }
 
 /// Why the answer may differ from what the GPU would have done.
