@@ -1,7 +1,7 @@
 use brimful_explain::{Peak, Place, at_event, peak};
 use brimful_jobs::Job;
 use brimful_replay::{
-    AllocatorConfig, Capacity, ConfigError, Ledger, Oom, Timeline, out_of_memory_text, replay,
+    AllocatorConfig, Capacity, ConfigError, Ledger, Oom, Ties, Timeline, out_of_memory_text, replay,
 };
 use brimful_step::{StepError, simulate};
 use brimful_trace::{PhaseKind, Trace};
@@ -161,9 +161,18 @@ pub fn simulate_and_replay(job: &Job) -> Result<(Trace, Timeline), FitError> {
     without_end(job).map(|(_, trace, timeline)| (trace, timeline))
 }
 
+/// The job's allocator settings, with the order that its version of torch has among equal blocks.
+///
+/// # Errors
+/// [`ConfigError`] if a setting is wrong.
+pub fn allocator_config(job: &Job) -> Result<AllocatorConfig, ConfigError> {
+    let config: AllocatorConfig = job.allocator_conf.parse()?;
+    Ok(AllocatorConfig { ties: Some(Ties::of_torch(&job.versions.torch)), ..config })
+}
+
 /// The job on a device without an end: its need is the answer whatever the GPU, so this replay may not end at a failure.
 fn without_end(job: &Job) -> Result<(AllocatorConfig, Trace, Timeline), FitError> {
-    let config: AllocatorConfig = job.allocator_conf.parse()?;
+    let config = allocator_config(job)?;
     let mut trace = simulate(job)?;
     // A replay of the written trace finds the settings that its predictions were made for.
     trace.conf.clone_from(&job.allocator_conf);

@@ -12,7 +12,7 @@ mod verdict;
 
 pub use basis::{Grounds, grounds};
 pub use expected::{Expected, expected};
-pub use fit::{Fit, FitError, OutOfMemory, Params, fit, simulate_and_replay};
+pub use fit::{Fit, FitError, OutOfMemory, Params, allocator_config, fit, simulate_and_replay};
 pub use largest::{Dimension, Largest, Limit, largest};
 pub use rule_of_thumb::{RuleOfThumb, rule_of_thumb};
 pub use search::largest_fitting;

@@ -7,16 +7,11 @@ use brimful_trace::{AllocationId, BlockState, Trace};
 use crate::allocator::{Allocator, Handle};
 use crate::blocks::{Block, BlockId, NONE};
 use crate::config::AllocatorConfig;
+use crate::driver::Driver;
+use crate::infer::recorded_config;
 use crate::places::Range;
 use crate::shadow::Shadow;
 use crate::start::rebuild;
-
-/// The settings that a recording was made with, as far as it names them; the defaults where they
-/// cannot be read.
-pub fn recorded_config(trace: &Trace) -> AllocatorConfig {
-    let conf = trace.recording.as_ref().map_or("", |recording| &recording.conf);
-    conf.parse().unwrap_or_default()
-}
 
 impl Allocator {
     /// Takes over the memory at the start of a recording; returns the blocks in it.
@@ -31,11 +26,12 @@ impl Allocator {
             segments.entry(placed.range.segment).or_default().push((placed.address, placed.range));
         }
         self.begin_addresses_after(&start);
+        self.begin_driver_at(&start);
         let kept = |segment: &Vec<(u64, Range)>| {
             segment[0].1.expandable == config.expandable_segments && span(segment) < WIDEST
         };
         let (same, other): (Vec<_>, Vec<_>) = segments.into_values().partition(kept);
-        for segment in same {
+        for segment in in_order_of_creation(same, config.driver.unwrap_or_default()) {
             self.adopt_segment(&segment, &mut adopted);
         }
         for (_, range) in other.into_iter().flatten() {
@@ -59,31 +55,43 @@ impl Allocator {
         let space = if front.expandable { self.space(front.small).max(span) } else { span };
         let base =
             if front.expandable { self.reserve_addresses(space, self.page(front.small)) } else { *first };
+        let counter = if front.expandable { self.counter.of_block(0) } else { self.counter.of_segment() };
+        if !front.expandable
+            && let Some(addresses) = &mut self.addresses
+        {
+            addresses.place(base, span);
+        }
         let (mut previous, mut end) = (None, base);
         for (address, range) in segment {
             let address = base + (address - first);
-            previous = self.adopt_gap(previous, end, address, range);
-            let id = self.adopt_range(address, range, previous);
+            previous = self.adopt_gap(previous, end, (address, counter), range);
+            let id = self.adopt_range((address, counter), range, previous);
             adopted.extend(range.block.map(|block| (block, self.handle(id))));
             (previous, end) = (Some(id), address + range.size);
         }
-        self.adopt_gap(previous, end, base + space, back);
+        self.adopt_gap(previous, end, (base + space, counter), back);
         self.segments += 1;
     }
 
     /// Unmapped space between two ranges, or behind the last; returns the block before what comes next.
-    fn adopt_gap(&mut self, previous: Option<BlockId>, from: u64, to: u64, like: &Range) -> Option<BlockId> {
+    fn adopt_gap(
+        &mut self,
+        previous: Option<BlockId>,
+        from: u64,
+        (to, counter): (u64, u32),
+        like: &Range,
+    ) -> Option<BlockId> {
         if to <= from {
             return previous;
         }
         let free = Range { size: to - from, requested: 0, state: BlockState::Inactive, block: None, ..*like };
-        let id = self.insert_adopted(from, &free, previous, false);
+        let id = self.insert_adopted((from, counter), &free, previous, false);
         self.pools[usize::from(!like.small)].unmapped.insert((like.lane, from, id));
         Some(id)
     }
 
-    fn adopt_range(&mut self, address: u64, range: &Range, previous: Option<BlockId>) -> BlockId {
-        let id = self.insert_adopted(address, range, previous, true);
+    fn adopt_range(&mut self, at: (u64, u32), range: &Range, previous: Option<BlockId>) -> BlockId {
+        let id = self.insert_adopted(at, range, previous, true);
         let allocated = !range.is_free();
         self.take_over(range.size, allocated.then_some(range.requested));
         if !allocated {
@@ -93,13 +101,15 @@ impl Allocator {
         id
     }
 
+    /// Adds a block at an address, in a segment with this counter.
     fn insert_adopted(
         &mut self,
-        address: u64,
+        (address, counter): (u64, u32),
         range: &Range,
         previous: Option<BlockId>,
         mapped: bool,
     ) -> BlockId {
+        let counter = self.counter.of_block(counter);
         let id = self.blocks.insert(Block {
             address,
             size: range.size,
@@ -113,6 +123,7 @@ impl Allocator {
             previous: NONE,
             next: NONE,
             freed_at: 0,
+            counter,
             serial: 0,
         });
         if let Some(previous) = previous {
@@ -120,6 +131,17 @@ impl Allocator {
         }
         id
     }
+}
+
+type Segment = Vec<(u64, Range)>;
+
+/// Segments that were there before a recording, in the order in which the driver most likely placed them.
+fn in_order_of_creation(mut segments: Vec<Segment>, driver: Driver) -> Vec<Segment> {
+    segments.sort_by_key(|segment| segment.first().map(|(address, _)| *address));
+    if driver == Driver::Linux {
+        segments.reverse();
+    }
+    segments
 }
 
 /// A segment's ranges further apart than this are no segment's: 1 PiB.

@@ -4,8 +4,10 @@ use brimful_trace::{Lane, LaneId};
 
 use crate::blocks::{Block, BlockId, Blocks, NONE, Pool};
 use crate::config::AllocatorConfig;
+use crate::driver::{Addresses, Driver};
 use crate::shadow::Shadow;
 use crate::sizes::SMALL_SIZE;
+use crate::ties::{Counter, Ties};
 
 /// A block that was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,11 @@ pub struct Allocator {
     pub(crate) device_total: Option<u64>,
     /// Bytes the process may reserve (`set_per_process_memory_fraction`).
     pub(crate) limit: Option<u64>,
+    /// The next address of what needs no driver's order.
     next_address: u64,
+    /// The driver's addresses, if they decide between equal blocks.
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) counter: Counter,
     pub(crate) reserved: u64,
     /// Most that was reserved since this was last asked for.
     most_reserved: u64,
@@ -62,6 +68,10 @@ impl Allocator {
             .zip(device_total)
             .filter(|(fraction, _)| *fraction < 1.0)
             .map(|(fraction, total)| (fraction * total as f64).round() as u64);
+        let ties = config.ties.unwrap_or_default();
+        // Where a counter decides between equal blocks, no answer depends on addresses.
+        let addresses = (ties == Ties::Address)
+            .then(|| Addresses::new(config.driver.unwrap_or_default(), DEVICE_GRANULARITY, HIGHEST_START));
         Allocator {
             config,
             blocks: Blocks::default(),
@@ -70,6 +80,8 @@ impl Allocator {
             device_total,
             limit,
             next_address: DEVICE_GRANULARITY,
+            addresses,
+            counter: Counter::new(ties),
             reserved: 0,
             most_reserved: 0,
             allocated: 0,
@@ -243,7 +255,7 @@ impl Allocator {
         self.pools[pool].free.insert(key);
     }
 
-    /// `get_free_block`: the smallest that fits, the lowest address among equals.
+    /// `get_free_block`: the smallest that fits, and among equals the first by [`Ties`].
     fn take_free(&mut self, small: bool, lane: LaneId, rounded: u64) -> Option<BlockId> {
         let collecting = self.limit.is_some() && self.config.garbage_collection_threshold > 0.0;
         let counted = collecting && !self.is_private(lane);
@@ -257,17 +269,17 @@ impl Allocator {
         // Prefer a block that cannot grow into unmapped space behind it.
         let reach = |id: BlockId| reach_of(&self.blocks, id);
         for next in candidates.by_ref() {
-            if !self.blocks.get(best.3).expandable || reach(next.3) >= reach(best.3) {
+            if !self.blocks.get(best.id).expandable || reach(next.id) >= reach(best.id) {
                 break;
             }
             best = next;
         }
-        if !self.config.may_take(best.1, rounded) {
+        if !self.config.may_take(best.size, rounded) {
             return None;
         }
         drop(candidates);
         pool.free.remove(&best);
-        Some(best.3)
+        Some(best.id)
     }
 
     /// `alloc_block`: takes a segment from the device, where it fits.
@@ -284,7 +296,9 @@ impl Allocator {
         self.device_allocs += 1;
         self.segments += 1;
         self.reserve(segment);
-        let address = self.reserve_addresses(segment, DEVICE_GRANULARITY);
+        let placed = self.addresses.as_mut().and_then(|addresses| addresses.take(segment));
+        let address = placed.unwrap_or_else(|| self.reserve_addresses(segment, DEVICE_GRANULARITY));
+        let counter = self.counter.of_segment();
         Some(self.blocks.insert(Block {
             address,
             size: segment,
@@ -298,6 +312,7 @@ impl Allocator {
             previous: NONE,
             next: NONE,
             freed_at: 0,
+            counter,
             serial: 0,
         }))
     }
@@ -331,6 +346,16 @@ impl Allocator {
         }
     }
 
+    /// On Windows the driver fills its space from the lowest address that it has used.
+    pub(crate) fn begin_driver_at(&mut self, start: &Shadow) {
+        if self.addresses.is_some()
+            && self.config.driver == Some(Driver::Windows)
+            && let Some((_, lowest)) = start.iter().next()
+        {
+            self.addresses = Some(Addresses::new(Driver::Windows, lowest.address, u64::MAX));
+        }
+    }
+
     pub(crate) fn count_device_alloc(&mut self) {
         self.device_allocs += 1;
     }
@@ -341,7 +366,9 @@ impl Allocator {
         let (small, expandable) = (block.small, block.expandable && self.config.expandable_segments);
         let mut id = found;
         if self.config.should_split(block.size, rounded, small, expandable) {
-            let front = Block { size: rounded, previous: NONE, next: NONE, ..block.clone() };
+            // The low end is the new object; the rest stays the object that it was.
+            let counter = self.counter.of_block(block.counter);
+            let front = Block { size: rounded, counter, previous: NONE, next: NONE, ..block.clone() };
             id = self.blocks.insert(front);
             self.blocks.link_before(id, found);
             let rest = self.blocks.get_mut(found);
@@ -368,14 +395,18 @@ impl Allocator {
         let pool = &self.pools[usize::from(!small)];
         let fits = pool.free.fitting(lane, wanted).next();
         if let Some(key) = fits {
-            let whole = self.is_plain_segment(key.3);
+            let whole = self.is_plain_segment(key.id);
             if whole {
-                self.release_segment(key.3);
+                self.release_segment(key.id);
             }
             return whole;
         }
-        let oversize: Vec<BlockId> =
-            pool.free.fitting(lane, limit).map(|key| key.3).filter(|id| self.is_plain_segment(*id)).collect();
+        let oversize: Vec<BlockId> = pool
+            .free
+            .fitting(lane, limit)
+            .map(|key| key.id)
+            .filter(|id| self.is_plain_segment(*id))
+            .collect();
         let mut released = 0u64;
         for id in oversize.into_iter().rev() {
             if released >= wanted {
@@ -411,8 +442,8 @@ impl Allocator {
     /// Memory of CUDA graphs and `MemPool`s stays with them as long as they are there.
     fn release_free(&mut self, of: impl Fn(&Allocator, LaneId) -> bool) {
         for pool in [1, 0] {
-            let free = self.pools[pool].free.iter().filter(|key| of(self, key.0));
-            let free: Vec<BlockId> = free.map(|key| key.3).collect();
+            let free = self.pools[pool].free.iter().filter(|key| of(self, key.lane));
+            let free: Vec<BlockId> = free.map(|key| key.id).collect();
             let (expandable, plain): (Vec<_>, Vec<_>) =
                 free.into_iter().partition(|id| self.blocks.get(*id).expandable);
             for id in plain {
@@ -451,7 +482,7 @@ impl Allocator {
         let mut reclaimed = 0;
         while self.reserved > threshold && reclaimed < target {
             let requests = self.pools[1].requests;
-            let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.3).collect();
+            let mut whole: Vec<BlockId> = self.pools[1].free.iter().map(|key| key.id).collect();
             whole.retain(|id| self.is_plain_segment(*id) && !self.is_private(self.blocks.get(*id).lane));
             let age = |id: &BlockId| requests - self.blocks.get(*id).freed_at;
             let total: u64 = whole.iter().map(age).sum();
@@ -471,7 +502,11 @@ impl Allocator {
     fn release_segment(&mut self, id: BlockId) {
         let key = self.blocks.key(id);
         let block = self.blocks.get(id);
-        self.reserved -= block.size;
+        let (address, size) = (block.address, block.size);
+        if let Some(addresses) = &mut self.addresses {
+            addresses.give_back(address, size);
+        }
+        self.reserved -= size;
         self.segments -= 1;
         let pool = usize::from(!block.small);
         self.pools[pool].free.remove(&key);

@@ -31,6 +31,8 @@ pub(crate) struct Block {
     pub next: BlockId,
     /// The pool's number of requests when it became free, for garbage collection.
     pub freed_at: u64,
+    /// What orders it among free blocks of its size ([`crate::Ties`]).
+    pub counter: u32,
     /// Distinguishes this use of the id from earlier ones.
     pub serial: u32,
 }
@@ -85,7 +87,8 @@ impl Blocks {
     /// The block's place among the free ones.
     pub fn key(&self, id: BlockId) -> FreeKey {
         let block = self.get(id);
-        (block.lane, block.size, block.address, id)
+        let Block { lane, size, counter, address, .. } = *block;
+        FreeKey { lane, size, counter, address, id }
     }
 
     /// Puts a new block directly in front of another one.

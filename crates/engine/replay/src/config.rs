@@ -1,6 +1,10 @@
 use std::str::FromStr;
 
-/// The settings of `PYTORCH_CUDA_ALLOC_CONF` that decide where memory goes.
+use crate::driver::Driver;
+use crate::ties::Ties;
+
+/// What decides where memory goes: the settings of `PYTORCH_CUDA_ALLOC_CONF`, and beside them the version of PyTorch and
+/// the system, which a parsed text leaves open.
 ///
 /// ```
 /// use brimful_replay::AllocatorConfig;
@@ -26,6 +30,12 @@ pub struct AllocatorConfig {
     pub per_process_memory_fraction: Option<f64>,
     /// Whether a request beyond that share fails at once, before cached memory is given back.
     pub throw_on_cudamalloc_oom: bool,
+    /// What decides between free blocks of equal size. `None` if the version is not known: then a recording is followed
+    /// under the order that its placements show, and everything else under that of the newest version.
+    pub ties: Option<Ties>,
+    /// The system whose driver places segments. `None` if it is not known: then it is the one that a recording's
+    /// addresses show, and Linux for everything else.
+    pub driver: Option<Driver>,
 }
 
 impl Default for AllocatorConfig {
@@ -39,6 +49,8 @@ impl Default for AllocatorConfig {
             large_segment_size: 20 << 20,
             per_process_memory_fraction: None,
             throw_on_cudamalloc_oom: false,
+            ties: None,
+            driver: None,
         }
     }
 }

@@ -70,6 +70,7 @@ impl Allocator {
         // Pages are counted from the segment's start: aligning it lets addresses tell them.
         let address = self.reserve_addresses(size, page);
         self.segments += 1;
+        let counter = self.counter.of_block(0);
         let id = self.blocks.insert(Block {
             address,
             size,
@@ -83,6 +84,7 @@ impl Allocator {
             previous: NONE,
             next: NONE,
             freed_at: 0,
+            counter,
             serial: 0,
         });
         self.pools[usize::from(!small)].unmapped.insert((lane, address, id));
@@ -102,7 +104,9 @@ impl Allocator {
         let address = self.blocks.get(id).address;
         self.pools[pool].unmapped.remove(&(lane, address, id));
         if got < size {
+            let counter = self.counter.of_block(self.blocks.get(id).counter);
             let rest = Block {
+                counter,
                 address: address + got,
                 size: size - got,
                 previous: NONE,
@@ -161,7 +165,8 @@ impl Allocator {
         let block = self.blocks.get(id).clone();
         let pool = usize::from(!block.small);
         if block.address < start {
-            let sliver = Block { size: start - block.address, previous: NONE, next: NONE, ..block.clone() };
+            let (size, counter) = (start - block.address, self.counter.of_block(block.counter));
+            let sliver = Block { size, counter, previous: NONE, next: NONE, ..block.clone() };
             let sliver = self.blocks.insert(sliver);
             self.blocks.link_before(sliver, id);
             let key = self.blocks.key(sliver);
@@ -169,7 +174,8 @@ impl Allocator {
         }
         let block_end = block.address + block.size;
         if end < block_end {
-            let sliver = Block { address: end, size: block_end - end, previous: NONE, next: NONE, ..block };
+            let (size, counter) = (block_end - end, self.counter.of_block(block.counter));
+            let sliver = Block { address: end, size, counter, previous: NONE, next: NONE, ..block };
             let sliver = self.blocks.insert(sliver);
             self.blocks.link_after(sliver, id);
             let key = self.blocks.key(sliver);

@@ -4,6 +4,7 @@ use brimful_trace::{Event, Trace};
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
+use crate::infer::{recorded_driver, recorded_ties};
 use crate::layout::{Doubt, Followed, Follower, LayoutBlock};
 use crate::timeline::Ledger;
 
@@ -34,11 +35,21 @@ pub fn follow_with_layouts(
     config: &AllocatorConfig,
     after: Option<usize>,
 ) -> (Followed, Layouts) {
-    let first = follow_once(trace, config, after, None);
+    let mut config = config.clone();
+    config.driver.get_or_insert_with(|| recorded_driver(trace));
+    let mut first = follow_once(trace, &config, after, None);
+    // Most recordings are as the newest version's rules say; only the others are tried under every version's.
+    if config.ties.is_none() && first.followed.mismatches > 0 {
+        let ties = recorded_ties(trace, &config);
+        config.ties = Some(ties);
+        if ties != first.followed.ties {
+            first = follow_once(trace, &config, after, None);
+        }
+    }
     if first.doubt.is_none() {
         return (first.followed, first.layouts);
     }
-    fit_space(trace, config, after, first)
+    fit_space(trace, &config, after, first)
 }
 
 /// Looks for the address space of expandable segments under which every placement is as the rules say.

@@ -2,10 +2,20 @@
 
 use brimful_trace::LaneId;
 
-/// A free range: lane, size, address, and the number that the owner of the list gives it.
-pub(crate) type FreeKey = (LaneId, u64, u64, u32);
+/// A free range's place in the order of best fit: by lane, size, counter, and address.
+///
+/// What the counter counts depends on the version ([`crate::Ties`]); it is 0 wherever the address alone decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FreeKey {
+    pub lane: LaneId,
+    pub size: u64,
+    pub counter: u32,
+    pub address: u64,
+    /// The number that the owner of the list gives the range.
+    pub id: u32,
+}
 
-/// Free ranges by lane, then size, then address (`BlockComparatorSize`).
+/// Free ranges by lane, then size, counter, and address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FreeList {
     lanes: Vec<Bins>,
@@ -13,18 +23,18 @@ pub(crate) struct FreeList {
 
 impl FreeList {
     /// Adds a free range.
-    pub fn insert(&mut self, (lane, size, address, id): FreeKey) {
-        let at = lane.index();
+    pub fn insert(&mut self, key: FreeKey) {
+        let at = key.lane.index();
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, Bins::default);
         }
-        self.lanes[at].insert(Free { size, address, id });
+        self.lanes[at].insert(Free::of(&key));
     }
 
     /// Removes a free range; does nothing if it is not in the list.
-    pub fn remove(&mut self, (lane, size, address, id): &FreeKey) {
-        if let Some(free) = self.lanes.get_mut(lane.index()) {
-            free.remove(&Free { size: *size, address: *address, id: *id });
+    pub fn remove(&mut self, key: &FreeKey) {
+        if let Some(free) = self.lanes.get_mut(key.lane.index()) {
+            free.remove(&Free::of(key));
         }
     }
 
@@ -49,17 +59,22 @@ impl FreeList {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Free {
     size: u64,
+    counter: u32,
     address: u64,
     id: u32,
 }
 
 impl Free {
-    fn key(self, lane: LaneId) -> FreeKey {
-        (lane, self.size, self.address, self.id)
+    fn of(key: &FreeKey) -> Free {
+        Free { size: key.size, counter: key.counter, address: key.address, id: key.id }
     }
 
-    fn place(&self) -> (u64, u64) {
-        (self.size, self.address)
+    fn key(self, lane: LaneId) -> FreeKey {
+        FreeKey { lane, size: self.size, counter: self.counter, address: self.address, id: self.id }
+    }
+
+    fn place(&self) -> (u64, u32, u64) {
+        (self.size, self.counter, self.address)
     }
 }
 
@@ -171,6 +186,10 @@ mod tests {
         assert!(Bins::of(u64::MAX) < 1024);
     }
 
+    fn at_least(lane: LaneId, size: u64) -> FreeKey {
+        FreeKey { lane, size, counter: 0, address: 0, id: 0 }
+    }
+
     /// Against a sorted set, in an arbitrary but fixed order of insertions, removals and searches.
     #[test]
     fn the_order_is_that_of_best_fit() {
@@ -185,20 +204,24 @@ mod tests {
             let magnitude = random(20);
             let size = 512 * (1 + random(1 << magnitude));
             let address = 512 * random(40);
-            let key = (lane, size, address, address as u32);
+            let counter = random(3) as u32;
+            let key = FreeKey { lane, size, counter, address, id: address as u32 };
             if random(2) == 0 {
                 if set.insert(key) {
                     list.insert(key);
                 }
-            } else if let Some(key) = set.range((lane, size, 0, 0)..).next().copied() {
+            } else if let Some(key) = set.range(at_least(lane, size)..).next().copied() {
                 set.remove(&key);
                 if random(2) == 0 {
                     list.remove(&key);
                 } else {
-                    assert_eq!(list.take_smallest(key.0, key.1, |found| found == key.1), Some(key.3));
+                    assert_eq!(
+                        list.take_smallest(key.lane, key.size, |found| found == key.size),
+                        Some(key.id)
+                    );
                 }
             }
-            let wanted = set.range((lane, size, 0, 0)..=(lane, u64::MAX, u64::MAX, u32::MAX));
+            let wanted = set.range(at_least(lane, size)..at_least(LaneId(lane.0 + 1), 0));
             assert!(list.fitting(lane, size).take(5).eq(wanted.take(5).copied()));
         }
         assert!(list.iter().eq(set.iter().copied()));

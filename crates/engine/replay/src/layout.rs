@@ -11,6 +11,7 @@ use crate::places::{Placed, Range, Slot};
 use crate::shadow::Shadow;
 use crate::sizes::{MIN_BLOCK, SMALL_SIZE};
 use crate::start::rebuild;
+use crate::ties::Ties;
 use crate::timeline::Ledger;
 
 /// Something that is not as the rules say.
@@ -82,14 +83,17 @@ pub struct Followed {
     pub mismatches: u64,
     /// The first mismatch.
     pub first_mismatch: Option<Mismatch>,
+    /// What decides between equal blocks: what the settings say, or else what the placements show.
+    pub ties: Ties,
     /// What could not be checked.
     pub unverified: Unverified,
 }
 
 impl Followed {
-    /// Whether every block is where the rules say, and the end is the recorded one.
+    /// Whether every block is where the rules say, and the end is the recorded one. Where no placement was recorded, nothing
+    /// shows that they are.
     pub fn is_faithful(&self) -> bool {
-        self.mismatches == 0 && !self.unverified.end && !self.unverified.start
+        self.checked > 0 && self.mismatches == 0 && !self.unverified.end && !self.unverified.start
     }
 }
 
@@ -148,7 +152,8 @@ pub(crate) struct Follower<'a> {
 impl<'a> Follower<'a> {
     /// A follower before the first event, with the memory that the recording found.
     pub fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
-        let (shadow, sure) = rebuild(trace, config);
+        let (mut shadow, sure) = rebuild(trace, config);
+        shadow.begin_counting(config.ties.unwrap_or_default(), config.driver.unwrap_or_default());
         let mut at_start = Vec::new();
         if shadow.iter().next().is_some() {
             at_start.resize(trace.allocations.len(), false);
@@ -170,6 +175,7 @@ impl<'a> Follower<'a> {
             released_at: None,
             nothing: Recording::default(),
         };
+        follower.followed.ties = config.ties.unwrap_or_default();
         follower.followed.unverified.start = !sure;
         follower.followed.start = follower.ledger();
         follower.followed.peak = follower.followed.start;
@@ -276,7 +282,11 @@ impl<'a> Follower<'a> {
         let mut learned = 0;
         while let Some(other) = choice.filter(|slot| Some(self.shadow.at(*slot).address) != found) {
             let Placed { address, range: Range { size, .. }, .. } = *self.shadow.at(other);
-            if !self.round_up_start(address, (size + MIN_BLOCK).saturating_sub(rounded)) {
+            // If the recorded place is inside of the range, the block before it reaches up to there. If not, it leaves too
+            // little for the request.
+            let inside = found.and_then(|found| found.checked_sub(address)).filter(|offset| *offset < size);
+            let more = inside.unwrap_or((size + MIN_BLOCK).saturating_sub(rounded));
+            if !self.round_up_start(address, more) {
                 break;
             }
             learned += 1;
@@ -330,7 +340,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// `get_free_block`: the smallest that fits, the lowest address among equals.
+    /// `get_free_block`: the smallest that fits, and among equals the first by [`Ties`].
     fn choice(&self, lane: LaneId, small: bool, rounded: u64) -> Option<Slot> {
         let mut fitting = self.shadow.fitting(lane, small, rounded);
         let expandable = |slot: Slot| self.shadow.at(slot).range.expandable;

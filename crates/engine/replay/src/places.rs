@@ -23,6 +23,8 @@ pub(crate) struct Range {
     pub expandable: bool,
     /// Ranges merge only within a segment.
     pub segment: u32,
+    /// What orders it among free ranges of its size ([`crate::Ties`]).
+    pub counter: u32,
     /// The block that is there; `None` for free memory.
     pub block: Option<AllocationId>,
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use brimful_trace::{AllocationId, BlockState, LaneId, Recording};
 
+use crate::driver::Driver;
 use crate::free::{FreeKey, FreeList};
 use crate::places::{NONE, Placed, Places, Range, Slot};
+use crate::ties::{Counter, Ties};
 
 /// Address space behind the last mapped page of an expandable segment, until an event shows its end.
 const UNKNOWN_SPACE: u64 = 1 << 46;
@@ -22,6 +24,7 @@ pub(crate) struct Shadow {
     free: [FreeList; 2],
     /// Numbers that were given to segments.
     segments: u32,
+    counter: Counter,
     /// The numbers of expandable segments by where they are known to begin, and the reverse.
     spaces: BTreeMap<u64, u32>,
     starts: BTreeMap<u32, u64>,
@@ -56,12 +59,42 @@ impl Shadow {
                         small,
                         expandable: segment.expandable,
                         segment: number,
+                        counter: 0,
                         block: block.allocation,
                     },
                 );
             }
         }
         shadow
+    }
+
+    /// Numbers what is there before the first event: in the order of addresses, which on Linux is the reverse of the order in
+    /// which the driver gave it out. A recording does not show that order.
+    pub fn begin_counting(&mut self, ties: Ties, driver: Driver) {
+        self.counter = Counter::new(ties);
+        let mut slots: Vec<Slot> = self.places.iter().map(|(slot, _)| slot).collect();
+        if driver == Driver::Linux {
+            slots.reverse();
+        }
+        let mut last = None;
+        let mut counter = 0;
+        for slot in slots {
+            let range = self.places.at(slot).range;
+            if last != Some(range.segment) && !range.expandable {
+                counter = self.counter.of_segment();
+            }
+            last = Some(range.segment);
+            let of_segment = if range.expandable { 0 } else { counter };
+            let counter = self.counter.of_block(of_segment);
+            // The lists of free ranges are ordered by the counter.
+            if range.is_free() {
+                self.unlist(slot);
+            }
+            self.places.at_mut(slot).range.counter = counter;
+            if range.is_free() {
+                self.list(slot);
+            }
+        }
     }
 
     fn new_number(&mut self) -> u32 {
@@ -72,7 +105,8 @@ impl Shadow {
     /// A free range of a segment of cudaMalloc.
     pub fn segment(&mut self, lane: LaneId, size: u64, small: bool) -> Range {
         let segment = self.new_number();
-        free_range(lane, size, small, false, segment)
+        let counter = self.counter.of_segment();
+        Range { counter, ..free_range(lane, size, small, false, segment) }
     }
 
     /// Free pages of an expandable segment, of which it is not known which.
@@ -112,7 +146,8 @@ impl Shadow {
         if let Some(start) = self.starts.get(&segment) {
             self.longest_space = self.longest_space.max(address + size - start);
         }
-        free_range(lane, size, small, true, segment)
+        let counter = self.counter.of_block(0);
+        Range { counter, ..free_range(lane, size, small, true, segment) }
     }
 
     /// Takes unmapped pages away; false where there are none. A segment without pages is gone.
@@ -234,7 +269,8 @@ impl Shadow {
 
     fn key(&self, slot: Slot) -> (FreeKey, bool) {
         let Placed { address, range, .. } = self.places.at(slot);
-        ((range.lane, range.size, *address, slot), range.small)
+        let Range { lane, size, counter, .. } = *range;
+        (FreeKey { lane, size, counter, address: *address, id: slot }, range.small)
     }
 
     /// Makes a block of the low end of a free range; the rest stays free. False where it is too small.
@@ -244,8 +280,10 @@ impl Shadow {
             return false;
         }
         self.unlist(slot);
+        // Where nothing is split off, the block stays the object that it was.
+        let counter = if size < free.size { self.counter.of_block(free.counter) } else { free.counter };
         self.places.at_mut(slot).range =
-            Range { size, requested, state: BlockState::Allocated, block: Some(block), ..free };
+            Range { size, requested, state: BlockState::Allocated, block: Some(block), counter, ..free };
         self.put_block(block, slot);
         self.active += size;
         self.allocated += size;
@@ -274,6 +312,8 @@ impl Shadow {
         if self.joins(previous, slot) {
             self.unlist(previous);
             self.merge(previous, slot);
+            // PyTorch keeps the object that was freed, and deletes its neighbour's.
+            self.places.at_mut(previous).range.counter = block.counter;
             slot = previous;
         }
         self.list(slot);
@@ -357,7 +397,7 @@ impl Shadow {
 
     /// Free ranges of a lane and pool that are large enough, in the order of best fit.
     pub fn fitting(&self, lane: LaneId, small: bool, size: u64) -> impl Iterator<Item = Slot> {
-        self.free[usize::from(small)].fitting(lane, size).map(|key| key.3)
+        self.free[usize::from(small)].fitting(lane, size).map(|key| key.id)
     }
 
     /// What a free range could grow to: itself and the unmapped space behind it.
@@ -388,5 +428,15 @@ fn shared_number(lane: LaneId, small: bool) -> u32 {
 }
 
 fn free_range(lane: LaneId, size: u64, small: bool, expandable: bool, segment: u32) -> Range {
-    Range { size, state: BlockState::Inactive, requested: 0, lane, small, expandable, segment, block: None }
+    Range {
+        size,
+        state: BlockState::Inactive,
+        requested: 0,
+        lane,
+        small,
+        expandable,
+        segment,
+        counter: 0,
+        block: None,
+    }
 }

@@ -5,6 +5,7 @@ use brimful_units::Bytes;
 
 use crate::allocator::{Allocator, Exhausted, Handle};
 use crate::config::AllocatorConfig;
+use crate::infer::settled;
 
 /// What the device gives the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +140,7 @@ impl Timeline {
 /// have lived. Bytes throughout.
 pub fn replay(trace: &Trace, config: &AllocatorConfig, capacity: &Capacity) -> Timeline {
     let total = capacity.total.map(Bytes::get);
+    let config = &settled(trace, config);
     let mut replay = Replay {
         trace,
         capacity: *capacity,

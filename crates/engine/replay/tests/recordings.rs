@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use brimful_replay::{AllocatorConfig, Capacity, Followed, Timeline, follow, recorded_config, replay};
+use brimful_replay::{
+    AllocatorConfig, Capacity, Followed, Timeline, follow, recorded_capacity, recorded_config, replay,
+};
 use brimful_trace::{Event, Trace};
 use brimful_units::Bytes;
 use serde_json::Value;
@@ -187,4 +189,17 @@ fn a_wrapped_ring_does_not_under_report() {
         let same = replay(&trace, &recorded_config(&trace), &Capacity::unlimited());
         assert_eq!(same.peak, found.peak, "{name}");
     }
+}
+
+/// The device of this recording had 1.5 GiB. Every retry bounds that from above; all that was reserved, from below.
+#[test]
+fn a_device_that_was_full_shows_what_it_had() {
+    let (trace, found) = followed("mix-ring.pickle");
+    let shown = recorded_capacity(&trace).unwrap();
+    println!("{shown:?}");
+    assert!(shown >= found.peak.reserved, "{shown:?}");
+    assert!(shown >= Bytes::mib(1536) && shown < Bytes::mib(1556), "{shown:?}");
+    // Its `empty_cache()` is no retry.
+    assert_eq!(recorded_capacity(&self::trace("mix.pickle")), None);
+    assert_eq!(recorded_capacity(&self::trace("varlen.pickle")), None);
 }

@@ -5,7 +5,8 @@ use brimful_devices::Gpu;
 use brimful_explain::snapshot::stack_text;
 use brimful_plan::{FitVerdict, on_gpu};
 use brimful_replay::{
-    AllocatorConfig, Capacity, Ledger, Timeline, follow, recorded_config, replay as replay_trace,
+    AllocatorConfig, Capacity, Ledger, Ties, Timeline, follow, recorded_capacity, recorded_config,
+    replay as replay_trace, settled,
 };
 use brimful_report::{ReplayAnswer, replay_json, replay_text};
 use brimful_trace::{Event, Origin, Trace};
@@ -23,6 +24,7 @@ pub struct ReplayRequest {
     gpu: Option<Gpu>,
     device: Option<usize>,
     compare: bool,
+    ties: Option<Ties>,
 }
 
 impl ReplayRequest {
@@ -47,7 +49,13 @@ impl ReplayRequest {
         let total = capacity.or(gpu.as_ref().map(|gpu| gpu.total));
         let taken = gpu.as_ref().map_or(Bytes::ZERO, |gpu| gpu.context);
         let capacity = Capacity { total, taken };
-        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, gpu, device, compare })
+        Ok(ReplayRequest { conf: conf.map(str::to_owned), capacity, gpu, device, compare, ties: None })
+    }
+
+    /// The version of torch that recorded, whose order among free blocks of equal size is followed. Without it, the order
+    /// is the one that the recording's placements show.
+    pub fn with_torch(self, version: Option<&str>) -> ReplayRequest {
+        ReplayRequest { ties: version.map(Ties::of_torch), ..self }
     }
 }
 
@@ -78,17 +86,23 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
     let own = recorded.map_or(&trace.conf, |recording| &recording.conf);
     let conf = request.conf.clone().unwrap_or_else(|| own.clone());
     let config: AllocatorConfig = conf.parse()?;
-    let (timeline, verdict) = host.during(content.len(), "replaying", || replayed(trace, &config, request));
+    // The placements are those of the recorded settings, whichever are asked about.
+    let as_recorded = AllocatorConfig { ties: request.ties, ..recorded_config(trace) };
+    let AllocatorConfig { ties, driver, .. } = settled(trace, &as_recorded);
+    let config = AllocatorConfig { ties, driver, ..config };
+    let replayed = host.during(content.len(), "replaying", || replayed(trace, &config, request));
     let compare = request.compare && trace.origin == Origin::Recorded;
-    let followed = compare.then(|| follow(trace, &recorded_config(trace)));
-    let faithful = followed.as_ref().is_none_or(|followed| followed.is_faithful());
+    let followed = compare.then(|| follow(trace, &as_recorded));
+    let faithful = followed.as_ref().is_none_or(|followed| followed.checked == 0 || followed.is_faithful());
     let mut notes = opened.unread.clone();
+    let Replayed { timeline, capacity, note, verdict } = replayed;
+    notes.extend(note);
     notes.extend(doubts(recorded.is_some_and(|recording| recording.begins_late), faithful));
     Ok(ReplayReply {
         input: input.to_owned(),
         device: opened.device,
         conf,
-        capacity: request.capacity.total,
+        capacity,
         stack: timeline.oom.map_or_else(Vec::new, |oom| stack_at(trace, oom.event)),
         timeline,
         verdict,
@@ -97,16 +111,38 @@ pub fn replay(host: Host<'_>, input: &str, request: &ReplayRequest) -> Result<Re
     })
 }
 
-/// What becomes of the trace, and where a GPU was named, the verdict that `fit` would give about it.
-fn replayed(
-    trace: &Trace,
-    config: &AllocatorConfig,
-    request: &ReplayRequest,
-) -> (Timeline, Option<FitVerdict>) {
-    let Some(gpu) = &request.gpu else { return (replay_trace(trace, config, &request.capacity), None) };
-    let unlimited = replay_trace(trace, config, &Capacity::unlimited());
-    let judged = on_gpu(trace, config, &unlimited, gpu);
-    (judged.within.unwrap_or(unlimited), Some(judged.verdict))
+/// What becomes of a trace.
+struct Replayed {
+    timeline: Timeline,
+    capacity: Option<Bytes>,
+    /// Says so where the capacity is the recording's.
+    note: Option<String>,
+    /// The verdict that `fit` would give, where a GPU was named.
+    verdict: Option<FitVerdict>,
+}
+
+/// Replays on the GPU or within the capacity that was named, else on the device that the recording shows: one that was full
+/// has an end.
+fn replayed(trace: &Trace, config: &AllocatorConfig, request: &ReplayRequest) -> Replayed {
+    let capacity = request.capacity.total;
+    if let Some(gpu) = &request.gpu {
+        let unlimited = replay_trace(trace, config, &Capacity::unlimited());
+        let judged = on_gpu(trace, config, &unlimited, gpu);
+        let timeline = judged.within.unwrap_or(unlimited);
+        return Replayed { timeline, capacity, note: None, verdict: Some(judged.verdict) };
+    }
+    if let Some(total) = recorded_capacity(trace).filter(|_| capacity.is_none()) {
+        let timeline = replay_trace(trace, config, &Capacity { total: Some(total), taken: Bytes::ZERO });
+        // The recorded settings served every request: if these do not, the recording shows less than it takes.
+        if timeline.oom.is_none() || request.conf.is_some() {
+            let note = format!(
+                "the GPU was full in the recording: PyTorch gave cached memory back to go on, and could have at most {total}"
+            );
+            return Replayed { timeline, capacity: Some(total), note: Some(note), verdict: None };
+        }
+    }
+    let timeline = replay_trace(trace, config, &request.capacity);
+    Replayed { timeline, capacity, note: None, verdict: None }
 }
 
 /// Why the answer may differ from what the GPU would have done.

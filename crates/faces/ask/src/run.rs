@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use brimful_explain::TracedRun;
 use brimful_jobs::{LoadedJob, Overrides};
 use brimful_models::Kind;
-use brimful_plan::simulate_and_replay;
+use brimful_plan::{allocator_config, simulate_and_replay};
 use brimful_replay::AllocatorConfig;
 use brimful_trace::Trace;
 
@@ -73,7 +73,7 @@ pub(crate) fn recorded_content(host: Host<'_>, input: &str) -> Result<Option<Con
 /// A job that cannot be simulated, with the name.
 pub(crate) fn simulated(input: &str, loaded: &LoadedJob) -> Result<(Trace, AllocatorConfig)> {
     let (trace, _) = simulate_and_replay(&loaded.job).with_context(|| input.to_owned())?;
-    let config = loaded.job.allocator_conf.parse().with_context(|| input.to_owned())?;
+    let config = allocator_config(&loaded.job).with_context(|| input.to_owned())?;
     Ok((trace, config))
 }
 

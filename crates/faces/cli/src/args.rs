@@ -242,6 +242,10 @@ pub struct ReplayArguments {
     /// A GPU by name (h100-sxm-80gb); its CUDA context is set aside.
     #[arg(long, value_name = "GPU")]
     pub gpu: Option<String>,
+    /// The version of torch, such as 2.11.0: it decides between free blocks of equal size. Without it, brimful infers the
+    /// version's rule from the recording.
+    #[arg(long, value_name = "VERSION")]
+    pub torch: Option<String>,
     /// The GPU of the snapshot, by its number; the fullest where none is given.
     #[arg(long, value_name = "NUMBER")]
     pub device: Option<usize>,

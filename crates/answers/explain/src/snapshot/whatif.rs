@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use brimful_replay::{AllocatorConfig, Capacity, Followed, Ledger, replay};
+use brimful_replay::{AllocatorConfig, Capacity, Followed, Ledger, recorded_config, replay, settled};
 use brimful_trace::{Event, Trace};
 use brimful_units::Bytes;
 
@@ -51,6 +51,8 @@ impl<'a> Trials<'a> {
     pub fn new(trace: &'a Trace, capacity: Option<Bytes>) -> Trials<'a> {
         let recorded = trace.recording.as_ref().map_or("", |recording| &recording.conf);
         let largest = capacity.is_none().then(|| largest_of_undisturbed(trace)).flatten();
+        // What the recording shows of its version and system holds under every setting; it is looked for once.
+        let AllocatorConfig { ties, driver, .. } = settled(trace, &recorded_config(trace));
         let mut all = Vec::new();
         for (id, setting) in [("as-recorded", "")].into_iter().chain(CANDIDATES) {
             let name = setting.split(':').next().unwrap_or("");
@@ -60,6 +62,7 @@ impl<'a> Trials<'a> {
             let both = [recorded, setting].into_iter().filter(|part| !part.is_empty());
             let conf = both.collect::<Vec<_>>().join(",");
             let Ok(config) = conf.parse::<AllocatorConfig>() else { continue };
+            let config = AllocatorConfig { ties, driver, ..config };
             let reaches =
                 |largest| config.expandable_segments || largest >= Bytes::new(config.max_split_size);
             let recorded = largest
@@ -132,6 +135,7 @@ fn largest_of_undisturbed(trace: &Trace) -> Option<Bytes> {
 /// The least capacity, to the MiB, under which every request of the recording is served.
 pub fn least_capacity(trace: &Trace, config: &AllocatorConfig, from: Bytes) -> Option<Bytes> {
     const MIB: u64 = 1 << 20;
+    let config = &settled(trace, config);
     let fits = |mebibytes: u64| {
         let total = Some(Bytes::new(mebibytes.checked_mul(MIB)?));
         Some(replay(trace, config, &Capacity { total, taken: Bytes::ZERO }).oom.is_none())

@@ -235,7 +235,7 @@ pub struct SegmentSum {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fidelity {
-    /// Whether all do, and the final layout is the recorded one.
+    /// Whether all do, and the final layout is the recorded one; false if no placement was recorded.
     pub faithful: bool,
     /// How many placements differ.
     pub mismatches: u64,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::addresses::{Addresses, Driver};
 use super::machine::machine;
-use super::{OUT_OF_MEMORY, Status, libc};
+use super::{OUT_OF_MEMORY, Status, libc, written};
 use crate::Settings;
 use crate::state::{OfProcess, OnDevice};
 
@@ -39,8 +40,11 @@ pub(super) struct Memory {
     base: usize,
     /// Bytes of address space for each GPU.
     each: usize,
-    /// The beginning of the space that was never handed out, by GPU.
+    /// The beginning of the space that was never handed out, by GPU: for what is reserved and what pools hold, and for
+    /// memory once its own half of the space is full.
     fresh: Vec<usize>,
+    /// The upper half of each GPU's space, where memory is placed as the driver of this system places it.
+    placed: Vec<Addresses>,
     ranges: BTreeMap<usize, Range>,
     /// Freed ranges, for when the fresh space is used up.
     returned: BTreeMap<usize, usize>,
@@ -68,10 +72,16 @@ impl Memory {
         let turns = (settings.total as usize).saturating_mul(devices).saturating_mul(TURNS);
         let (base, space) = reserve_space(turns.clamp(LEAST_SPACE, MOST_SPACE));
         let each = space / devices / GRANULE * GRANULE;
+        let driver = system();
+        let upper_half = |device| {
+            let start = base + device * each;
+            Addresses::new(driver, (start + each / 2) as u64, (start + each) as u64)
+        };
         Memory {
             base,
             each,
             fresh: (0..devices).map(|device| base + device * each).collect(),
+            placed: (0..devices).map(upper_half).collect(),
             ranges: BTreeMap::new(),
             returned: BTreeMap::new(),
             physical: BTreeMap::new(),
@@ -102,12 +112,15 @@ impl Memory {
         (address < start + range.bytes).then_some((*start, range.bytes))
     }
 
-    /// Hands out addresses in ascending order, as a new process sees them on hardware; freed ones only when the fresh space is
-    /// used up.
+    /// Hands out addresses for memory in the driver's order, on which PyTorch's choice between equal blocks depends up to
+    /// torch 2.11. All other addresses ascend, and are used again only when the fresh space is used up.
     fn place(&mut self, device: usize, bytes: usize, kind: Kind) -> Option<usize> {
+        let in_order = (kind == Kind::Memory).then(|| self.placed[device].take(bytes as u64)).flatten();
         let fresh = self.fresh[device];
-        let end = self.base + (device + 1) * self.each;
-        let address = if end - fresh >= bytes {
+        let end = self.start_of_placed(device);
+        let address = if let Some(address) = in_order {
+            address as usize
+        } else if end - fresh >= bytes {
             self.fresh[device] += bytes;
             fresh
         } else {
@@ -115,6 +128,11 @@ impl Memory {
         };
         self.ranges.insert(address, Range { bytes, device, kind });
         Some(address)
+    }
+
+    /// Where the upper half of a GPU's space begins.
+    fn start_of_placed(&self, device: usize) -> usize {
+        (self.base + device * self.each + self.each / 2).next_multiple_of(GRANULE)
     }
 
     fn reuse(&mut self, device: usize, bytes: usize) -> Option<usize> {
@@ -130,6 +148,12 @@ impl Memory {
 
     fn take_back(&mut self, address: usize) -> Option<Range> {
         let range = self.ranges.remove(&address)?;
+        if address >= self.start_of_placed(range.device) {
+            self.placed[range.device].give_back(address as u64, range.bytes as u64);
+            // Another segment may come to these addresses at once, and it begins empty.
+            written::drop_overlapping(address, range.bytes);
+            return Some(range);
+        }
         let (mut start, mut bytes) = (address, range.bytes);
         if let Some((before, size)) = self.returned.range(..start).next_back().map(|(at, size)| (*at, *size))
             && before + size == start
@@ -188,6 +212,12 @@ impl Memory {
             machine().counters.give_back(device, bytes as u64);
         }
     }
+}
+
+/// The system whose driver is imitated: WSL has the driver of Windows below it.
+fn system() -> Driver {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if release.to_ascii_lowercase().contains("microsoft") { Driver::Windows } else { Driver::Linux }
 }
 
 /// Counts memory of a GPU, or refuses it if the GPU is full.

@@ -3,6 +3,7 @@
 //! Parameters that C passes as pointers to results are `Option<&mut T>` here: a null pointer is `None`, and the callers
 //! (real PyTorch, Triton, vLLM …) pass what CUDA's headers require. Handles and device addresses are numbers.
 
+mod addresses;
 mod counters;
 mod driver;
 mod kernels;
