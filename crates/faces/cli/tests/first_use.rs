@@ -27,6 +27,7 @@ fn each_answer_says_what_the_newcomer_meant() {
         (&["fit", "gpt2", "--gpu", "1660 6gb"], "on NVIDIA GeForce GTX 1660 needs"),
         (&["fit", "gpt2", "--gpu", "3060 12gb"], "on NVIDIA GeForce RTX 3060 12 GB needs"),
         (&["fit", "gpt2", "--gpu", "24"], "on a GPU with 24.00 GiB needs"),
+        (&["fit", "gpt2", "--gpu", "l4,"], "on NVIDIA L4 needs"),
         (
             &["fit", "gpt2"],
             "assumed: compute capability 8.0 and 108 multiprocessors, as an A100 (no GPU is named), batch=1",
@@ -92,6 +93,11 @@ fn each_refusal_says_what_is_wrong_and_what_to_type() {
         (&["fit", "google/gemma-3-12b-it"], "brimful rehearse -- python train.py measures your own script"),
         (&["fit", "whisper"], "brimful rehearse -- python train.py measures your own script"),
         (&["fit", "bert-large"], "brimful rehearse -- python train.py measures your own script"),
+        (
+            &["fit", "gpt2", "--gpu", "h100,4090", "--techniques"],
+            "--techniques asks about one GPU, and several are named",
+        ),
+        (&["fit", "gpt2", "--gpu", "any", "--why"], "--why asks about one GPU, and several are named"),
         (&["open", "no-such"], "name a file or a folder, or a model that `brimful models` lists\n"),
     ] {
         let output = brimful(call);

@@ -51,8 +51,9 @@ impl Format {
     pub(crate) fn parse(self, text: &str) -> Result<Value, JobFault> {
         let parsed = match self {
             Format::Toml => toml::from_str::<Tree>(text).map_err(|error| of_toml(&error, text)),
+            // TOML's parser takes a text without keys; all three then say that the model is missing.
+            Format::Json | Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
             Format::Json => serde_json::from_str::<Tree>(text).map_err(|error| of_json(&error)),
-            Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
             Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| of_yaml(&error)),
         };
         parsed.map(|tree| tree.0).map_err(|(place, message)| JobFault::Syntax {
@@ -93,8 +94,8 @@ fn of_yaml(error: &serde_saphyr::Error) -> Refused {
     let text = error.without_snippet().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let words = place.and_then(|(line, column)| {
-        let place = format!("line {line} column {column}");
-        text.strip_prefix(&format!("{place}: ")).or_else(|| text.strip_suffix(&format!(" at {place}")))
+        text.strip_prefix(&format!("line {line} column {column}: "))
+            .or_else(|| text.strip_suffix(&format!(" at line {line}, column {column}")))
     });
     (place, words.unwrap_or(text).to_owned())
 }
@@ -148,6 +149,14 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(number.into())
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, number: i128) -> Result<Value, E> {
+        Err(E::custom(format!("{number} has more than 64 bits")))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, number: u128) -> Result<Value, E> {
+        Err(E::custom(format!("{number} has more than 64 bits")))
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
