@@ -9,8 +9,9 @@ use brimful_models::Kind;
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
-use brimful_report::{FitAnswer, fit_json, fit_text, largest_text, techniques_text, why_text};
+use brimful_report::{FitAnswer, file_word, fit_json, fit_text, techniques_text, why_text};
 
+use crate::explain::files_of;
 use crate::input::belongs_elsewhere;
 use crate::recording::{ensure_unpacked, head};
 use crate::{Answer, Host, LockedRun, Outcome};
@@ -76,8 +77,22 @@ pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result
             bail!("{job}: {what}");
         }
     }
+    if let Some(one) = snapshots_of(host, job).first() {
+        let (folder, file) = (file_word(job), file_word(one));
+        bail!(
+            "{job}: holds .pickle files and no config.json; expected a job; if they are snapshots, brimful ranks {folder} \
+             compares them, and brimful explain {file} says what fills one"
+        );
+    }
     // Errors of `open` name the file themselves.
     Ok(open(job, host.files, changes)?)
+}
+
+/// The snapshots of a folder that holds no model.
+fn snapshots_of(host: Host<'_>, folder: &str) -> Vec<String> {
+    let pickles = files_of(host.files, folder, &["pickle", "pkl"]);
+    let config = format!("{}/config.json", folder.trim_end_matches('/'));
+    if host.files.kind(&config) == Kind::File { Vec::new() } else { pickles }
 }
 
 /// The job, unless its real run ends in an error of another kind: a verdict about its memory would be misread.
@@ -163,9 +178,6 @@ impl Answer for FitReply {
         }
         if self.list_techniques {
             text += &format!("\n{}", techniques_text(&self.techniques));
-        }
-        if let Some(largest) = &self.largest {
-            text += &format!("\n{}", largest_text(&self.job, largest));
         }
         text
     }

@@ -1,13 +1,13 @@
 //! Which of several GPUs hold a job?
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use brimful_devices::{Gpu, catalogue};
 use brimful_jobs::{LoadedJob, Overrides};
 use brimful_plan::{Fit, FitVerdict, fit as fit_job};
 use brimful_report::{FitAnswer, FleetAnswer, fit_json, fleet_text};
 use brimful_units::Bytes;
 
-use crate::fit::{open_job, runnable};
+use crate::fit::{ShowTechniques, open_job, runnable};
 use crate::{Answer, FitRequest, Host, Outcome};
 
 /// The word that stands for every GPU of the catalogue.
@@ -37,7 +37,14 @@ pub fn fit_on(
     request: &FitRequest,
     gpus: &[String],
 ) -> Result<FleetReply> {
-    ensure!(request.max.is_none(), "--max asks about one GPU, and several are named; name one with --gpu");
+    let of_one = [
+        ("--max", request.max.is_some()),
+        ("--techniques", request.techniques == ShowTechniques::Always),
+        ("--why", request.why),
+    ];
+    if let Some((flag, _)) = of_one.iter().find(|(_, is_asked)| *is_asked) {
+        bail!("{flag} asks about one GPU, and several are named; name one with --gpu");
+    }
     let smallest = gpus.iter().any(|gpu| gpu.trim().eq_ignore_ascii_case(ANY_GPU));
     let rows = if smallest {
         let bare = runnable(open_job(host, job, &request.changes)?)?;

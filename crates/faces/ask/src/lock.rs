@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use brimful_explain::{PhasePeak, TracedRun, phase_peaks};
 use brimful_units::Bytes;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,14 @@ impl Lock {
     /// What is wrong with it, with its name and the cure.
     pub fn read(name: &str, text: &str) -> Result<Lock> {
         const CURE: &str = "delete it, and write it again with --lock";
-        let lock: Lock = toml::from_str(text).with_context(|| format!("{name}: is no lock file; {CURE}"))?;
+        let lock: Lock = toml::from_str(text).map_err(|error| {
+            // One line: the parser's own text quotes the file over several.
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1);
+            anyhow!("{name}:{line}: is no lock file ({}); {CURE}", error.message())
+        })?;
         ensure!(
             lock.version == VERSION,
             "{name}: version is {}; this brimful reads {VERSION}; {CURE}",

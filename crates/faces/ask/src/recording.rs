@@ -45,7 +45,7 @@ pub(crate) fn content(files: &dyn Files, input: &str) -> Result<Content> {
         return files.content(path).with_context(|| input.to_owned());
     }
     let content = files.content(path).with_context(|| input.to_owned())?;
-    let mut run = RunFile::new(Cursor::new(&content[..])).with_context(|| as_an_archive(path))?;
+    let mut run = RunFile::new(Cursor::new(&content[..])).with_context(|| path.to_owned())?;
     Ok(Content::Read(run.snapshot(rank).with_context(|| path.to_owned())?))
 }
 
@@ -81,13 +81,6 @@ pub(crate) fn ensure_unpacked(input: &str, head: &[u8]) -> Result<()> {
     }
 }
 
-/// Where an archive that is no run file is meant to hold one.
-fn as_an_archive(path: &str) -> String {
-    format!(
-        "{path}: expected a run file of `brimful rehearse`; unzip any other archive first, and name the file in it"
-    )
-}
-
 /// A file, and the rank of the run in it that is meant. A file whose name has a `#` goes before.
 fn of_rank<'i>(files: &dyn Files, input: &'i str) -> (&'i str, Option<&'i str>) {
     match input.rsplit_once('#') {
@@ -110,7 +103,7 @@ pub(crate) fn ranks_of(files: &dyn Files, input: &str) -> Result<Option<Vec<Stri
         return Ok(None);
     }
     let content = files.content(input).with_context(|| input.to_owned())?;
-    let run = RunFile::new(Cursor::new(&content[..])).with_context(|| as_an_archive(input))?;
+    let run = RunFile::new(Cursor::new(&content[..])).with_context(|| input.to_owned())?;
     let ranks = run.run.snapshots();
     ensure!(!ranks.is_empty(), "{input}: no process of the run used a GPU");
     Ok(Some(ranks.iter().map(|rank| format!("{input}#{rank}")).collect()))

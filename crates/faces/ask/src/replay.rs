@@ -149,7 +149,8 @@ fn replayed(trace: &Trace, config: &AllocatorConfig, request: &ReplayRequest) ->
 fn doubts(begins_late: bool, faithful: bool) -> impl Iterator<Item = String> {
     let late =
         "memory was there before the first event; it is taken over as it was, and peaks before it are lost";
-    let unfaithful = "the recording is not as the rules say, so this can differ, too: see brimful explain";
+    let unfaithful = "the replay does not place every block where the recording has it, so a real run can differ from this answer; brimful \
+         explain says where";
     let late = begins_late.then(|| late.to_owned());
     late.into_iter().chain((!faithful).then(|| unfaithful.to_owned()))
 }

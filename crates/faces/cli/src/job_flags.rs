@@ -19,7 +19,12 @@ const GPU: &str = "gpu";
 impl JobFlags {
     /// The changes to make to each job.
     pub fn overrides(&self) -> Overrides {
-        self.0.iter().fold(Overrides::default(), |all, (key, value)| all.set(key, value))
+        // A list of one GPU ("h100,") is that GPU.
+        let value = |key: &str, value: &str| match key {
+            GPU => value.trim_matches([',', ' ']).to_owned(),
+            _ => value.to_owned(),
+        };
+        self.0.iter().fold(Overrides::default(), |all, (key, typed)| all.set(key, &value(key, typed)))
     }
 
     /// The GPUs that were named, by repeated flags or in one list.

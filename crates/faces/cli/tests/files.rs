@@ -285,7 +285,7 @@ fn a_message_names_the_file_what_was_expected_and_the_cure() {
         ("brimful replay s.xz", &["s.xz: is packed with xz", "xz -dk s.xz"]),
         ("brimful open s.bz2", &["s.bz2: is packed with bzip2", "bzip2 -dk s.bz2"]),
         ("brimful fit s.zst", &["s.zst: is packed with zstd", "zstd -d s.zst"]),
-        ("brimful replay s.zip", &["s.zip: expected a run file", "unzip"]),
+        ("brimful replay s.zip", &["s.zip: is no zip archive", "expected a run file", "unzip"]),
         ("brimful explain ''", &["the name is empty"]),
         ("brimful open job.toml -o ''", &["--output", "a value is required"]),
         ("brimful open job.toml -o empty", &["--output empty: is a folder"]),

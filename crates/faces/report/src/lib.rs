@@ -29,7 +29,7 @@ pub use diff::{DiffAnswer, diff_json, diff_text};
 pub use export::parquet;
 pub use export::{collapsed, dhat, perfetto, speedscope};
 pub use facts::{DataFacts, FactsAnswer, Version, facts_json, facts_text};
-pub use fit::{FitAnswer, fit_json, fit_text, largest_text, need_text, techniques_text, why_text};
+pub use fit::{FitAnswer, fit_json, fit_text, need_text, techniques_text, why_text};
 pub use fleet::{FleetAnswer, fleet_text};
 pub use forms::{Style, Terminal, file_word, prose, safe_document, safe_json, shell_word};
 pub use gpus::{gpus_json, gpus_text};

@@ -43,8 +43,8 @@ pub(crate) fn recipe(job: &Job) -> Vec<String> {
     all.push(format!("transformers {}", job.versions.transformers));
     // Only where it decides which kernel takes attention.
     all.extend(job.prefers_cudnn_attention().map(|first| {
-        let rule = if first { "comes first" } else { "is not taken" };
-        format!("cuDNN {}, whose attention {rule}", job.versions.cudnn)
+        let rule = if first { "its attention is tried first" } else { "its attention is not used" };
+        format!("cuDNN {} ({rule})", job.versions.cudnn)
     }));
     all
 }

@@ -41,10 +41,7 @@ pub struct Gpu {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
     /// No such GPU.
-    #[error(
-        "{asked:?} is not a known GPU{}; write a name such as \"h100-sxm-80gb\" or a size such as \"24 GiB\"",
-        hint(nearest)
-    )]
+    #[error("{asked:?} is not a known GPU; {}", cure(nearest))]
     Unknown {
         /// The text that was given.
         asked: String,
@@ -100,8 +97,14 @@ pub enum GpuError {
     Implausible(Bytes),
 }
 
-fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+fn cure(nearest: &Option<String>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean {name:?}? `brimful gpus` lists all names"),
+        None => {
+            "write a name such as \"h100-sxm-80gb\" (`brimful gpus` lists them) or a size such as \"24 GiB\""
+                .to_owned()
+        }
+    }
 }
 
 /// What decides which kernels PyTorch takes on a GPU, and how large their buffers are.
@@ -186,7 +189,11 @@ impl Gpu {
         };
         Ok(Gpu {
             id: text.to_owned(),
-            name: format!("a GPU with {text}"),
+            // A number alone has no unit that could be shown.
+            name: match text.parse::<f64>() {
+                Ok(_) => format!("a GPU with {total}"),
+                Err(_) => format!("a GPU with {text}"),
+            },
             total,
             compute_capability,
             multiprocessors,

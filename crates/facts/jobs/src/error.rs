@@ -7,7 +7,7 @@ use brimful_models::{Fault, ModelError};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{origin}{}: {fault}", line.map_or_else(String::new, |line| format!(":{line}")))]
 pub struct JobError {
-    /// The file as it was named, or the flag.
+    /// The file as it was named, or the command line.
     pub origin: String,
     /// The line, counted from 1.
     pub line: Option<usize>,
@@ -22,10 +22,14 @@ pub enum JobFault {
     #[error("{0}")]
     File(String),
     /// The text is not of its format.
-    #[error("is not valid {format}: {message}")]
+    #[error("is not valid {format}: {message}{}", column.map_or_else(String::new, |column| format!(" (column {column})")))]
     Syntax {
         /// JSON, TOML or YAML.
         format: &'static str,
+        /// The line, counted from 1; `None` if the parser names none.
+        line: Option<usize>,
+        /// The column, counted from 1; `None` if the parser names none.
+        column: Option<usize>,
         /// The parser's words.
         message: String,
     },
@@ -100,6 +104,14 @@ pub enum JobFault {
 }
 
 impl JobFault {
+    /// The line that the parser names.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            JobFault::Syntax { line, .. } => *line,
+            _ => None,
+        }
+    }
+
     /// The path of the key that is to blame.
     pub(crate) fn key(&self) -> Option<String> {
         match self {

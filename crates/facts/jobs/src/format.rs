@@ -50,23 +50,63 @@ impl Format {
     /// The text as a tree; the same tree for the same job in any format.
     pub(crate) fn parse(self, text: &str) -> Result<Value, JobFault> {
         let parsed = match self {
-            Format::Toml => toml::from_str::<Tree>(text).map_err(|error| error.to_string()),
-            Format::Json => serde_json::from_str::<Tree>(text).map_err(|error| error.to_string()),
-            Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
-            Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| error.to_string()),
+            Format::Toml => toml::from_str::<Tree>(text).map_err(|error| of_toml(&error, text)),
+            // TOML's parser takes a text without keys; all three then say that the model is missing.
+            Format::Json | Format::Yaml if text.trim().is_empty() => Ok(Tree(Value::Object(Map::new()))),
+            Format::Json => serde_json::from_str::<Tree>(text).map_err(|error| of_json(&error)),
+            Format::Yaml => serde_saphyr::from_str::<Tree>(text).map_err(|error| of_yaml(&error)),
         };
-        let syntax = |message: String| JobFault::Syntax { format: self.name(), message: shortened(&message) };
-        parsed.map(|tree| tree.0).map_err(syntax)
+        parsed.map(|tree| tree.0).map_err(|(place, message)| JobFault::Syntax {
+            format: self.name(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            message: shortened(&message),
+        })
     }
 }
 
-/// A parser's message with its long lines cut: parsers quote the line, and lines can be of any length.
+/// What a parser refuses: the line and the column, each counted from 1, and its words without them.
+type Refused = (Option<(usize, usize)>, String);
+
+fn of_toml(error: &toml::de::Error, text: &str) -> Refused {
+    let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    });
+    (place, error.message().replace('\n', "; "))
+}
+
+fn of_json(error: &serde_json::Error) -> Refused {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    // A fault of the whole text, such as an unreadable stream, has no line.
+    match text.strip_suffix(&place) {
+        Some(words) => (Some((error.line(), error.column())), words.to_owned()),
+        None => (None, text),
+    }
+}
+
+fn of_yaml(error: &serde_saphyr::Error) -> Refused {
+    let place = error
+        .location()
+        .and_then(|at| Some((usize::try_from(at.line()).ok()?, usize::try_from(at.column()).ok()?)));
+    // Without the quoted lines below it: those name the file `<input>`.
+    let text = error.without_snippet().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let words = place.and_then(|(line, column)| {
+        text.strip_prefix(&format!("line {line} column {column}: "))
+            .or_else(|| text.strip_suffix(&format!(" at line {line}, column {column}")))
+    });
+    (place, words.unwrap_or(text).to_owned())
+}
+
+/// The first line of a parser's message, cut where it is long: parsers quote values, which can be of any length.
 fn shortened(message: &str) -> String {
-    let cut = |line: &str| match line.char_indices().nth(120) {
+    let line = message.lines().next().unwrap_or_default();
+    match line.char_indices().nth(240) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line.to_owned(),
-    };
-    message.trim_end().lines().take(8).map(cut).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// A tree that refuses what would be lost silently: a key that is there twice, a number that is not finite.
@@ -109,6 +149,14 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(number.into())
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, number: i128) -> Result<Value, E> {
+        Err(E::custom(format!("{number} has more than 64 bits")))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, number: u128) -> Result<Value, E> {
+        Err(E::custom(format!("{number} has more than 64 bits")))
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {

@@ -48,7 +48,7 @@ pub fn load(
     files: &dyn Files,
     overrides: &Overrides,
 ) -> Result<LoadedJob, JobError> {
-    let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: None, fault };
+    let at = |fault: JobFault| JobError { origin: origin.to_owned(), line: fault.line(), fault };
     let mut tree = format.parse(text).map_err(at)?;
     let foreign = translate(&tree).map_err(at)?;
     if let Some(translated) = &foreign {
@@ -133,11 +133,11 @@ fn of_model(model: &str, files: &dyn Files, overrides: &Overrides) -> Result<Loa
     })
 }
 
-/// The error with its place: the line of the key, or the flag that set it.
+/// The error with its place: the line of the key, or the command line if a flag set it.
 fn locate(origin: &str, text: &str, format: Format, changed: &[String], fault: JobFault) -> JobError {
     let Some(key) = fault.key() else { return JobError { origin: origin.to_owned(), line: None, fault } };
     if changed.iter().any(|path| key == *path || key.starts_with(&format!("{path}."))) {
-        return JobError { origin: format!("the flag for `{key}`"), line: None, fault };
+        return JobError { origin: "the command line".to_owned(), line: None, fault };
     }
     JobError { origin: origin.to_owned(), line: line_of(text, format, &key), fault }
 }
@@ -219,7 +219,7 @@ fn check(
         recipe
             .borrow_mut()
             .notes
-            .push(format!("the config of {name} has other values: {}", changed.join(", ")));
+            .push(format!("changed from the published config of {name}: {}", changed.join(", ")));
     }
     let context = Context { model: &model, recipe: &recipe };
     let empty = Value::Object(Map::new());

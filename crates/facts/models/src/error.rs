@@ -16,7 +16,7 @@ pub struct ModelError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// There is no such file or folder, nor a model of that name.
-    #[error("there is no such file or folder, and no such model in the catalogue{}", hint(nearest))]
+    #[error("there is no such file or folder, and no such model in the catalogue; {}", cure(nearest))]
     Missing {
         /// The catalogue's nearest name.
         nearest: Option<String>,
@@ -138,6 +138,14 @@ impl fmt::Display for Simulated {
         let mut names: Vec<&str> = crate::simulated_families().collect();
         let last = names.pop().unwrap_or_default();
         write!(f, "simulated are {} and {last}", names.join(", "))
+    }
+}
+
+/// What to write in place of a name that is nothing.
+fn cure(nearest: &Option<String>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "name a file or a folder, or a model that `brimful models` lists".to_owned(),
     }
 }
 

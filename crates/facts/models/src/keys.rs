@@ -247,20 +247,14 @@ pub(crate) fn wrong_type(key: &str, value: &Value, expected: &'static str) -> Fa
     Fault::WrongType { key: key.to_owned(), found: describe(value), expected }
 }
 
-/// A value for people: its type and itself, cut where it is long.
+/// A value for people, as JSON writes it, so that quotes tell a text from a number; cut where it is long.
 pub fn describe(value: &Value) -> String {
-    let kind = match value {
-        Value::Null => return "null".to_owned(),
-        Value::Bool(flag) => return flag.to_string(),
-        Value::Number(n) if n.is_f64() => "the float",
-        Value::Number(_) => "the integer",
-        Value::String(_) => "the text",
-        Value::Array(items) => return format!("a list of {}", items.len()),
-        Value::Object(keys) => return format!("a table of {} keys", keys.len()),
-    };
     let text = value.to_string();
-    if text.chars().count() <= 60 {
-        return format!("{kind} {text}");
+    let is_short = text.chars().count() <= 60;
+    match value {
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(keys) if !is_short => format!("a table of {} keys", keys.len()),
+        _ if is_short => text,
+        _ => format!("{}…", text.chars().take(59).collect::<String>()),
     }
-    format!("{kind} {}…", text.chars().take(59).collect::<String>())
 }

@@ -54,7 +54,9 @@ pub enum RehearsalError {
         ended: String,
     },
     /// A file that is no run file.
-    #[error("{what}; expected a run file of `brimful rehearse --output`")]
+    #[error(
+        "{what}; expected a run file of `brimful rehearse --output`; unzip any other archive, and name the file in it"
+    )]
     NotARun {
         /// What it is instead.
         what: String,

@@ -5,5 +5,5 @@ mod text;
 mod wire;
 
 pub use answer::FitAnswer;
-pub use text::{fit_text, largest_text, need_text, techniques_text, why_text};
+pub use text::{fit_text, need_text, techniques_text, why_text};
 pub use wire::*;

@@ -7,7 +7,7 @@ use brimful_units::Bytes;
 
 use super::FitAnswer;
 use crate::forms::bar::{WIDTH, bar, cells, sign};
-use crate::forms::{Style, can_be_named_again, next_line, table, wrapped};
+use crate::forms::{Style, can_be_named_again, next_line, table, times, wrapped};
 use crate::recipe::{recipe, title};
 
 /// The parts of the bar: name, and the keys of the composition that it sums, which share a sign.
@@ -25,6 +25,7 @@ const PARTS: [(&str, &[&str]); 7] = [
 /// and the next command.
 pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     let mut lines = verdict_lines(answer);
+    lines.extend(answer.largest.map(largest_line));
     lines.push(String::new());
     lines.push(bar_line(answer.fit));
     lines.extend(composition(answer));
@@ -37,7 +38,7 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     lines.push(String::new());
     lines.extend(recipe_lines(answer.loaded));
     let helpful: Vec<&Row> = answer.techniques.iter().filter(|row| row.saved > 0).take(3).collect();
-    if answer.fit.verdict == Verdict::DoesNotFit && !helpful.is_empty() {
+    if answer.fit.verdict == Verdict::DoesNotFit && !answer.techniques_were_asked_for && !helpful.is_empty() {
         lines.push(String::new());
         lines.push(Style::STRONG.paint("  what would help most"));
         lines.extend(technique_lines(helpful.into_iter()));
@@ -107,8 +108,7 @@ fn reasons(fit: &Fit, device: &DeviceUse) -> Vec<String> {
         ));
         // `max_split_size_mb` returns single blocks before it comes to a retry.
         lines.extend((fit.retries > 0).then(|| {
-            let times = if fit.retries == 1 { "once".to_owned() } else { format!("{} times", fit.retries) };
-            format!("  all of the cache is returned {times}, and the GPU waits each time")
+            format!("  all of the cache is returned {}, and the GPU waits each time", times(fit.retries))
         }));
     }
     lines
@@ -125,7 +125,10 @@ fn parts(fit: &Fit) -> Vec<(&'static str, char, Bytes)> {
 fn bar_line(fit: &Fit) -> String {
     let usable = fit.device.as_ref().map(DeviceUse::capacity);
     let full = usable.map_or(fit.need(), |usable| usable.max(fit.need()));
-    let mut drawn = bar(parts(fit).into_iter().map(|(_, sign, bytes)| (sign, bytes)), full);
+    // What the allocator and the context hold is not free, either.
+    let rest = [(sign(OF_THE_DEVICE), idle(fit)), (sign(OF_THE_DEVICE), overhead(fit))];
+    let drawn = parts(fit).into_iter().map(|(_, sign, bytes)| (sign, bytes)).chain(rest);
+    let mut drawn = bar(drawn, full);
     let end = usable.map_or(WIDTH, |usable| cells(usable, full));
     if end >= WIDTH {
         return format!("  [{drawn}]");
@@ -134,6 +137,19 @@ fn bar_line(fit: &Fit) -> String {
     let at = drawn.char_indices().nth(end + 1).map_or(drawn.len(), |(at, _)| at);
     drawn.insert(at, '┃');
     format!("  [{drawn}]  ┃ is the end of the GPU")
+}
+
+/// What stands for all that no tensor holds: a name that no category has.
+const OF_THE_DEVICE: &str = "device";
+
+/// What the process holds beside the allocator; nothing if no GPU is named.
+fn overhead(fit: &Fit) -> Bytes {
+    fit.device.as_ref().map_or(Bytes::ZERO, |device| device.overhead)
+}
+
+/// What is on the device and neither requested nor the context, so that the rows add up to the need.
+fn idle(fit: &Fit) -> Bytes {
+    fit.need().saturating_sub(overhead(fit)).saturating_sub(fit.ledger.requested)
 }
 
 fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
@@ -149,17 +165,13 @@ fn composition(answer: &FitAnswer<'_>) -> Vec<String> {
             rows.push(vec![format!("  {sign} {name}"), bytes.to_string(), share(bytes), beside]);
         }
     }
-    // What is on the device and neither requested nor the context, so that the rows add up to the need.
-    let overhead = fit.device.as_ref().map_or(Bytes::ZERO, |device| device.overhead);
-    let idle = fit.need().saturating_sub(overhead).saturating_sub(fit.ledger.requested);
-    rows.push(vec!["    allocator: rounding and idle".into(), idle.to_string(), share(idle), String::new()]);
-    if let Some(device) = &fit.device {
-        rows.push(vec![
-            "    CUDA context and kernels".into(),
-            device.overhead.to_string(),
-            share(device.overhead),
-            String::new(),
-        ]);
+    let rest = [
+        ("allocator: rounding and idle", Some(idle(fit))),
+        ("CUDA context and kernels", fit.device.as_ref().map(|device| device.overhead)),
+    ];
+    for (name, bytes) in rest {
+        let name = format!("  {} {name}", sign(OF_THE_DEVICE));
+        rows.extend(bytes.map(|bytes| vec![name, bytes.to_string(), share(bytes), String::new()]));
     }
     let guess = guesses.iter().find(|guess| guess.0 == TOGETHER);
     let beside = guess.map(|guess| format!("rule of thumb: {}", guess.1)).unwrap_or_default();
@@ -202,11 +214,11 @@ fn recipe_lines(loaded: &LoadedJob) -> Vec<String> {
     lines
 }
 
-/// A default of a job's key in short, as `--why` has the reason; how something typed was read, with its reason.
+/// A default of a job's key in short, as `--why` has the reason; the processor, which is no key, in a sentence.
 fn assumption(one: &Assumption) -> String {
     match one.key.split_once('.') {
         Some((_section, key)) => format!("{key}={}", one.value),
-        None => format!("{}={} ({})", one.key, one.value, one.why),
+        None => format!("{} ({})", one.value, one.why),
     }
 }
 
@@ -288,19 +300,19 @@ fn signed(bytes: i64) -> String {
 }
 
 /// The largest batch or sequence that fits.
-pub fn largest_text(job: &str, largest: &Largest) -> String {
+fn largest_line(largest: &Largest) -> String {
     let key = largest.dimension.key();
     let close =
         largest.too_close.map_or(String::new(), |value| format!("; up to {value} is too close to call"));
     let Some(value) = largest.value else {
-        return format!("{job}: not even {key} = 1 surely fits{close}\n");
+        return format!("  not even {key} = 1 fits{close}");
     };
     let why = match largest.limit {
         Limit::Memory => "",
         Limit::Positions => ": the model has no more positions",
         Limit::Search => ", and perhaps more: the search ends there",
     };
-    format!("{job}: the largest {key} that fits is {value}{why}{close}\n")
+    format!("  the largest {key} that fits is {value}{why}{close}")
 }
 
 /// What each number rests on, and the largest blocks at the peak.
@@ -368,20 +380,14 @@ mod tests {
             too_close: None,
             limit,
         };
+        assert_eq!(largest_line(&largest(Some(8), Limit::Memory)), "  the largest batch that fits is 8");
         assert_eq!(
-            largest_text("gpt2", &largest(Some(8), Limit::Memory)),
-            "gpt2: the largest batch that fits is 8\n"
-        );
-        assert_eq!(
-            largest_text("gpt2", &largest(Some(8), Limit::Search)),
-            "gpt2: the largest batch that fits is 8, and perhaps more: the search ends there\n"
+            largest_line(&largest(Some(8), Limit::Search)),
+            "  the largest batch that fits is 8, and perhaps more: the search ends there"
         );
         let none = largest(None, Limit::Memory);
-        assert_eq!(largest_text("gpt2", &none), "gpt2: not even batch = 1 surely fits\n");
+        assert_eq!(largest_line(&none), "  not even batch = 1 fits");
         let close = Largest { too_close: Some(9), ..largest(Some(8), Limit::Memory) };
-        assert_eq!(
-            largest_text("gpt2", &close),
-            "gpt2: the largest batch that fits is 8; up to 9 is too close to call\n"
-        );
+        assert_eq!(largest_line(&close), "  the largest batch that fits is 8; up to 9 is too close to call");
     }
 }

@@ -34,9 +34,15 @@ pub(crate) fn cells(bytes: Bytes, full: Bytes) -> usize {
     (bytes.get() as f64 / full.get().max(1) as f64 * WIDTH as f64).round() as usize
 }
 
-/// The parts one after another, as wide as a bar. Each part is rounded on its own, so that the last can lose a character.
+/// The parts one after another, as wide as a bar. The end of each part is rounded, not its width: many parts that are
+/// narrower than a character still take the room that they take together.
 pub(crate) fn bar(parts: impl Iterator<Item = (char, Bytes)>, full: Bytes) -> String {
-    let drawn = parts.flat_map(|(sign, bytes)| std::iter::repeat_n(sign, cells(bytes, full)));
+    let mut end = Bytes::ZERO;
+    let drawn = parts.flat_map(|(sign, bytes)| {
+        let begin = cells(end, full);
+        end += bytes;
+        std::iter::repeat_n(sign, cells(end, full) - begin)
+    });
     let drawn: String = drawn.chain(std::iter::repeat(' ')).take(WIDTH).collect();
     format!("{BAR}{drawn}{BAR}")
 }
@@ -55,6 +61,13 @@ mod tests {
         assert_eq!(plain(&bar(parts.into_iter(), Bytes::mib(60))), half_and_quarter);
         assert_eq!(plain(&bar(parts.into_iter(), Bytes::mib(40))).chars().count(), WIDTH);
         assert_eq!(plain(&bar(parts.into_iter(), Bytes::ZERO)).chars().count(), WIDTH);
+    }
+
+    #[test]
+    fn parts_narrower_than_a_character_take_the_room_that_they_take_together() {
+        let parts = ['█', '▓', '░'].map(|sign| (sign, Bytes::mib(10)));
+        let drawn = plain(&bar(parts.into_iter(), Bytes::mib(1800)));
+        assert_eq!(drawn.trim_end().chars().count(), 1, "{drawn}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use brimful_units::Bytes;
 use super::IncidentAnswer;
 use super::answer::{notes, unknown};
 use crate::forms::bar::{bar, sign_in_turn};
-use crate::forms::{Style, hanging, next_line, table};
+use crate::forms::{Style, counted, hanging, next_line, table};
 
 /// So many fixes are shown; `--json` has all.
 const MOST_FIXES: usize = 5;
@@ -22,7 +22,7 @@ pub fn incident_text(answer: &IncidentAnswer<'_>) -> String {
 
 fn healthy(answer: &IncidentAnswer<'_>) -> Vec<String> {
     let verdict = Style::GOOD.paint("✓ no memory failure");
-    let read = format!("{} lines, {}", answer.report.lines, answer.report.bytes());
+    let read = format!("{}, {}", counted(answer.report.lines, "line"), answer.report.bytes());
     let mut lines = vec![format!("{verdict} in {} ({read})", answer.input)];
     lines.extend(figures(answer));
     lines

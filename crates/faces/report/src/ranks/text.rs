@@ -1,5 +1,5 @@
 use super::RankAnswer;
-use crate::forms::{Style, table};
+use crate::forms::{Style, counted, table};
 
 /// The table of ranks, fullest first.
 pub fn ranks_text(ranks: &[RankAnswer<'_>]) -> String {
@@ -20,15 +20,15 @@ pub fn ranks_text(ranks: &[RankAnswer<'_>]) -> String {
         ]);
     }
     let cut = ranks.iter().filter(|rank| rank.partial).count();
+    let number = counted(ranks.len() as u64, "rank");
     let verdict = match ranks.iter().find(|rank| !rank.partial) {
-        Some(fullest) if cut == 0 => format!("  {} ranks; the fullest is {}", ranks.len(), fullest.input),
-        Some(fullest) => format!(
-            "  {} ranks, of which {cut} cut off; the fullest of the whole ones is {}",
-            ranks.len(),
-            fullest.input
-        ),
-        None if cut > 0 => format!("  {cut} ranks, all cut off: which is the fullest is not known"),
-        None => "  no rank could be read".to_owned(),
+        Some(fullest) if cut == 0 => format!("  {}; the fullest is {}", number, fullest.input),
+        Some(fullest) => {
+            format!("  {number}, of which {cut} cut off; the fullest of the whole ones is {}", fullest.input)
+        }
+        None if cut > 0 => format!("  {number}, all cut off: which is the fullest is not known"),
+        // Each error of the reply says why; a table without rows would say nothing.
+        None => return String::new(),
     };
     std::iter::once(verdict).chain(table(&rows)).collect::<Vec<_>>().join("\n") + "\n"
 }
@@ -79,11 +79,11 @@ mod tests {
         );
         assert!(text.contains("300.00 MiB  cut off: at least\n"), "{text}");
         let text = plain(&ranks_text(&[rank("cut", 300, true)]));
-        assert!(text.starts_with("  1 ranks, all cut off"), "{text}");
+        assert!(text.starts_with("  1 rank, all cut off"), "{text}");
     }
 
     #[test]
     fn no_rank_is_said_to_be_none() {
-        assert!(ranks_text(&[]).starts_with("  no rank could be read\n"));
+        assert_eq!(ranks_text(&[]), "");
     }
 }

@@ -3,7 +3,7 @@ use brimful_units::Bytes;
 
 use super::RecordingAnswer;
 use crate::forms::bar::{bar, sign};
-use crate::forms::{Style, can_be_named_again, file_word, next_line, shell_word, table};
+use crate::forms::{Style, can_be_named_again, counted, file_word, next_line, shell_word, table};
 
 /// Rows of a table.
 const ROWS: usize = 8;
@@ -55,9 +55,9 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
 
 pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
     let peak = &explanation.followed.peak;
-    let phase = explanation.doing.phase().map_or("", |phase| phase.name());
+    let phase = explanation.doing.phase().map_or_else(String::new, |phase| format!("{}, ", phase.name()));
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
-        format!("at event {event}, {phase} {}", explanation.owner)
+        format!("at event {event}, {phase}{}", explanation.owner)
     });
     let least = if explanation.begins_late || is_partial { "at least " } else { "" };
     let mut lines = vec![
@@ -98,7 +98,7 @@ pub(crate) fn owners(explanation: &Explanation) -> Vec<String> {
         vec![
             format!("  {}", site.category.name()),
             site.bytes.to_string(),
-            format!("{} blocks", site.blocks),
+            counted(site.blocks, "block"),
             site.owner.clone(),
         ]
     });
@@ -114,8 +114,12 @@ fn stranded(found: &Fragmentation) -> Vec<String> {
     let mut lines = vec![
         Style::STRONG.paint(&format!("  free memory inside PyTorch, {when}")),
         format!(
-            "  {} stranded in {} pieces beside live blocks (largest {}), {} in free segments, {} rounding",
-            found.stranded, found.pieces, found.largest_stranded, found.releasable, found.rounding
+            "  {} stranded in {} beside live blocks (largest {}), {} in free segments, {} rounding",
+            found.stranded,
+            counted(found.pieces, "piece"),
+            found.largest_stranded,
+            found.releasable,
+            found.rounding
         ),
     ];
     let others = [
@@ -128,7 +132,7 @@ fn stranded(found: &Fragmentation) -> Vec<String> {
         let pin = pinned.pins.first();
         vec![
             format!("  {} free of {}", pinned.stranded, pinned.bytes),
-            format!("{} blocks", pinned.blocks),
+            counted(pinned.blocks, "block"),
             pin.map(|pin| pin.bytes.to_string()).unwrap_or_default(),
             pin.map(|pin| format!("{} {}", pin.purpose.category.name(), pin.owner)).unwrap_or_default(),
         ]

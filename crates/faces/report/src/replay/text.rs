@@ -2,7 +2,7 @@ use brimful_plan::FitVerdict;
 use brimful_units::Bytes;
 
 use super::ReplayAnswer;
-use crate::forms::{Style, can_be_named_again, file_word, next_line, table};
+use crate::forms::{Style, can_be_named_again, file_word, next_line, table, times};
 
 /// Frames of a stack that are shown.
 const FRAMES: usize = 6;
@@ -13,16 +13,17 @@ pub fn replay_text(answer: &ReplayAnswer<'_>) -> String {
     let mut lines = vec![format!("{} under {conf}", Style::STRONG.paint(answer.input))];
     if answer.verdict == Some(FitVerdict::TooClose) {
         lines.push(
-            Style::STRONG
-                .paint("  too close to call: the GPU's figures have a margin, and these are the best:"),
+            Style::STRONG.paint(
+                "  too close to call: the margin of the GPU's figures decides; with the best figures:",
+            ),
         );
     }
     lines.push(verdict(answer));
     lines.extend(ledgers(answer));
     if answer.timeline.retries > 0 {
         lines.push(format!(
-            "  cached memory was given back {} times to make room: each time the GPU waits",
-            answer.timeline.retries
+            "  cached memory was given back {} to make room: each time the GPU waits",
+            times(answer.timeline.retries)
         ));
     }
     lines.extend(answer.notes.iter().map(|note| Style::DIM.paint(&format!("  note: {note}"))));

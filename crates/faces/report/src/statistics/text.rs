@@ -2,7 +2,7 @@ use brimful_snapshot::Amount;
 use brimful_units::Bytes;
 
 use super::answer::{StatisticsAnswer, form};
-use crate::forms::{Style, hanging, table};
+use crate::forms::{Style, hanging, table, times};
 
 /// Statistics have no blocks; a snapshot has.
 const HOW_TO_RECORD: &str = "call torch.cuda.memory._record_memory_history() before the model is built, and \
@@ -37,7 +37,8 @@ pub fn statistics_text(answer: &StatisticsAnswer<'_>) -> String {
     lines.extend(table(&rows));
     if let Some(retries) = statistics.retries.filter(|retries| *retries > 0) {
         lines.push(format!(
-            "  cached memory was given back {retries} times to make room: each time the GPU waits"
+            "  cached memory was given back {} to make room: each time the GPU waits",
+            times(retries)
         ));
     }
     if statistics.margin > Bytes::ZERO {
@@ -85,7 +86,7 @@ mod tests {
                 "  stranded beside live blocks         ?          ?",
             ]
         );
-        assert_eq!(lines[8], "  cached memory was given back 1 times to make room: each time the GPU waits");
+        assert_eq!(lines[8], "  cached memory was given back once to make room: each time the GPU waits");
         assert_eq!(lines[9], "  note: the table rounds down, by up to 1024 bytes");
     }
 }

@@ -125,7 +125,7 @@ impl Foreign {
         let mut note = format!("the file is read as a config of {}", self.name);
         if !self.defaults.is_empty() {
             let defaults: Vec<&str> = self.defaults.iter().map(|(key, _)| *key).collect();
-            note += &format!("; where it does not say, {} are its defaults", defaults.join(", "));
+            note += &format!("; its defaults are taken for {}", defaults.join(", "));
         }
         match left {
             [] => note,
