@@ -1,5 +1,6 @@
 // Drives pages of `brimful open` at two widths, light and dark: each loads without an error or a request, and everything that
-// its help names works. Usage: node check.mjs PAGE … (Chromium at $CHROMIUM, else /usr/bin/chromium)
+// its help names works. Usage: node check.mjs PAGE … (Chromium at $CHROMIUM, else /usr/bin/chromium). `check` beside this file
+// makes the pages.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
@@ -14,8 +15,19 @@ const browser = await chromium.launch(options).catch(error => {
   console.log(`no browser can be started here, the check is left out: ${String(error).split('\n')[0]}`);
   process.exit(0);
 });
-// More than the page waits before it draws and before it writes its address.
-const settled = page => page.waitForTimeout(260);
+/** The page waits so many milliseconds before it writes its address; here it writes it at once. */
+const BEFORE_THE_ADDRESS = 150;
+const withoutTheWait = wait => {
+  const original = window.setTimeout;
+  window.setTimeout = (run, after, ...rest) => original(run, after === wait ? 0 : after, ...rest);
+};
+/**
+ * Waits until the page has drawn and has written its address. It draws in the next frame, and callbacks of frames and timers run
+ * in the order of their calls, so that no time has to be guessed, however busy the machine is.
+ */
+const settled = page => page.evaluate(() => new Promise(done => {
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)));
+}));
 /** Waits for the first picture, which takes longer on a busy machine. */
 async function drawn(page) {
   await page.waitForFunction(() => document.getElementById('instant').textContent && document.getElementById('range').textContent);
@@ -29,8 +41,10 @@ const press = async (page, key) => { await page.keyboard.press(key); await settl
 /** The values that tell whether a canvas changed. */
 const pixels = (page, id) => page.evaluate(id => {
   const canvas = document.getElementById(id);
-  const all = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  return all.reduce((sum, value, at) => (sum * 31 + value * (at % 251 + 1)) % 1000000007, 7);
+  const all = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  let sum = 7;
+  if (all.some(Boolean)) for (const value of all) sum = (Math.imul(sum, 31) + value) | 0;
+  return sum;
 }, id);
 
 async function loadsAndFits(page, data, scheme) {
@@ -56,7 +70,7 @@ async function axisIsReadable(page) {
     };
     return new Promise(resolve => {
       dispatchEvent(new Event('resize'));
-      setTimeout(() => { CanvasRenderingContext2D.prototype.fillText = original; resolve(labels); }, 200);
+      requestAnimationFrame(() => requestAnimationFrame(() => { CanvasRenderingContext2D.prototype.fillText = original; resolve(labels); }));
     });
   });
   for (const { words, left, right, room } of labels) assert.ok(left >= 0 && right <= room + 0.5, `"${words}" is cut`);
@@ -260,7 +274,7 @@ async function legendSwitches(page) {
   assert.equal(await pixels(page, 'timeline'), picture);
 }
 
-async function flameOpens(page) {
+async function flameOpens(page, run) {
   const frames = () => page.locator('#flame button').allTextContents();
   const all = await frames();
   assert.match(all[0], /^all, /, 'the root is on top');
@@ -279,7 +293,10 @@ async function flameOpens(page) {
   const peak = await page.textContent('#flame-at');
   await press(page, ',');
   assert.notEqual(await page.textContent('#flame-at'), peak, 'it is of the chosen instant');
+  const note = await page.textContent('#flame-note'), whole = run.blocks.length === run.allocations;
+  assert.equal(note.includes(`the ${run.blocks.length.toLocaleString('en')} largest blocks of`), !whole, 'it says what it lacks');
   await press(page, 'p');
+  assert.equal(await page.textContent('#flame-note'), '', 'at the peak it lacks nothing');
 }
 
 async function tablesSort(page) {
@@ -354,8 +371,20 @@ async function answerIsOnTop(page, run) {
   if (run.answer.device?.name) assert.ok(answer.includes(run.answer.device.name), 'the GPU');
 }
 
+/** Without JavaScript the page has its title and its first sentence, and says in a line what it lacks. */
+async function readsWithoutScripts(file, data) {
+  const page = await browser.newPage({ javaScriptEnabled: false });
+  await page.goto(`file://${file}`);
+  const words = await page.locator('body').innerText();
+  const sentence = data.diff ? data.diffSentence : data.runs[data.first].verdict;
+  for (const part of [data.title, sentence, 'JavaScript is off']) assert.ok(words.includes(part), `${part} is not in: ${words}`);
+  assert.ok(!words.includes('Memory over time'), 'what needs JavaScript is not shown');
+  await page.close();
+}
+
 async function check(file, width, height, colorScheme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+  await page.addInitScript(withoutTheWait, BEFORE_THE_ADDRESS);
   const errors = [], requests = [];
   page.on('console', message => message.type() === 'error' && errors.push(message.text()));
   page.on('pageerror', error => errors.push(String(error)));
@@ -378,7 +407,7 @@ async function check(file, width, height, colorScheme) {
   await segmentsAnswer(page, run);
   await filters(page, run);
   await legendSwitches(page);
-  await flameOpens(page);
+  await flameOpens(page, run);
   await tablesSort(page);
   await helpAndTheme(page);
   await runsCanBeChosen(page, data);
@@ -391,16 +420,25 @@ async function check(file, width, height, colorScheme) {
   await page.close();
 }
 
-for (const name of process.argv.slice(2)) {
+async function checkAll(name) {
   const file = path.resolve(name);
   const page = await browser.newPage();
   await page.goto(`file://${file}`);
-  const source = await page.evaluate(() => document.querySelector('script[type=module]').textContent);
+  const [source, data] = await page.evaluate(() => [document.querySelector('script[type=module]').textContent, JSON.parse(document.getElementById('data').textContent)]);
+  assert.ok(source.includes(`, ${BEFORE_THE_ADDRESS});`), 'the page waits before it writes its address');
   const colours = [...source.matchAll(/^ {2}\w+: \['(#[0-9a-f]{6})'/gm)].map(found => found[1]);
   const nearest = closest(colours);
   assert.ok(colours.length >= 13 && nearest.distance >= 20, `${nearest.pair}: ${nearest.distance}`);
   await page.close();
-  for (const [width, height] of [[1280, 900], [390, 800]]) for (const scheme of ['light', 'dark']) await check(file, width, height, scheme);
+  await readsWithoutScripts(file, data);
+  for (const [width, height] of [[1280, 900], [390, 800]]) for (const scheme of ['light', 'dark']) {
+    await check(file, width, height, scheme).catch(error => { throw new Error(`${name}, ${width} px, ${scheme}: ${error.message}`, { cause: error }); });
+  }
   console.log(`${name}: the page works`);
 }
+
+// Two pages at a time: one draws while the other waits for a frame.
+const left = process.argv.slice(2);
+const checkNext = async () => { while (left.length) await checkAll(left.shift()); };
+await Promise.all([checkNext(), checkNext()]);
 await browser.close();

@@ -31,12 +31,15 @@ function amounts(one) {
   if (device?.name) list.push(['GPU', device.name], ['of which programs can use', size(device.usable)]);
   if (cause) list.push(['failed at', `event ${count(cause.event)}`]);
   const place = one.answer.peak_at;
-  if (!cause && one.failure) list.push(['fails first at', [`event ${count(one.failure.event)}`, ...one.failure.place].join(' ')]);
-  if (place?.module || place?.op) list.push(['the peak is in', [spoken(place.phase), place.op, place.module].filter(Boolean).join(' ')]);
+  if (!cause && one.failure) list.push(['fails first at', [`event ${count(one.failure.event)}`, opOf(...one.failure.place)].filter(Boolean).join(', ')]);
+  if (place?.module || place?.op) list.push(['the peak is in', one.predicted ? [spoken(place.phase), opOf(place.op, place.module)].filter(Boolean).join(', ') : [spoken(place.phase), place.op, place.module].filter(Boolean).join(' ')]);
   const box = facts(list);
   box.className = 'amounts';
   return box;
 }
+
+/** The op of a simulated place and its module, in the words of `brimful fit`. */
+const opOf = (op, module) => (op ? `op ${op}${module ? ` of ${module}` : ''}` : module || '');
 
 function fixesOf({ answer }) {
   if (!answer.fixes?.length) return null;
