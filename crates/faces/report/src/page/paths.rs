@@ -58,7 +58,7 @@ fn short<'a>(frame: &'a str, common: &str) -> Cow<'a, str> {
 fn library(frame: &str) -> Option<usize> {
     let begins = |at: &usize| *at == 0 || frame[..*at].ends_with(['/', '\\']);
     let of = |name: &&str| frame.rmatch_indices(*name).map(|found| found.0).find(begins);
-    LIBRARIES.iter().filter_map(|name| of(name)).max()
+    LIBRARIES.iter().filter_map(of).max()
 }
 
 /// What is left of a path after the home of its user, with the separator; `None` if it lies in no home.
