@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use brimful_replay::{follow, recorded_config};
+use brimful_replay::{Capacity, follow, recorded_config, replay};
 use brimful_trace::{AllocationId, Category, Event, PhaseKind, Trace};
 use brimful_units::Bytes;
 
@@ -19,7 +19,7 @@ pub struct Moment {
     pub event: usize,
     /// Bytes in use by purpose, in the order of [`Category::ALL`] (ledger: requested).
     pub used: Vec<u64>,
-    /// Bytes in segments that were recorded; 0 for a prediction.
+    /// The most bytes in segments within the range: of a recording as recorded, of a prediction as replayed without an end.
     pub reserved: u64,
 }
 
@@ -73,7 +73,7 @@ pub fn history(run: TracedRun<'_>, ranges: usize, most: usize) -> History {
     };
     let lives = lives(trace, &purposes);
     History {
-        moments: moments(trace, &lives, ranges),
+        moments: moments(run, &lives, ranges),
         blocks: largest(trace, &lives, most),
         segments: segments(trace),
         phases,
@@ -166,29 +166,73 @@ fn lives(trace: &Trace, purposes: &[Category]) -> Vec<Life> {
     lives
 }
 
-fn moments(trace: &Trace, lives: &[Life], ranges: usize) -> Vec<Moment> {
+fn moments(run: TracedRun<'_>, lives: &[Life], ranges: usize) -> Vec<Moment> {
+    let trace = run.trace;
     let mut used = vec![0u64; Category::ALL.len()];
     for life in lives.iter().filter(|life| life.born.is_none()) {
         used[life.category as usize] += trace.allocations.bytes(life.id).get();
     }
-    let mut reserved = reserved_at_start(trace);
+    let mut now: u64 = used.iter().sum();
     let length = trace.len().div_ceil(ranges.max(1)).max(1);
-    let mut moments: Vec<Moment> = Vec::new();
+    let mut moments: Vec<Moment> = Vec::with_capacity(trace.len().div_ceil(length));
     let mut highest = 0;
     for (at, event) in trace.events().enumerate() {
-        step(trace, event, lives, &mut used, &mut reserved);
-        let sum: u64 = used.iter().sum();
+        let (category, gained, lost) = change(trace, event, lives);
+        used[category] = (used[category] + gained).saturating_sub(lost);
+        now = (now + gained).saturating_sub(lost);
         if at % length == 0 {
-            moments.push(Moment { event: at, used: used.clone(), reserved });
-            highest = sum;
-        } else if sum > highest
+            moments.push(Moment { event: at, used: used.clone(), reserved: 0 });
+            highest = now;
+        } else if now > highest
             && let Some(last) = moments.last_mut()
         {
-            *last = Moment { event: at, used: used.clone(), reserved };
-            highest = sum;
+            last.event = at;
+            last.used.copy_from_slice(&used);
+            highest = now;
         }
     }
+    raise_reserved(&mut moments, &reserved(run), length);
     moments
+}
+
+/// Sets the most that was reserved within the range of each moment.
+fn raise_reserved(moments: &mut [Moment], changes: &[(usize, u64)], length: usize) {
+    let mut changes = changes.iter().peekable();
+    let mut now = 0;
+    for (range, moment) in moments.iter_mut().enumerate() {
+        let (begin, end) = (range * length, (range + 1) * length);
+        // What a range begins with counts only where its first event leaves it.
+        while let Some((_, reserved)) = changes.next_if(|change| change.0 < begin) {
+            now = *reserved;
+        }
+        let first = changes.peek().is_some_and(|change| change.0 == begin);
+        moment.reserved = if first { 0 } else { now };
+        while let Some((_, reserved)) = changes.next_if(|change| change.0 < end) {
+            now = *reserved;
+            moment.reserved = moment.reserved.max(now);
+        }
+    }
+}
+
+/// What is reserved over time: the events that change it, and the bytes.
+fn reserved(run: TracedRun<'_>) -> Vec<(usize, u64)> {
+    if run.is_predicted() {
+        let timeline = replay(run.trace, run.config, &Capacity::unlimited());
+        return timeline.reserved.into_iter().map(|(at, bytes)| (at, bytes.get())).collect();
+    }
+    let trace = run.trace;
+    let segment = |id| trace.segments.get(id).bytes.get();
+    let mut now = reserved_at_start(trace);
+    let mut changes = vec![(0, now)];
+    for (at, event) in trace.events().enumerate() {
+        match event {
+            Event::SegmentAlloc(id) | Event::SegmentMap(id) => now = now.saturating_add(segment(id)),
+            Event::SegmentFree(id) | Event::SegmentUnmap(id) => now = now.saturating_sub(segment(id)),
+            _ => continue,
+        }
+        changes.push((at, now));
+    }
+    changes
 }
 
 fn reserved_at_start(trace: &Trace) -> u64 {
@@ -196,21 +240,19 @@ fn reserved_at_start(trace: &Trace) -> u64 {
     if begins_late { follow(trace, &recorded_config(trace)).start.reserved.get() } else { 0 }
 }
 
-fn step(trace: &Trace, event: Event, lives: &[Life], used: &mut [u64], reserved: &mut u64) {
+/// The category whose use an event changes, and the bytes that it gains and loses.
+fn change(trace: &Trace, event: Event, lives: &[Life]) -> (usize, u64, u64) {
     let amount = |id: AllocationId| (lives[id.index()].category as usize, trace.allocations.bytes(id).get());
-    let segment = |id| trace.segments.get(id).bytes.get();
     match event {
         Event::Alloc(id) => {
             let (category, bytes) = amount(id);
-            used[category] += bytes;
+            (category, bytes, 0)
         }
         Event::Free(id) | Event::FreeCompleted(id) => {
             let (category, bytes) = amount(id);
-            used[category] = used[category].saturating_sub(bytes);
+            (category, 0, bytes)
         }
-        Event::SegmentAlloc(id) | Event::SegmentMap(id) => *reserved += segment(id),
-        Event::SegmentFree(id) | Event::SegmentUnmap(id) => *reserved = reserved.saturating_sub(segment(id)),
-        Event::FreeRequested(_) | Event::Oom(_) | Event::EmptyCache | Event::Phase(_) | Event::Remark => {}
+        _ => (0, 0, 0),
     }
 }
 

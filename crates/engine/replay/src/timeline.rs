@@ -102,6 +102,9 @@ pub struct Timeline {
     pub phases: Vec<PhaseLedger>,
     /// What was there at the end.
     pub end: Ledger,
+    /// What was reserved over time: the position of each event that changed it, and the bytes. An event that passes more
+    /// than it leaves, as a request does that maps pages step by step, stands here twice.
+    pub reserved: Vec<(usize, Bytes)>,
     /// How often cached memory was returned to make room.
     pub retries: u64,
     /// How often memory was taken from the device.
@@ -189,6 +192,8 @@ impl Replay<'_> {
             if let Err((requested, exhausted)) = self.step(at, event) {
                 return self.fail(at, requested, exhausted);
             }
+            // After the step: a request has noted the most that it passed, and this is what it leaves.
+            self.note_reserved(at, Bytes::new(self.allocator.reserved()));
         }
     }
 
@@ -300,6 +305,14 @@ impl Replay<'_> {
             self.timeline.peak_event = Some(at);
         }
         self.timeline.peak.raise_to(&now);
+        self.note_reserved(at, reserved);
+    }
+
+    fn note_reserved(&mut self, at: usize, reserved: Bytes) {
+        let before = self.timeline.reserved.last().map_or(Bytes::ZERO, |last| last.1);
+        if reserved != before {
+            self.timeline.reserved.push((at, reserved));
+        }
     }
 
     fn begin_phase(&mut self, id: PhaseId) {

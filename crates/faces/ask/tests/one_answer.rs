@@ -155,6 +155,18 @@ fn check_page(job: &Value, json: &Value, gpu: &str) {
     let used = |moment: &Value| moment[2].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
     let highest_used = moments.iter().map(used).max().unwrap();
     assert_eq!(highest_used, number(&json["peak"], "/requested"), "{json}");
+    let highest_reserved = moments.iter().filter_map(|moment| moment[1].as_u64()).max();
+    assert_eq!(highest_reserved, Some(number(&json["peak"], "/reserved")), "{json}");
+    let tone = match json["verdict"].as_str().unwrap() {
+        "fits" => "good",
+        "does-not-fit" => "bad",
+        _ => "close",
+    };
+    assert_eq!(run["tone"], tone, "{json}");
+    assert!(
+        html.contains(&format!("<p id=\"verdict\" data-tone=\"{tone}\">{mark}")),
+        "readable without JavaScript"
+    );
 }
 
 fn check_ledgers(json: &Value) {

@@ -45,6 +45,9 @@ fn the_page_draws_the_peak_of_the_answer() {
         let highest = data["moments"].as_array().unwrap().iter().map(used).max().unwrap();
         let answer: Value = serde_json::from_slice(&brimful(&[command, input, "--json"]).stdout).unwrap();
         assert_eq!(Some(highest), answer["peak"]["requested"].as_u64(), "{input}");
+        let reserved =
+            data["moments"].as_array().unwrap().iter().map(|moment| moment[1].as_u64().unwrap()).max();
+        assert_eq!(reserved, answer["peak"]["reserved"].as_u64(), "{input}");
         let held: u64 = data["holders"].as_array().unwrap().iter().map(|row| row[0].as_u64().unwrap()).sum();
         assert_eq!(held, highest, "{input}: the flame graph is of the peak");
     }

@@ -169,3 +169,25 @@ fn metadata_is_a_module() {
     // A name that means something elsewhere in a snapshot.
     assert_eq!(module_of("blocks"), "blocks");
 }
+
+#[test]
+fn traces_of_several_devices_each_have_the_stacks_and_devices_that_are_not_there_are_left_out() {
+    let json = r#"{"segments": [], "device_traces": [
+        [{"action": "alloc", "addr": 512, "size": 9, "stream": 0, "frames": [{"filename": "a.py", "line": 1, "name": "f"}]}],
+        [],
+        [{"action": "alloc", "addr": 1024, "size": 7, "stream": 0, "frames": [{"filename": "b.py", "line": 2, "name": "g"}]}]
+    ]}"#;
+    let traces = read(json.as_bytes()).unwrap().into_traces(&[2, 0, 9]);
+    let devices: Vec<usize> = traces.iter().map(|(device, _)| *device).collect();
+    assert_eq!(devices, [2, 0]);
+    for (device, trace) in &traces {
+        let one = read(json.as_bytes()).unwrap().into_trace(*device).unwrap();
+        let row = trace.allocations.get(brimful_trace::AllocationId(0));
+        assert_eq!(row.bytes, one.allocations.get(brimful_trace::AllocationId(0)).bytes);
+        let stack = trace.contexts.get(row.context).stack;
+        let frame = trace.contexts.frame_of(trace.contexts.frames_of(stack)[0]);
+        let expected = if *device == 2 { ("b.py", 2) } else { ("a.py", 1) };
+        assert_eq!((trace.contexts.str(frame.file), frame.line), expected);
+        assert_eq!(trace.len(), one.len());
+    }
+}

@@ -1,5 +1,6 @@
 // Drives pages of `brimful open` at two widths, light and dark: each loads without an error or a request, and everything that
-// its help names works. Usage: node check.mjs PAGE … (Chromium at $CHROMIUM, else /usr/bin/chromium)
+// its help names works. Usage: node check.mjs PAGE … (Chromium at $CHROMIUM, else /usr/bin/chromium). `check` beside this file
+// makes the pages.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
@@ -14,8 +15,19 @@ const browser = await chromium.launch(options).catch(error => {
   console.log(`no browser can be started here, the check is left out: ${String(error).split('\n')[0]}`);
   process.exit(0);
 });
-// More than the page waits before it draws and before it writes its address.
-const settled = page => page.waitForTimeout(260);
+/** The page waits so many milliseconds before it writes its address; here it writes it at once. */
+const BEFORE_THE_ADDRESS = 150;
+const withoutTheWait = wait => {
+  const original = window.setTimeout;
+  window.setTimeout = (run, after, ...rest) => original(run, after === wait ? 0 : after, ...rest);
+};
+/**
+ * Waits until the page has drawn and has written its address. It draws in the next frame, and callbacks of frames and timers run
+ * in the order of their calls, so that no time has to be guessed, however busy the machine is.
+ */
+const settled = page => page.evaluate(() => new Promise(done => {
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)));
+}));
 /** Waits for the first picture, which takes longer on a busy machine. */
 async function drawn(page) {
   await page.waitForFunction(() => document.getElementById('instant').textContent && document.getElementById('range').textContent);
@@ -29,8 +41,10 @@ const press = async (page, key) => { await page.keyboard.press(key); await settl
 /** The values that tell whether a canvas changed. */
 const pixels = (page, id) => page.evaluate(id => {
   const canvas = document.getElementById(id);
-  const all = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  return all.reduce((sum, value, at) => (sum * 31 + value * (at % 251 + 1)) % 1000000007, 7);
+  const all = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  let sum = 7;
+  if (all.some(Boolean)) for (const value of all) sum = (Math.imul(sum, 31) + value) | 0;
+  return sum;
 }, id);
 
 async function loadsAndFits(page, data, scheme) {
@@ -56,7 +70,7 @@ async function axisIsReadable(page) {
     };
     return new Promise(resolve => {
       dispatchEvent(new Event('resize'));
-      setTimeout(() => { CanvasRenderingContext2D.prototype.fillText = original; resolve(labels); }, 200);
+      requestAnimationFrame(() => requestAnimationFrame(() => { CanvasRenderingContext2D.prototype.fillText = original; resolve(labels); }));
     });
   });
   for (const { words, left, right, room } of labels) assert.ok(left >= 0 && right <= room + 0.5, `"${words}" is cut`);
@@ -224,7 +238,7 @@ async function filters(page, run) {
   await press(page, '/');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'search', '/ goes to the search');
   const frame = run.frames[run.names[run.blocks[0][4]][0]] || '0x';
-  await page.keyboard.type(frame.slice(-24));
+  await page.keyboard.insertText(frame.slice(-24));
   await settled(page);
   assert.match(await page.textContent('#matches'), /^[\d,]+ of [\d,]+ blocks$/);
   await page.fill('#search', 'no frame has these words');
@@ -260,7 +274,7 @@ async function legendSwitches(page) {
   assert.equal(await pixels(page, 'timeline'), picture);
 }
 
-async function flameOpens(page) {
+async function flameOpens(page, run) {
   const frames = () => page.locator('#flame button').allTextContents();
   const all = await frames();
   assert.match(all[0], /^all, /, 'the root is on top');
@@ -279,7 +293,10 @@ async function flameOpens(page) {
   const peak = await page.textContent('#flame-at');
   await press(page, ',');
   assert.notEqual(await page.textContent('#flame-at'), peak, 'it is of the chosen instant');
+  const note = await page.textContent('#flame-note'), whole = run.blocks.length === run.allocations;
+  assert.equal(note.includes(`the ${run.blocks.length.toLocaleString('en')} largest blocks of`), !whole, 'it says what it lacks');
   await press(page, 'p');
+  assert.equal(await page.textContent('#flame-note'), '', 'at the peak it lacks nothing');
 }
 
 async function tablesSort(page) {
@@ -354,19 +371,19 @@ async function answerIsOnTop(page, run) {
   if (run.answer.device?.name) assert.ok(answer.includes(run.answer.device.name), 'the GPU');
 }
 
-async function check(file, width, height, colorScheme) {
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
-  const errors = [], requests = [];
-  page.on('console', message => message.type() === 'error' && errors.push(message.text()));
-  page.on('pageerror', error => errors.push(String(error)));
-  page.on('request', request => requests.push(request.url()));
+/** Without JavaScript the page has its title and its first sentence, and says in a line what it lacks. */
+async function readsWithoutScripts(file, data) {
+  const page = await browser.newPage({ javaScriptEnabled: false });
   await page.goto(`file://${file}`);
-  await drawn(page);
-  const data = await page.evaluate(() => JSON.parse(document.getElementById('data').textContent));
-  const run = data.runs[data.first];
-  await loadsAndFits(page, data, colorScheme);
-  await answerIsOnTop(page, run);
-  await axisIsReadable(page);
+  const words = await page.locator('body').innerText();
+  const sentence = data.diff ? data.diffSentence : data.runs[data.first].verdict;
+  for (const part of [data.title, sentence, 'JavaScript is off']) assert.ok(words.includes(part), `${part} is not in: ${words}`);
+  assert.ok(!words.includes('Memory over time'), 'what needs JavaScript is not shown');
+  await page.close();
+}
+
+/** Everything that the help names, and what is beside it. */
+async function drive(page, data, run, file) {
   await zooms(page);
   await wheelScrollsUnlessCtrl(page);
   await pinches(page);
@@ -378,11 +395,28 @@ async function check(file, width, height, colorScheme) {
   await segmentsAnswer(page, run);
   await filters(page, run);
   await legendSwitches(page);
-  await flameOpens(page);
+  await flameOpens(page, run);
   await tablesSort(page);
   await helpAndTheme(page);
   await runsCanBeChosen(page, data);
   await addressLeadsBack(page, file);
+}
+
+async function check(file, width, height, colorScheme, isDriven) {
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+  await page.addInitScript(withoutTheWait, BEFORE_THE_ADDRESS);
+  const errors = [], requests = [];
+  page.on('console', message => message.type() === 'error' && errors.push(message.text()));
+  page.on('pageerror', error => errors.push(String(error)));
+  page.on('request', request => requests.push(request.url()));
+  await page.goto(`file://${file}`);
+  await drawn(page);
+  const data = await page.evaluate(() => JSON.parse(document.getElementById('data').textContent));
+  const run = data.runs[data.first];
+  await loadsAndFits(page, data, colorScheme);
+  await answerIsOnTop(page, run);
+  await axisIsReadable(page);
+  if (isDriven) await drive(page, data, run, file);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, `the page is ${overflow} px wider than the screen after all that`);
   assert.deepEqual(errors, []);
@@ -391,16 +425,29 @@ async function check(file, width, height, colorScheme) {
   await page.close();
 }
 
-for (const name of process.argv.slice(2)) {
+const SCREENS = [[1280, 900, 'light'], [390, 800, 'dark'], [1280, 900, 'dark'], [390, 800, 'light']];
+
+/** Looks at a page on all screens, and drives it on the first two, which have both widths and both schemes. */
+async function checkAll(name, isFirst) {
   const file = path.resolve(name);
   const page = await browser.newPage();
   await page.goto(`file://${file}`);
-  const source = await page.evaluate(() => document.querySelector('script[type=module]').textContent);
+  const [source, data] = await page.evaluate(() => [document.querySelector('script[type=module]').textContent, JSON.parse(document.getElementById('data').textContent)]);
+  assert.ok(source.includes(`, ${BEFORE_THE_ADDRESS});`), 'the page waits before it writes its address');
   const colours = [...source.matchAll(/^ {2}\w+: \['(#[0-9a-f]{6})'/gm)].map(found => found[1]);
   const nearest = closest(colours);
   assert.ok(colours.length >= 13 && nearest.distance >= 20, `${nearest.pair}: ${nearest.distance}`);
   await page.close();
-  for (const [width, height] of [[1280, 900], [390, 800]]) for (const scheme of ['light', 'dark']) await check(file, width, height, scheme);
+  await readsWithoutScripts(file, data);
+  for (const [at, [width, height, scheme]] of SCREENS.entries()) {
+    const failed = error => { throw new Error(`${name}, ${width} px, ${scheme}: ${error.message}`, { cause: error }); };
+    await check(file, width, height, scheme, isFirst || at < 2).catch(failed);
+  }
   console.log(`${name}: the page works`);
 }
+
+// Two pages at a time: one draws while the other waits for a frame. The first is driven on all screens.
+const left = process.argv.slice(2).map((name, at) => [name, at === 0]);
+const checkNext = async () => { while (left.length) await checkAll(...left.shift()); };
+await Promise.all([checkNext(), checkNext()]);
 await browser.close();

@@ -31,11 +31,15 @@ function amounts(one) {
   if (device?.name) list.push(['GPU', device.name], ['of which programs can use', size(device.usable)]);
   if (cause) list.push(['failed at', `event ${count(cause.event)}`]);
   const place = one.answer.peak_at;
-  if (place?.module || place?.op) list.push(['the peak is in', [spoken(place.phase), place.op, place.module].filter(Boolean).join(' ')]);
+  if (!cause && one.failure) list.push(['fails first at', [`event ${count(one.failure.event)}`, opOf(...one.failure.place)].filter(Boolean).join(', ')]);
+  if (place?.module || place?.op) list.push(['the peak is in', one.predicted ? [spoken(place.phase), opOf(place.op, place.module)].filter(Boolean).join(', ') : [spoken(place.phase), place.op, place.module].filter(Boolean).join(' ')]);
   const box = facts(list);
   box.className = 'amounts';
   return box;
 }
+
+/** The op of a simulated place and its module, in the words of `brimful fit`. */
+const opOf = (op, module) => (op ? `op ${op}${module ? ` of ${module}` : ''}` : module || '');
 
 function fixesOf({ answer }) {
   if (!answer.fixes?.length) return null;
@@ -83,9 +87,9 @@ function recipeOf({ answer }) {
 
 function techniquesOf({ answer }) {
   if (!answer.techniques?.length) return null;
-  const words = { fits: 'yes', 'does-not-fit': 'no' };
-  const rows = answer.techniques.map(row => ({ cells: [row.saved, row.peak.reserved, words[row.verdict] || row.verdict, row.technique, row.cost] }));
-  return tableBlock('What would help', { key: 'techniques', columns: [['saved', 'bytes'], ['peak', 'bytes'], ['fits', 'word'], ['technique', 'text'], ['cost', 'text']], rows, first: 3 });
+  const words = { fits: 'yes', 'does-not-fit': 'no', 'too-close': 'too close', 'no-device': '' };
+  const rows = answer.techniques.map(row => ({ cells: [row.peak.device ?? row.peak.reserved, row.saved, words[row.verdict], row.keeps_result, row.technique, row.cost] }));
+  return tableBlock('What would help', { key: 'techniques', columns: [['needs', 'bytes'], ['saved', 'bytes'], ['fits', 'word'], ['results', 'word'], ['technique', 'text'], ['cost', 'text']], rows, first: 3 });
 }
 
 const notesOf = one => [...(one.answer.partial ? ['only a part of the file could be read'] : []), ...(one.answer.notes || []), ...one.notes];

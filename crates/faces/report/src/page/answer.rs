@@ -5,11 +5,25 @@ use brimful_plan::FitVerdict;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{PageRun, PageSubject};
+use super::{PageAnswer, PageRun, PageSubject};
 use crate::diff::{DiffAnswer, diff_text};
 use crate::fit::{fit_json, fit_text};
 use crate::forms::without_marks;
 use crate::recording::{RecordingAnswer, recording_json};
+
+/// The sentence that a page begins with: of the run that is shown first, or of the comparison.
+pub(super) fn headline(page: &PageAnswer<'_>) -> String {
+    match &page.diff {
+        Some(diff) => format!("{} → {}: {}", diff.before, diff.after, difference(diff)),
+        None => page.runs.get(page.first).map(sentence).unwrap_or_default(),
+    }
+}
+
+/// Whether the sentence that a page begins with is good news, as [`tone`] has it.
+pub(super) fn headline_tone(page: &PageAnswer<'_>) -> &'static str {
+    let first = page.runs.get(page.first).filter(|_| page.diff.is_none());
+    first.map_or("plain", tone)
+}
 
 /// The sentence of a run.
 pub(super) fn sentence(run: &PageRun<'_>) -> String {
@@ -17,8 +31,9 @@ pub(super) fn sentence(run: &PageRun<'_>) -> String {
         PageSubject::Recording(answer) => recorded(answer),
         PageSubject::Job(answer) => {
             let text = without_marks(&fit_text(answer));
-            let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
-            lines.collect::<Vec<_>>().join(": ")
+            let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            // The job is the subject of the line with its need.
+            lines.join(": ").replacen(": needs ", " needs ", 1)
         }
         PageSubject::Trace => "Predicted".to_owned(),
     }
@@ -41,7 +56,7 @@ pub(super) fn difference(diff: &DiffAnswer<'_>) -> String {
     without_marks(&diff_text(diff)).lines().nth(1).unwrap_or_default().trim().to_owned()
 }
 
-/// Whether the sentence is good news: `good`, `bad`, or `plain`.
+/// Whether the sentence is good news: `good`, `bad`, `close` to the GPU's end, or `plain`.
 pub(super) fn tone(run: &PageRun<'_>) -> &'static str {
     match &run.about {
         PageSubject::Recording(answer) if found(answer.explanation) => "bad",

@@ -5,19 +5,21 @@ use brimful_trace::{Category, ContextId, LaneId, Trace};
 use serde_json::{Value, json};
 
 use super::answer::{answer, capacity, difference, failures, sentence, tone, value};
-use super::{PageAnswer, PageRun};
+use super::{PageAnswer, PageRun, paths};
 use crate::diff::diff_json;
 
 /// The data of a page, in arrays: a key for each of a hundred thousand rows would be most of the file.
 pub(super) fn data(answer: &PageAnswer<'_>) -> Value {
-    json!({
+    let mut data = json!({
         "title": answer.title,
         "first": answer.first,
         "categories": Category::ALL.map(Category::name),
         "runs": answer.runs.iter().map(run).collect::<Vec<_>>(),
         "diff": answer.diff.as_ref().map(|diff| value(&diff_json(diff))),
         "diffSentence": answer.diff.as_ref().map(difference),
-    })
+    });
+    paths::shorten(&mut data);
+    data
 }
 
 fn run(page: &PageRun<'_>) -> Value {

@@ -77,8 +77,8 @@ function drawLegend() {
 function legendLines() {
   const other = data.diff && runs[1 - state.run];
   return [
-    [run().moments.some(moment => moment[1]), 'reserved', 'reserved'],
-    [run().capacity, 'capacity', run().predicted ? 'end of the GPU' : 'all that the GPU had'],
+    [run().reserved.some(Boolean), 'reserved', 'reserved'],
+    [run().capacity, 'capacity', nameOfEnd()],
     [other, 'other', other ? other.label : ''],
   ];
 }

@@ -1,10 +1,13 @@
 // Who holds memory at the chosen instant, as a flame graph with the root on top.
 const ROW = 20, DEEPEST = 60;
 
-/** The holders at the instant: bytes, category, frames outermost first. At the peak they are complete. */
+/** At the peak the answer has every holder. */
+const isComplete = () => state.at === run().peakEvent && !isFiltered() && !state.hidden.size;
+
+/** The holders at the instant: bytes, category, frames outermost first. */
 function holdersNow() {
   const one = run();
-  if (state.at === one.peakEvent && !isFiltered() && !state.hidden.size) {
+  if (isComplete()) {
     return one.holders.map(([bytes, category, name]) => [bytes, category, pathOf(framesOf(one, name))]);
   }
   const rows = new Map();
@@ -13,7 +16,28 @@ function holdersNow() {
     const key = `${block[CATEGORY]} ${block[NAME]}`;
     rows.set(key, [(rows.get(key)?.[0] || 0) + block[BYTES], block[CATEGORY], block[NAME]]);
   });
-  return [...rows.values()].map(([bytes, category, name]) => [bytes, category, pathOf(framesOf(one, name))]);
+  const listed = [...rows.values()].map(([bytes, category, name]) => [bytes, category, pathOf(framesOf(one, name))]);
+  return [...listed, ...unlistedNow()];
+}
+
+/** Whether the page lists every block of the run, or the largest alone. */
+const listsAll = one => one.blocks.length === one.allocations;
+
+/** By category: what is in use at the instant besides the listed blocks. Filters that look at single blocks leave it out. */
+function unlistedNow() {
+  const one = run();
+  if (listsAll(one) || isFiltered() || !one.moments.length) return [];
+  const moment = one.moments[momentAt(one.at, state.at)], left = [...moment[2]];
+  // At the moment's own event, at which its sums were taken.
+  for (const block of one.blocks) if (isAlive(block, moment[0])) left[block[CATEGORY]] -= block[BYTES];
+  return left.map((bytes, category) => [bytes, category, ['smaller blocks']]).filter(([bytes, category]) => bytes > 0 && !state.hidden.has(category));
+}
+
+/** Says what the flame graph lacks. */
+function flameNote() {
+  const one = run(), all = `the ${count(one.blocks.length)} largest blocks of ${count(one.allocations)}`;
+  if (listsAll(one) || isComplete()) return '';
+  return isFiltered() ? `Only ${all} are searched.` : `Stacks are kept of ${all}; the others are together as smaller blocks.`;
 }
 
 function treeNow() {
@@ -33,6 +57,7 @@ function treeNow() {
 function drawFlame() {
   const box = el('flame'), root = treeNow();
   box.replaceChildren();
+  el('flame-note').textContent = flameNote();
   el('flame-at').textContent = state.at === run().peakEvent ? 'the peak' : `event ${count(state.at)}`;
   const trail = [root];
   for (const name of state.flame) {

@@ -1,6 +1,6 @@
 // Stacks: which frames are the user's own, and how they are shortened.
 /** Frames of PyTorch, of Python itself and of the machine: they say how, and not who. */
-const MACHINERY = /(^|[\\/])torch[\\/]|[\\/]lib[\\/]python\d[^\\/]*[\\/](?!site-packages|dist-packages)|^<frozen |importlib|^\?\?|_call_impl$|generic\.py:\d+ wrapper$/;
+const MACHINERY = /(^|[\\/])torch[\\/]|(^|[\\/])lib[\\/]python\d[^\\/]*[\\/](?!site-packages|dist-packages)|^<frozen |importlib|^\?\?|_call_impl$|generic\.py:\d+ wrapper$/;
 const LIBRARY = /(site|dist)-packages[\\/]/;
 const isMachinery = frame => MACHINERY.test(frame);
 const isLibrary = frame => LIBRARY.test(frame) || isMachinery(frame);

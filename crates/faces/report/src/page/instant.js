@@ -66,14 +66,14 @@ function liveRows() {
 
 function drawBlocks() {
   const rows = liveRows().map(({ all, block }) => {
-    const [where, inside] = whereOf(stackOf(block));
     return {
-      cells: [block[BYTES] * all.length, all.length, spoken(data.categories[block[CATEGORY]]), where, block[BYTES], block[TENSOR] || '', inside],
+      cells: [block[BYTES] * all.length, all.length, block[BYTES], spoken(data.categories[block[CATEGORY]]), block[TENSOR] || '', whereText(stackOf(block))],
       chosen: all.includes(state.block), choose: () => selectBlock(nextOf(all)),
     };
   });
-  const tensors = rows.some(row => row.cells[5]), insides = rows.some(row => row.cells[6]);
-  const columnsOf = [['together', 'bytes'], ['blocks', 'number'], ['for', 'word'], ['where', 'text'], ['each', 'bytes'], ['tensor', 'word', !tensors], [run().predicted ? 'op' : 'inside of', 'text', !insides]];
+  const tensors = rows.some(row => row.cells[4]);
+  const columnsOf = [['together', 'bytes'], ['blocks', 'number'], ['each', 'bytes'], ['for', 'word'], ['tensor', 'word', !tensors], ['where', 'text']];
+  el('blocknote').textContent = listsAll(run()) ? '' : `of the ${count(run().blocks.length)} largest of ${count(run().allocations)}`;
   fillTable(el('blocks'), { key: 'blocks', columns: columnsOf, rows, first: 12, sort: 0 });
 }
 
@@ -117,8 +117,7 @@ function drawEvents() {
     line.addEventListener('click', () => goTo(at, index));
     list.append(line);
   }
-  const all = run().blocks.length === run().allocations;
-  el('eventnote').textContent = all ? '' : `events of the ${count(run().blocks.length)} largest blocks of ${count(run().allocations)}`;
+  el('eventnote').textContent = listsAll(run()) ? '' : `events of the ${count(run().blocks.length)} largest blocks of ${count(run().allocations)}`;
 }
 
 /** The listed event before or after the chosen one. */

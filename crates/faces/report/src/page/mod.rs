@@ -2,6 +2,7 @@
 
 mod answer;
 mod data;
+mod paths;
 
 use brimful_explain::{History, Holder, TracedRun};
 use serde_json::Value;
@@ -74,6 +75,8 @@ pub fn page(answer: &PageAnswer<'_>) -> String {
     filled(HTML, |name| match name {
         "title" => Some(escape(&answer.title)),
         "css" => Some(CSS.to_owned()),
+        "verdict" => Some(escape(&answer::headline(answer))),
+        "tone" => Some(answer::headline_tone(answer).to_owned()),
         "data" => Some(in_script(&data::data(answer))),
         "js" => Some(JS.concat()),
         _ => None,
@@ -144,7 +147,7 @@ mod tests {
             names.push(name);
             rest = after;
         }
-        assert_eq!(names, ["title", "css", "title", "data", "js"]);
+        assert_eq!(names, ["title", "css", "title", "tone", "verdict", "data", "js"]);
         for category in brimful_trace::Category::ALL {
             assert!(JS[1].contains(&format!("  {}: ['#", category.name())), "{}", category.name());
         }

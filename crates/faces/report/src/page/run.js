@@ -13,11 +13,12 @@ const state = {
 /** Every run with what can be derived from it once. */
 const runs = data.runs.map(run => {
   const totals = Float64Array.from(run.moments, moment => sum(moment[2]));
+  const reserved = Float64Array.from(run.moments, moment => moment[1]);
   const peakMoment = totals.indexOf(totals.reduce((a, b) => Math.max(a, b), 0));
   const order = run.blocks.map((_, index) => index).sort((a, b) => (run.blocks[a][BORN] ?? -1) - (run.blocks[b][BORN] ?? -1) || a - b);
   const failure = run.failures[run.failures.length - 1] || null;
   return {
-    ...run, totals, peakMoment, order, failure,
+    ...run, totals, reserved, peakMoment, order, failure,
     last: Math.max(run.events, 1),
     peakEvent: run.moments.length ? run.moments[peakMoment][0] : 0,
     at: Float64Array.from(run.moments, moment => moment[0]),

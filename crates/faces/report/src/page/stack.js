@@ -15,10 +15,14 @@ function columns(one, totals, width) {
 
 const layerTotals = () => layers.used.map(sum);
 
+/** What was reserved, as points: the most of the moments that share a pixel. */
+const reservedPoints = () => columns(run(), run().reserved, view.width).map(at => [run().at[at], run().reserved[at]]);
+
 /** Bytes at the top of the picture: the highest on screen, and the end of the GPU if it is not far above. */
 function topOf(shown, totals) {
   let top = 1;
-  for (const at of shown) top = Math.max(top, totals[at], isFiltered() || state.hidden.size ? 0 : run().moments[at][1]);
+  for (const at of shown) top = Math.max(top, totals[at]);
+  if (!isFiltered() && !state.hidden.size) for (const at of columns(run(), run().reserved, 1000)) top = Math.max(top, run().reserved[at]);
   if (data.diff) for (const at of columns(runs[1 - state.run], runs[1 - state.run].totals, 1000)) top = Math.max(top, runs[1 - state.run].totals[at]);
   const end = run().capacity;
   return (end && end > top && end < top * 2.5 && !isFiltered() && !state.hidden.size ? end : top) * 1.06;

@@ -81,8 +81,8 @@ function drawEdges(context) {
 function drawLines(context) {
   // A contour: the darkest categories would not stand out from a dark page.
   line(context, view.shown.map(at => [run().at[at], view.totals[at]]), endOfPicture(run()), css('--contour'), [], 1);
-  if (!isFiltered() && !state.hidden.size && view.shown.some(at => run().moments[at][1])) {
-    line(context, view.shown.map(at => [run().at[at], run().moments[at][1]]), endOfPicture(run()), css('--ink'), []);
+  if (!isFiltered() && !state.hidden.size && run().reserved.some(Boolean)) {
+    line(context, reservedPoints(), endOfPicture(run()), css('--ink'), []);
   }
   if (isFiltered() || state.hidden.size) line(context, view.shown.map(at => [run().at[at], run().totals[at]]), endOfPicture(run()), css('--soft'), [2, 3]);
   if (data.diff) drawOther(context, runs[1 - state.run]);
@@ -130,10 +130,13 @@ function drawAxes(context) {
   drawEndOfGpu(context);
 }
 
+/** The capacity of a prediction is what the CUDA context leaves; that of a recording is what its failure shows. */
+const nameOfEnd = () => (run().predicted ? 'the GPU without the CUDA context' : 'all that the GPU had');
+
 function drawEndOfGpu(context) {
   const end = run().capacity;
   if (!end || isFiltered() || state.hidden.size) return;
-  const name = run().predicted ? 'end of the GPU' : 'all that the GPU had';
+  const name = nameOfEnd();
   const above = end > view.top;
   label(context, `${above ? '↑ ' : ''}${name}, ${size(end)}`, view.left + 6, above ? TOP + 12 : toY(end) + 14, css('--bad'), 'left');
 }
