@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::context::Context;
-use crate::pattern::{Field, Lazy};
+use crate::pattern::{Field, Pattern};
 use crate::search::Needles;
 
 const FILES: [&str; 9] = [
@@ -72,11 +73,34 @@ impl Kind {
     }
 }
 
+/// The part of a file before its first format.
 #[derive(Deserialize)]
-struct File {
+struct Preamble {
     message: Option<Message>,
-    format: Vec<Raw>,
 }
+
+/// One format of a file, as TOML has it.
+#[derive(Deserialize)]
+struct One {
+    format: [Raw; 1],
+}
+
+/// What of all formats of a file must be known before one of them is found.
+#[derive(Deserialize)]
+struct Heads {
+    format: Vec<Head>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Head {
+    kind: Kind,
+    needle: Vec<String>,
+}
+
+/// The lines that begin so make the heads of a file; each of them is one line, which a test checks.
+const OF_HEADS: [&str; 3] = [BEGIN, "kind = ", "needle = "];
+/// The line before a format.
+const BEGIN: &str = "[[format]]";
 
 #[derive(Deserialize)]
 struct Message {
@@ -92,7 +116,9 @@ struct Raw {
     kind: Kind,
     #[serde(default = "usual_weight")]
     weight: u8,
-    needle: Vec<String>,
+    /// Read with the head.
+    #[serde(rename = "needle")]
+    _needle: IgnoredAny,
     #[serde(rename = "match")]
     pattern: String,
     unless: Option<String>,
@@ -138,9 +164,9 @@ pub struct FormatInfo {
 pub(crate) struct Format {
     pub info: FormatInfo,
     pub weight: u8,
-    pub pattern: Lazy,
-    pub unless: Option<Lazy>,
-    pub before: Option<Lazy>,
+    pub pattern: Pattern,
+    pub unless: Option<Pattern>,
+    pub before: Option<Pattern>,
     pub fields: Vec<Field>,
     /// Figures may stand anywhere around, not only after the message's beginning.
     pub wide: bool,
@@ -152,12 +178,24 @@ pub(crate) struct Format {
     pub secondary: BTreeMap<String, String>,
 }
 
+/// A format that is read when it is first asked for: a text needs few of them.
+struct Section {
+    /// The number of the file.
+    file: usize,
+    source: &'static str,
+    kind: Kind,
+    format: OnceLock<Format>,
+}
+
 /// All formats and the search for their needles.
 pub(crate) struct Catalog {
-    pub formats: Vec<Format>,
-    /// Whose each needle is, in the order of `needles`.
-    pub owners: Vec<Vec<Owner>>,
-    pub needles: Needles,
+    sections: Vec<Section>,
+    /// The fields that messages of a file share, read when a format first needs them.
+    shared: [OnceLock<Vec<String>>; FILES.len()],
+    /// Whose each needle is, in the order of `texts`.
+    owners: Vec<Vec<Owner>>,
+    texts: Vec<String>,
+    needles: OnceLock<Needles>,
 }
 
 /// Whose a needle is.
@@ -172,6 +210,35 @@ impl Catalog {
     pub fn get() -> &'static Catalog {
         static CATALOG: OnceLock<Catalog> = OnceLock::new();
         CATALOG.get_or_init(Catalog::build)
+    }
+
+    /// The format of this number.
+    pub fn format(&self, at: usize) -> &Format {
+        let section = &self.sections[at];
+        section.format.get_or_init(|| {
+            let One { format: [raw] } = parsed(section.source);
+            let shared = || {
+                let preamble = || preamble(FILES[section.file]);
+                let fields = || preamble().message.map_or(Vec::new(), |message| message.fields);
+                self.shared[section.file].get_or_init(fields)
+            };
+            let more = if raw.message { shared() } else { &[][..] };
+            compile(raw, more)
+        })
+    }
+
+    /// What the format of this number means.
+    pub fn kind(&self, at: usize) -> Kind {
+        self.sections[at].kind
+    }
+
+    /// The search for the needles of all formats and settings. A list of the formats needs none, so that it is built later.
+    pub fn needles(&self) -> &Needles {
+        let quiet = |owner: &Owner| match owner {
+            Owner::Format(at) => self.kind(*at) == Kind::Ledger,
+            Owner::Setting(_) => true,
+        };
+        self.needles.get_or_init(|| Needles::new(self.texts.clone(), |at| self.owners[at].iter().all(quiet)))
     }
 
     /// The formats that a needle may begin.
@@ -191,44 +258,59 @@ impl Catalog {
     }
 
     fn build() -> Catalog {
-        let mut formats: Vec<Format> = Vec::new();
+        let mut sections: Vec<Section> = Vec::new();
         let mut by_needle: BTreeMap<String, Vec<Owner>> = BTreeMap::new();
         for (at, needles) in Context::get().needles.iter().enumerate() {
             for needle in needles {
                 by_needle.entry(needle.clone()).or_default().push(Owner::Setting(at));
             }
         }
-        for file in FILES {
-            // Cannot fail: the files are part of the program, and tests read them.
-            let file: File = toml::from_str(file).unwrap_or_else(|error| panic!("formats/*.toml: {error}"));
-            let shared = file.message.map_or(Vec::new(), |message| message.fields);
-            for raw in file.format {
-                for needle in &raw.needle {
-                    by_needle.entry(needle.clone()).or_default().push(Owner::Format(formats.len()));
+        for (file, text) in FILES.into_iter().enumerate() {
+            for (head, source) in heads(text).into_iter().zip(sources(text)) {
+                for needle in head.needle {
+                    by_needle.entry(needle).or_default().push(Owner::Format(sections.len()));
                 }
-                formats.push(compile(raw, &shared));
+                sections.push(Section { file, source, kind: head.kind, format: OnceLock::new() });
             }
         }
-        let (needles, owners): (Vec<_>, Vec<Vec<Owner>>) = by_needle.into_iter().unzip();
-        let quiet = |owner: &Owner| match owner {
-            Owner::Format(at) => formats[*at].info.kind == Kind::Ledger,
-            Owner::Setting(_) => true,
-        };
-        let needles = Needles::new(needles, |at| owners[at].iter().all(quiet));
-        Catalog { formats, owners, needles }
+        let (texts, owners) = by_needle.into_iter().unzip();
+        Catalog { sections, shared: Default::default(), owners, texts, needles: OnceLock::new() }
     }
+}
+
+fn parsed<T: DeserializeOwned>(text: &str) -> T {
+    // Cannot fail: the files are part of the program, and tests read each format.
+    toml::from_str(text).unwrap_or_else(|error| panic!("formats/*.toml: {error}"))
+}
+
+/// The heads of the formats of a file.
+fn heads(file: &str) -> Vec<Head> {
+    let of_heads = |line: &&str| OF_HEADS.iter().any(|begin| line.starts_with(begin));
+    let lines: Vec<&str> = file.lines().filter(of_heads).collect();
+    parsed::<Heads>(&lines.join("\n")).format
+}
+
+/// The text of each format of a file, from its `[[format]]` on.
+fn sources(file: &'static str) -> impl Iterator<Item = &'static str> {
+    let begins = |at: usize| at == 0 || file[..at].ends_with('\n');
+    let starts: Vec<usize> = file.match_indices(BEGIN).map(|(at, _)| at).filter(|at| begins(*at)).collect();
+    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([file.len()]).collect();
+    starts.into_iter().zip(ends).map(|(start, end)| &file[start..end])
+}
+
+fn preamble(file: &'static str) -> Preamble {
+    parsed(file.split(BEGIN).next().unwrap_or_default())
 }
 
 fn compile(raw: Raw, shared: &[String]) -> Format {
     let own = raw.fields.iter().map(String::as_str);
-    let more = if raw.message { shared } else { &[] };
-    let fields = own.chain(more.iter().map(String::as_str)).flat_map(Field::parse).collect();
+    let fields = own.chain(shared.iter().map(String::as_str)).flat_map(Field::parse).collect();
     let number = |(name, value): (String, toml::Value)| Some((name, value.as_integer()?));
     Format {
         weight: raw.weight,
-        pattern: Lazy::new(raw.pattern),
-        unless: raw.unless.map(Lazy::new),
-        before: raw.before.map(Lazy::new),
+        pattern: Pattern::new(raw.pattern),
+        unless: raw.unless.map(Pattern::new),
+        before: raw.before.map(Pattern::new),
         fields,
         wide: raw.wide,
         repeats: raw.repeats,
@@ -247,5 +329,69 @@ fn compile(raw: Raw, shared: &[String]) -> Format {
 
 /// Every format that the scanner knows, in the order of preference.
 pub fn formats() -> impl Iterator<Item = &'static FormatInfo> {
-    Catalog::get().formats.iter().map(|format| &format.info)
+    let catalog = Catalog::get();
+    (0..catalog.sections.len()).map(|at| &catalog.format(at).info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::required::required;
+
+    fn patterns() -> Vec<&'static Pattern> {
+        let catalog = Catalog::get();
+        let formats = (0..catalog.sections.len()).map(|at| catalog.format(at)).flat_map(|format| {
+            let own = [Some(&format.pattern), format.unless.as_ref(), format.before.as_ref()];
+            own.into_iter().flatten().chain(format.fields.iter().map(Field::pattern))
+        });
+        formats.chain(Context::get().patterns()).collect()
+    }
+
+    #[derive(Deserialize)]
+    struct Ids {
+        format: Vec<Id>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Id {
+        id: String,
+    }
+
+    #[test]
+    fn kind_and_needle_of_each_format_stand_on_lines_of_their_own() {
+        for file in FILES {
+            assert_eq!(heads(file), parsed::<Heads>(file).format);
+            let apart: Vec<Id> = sources(file).flat_map(|source| parsed::<Ids>(source).format).collect();
+            assert_eq!(apart, parsed::<Ids>(file).format);
+        }
+    }
+
+    #[test]
+    fn every_needle_has_four_bytes() {
+        assert!(Catalog::get().texts.iter().all(|text| text.len() >= 4), "{:?}", Catalog::get().texts);
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        for pattern in patterns() {
+            assert_eq!(pattern.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn no_pattern_matches_a_text_without_what_it_requires() {
+        let healthy = include_str!("../../../../fixtures/logs/healthy.txt");
+        let examples: Vec<&str> = formats().map(|format| format.example.as_str()).chain([healthy]).collect();
+        let mut matches = 0;
+        for pattern in patterns() {
+            let Some(texts) = required(pattern.source()) else { continue };
+            let lacking = examples.iter().filter(|example| !texts.occur(example.as_bytes()));
+            matches += examples.len();
+            for example in lacking {
+                matches -= 1;
+                assert!(!pattern.is_match_compiled(example.as_bytes()), "{}: {example}", pattern.source());
+            }
+        }
+        assert!(matches > 1000, "{matches} texts have what a pattern requires");
+    }
 }

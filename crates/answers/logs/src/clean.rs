@@ -1,10 +1,8 @@
 //! A piece of a log as the program meant it: without colours, prefixes of ranks and times, and progress bars.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use regex::bytes::Regex;
-
+use crate::pattern::Pattern;
 use crate::prefix::Label;
 use crate::wrap::{Piece, characters, counts_lines, joints};
 
@@ -179,17 +177,17 @@ fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
 
 /// tqdm's bars: `45%|████▌     | 450/1000 [00:32<00:40, 13.6it/s]`.
 fn without_bars(line: &[u8]) -> Cow<'_, [u8]> {
-    static BAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let bar = r"(?-u)\d{1,3}%\|[^|\n]{0,400}\|[^\[\n]{0,60}\[[^\]\n]{0,80}\]";
-        Regex::new(bar).ok()
-    });
+    static BAR: Pattern = Pattern::constant(r"\d{1,3}%\|[^|\n]{0,400}\|[^\[\n]{0,60}\[[^\]\n]{0,80}\]");
     if memchr::memmem::find(line, b"%|").is_none() {
         return line.into();
     }
-    match &*BAR {
-        Some(bar) => bar.replace_all(line, &b""[..]),
-        None => line.into(),
+    let (mut left, mut done) = (Vec::with_capacity(line.len()), 0);
+    for bar in BAR.find_iter(line) {
+        left.extend_from_slice(&line[done..bar.start]);
+        done = bar.end;
     }
+    left.extend_from_slice(&line[done..]);
+    left.into()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use crate::Accelerator;
-use crate::pattern::Lazy;
+use crate::pattern::Pattern;
 
 #[derive(Deserialize)]
 struct File {
@@ -57,21 +57,21 @@ struct RawAccelerator {
 
 struct AcceleratorRule {
     accelerator: Accelerator,
-    message: Lazy,
-    frames: Option<Lazy>,
+    message: Pattern,
+    frames: Option<Pattern>,
 }
 
 struct Setting {
     key: String,
-    pattern: Lazy,
+    pattern: Pattern,
     value: Option<String>,
-    unless: Option<Lazy>,
+    unless: Option<Pattern>,
 }
 
 /// The catalogue of `formats/context.toml` and `formats/phases.toml`.
 pub(crate) struct Context {
     settings: Vec<Setting>,
-    phases: Vec<(String, Lazy)>,
+    phases: Vec<(String, Pattern)>,
     frameworks: Vec<FrameworkRule>,
     accelerators: Vec<AcceleratorRule>,
     /// The needles of each setting.
@@ -90,7 +90,7 @@ impl Context {
             Context {
                 needles: settings.context.iter().map(|raw| raw.needle.clone()).collect(),
                 settings: settings.context.into_iter().map(Setting::new).collect(),
-                phases: places.phase.into_iter().map(|raw| (raw.phase, Lazy::new(raw.pattern))).collect(),
+                phases: places.phase.into_iter().map(|raw| (raw.phase, Pattern::new(raw.pattern))).collect(),
                 frameworks: places.framework.into_iter().map(FrameworkRule::new).collect(),
                 accelerators: places.accelerator.into_iter().map(AcceleratorRule::new).collect(),
             }
@@ -105,6 +105,17 @@ impl Context {
         {
             settings.insert(setting.key.clone(), value);
         }
+    }
+
+    /// Every pattern.
+    #[cfg(test)]
+    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        let settings = self.settings.iter().flat_map(|rule| [Some(&rule.pattern), rule.unless.as_ref()]);
+        let accelerators =
+            self.accelerators.iter().flat_map(|rule| [Some(&rule.message), rule.frames.as_ref()]);
+        let others =
+            self.phases.iter().map(|rule| &rule.1).chain(self.frameworks.iter().map(|rule| &rule.frames));
+        settings.chain(accelerators).flatten().chain(others)
     }
 
     /// Where the program was, from its frames.
@@ -136,12 +147,12 @@ impl Context {
 struct FrameworkRule {
     framework: String,
     of: Option<String>,
-    frames: Lazy,
+    frames: Pattern,
 }
 
 impl FrameworkRule {
     fn new(raw: RawFramework) -> Self {
-        FrameworkRule { framework: raw.framework, of: raw.of, frames: Lazy::new(raw.pattern) }
+        FrameworkRule { framework: raw.framework, of: raw.of, frames: Pattern::new(raw.pattern) }
     }
 }
 
@@ -154,13 +165,13 @@ impl AcceleratorRule {
     fn new(raw: RawAccelerator) -> Self {
         AcceleratorRule {
             accelerator: raw.accelerator,
-            message: Lazy::new(raw.pattern),
-            frames: raw.frames.map(Lazy::new),
+            message: Pattern::new(raw.pattern),
+            frames: raw.frames.map(Pattern::new),
         }
     }
 }
 
-fn first(of: &[(String, Lazy)], text: &[u8]) -> Option<String> {
+fn first(of: &[(String, Pattern)], text: &[u8]) -> Option<String> {
     of.iter().find(|(_, pattern)| pattern.is_match(text)).map(|(name, _)| name.clone())
 }
 
@@ -168,9 +179,9 @@ impl Setting {
     fn new(raw: RawSetting) -> Self {
         Setting {
             key: raw.key,
-            pattern: Lazy::new(raw.pattern),
+            pattern: Pattern::new(raw.pattern),
             value: raw.value,
-            unless: raw.unless.map(Lazy::new),
+            unless: raw.unless.map(Pattern::new),
         }
     }
 
@@ -181,8 +192,7 @@ impl Setting {
             if self.unless.as_ref().is_some_and(|unless| unless.is_match(around)) {
                 return None;
             }
-            let group = found.get(1).map(|group| String::from_utf8_lossy(group).into_owned());
-            self.value.clone().or(group)
+            self.value.clone().or_else(|| found.string(1))
         })
     }
 }

@@ -108,11 +108,11 @@ const FRAMES_AFTER: usize = 1500;
 pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
     let catalog = Catalog::get();
     let mut formats: Vec<usize> =
-        catalog.needles.within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
+        catalog.needles().within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
     formats.sort_unstable();
     formats.dedup();
     let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
-    let kind = |found: &Found| catalog.formats[found.format].info.kind;
+    let kind = |found: &Found| catalog.kind(found.format);
     // A line that a format claims is known, also where that format is less severe.
     let known: Vec<(usize, usize)> = found
         .iter()
@@ -125,7 +125,7 @@ pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
 }
 
 fn place(at: usize, text: &[u8], from: usize) -> Option<Found> {
-    let format = &Catalog::get().formats[at];
+    let format = Catalog::get().format(at);
     let mut start = 0;
     while let Some(found) = format.pattern.find_at(text, start) {
         if found.end > from && allowed(format, text, found.start, found.end) {
@@ -188,7 +188,7 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
     let here = cleaned.start_of(hit_line);
     let found = matches(text, here.saturating_sub(300));
     let main = chosen(&found)?;
-    let format = &Catalog::get().formats[main.format];
+    let format = Catalog::get().format(main.format);
     let extent = extent(text, main);
     let frames = frames(text, main.start, extent.1);
     let context = Context::get();
@@ -234,18 +234,18 @@ fn around(raw: &[u8], hit: usize) -> Vec<u8> {
 /// Picks the most severe match near the first severe one; ties go to the most specific format, then to the order of the files.
 fn chosen(found: &[Found]) -> Option<Found> {
     let catalog = Catalog::get();
-    let gravity = |found: &&Found| catalog.formats[found.format].info.kind.gravity();
+    let gravity = |found: &&Found| catalog.kind(found.format).gravity();
     let most = found.iter().map(|found| gravity(&found)).max().filter(|most| *most > 0)?;
     let severe: Vec<&Found> = found.iter().filter(|found| gravity(found) == most).collect();
     let first = severe.iter().map(|found| found.start).min()?;
     let near = severe.into_iter().filter(|found| found.start <= first + CLUSTER);
-    near.min_by_key(|found| (std::cmp::Reverse(catalog.formats[found.format].weight), found.format)).copied()
+    near.min_by_key(|found| (std::cmp::Reverse(catalog.format(found.format).weight), found.format)).copied()
 }
 
 /// From the message's line to the next message that begins with the same words.
 fn extent(text: &[u8], main: Found) -> (usize, usize) {
     let start = line_start(text, main.start).max(main.start.saturating_sub(SAME_LINE));
-    let format = &Catalog::get().formats[main.format];
+    let format = Catalog::get().format(main.format);
     let limit = (main.start + LONGEST_MESSAGE).min(text.len()).max(main.end);
     if format.repeats {
         return (start, limit);
@@ -267,10 +267,10 @@ fn frames(text: &[u8], start: usize, end: usize) -> &[u8] {
 fn facts(text: &[u8], found: &[Found], main: Found) -> Facts {
     let catalog = Catalog::get();
     let mut facts = Facts::default();
-    read_fields(&catalog.formats[main.format], text, main, &mut facts);
+    read_fields(catalog.format(main.format), text, main, &mut facts);
     derive(&mut facts);
     for other in found.iter().filter(|other| other.format != main.format) {
-        let format = &catalog.formats[other.format];
+        let format = catalog.format(other.format);
         let near = other.start.abs_diff(main.start) <= LONGEST_MESSAGE;
         if near || format.info.kind == Kind::Ledger {
             let mut more = Facts::default();

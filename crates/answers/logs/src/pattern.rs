@@ -1,5 +1,6 @@
-//! Field patterns: regular expressions with `{name_bytes}` for a size and `{name}` for a whole number.
+//! Patterns, and the fields among them: regular expressions with `{name_bytes}` for a size and `{name}` for a whole number.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -10,51 +11,99 @@ use regex_automata::util::syntax;
 
 use crate::Value;
 use crate::parse::{float, integer, list, size};
+use crate::required::{Required, required};
 
 /// A regular expression that is compiled when it is first needed.
 ///
 /// Each is matched against a few kilobytes at most, once or twice in the life of a process, so that compiling it is what
-/// takes time. Automata that only long texts repay are left out, which halves that time.
+/// takes time. A pattern is compiled only where a text that each of its matches holds occurs, and automata that only long
+/// texts repay are left out. Classes such as `\w` are those of ASCII.
 #[derive(Debug)]
-pub(crate) struct Lazy {
-    source: String,
+pub struct Pattern {
+    source: Cow<'static, str>,
+    required: OnceLock<Required>,
     compiled: OnceLock<Regex>,
 }
 
-impl Lazy {
-    /// A pattern of the built-in data.
+impl Pattern {
+    /// A pattern of the built-in data. It is not checked before it is first needed; [`Pattern::check`] is for tests.
     pub fn new(source: String) -> Self {
-        Lazy { source, compiled: OnceLock::new() }
+        Pattern { source: Cow::Owned(source), required: OnceLock::new(), compiled: OnceLock::new() }
     }
 
-    fn get(&self) -> &Regex {
-        self.compiled.get_or_init(|| {
-            let quick = meta::Config::new().hybrid(false).dfa(false).onepass(false).utf8_empty(false);
-            let bytes = syntax::Config::new().unicode(false).utf8(false);
-            let built = Regex::builder().configure(quick).syntax(bytes).build(&self.source);
-            // Cannot fail: the patterns are part of the program, and a test compiles each.
-            built.unwrap_or_else(|error| panic!("formats/*.toml: {error}: {}", self.source))
-        })
+    /// A pattern of the program.
+    pub(crate) const fn constant(source: &'static str) -> Self {
+        Pattern { source: Cow::Borrowed(source), required: OnceLock::new(), compiled: OnceLock::new() }
+    }
+
+    /// Compiles the pattern.
+    ///
+    /// # Errors
+    /// The pattern with what is wrong in it.
+    pub fn check(&self) -> Result<(), String> {
+        self.compile().map(|_| ())
+    }
+
+    fn compile(&self) -> Result<Regex, String> {
+        let quick = meta::Config::new().hybrid(false).dfa(false).onepass(false).utf8_empty(false);
+        let bytes = syntax::Config::new().unicode(false).utf8(false);
+        let built = Regex::builder().configure(quick).syntax(bytes).build(&self.source);
+        built.map_err(|error| format!("{error}: {}", self.source))
+    }
+
+    /// The compiled pattern; `None` if the text lacks what every match holds.
+    fn for_text(&self, text: &[u8]) -> Option<&Regex> {
+        // A compiled pattern looks for its texts itself.
+        if self.compiled.get().is_none() {
+            let required = self.required.get_or_init(|| required(&self.source));
+            if required.as_ref().is_some_and(|texts| !texts.occur(text)) {
+                return None;
+            }
+        }
+        // Cannot fail: the patterns are part of the program, and tests compile each.
+        Some(self.compiled.get_or_init(|| self.compile().unwrap_or_else(|error| panic!("{error}"))))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the text has a match, also where it lacks what the pattern requires.
+    #[cfg(test)]
+    pub(crate) fn is_match_compiled(&self, text: &[u8]) -> bool {
+        self.compiled.get_or_init(|| self.compile().unwrap()).is_match(text)
     }
 
     /// Whether the text has a match.
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.get().is_match(text)
+        // `Regex::is_match` of a text above 128 bytes takes the slower of the two engines, which finds the end of a match first.
+        self.for_text(text).is_some_and(|regex| regex.find(text).is_some())
     }
 
     /// The first match that begins at `start` or behind it; what stands before counts for `\b` and `^`.
-    pub fn find_at(&self, text: &[u8], start: usize) -> Option<Range<usize>> {
-        self.get().find(Input::new(text).range(start..)).map(|found| found.range())
+    pub(crate) fn find_at(&self, text: &[u8], start: usize) -> Option<Range<usize>> {
+        self.for_text(text)?.find(Input::new(text).range(start..)).map(|found| found.range())
     }
 
     /// Where every match is.
-    pub fn find_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.get().find_iter(text).map(|found| found.range())
+    pub(crate) fn find_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        let regex = self.for_text(text).into_iter();
+        regex.flat_map(move |regex| regex.find_iter(text)).map(|found| found.range())
     }
 
     /// Every match, with its groups.
-    pub fn captures_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Groups<'a>> + 'a {
-        self.get().captures_iter(text).map(move |found| Groups { text, found })
+    pub(crate) fn captures_iter<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Groups<'a>> + 'a {
+        let regex = self.for_text(text).into_iter();
+        regex.flat_map(move |regex| regex.captures_iter(text)).map(move |found| Groups { text, found })
+    }
+
+    /// The first match, with its groups.
+    pub(crate) fn captures<'a>(&self, text: &'a [u8]) -> Option<Groups<'a>> {
+        let regex = self.for_text(text)?;
+        let mut found = regex.create_captures();
+        regex.captures(text, &mut found);
+        found.is_match().then_some(Groups { text, found })
     }
 }
 
@@ -74,6 +123,17 @@ impl<'a> Groups<'a> {
     pub fn get(&self, group: usize) -> Option<&'a [u8]> {
         self.range(group).map(|range| &self.text[range])
     }
+
+    /// The text of a group, as a string.
+    pub fn string(&self, group: usize) -> Option<String> {
+        self.get(group).map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The first named group that matched.
+    pub fn named(&self) -> Option<(&str, &'a [u8])> {
+        let names = self.found.group_info().pattern_names(self.found.pattern()?);
+        names.enumerate().find_map(|(group, name)| Some((name?, self.get(group)?)))
+    }
 }
 
 /// What a placeholder reads.
@@ -92,7 +152,7 @@ enum Reads {
 pub(crate) struct Field {
     pub name: String,
     reads: Reads,
-    pattern: Lazy,
+    pattern: Pattern,
 }
 
 impl Field {
@@ -112,7 +172,12 @@ impl Field {
         }
         pattern += &source[done..];
         let (name, reads) = placeholder(&source[places[of].0 + 1..places[of].1]);
-        Field { name: name.to_owned(), reads, pattern: Lazy::new(pattern) }
+        Field { name: name.to_owned(), reads, pattern: Pattern::new(pattern) }
+    }
+
+    #[cfg(test)]
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
     }
 
     /// Every figure that the text has of this kind, in order.

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Captures, Regex};
+use crate::pattern::{Groups, Pattern};
 
 /// Who wrote a line, as its prefix names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl Ends {
 pub(crate) fn prefixes(line: &[u8]) -> (Option<Label>, Ends) {
     let (mut label, mut ends, mut at) = (None, Ends::default(), 0);
     while ends.count < MOST_PREFIXES {
-        let Some(found) = PREFIX.as_ref().and_then(|pattern| pattern.captures(&line[at..])) else { break };
+        let Some(found) = PREFIX.captures(&line[at..]) else { break };
         label = label.or_else(|| label_in(&found));
-        at += found.get(0).map_or(0, |all| all.end());
+        at += found.range(0).map_or(0, |all| all.end);
         ends.ends[ends.count] = at;
         ends.count += 1;
     }
@@ -73,20 +73,24 @@ pub(crate) fn label_of(line: &[u8]) -> Option<Label> {
     prefixes(line).0
 }
 
-fn label_in(found: &Captures<'_>) -> Option<Label> {
-    let kinds = [("rank", LabelKind::Rank), ("bare", LabelKind::Bare), ("process", LabelKind::Process)];
-    kinds.into_iter().find_map(|(stem, kind)| {
-        let name = (0..MOST_GROUPS).find_map(|at| found.name(&format!("{stem}{at}")))?;
-        Some(Label { kind, name: name.as_bytes().to_vec() })
-    })
+fn label_in(found: &Groups<'_>) -> Option<Label> {
+    let (group, name) = found.named()?;
+    let kind = match group.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "rank" => LabelKind::Rank,
+        "bare" => LabelKind::Bare,
+        _ => LabelKind::Process,
+    };
+    Some(Label { kind, name: name.to_vec() })
 }
 
-/// The pattern has no more groups of a kind than this.
-const MOST_GROUPS: usize = 8;
+/// White space before a prefix, also the wide blanks that web pages and word processors put there: U+0085, U+00A0, U+1680,
+/// U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000.
+const BLANK: &str =
+    r"(?:\s|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)";
 
 /// torchrun, srun, mpirun, Ray, vLLM, DeepSpeed's pdsh; Python's and C++'s loggers; Docker, Kubernetes, journald;
 /// a quotation mark and the line numbers of Markdown and editors.
-static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static PREFIX: LazyLock<Pattern> = LazyLock::new(|| {
     let parts = [
         r"\[?(?i:rank|default|worker|node|gpu)[ _:-]?(?<rank0>\d{1,5})\]?\s*[:|>]\s?",
         r"\[(?i:rank|default|worker)[ _:-]?(?<rank1>\d{1,5})\]:?\s?",
@@ -104,7 +108,7 @@ static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"\[[\w./-]{1,80}\.(?:py|cc|cpp|h|rs|go):\d+\]:?\s",
         r"(?:[FP]|[|>-])\s",
     ];
-    Regex::new(&format!(r"^\s{{0,8}}(?-u:{})", parts.join("|"))).ok()
+    Pattern::new(format!("^{BLANK}{{0,8}}(?:{})", parts.join("|")))
 });
 
 #[cfg(test)]

@@ -1,39 +1,34 @@
 //! Who else holds the card: the processes that a message or a table of `nvidia-smi` names.
 
-use std::sync::LazyLock;
-
 use brimful_units::Bytes;
-use regex::bytes::Regex;
 
 use crate::Process;
 use crate::parse::size;
+use crate::pattern::Pattern;
 
 /// No more processes than this are read from a text.
 const MOST: usize = 256;
 
 /// PyTorch's sentences (`Process 20398 has 14.52 GiB memory in use.`).
 pub(crate) fn in_message(text: &[u8]) -> Vec<Process> {
-    static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?-u)\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.,]*\s+\w+)\s+memory\s+in\s+use").ok()
-    });
-    SENTENCE.as_ref().map_or(Vec::new(), |pattern| read(pattern, text))
+    static SENTENCE: Pattern =
+        Pattern::constant(r"\bProcess\s+(\d{1,9})\s+has\s+(\d[\d.,]*\s+\w+)\s+memory\s+in\s+use");
+    read(&SENTENCE, text)
 }
 
 /// Rows of `nvidia-smi` (`|    0   N/A  N/A      1234      C   python      5144MiB |`) and of tables with
 /// nothing but a process and its memory.
 pub(crate) fn in_table(text: &[u8]) -> Vec<Process> {
-    static ROW: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let row = r"(?m-u)^\W*(?:\d{1,3}\s+(?:\S+\s+\S+\s+)?)?(\d{2,9})\s+(?:[CGM+]{1,4}\s+[^\n]{1,200}?\s+)?(\d+\s?MiB)\W*$";
-        Regex::new(row).ok()
-    });
-    ROW.as_ref().map_or(Vec::new(), |pattern| read(pattern, text))
+    static ROW: Pattern = Pattern::constant(
+        r"(?m)^\W*(?:\d{1,3}\s+(?:\S+\s+\S+\s+)?)?(\d{2,9})\s+(?:[CGM+]{1,4}\s+[^\n]{1,200}?\s+)?(\d+\s?MiB)\W*$",
+    );
+    read(&ROW, text)
 }
 
-fn read(pattern: &Regex, text: &[u8]) -> Vec<Process> {
-    let word = |group: regex::bytes::Match<'_>| String::from_utf8_lossy(group.as_bytes()).into_owned();
+fn read(pattern: &Pattern, text: &[u8]) -> Vec<Process> {
     let found = pattern.captures_iter(text).filter_map(|row| {
-        let in_use = u64::try_from(size(&word(row.get(2)?), "")?).ok()?;
-        Some(Process { pid: word(row.get(1)?).parse().ok()?, in_use: Bytes::new(in_use) })
+        let in_use = u64::try_from(size(&row.string(2)?, "")?).ok()?;
+        Some(Process { pid: row.string(1)?.parse().ok()?, in_use: Bytes::new(in_use) })
     });
     let mut processes: Vec<Process> = Vec::new();
     for process in found.take(MOST) {

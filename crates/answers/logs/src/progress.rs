@@ -1,40 +1,31 @@
 //! How far a run had come: the last step that it printed.
 
-use std::sync::LazyLock;
-
-use regex::bytes::Regex;
+use crate::pattern::Pattern;
 
 /// Trainers' counters, and tqdm's bar of a whole run.
-static STEP: LazyLock<Regex> = LazyLock::new(|| {
-    let counters =
-        r"\b(?:global_|train_)?(?i:step|iter|iteration)\W{1,4}(\d{1,9})(?:\s*(?:/|of)\s*(\d{1,9}))?";
-    let bar = r"\|\s*(\d{1,9})/(\d{1,9})\s+\[";
-    // Cannot fail: the pattern is a constant, which the tests of this file compile.
-    Regex::new(&format!("(?-u){counters}|{bar}")).expect("a pattern of this file")
-});
+static STEP: Pattern = Pattern::constant(concat!(
+    r"\b(?:global_|train_)?(?i:step|iter|iteration)\W{1,4}(\d{1,9})(?:\s*(?:/|of)\s*(\d{1,9}))?",
+    r"|\|\s*(\d{1,9})/(\d{1,9})\s+\["
+));
 
 /// The words of bars that count other things than steps.
-static NO_STEP: LazyLock<Regex> = LazyLock::new(|| {
-    let words = r"(?-u)(?i)shard|load|download|fetch|map\b|tokeniz|captur|compil|file|process";
-    // Cannot fail: the pattern is a constant, which the tests of this file compile.
-    Regex::new(words).expect("a pattern of this file")
-});
+static NO_STEP: Pattern =
+    Pattern::constant(r"(?i)shard|load|download|fetch|map\b|tokeniz|captur|compil|file|process");
 
 /// Bytes kept before a counter, which name what it counts.
 const TITLE: usize = 60;
 
 /// The last step in a text: `120`, or `120 of 1000`.
 pub(crate) fn last_step(text: &[u8]) -> Option<String> {
-    let number = |group: regex::bytes::Match<'_>| String::from_utf8_lossy(group.as_bytes()).into_owned();
     let steps = STEP.captures_iter(text).filter(|found| {
-        let at = found.get(0).map_or(0, |all| all.start());
+        let at = found.range(0).map_or(0, |all| all.start);
         let line = memchr::memrchr2(b'\n', b'\r', &text[..at]).map_or(0, |end| end + 1);
         !NO_STEP.is_match(&text[line.max(at.saturating_sub(TITLE))..at])
     });
     let last = steps.last()?;
-    let step = number(last.get(1).or_else(|| last.get(3))?);
-    Some(match last.get(2).or_else(|| last.get(4)) {
-        Some(of) => format!("{step} of {}", number(of)),
+    let step = last.string(1).or_else(|| last.string(3))?;
+    Some(match last.string(2).or_else(|| last.string(4)) {
+        Some(of) => format!("{step} of {of}"),
         None => step,
     })
 }

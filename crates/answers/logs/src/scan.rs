@@ -131,7 +131,7 @@ impl Scanner {
 
     /// Looks at every place up to `end` where an anchor begins.
     fn search(&mut self, end: usize) {
-        let needles = &Catalog::get().needles;
+        let needles = Catalog::get().needles();
         let until = (end + needles.longest()).min(self.buffer.len());
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
@@ -206,7 +206,7 @@ impl Scanner {
             found
         });
         self.settings(&text);
-        let gravity = found.iter().map(|found| catalog.formats[found.format].info.kind.gravity()).max();
+        let gravity = found.iter().map(|found| catalog.kind(found.format).gravity()).max();
         match gravity {
             Some(gravity) if gravity > 0 => {
                 self.shapes.failure(shape, gravity);
@@ -244,7 +244,7 @@ impl Scanner {
 
     fn settings(&mut self, text: &[u8]) {
         let catalog = Catalog::get();
-        for needle in catalog.needles.within(text) {
+        for needle in catalog.needles().within(text) {
             for setting in catalog.settings_of(needle) {
                 Context::get().read(setting, text, &mut self.report.settings);
             }
@@ -253,7 +253,7 @@ impl Scanner {
 
     fn ledger(&mut self, text: &[u8], found: &[Found]) {
         for found in found {
-            let format = &Catalog::get().formats[found.format];
+            let format = Catalog::get().format(found.format);
             if format.info.kind == Kind::Ledger {
                 read_fields(format, text, *found, &mut self.report.facts);
                 self.report.framework.get_or_insert_with(|| format.info.framework.clone());
@@ -297,7 +297,9 @@ impl Scanner {
 
 fn ledgers() -> Vec<Option<u32>> {
     let catalog = Catalog::get();
-    (0..catalog.needles.anchors()).map(|at| catalog.needles.is_quiet(at).then_some(MOST_LEDGERS)).collect()
+    (0..catalog.needles().anchors())
+        .map(|at| catalog.needles().is_quiet(at).then_some(MOST_LEDGERS))
+        .collect()
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

@@ -3,10 +3,7 @@
 //! A terminal cuts in the middle of words and numbers: `of which 4` and `12.00 MiB is free` are one line with 412 MiB. Each line
 //! of a message but the last is then as long as the terminal is wide.
 
-use std::sync::LazyLock;
-
-use regex::bytes::Regex;
-
+use crate::pattern::Pattern;
 use crate::prefix::{Ends, Label, prefixes};
 
 /// Terminals and forums are so wide: one line of such a length may be a cut one.
@@ -105,9 +102,9 @@ fn begins_record(line: &[u8]) -> bool {
 
 /// Whether a line ends in a number of which the next line has the rest and the unit: no program prints two numbers so.
 fn cuts_number(line: &[u8], next: &[u8]) -> bool {
-    static REST: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"^(?-u)[.,]?\d[\d.,]*\s?(?:[KMGT]i?B\b|bytes\b)").ok());
-    line.last().is_some_and(u8::is_ascii_digit) && REST.as_ref().is_some_and(|rest| rest.is_match(next))
+    static REST: Pattern = Pattern::constant(r"^[.,]?\d[\d.,]*\s?(?:[KMGT]i?B\b|bytes\b)");
+    // Most lines end in no digit: the last byte is looked at first.
+    line.last().is_some_and(u8::is_ascii_digit) && REST.is_match(next)
 }
 
 /// The number of characters of a text in UTF-8.

@@ -92,13 +92,18 @@ fn stem(class: &str) -> &str {
 /// The error for an architecture that has no simulation: known to transformers, or not at all.
 pub(crate) fn not_simulated(key: &'static str, found: &str) -> Fault {
     let stem = stem(found);
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
-    if let Some(known) = model_types().find(|known| plain(known) == plain(stem)) {
+    if let Some(known) = model_types().find(|known| plain(known).eq(plain(stem))) {
         return Fault::NotSimulated { name: known.to_owned() };
     }
     let near = nearest(stem, simulated_families()).or_else(|| nearest(stem, model_types()));
     let nearest = near.map(|name| name_in(key, name));
     Fault::UnknownArchitecture { key, found: found.to_owned(), nearest }
+}
+
+/// A name in lower case without what joins its words. No string is made of it, since it is compared with every `model_type`.
+fn plain(name: &str) -> impl Iterator<Item = u8> {
+    let joins = |byte: &u8| !matches!(byte, b'_' | b'-');
+    name.bytes().filter(joins).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// A `model_type` as it is written under the key.

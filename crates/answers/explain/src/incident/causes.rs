@@ -281,6 +281,11 @@ mod tests {
         }
         for rule in &read.rules {
             assert!(!rule.evidence().is_empty());
+            for pattern in
+                [&rule.raw.frames, &rule.raw.frames_unless, &rule.raw.message].into_iter().flatten()
+            {
+                assert_eq!(pattern.check(), Ok(()));
+            }
             assert_eq!(rule.raw.scope.unknown_names(), Vec::<String>::new());
             for candidate in rule.candidates() {
                 assert!(read.of(&candidate.class).is_some(), "{}", candidate.class);

@@ -35,7 +35,7 @@ pub struct Fix {
 
 #[derive(Deserialize)]
 struct File {
-    fix: Vec<Entry>,
+    fix: [Entry; 1],
 }
 
 /// A fix as it is written. Unknown keys are refused by the test of this module: serde cannot beside `flatten`.
@@ -66,26 +66,43 @@ struct Entry {
     scope: Scope,
 }
 
-fn entries() -> &'static BTreeMap<String, Entry> {
-    static ENTRIES: OnceLock<BTreeMap<String, Entry>> = OnceLock::new();
-    // A test reads every file: it is never the empty default.
-    ENTRIES.get_or_init(|| read().unwrap_or_default())
+/// The text of a fix and the fix, which is read when a cause first names it.
+struct Lazy {
+    source: &'static str,
+    entry: OnceLock<Option<Entry>>,
 }
 
-fn read() -> Result<BTreeMap<String, Entry>, toml::de::Error> {
-    let mut entries = BTreeMap::new();
-    for file in FILES {
-        let file: File = toml::from_str(file)?;
-        entries.extend(file.fix.into_iter().map(|fix| (fix.id.clone(), fix)));
-    }
-    Ok(entries)
+/// The fix of this name. A test reads every fix: none that exists is absent.
+fn entry(id: &str) -> Option<&'static Entry> {
+    static FIXES: OnceLock<BTreeMap<&'static str, Lazy>> = OnceLock::new();
+    let lazy = |(id, source)| (id, Lazy { source, entry: OnceLock::new() });
+    let fix = FIXES.get_or_init(|| FILES.into_iter().flat_map(sources).map(lazy).collect()).get(id)?;
+    fix.entry.get_or_init(|| read(fix.source).ok()).as_ref()
+}
+
+/// A fix begins so; its name stands on its first line.
+const BEGIN: &str = "[[fix]]\nid = \"";
+
+/// The name and the text of each fix of a file.
+fn sources(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let starts: Vec<usize> = file.match_indices(BEGIN).map(|(at, _)| at).collect();
+    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([file.len()]).collect();
+    starts.into_iter().zip(ends).map(|(start, end)| {
+        let source = &file[start..end];
+        (source[BEGIN.len()..].split('"').next().unwrap_or_default(), source)
+    })
+}
+
+fn read(source: &str) -> Result<Entry, toml::de::Error> {
+    let File { fix: [entry] } = toml::from_str(source)?;
+    Ok(entry)
 }
 
 /// Those of the named fixes that apply, each once: of this world, not on already, and not useless here. Without any
 /// sign of training, what helps training alone comes last.
 pub(crate) fn chosen<'a>(ids: impl IntoIterator<Item = &'a String>, figures: &Figures<'_>) -> Vec<Fix> {
     let mut fixes: Vec<(bool, Fix)> = Vec::new();
-    for entry in ids.into_iter().filter_map(|id| entries().get(id)) {
+    for entry in ids.into_iter().filter_map(|id| entry(id)) {
         if fixes.iter().all(|(_, fix)| fix.id != entry.id) {
             let late = entry.scope.trains_only() && figures.world.task != Some("train");
             fixes.extend(entry.fix(figures).map(|fix| (late, fix)));
@@ -147,7 +164,7 @@ fn plain(apply: &str) -> String {
 /// The names of all fixes.
 #[cfg(test)]
 pub(crate) fn names() -> Vec<String> {
-    entries().keys().cloned().collect()
+    FILES.into_iter().flat_map(sources).map(|(id, _)| id.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -180,17 +197,23 @@ mod tests {
 
     #[test]
     fn every_fix_is_read_and_names_only_what_exists() {
-        let read = read().unwrap_or_else(|error| panic!("{error}"));
         for file in FILES {
             let table: toml::Table = toml::from_str(file).unwrap();
+            let written: Vec<&str> =
+                table["fix"].as_array().unwrap().iter().map(|fix| fix["id"].as_str().unwrap()).collect();
+            assert_eq!(sources(file).map(|(id, _)| id).collect::<Vec<_>>(), written);
             for fix in table["fix"].as_array().unwrap() {
-                assert!(read.contains_key(fix["id"].as_str().unwrap()), "{:?}", fix["id"]);
                 for key in fix.as_table().unwrap().keys() {
                     assert!(KEYS.contains(&key.as_str()), "{:?}: {key}", fix["id"]);
                 }
             }
         }
-        for fix in read.values() {
+        for (id, source) in FILES.into_iter().flat_map(sources) {
+            let fix = read(source).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert_eq!(fix.id, id);
+            for pattern in fix.already.values().chain(&fix.seen) {
+                assert_eq!(pattern.check(), Ok(()));
+            }
             assert_eq!(fix.scope.unknown_names(), Vec::<String>::new(), "{}", fix.id);
         }
     }

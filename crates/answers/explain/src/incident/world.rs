@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 
 use brimful_logs::{Incident, Report};
-use regex::Regex;
 use serde::Deserialize;
 
 use super::causes::matches;
@@ -62,22 +61,26 @@ struct Signs {
 }
 
 /// A regular expression of a data file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Pattern(Regex);
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Pattern(brimful_logs::Pattern);
 
-impl TryFrom<String> for Pattern {
-    type Error = regex::Error;
-
-    fn try_from(source: String) -> Result<Pattern, regex::Error> {
-        Regex::new(&source).map(Pattern)
+impl From<String> for Pattern {
+    fn from(source: String) -> Pattern {
+        Pattern(brimful_logs::Pattern::new(source))
     }
 }
 
 impl Pattern {
     /// Whether the text matches.
     pub fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text)
+        self.0.is_match(text.as_bytes())
+    }
+
+    /// What is wrong with it.
+    #[cfg(test)]
+    pub fn check(&self) -> Result<(), String> {
+        self.0.check()
     }
 }
 
@@ -243,6 +246,11 @@ mod tests {
     fn the_list_of_worlds_is_read() {
         let read: Worlds = toml::from_str(WORLDS).unwrap_or_else(|error| panic!("{error}"));
         assert!(read.accelerator.len() > 8 && read.task.len() > 2 && read.system.len() > 1);
+        let named = read.task.iter().chain(&read.system).map(|entry| &entry.signs);
+        let texts = read.accelerator.iter().map(|entry| &entry.signs).chain(named);
+        for text in texts.filter_map(|signs| signs.text.as_ref()) {
+            assert_eq!(text.check(), Ok(()));
+        }
         for torch in &read.torch {
             assert!(version(&torch.until).is_some(), "{}", torch.until);
         }
