@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
@@ -13,27 +14,46 @@ use crate::Value;
 use crate::parse::{float, integer, list, size};
 use crate::required::{Required, required};
 
+/// Bytes that a pattern searches before its lazy automaton is worth its compilation: a few short messages.
+const SHORT: usize = 1 << 15;
+
 /// A regular expression that is compiled when it is first needed.
 ///
-/// Each is matched against a few kilobytes at most, once or twice in the life of a process, so that compiling it is what
-/// takes time. A pattern is compiled only where a text that each of its matches holds occurs, and automata that only long
-/// texts repay are left out. Classes such as `\w` are those of ASCII.
+/// Most are matched against a few kilobytes, once or twice in the life of a process, so that compiling them is what takes
+/// time: a pattern is compiled only where a text that each of its matches holds occurs, and at first without the automata
+/// that only long texts repay. A pattern that searches more is compiled again, with them. Classes such as `\w` are those of
+/// ASCII.
 #[derive(Debug)]
 pub struct Pattern {
     source: Cow<'static, str>,
     required: OnceLock<Required>,
+    /// Quick to compile.
     compiled: OnceLock<Regex>,
+    /// Quick to search.
+    automaton: OnceLock<Regex>,
+    /// Bytes searched so far.
+    searched: AtomicUsize,
 }
 
 impl Pattern {
     /// A pattern of the built-in data. It is not checked before it is first needed; [`Pattern::check`] is for tests.
     pub fn new(source: String) -> Self {
-        Pattern { source: Cow::Owned(source), required: OnceLock::new(), compiled: OnceLock::new() }
+        Pattern::of(Cow::Owned(source))
     }
 
     /// A pattern of the program.
     pub(crate) const fn constant(source: &'static str) -> Self {
-        Pattern { source: Cow::Borrowed(source), required: OnceLock::new(), compiled: OnceLock::new() }
+        Pattern::of(Cow::Borrowed(source))
+    }
+
+    const fn of(source: Cow<'static, str>) -> Self {
+        Pattern {
+            source,
+            required: OnceLock::new(),
+            compiled: OnceLock::new(),
+            automaton: OnceLock::new(),
+            searched: AtomicUsize::new(0),
+        }
     }
 
     /// Compiles the pattern.
@@ -41,13 +61,12 @@ impl Pattern {
     /// # Errors
     /// The pattern with what is wrong in it.
     pub fn check(&self) -> Result<(), String> {
-        self.compile().map(|_| ())
+        self.compile(meta::Config::new()).map(|_| ())
     }
 
-    fn compile(&self) -> Result<Regex, String> {
-        let quick = meta::Config::new().hybrid(false).dfa(false).onepass(false).utf8_empty(false);
+    fn compile(&self, config: meta::Config) -> Result<Regex, String> {
         let bytes = syntax::Config::new().unicode(false).utf8(false);
-        let built = Regex::builder().configure(quick).syntax(bytes).build(&self.source);
+        let built = Regex::builder().configure(config.utf8_empty(false)).syntax(bytes).build(&self.source);
         built.map_err(|error| format!("{error}: {}", self.source))
     }
 
@@ -60,8 +79,14 @@ impl Pattern {
                 return None;
             }
         }
+        let searched = self.searched.fetch_add(text.len(), Ordering::Relaxed);
+        let (place, config) = if searched < SHORT {
+            (&self.compiled, meta::Config::new().hybrid(false).dfa(false).onepass(false))
+        } else {
+            (&self.automaton, meta::Config::new())
+        };
         // Cannot fail: the patterns are part of the program, and tests compile each.
-        Some(self.compiled.get_or_init(|| self.compile().unwrap_or_else(|error| panic!("{error}"))))
+        Some(place.get_or_init(|| self.compile(config).unwrap_or_else(|error| panic!("{error}"))))
     }
 
     #[cfg(test)]
@@ -72,7 +97,7 @@ impl Pattern {
     /// Whether the text has a match, also where it lacks what the pattern requires.
     #[cfg(test)]
     pub(crate) fn is_match_compiled(&self, text: &[u8]) -> bool {
-        self.compiled.get_or_init(|| self.compile().unwrap()).is_match(text)
+        self.compiled.get_or_init(|| self.compile(meta::Config::new()).unwrap()).is_match(text)
     }
 
     /// Whether the text has a match.

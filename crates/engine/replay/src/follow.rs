@@ -6,7 +6,7 @@ use brimful_units::Bytes;
 use crate::config::AllocatorConfig;
 use crate::infer::{recorded_driver, recorded_ties};
 use crate::layout::{Doubt, Followed, Follower, LayoutBlock};
-use crate::timeline::Ledger;
+use crate::ledger::Ledger;
 
 /// Follows a recording under the settings it was made with.
 ///

@@ -7,12 +7,12 @@ use brimful_trace::{AllocationId, BlockState, Event, LaneId, Recording, SegmentI
 use brimful_units::Bytes;
 
 use crate::config::AllocatorConfig;
+use crate::ledger::Ledger;
 use crate::places::{Placed, Range, Slot};
 use crate::shadow::Shadow;
 use crate::sizes::{MIN_BLOCK, SMALL_SIZE};
 use crate::start::rebuild;
 use crate::ties::Ties;
-use crate::timeline::Ledger;
 
 /// Something that is not as the rules say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use brimful_units::Bytes;
 use crate::allocator::{Allocator, Exhausted, Handle};
 use crate::config::AllocatorConfig;
 use crate::infer::settled;
+use crate::ledger::Ledger;
 
 /// What the device gives the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,38 +25,6 @@ impl Capacity {
 
     fn available(&self) -> Option<u64> {
         self.total.map(|total| total.saturating_sub(self.taken).get())
-    }
-}
-
-/// Amounts by ledger, in PyTorch's words: `requested ≤ allocated ≤ reserved`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// Sizes asked of the allocator.
-    pub requested: Bytes,
-    /// Sizes of the blocks that were handed out.
-    pub allocated: Bytes,
-    /// Segments taken from the device.
-    pub reserved: Bytes,
-}
-
-impl Ledger {
-    /// Whether no ledger is above the one that holds it, as in every real memory.
-    pub fn is_ordered(&self) -> bool {
-        self.requested <= self.allocated && self.allocated <= self.reserved
-    }
-
-    fn now(allocator: &Allocator) -> Ledger {
-        Ledger {
-            requested: Bytes::new(allocator.requested()),
-            allocated: Bytes::new(allocator.allocated()),
-            reserved: Bytes::new(allocator.reserved()),
-        }
-    }
-
-    pub(crate) fn raise_to(&mut self, other: &Ledger) {
-        self.requested = self.requested.max(other.requested);
-        self.allocated = self.allocated.max(other.allocated);
-        self.reserved = self.reserved.max(other.reserved);
     }
 }
 
