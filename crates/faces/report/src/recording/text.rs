@@ -55,7 +55,10 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
 
 pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
     let peak = &explanation.followed.peak;
-    let phase = explanation.doing.phase().map_or_else(String::new, |phase| format!("{}, ", phase.name()));
+    // An owner that is not known stands in brackets: "backward (no stack)".
+    let comma = if explanation.owner.starts_with('(') { "" } else { "," };
+    let phase =
+        explanation.doing.phase().map_or_else(String::new, |phase| format!("{}{comma} ", phase.name()));
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
         format!("at event {event}, {phase}{}", explanation.owner)
     });
