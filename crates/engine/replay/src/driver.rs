@@ -1,8 +1,7 @@
 //! Where the driver places what `cudaMalloc` returns, as 70 recordings of Linux and 19 of Windows and WSL show it
 //! (`fixtures/addresses`). PyTorch's choice between equal blocks depends on it up to torch 2.11.
 //!
-//! The virtual GPU has this file a second time (`crates/rehearse/virtual-gpu/src/device/addresses.rs`), since it has no
-//! dependency; its test `the_rule_of_addresses_is_the_replays` holds both equal.
+//! The virtual GPU, which has no dependency, compiles this file too: `src/device/addresses.rs` there is a link to it.
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 const OF_FRAMES: [&str; 3] = ["frames", "stack", "place"];
 /// Folders that say enough of what is inside them: of packages, and of Python's own library.
 const LIBRARIES: [&str; 3] = ["site-packages", "dist-packages", "lib/python"];
+/// The home of the superuser, which lies in no such folder (Filesystem Hierarchy Standard 3.0, 3.14).
+const HOME_OF_ROOT: &str = "/root";
 /// Folders that hold the homes of users.
 const HOMES: [&str; 3] = ["/home/", "/Users/", "\\Users\\"];
 
@@ -63,8 +65,8 @@ fn library(frame: &str) -> Option<usize> {
 
 /// What is left of a path after the home of its user, with the separator; `None` if it lies in no home.
 fn below_home(frame: &str) -> Option<&str> {
-    if frame.starts_with("/root/") {
-        return frame.strip_prefix("/root");
+    if let Some(inside) = frame.strip_prefix(HOME_OF_ROOT).filter(|inside| inside.starts_with('/')) {
+        return Some(inside);
     }
     let (at, homes) = HOMES.iter().filter_map(|homes| Some((frame.find(homes)?, homes))).min()?;
     let inside = &frame[at + homes.len()..];
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn own_files_are_shown_below_the_folder_that_holds_them_all() {
         let frames =
-            ["/home/ada/work/train.py:3 main", "/home/ada/work/models/net.py:70 forward", "op::call(a/b)"];
+            ["/home/ada/llm/train.py:3 main", "/home/ada/llm/models/net.py:70 forward", "op::call(a/b)"];
         assert_eq!(shortened(&frames), ["train.py:3 main", "models/net.py:70 forward", "op::call(a/b)"]);
         assert_eq!(
             shortened(&["/data/one/a.py:1 f", "/data/other/b.py:2 g"]),
@@ -143,7 +145,7 @@ mod tests {
         let frames = [
             "/home/ada/train.py:3 main",
             "/opt/app/run.py:1 <module>",
-            "/root/x.py:2 f",
+            &format!("{HOME_OF_ROOT}/x.py:2 f"),
             "/mnt/home/bob/y.py:5 g",
         ];
         let short = ["~/train.py:3 main", "/opt/app/run.py:1 <module>", "~/x.py:2 f", "~/y.py:5 g"];

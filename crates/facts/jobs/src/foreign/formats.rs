@@ -20,6 +20,18 @@ impl Row {
 const OF_TRAINER: &[(&str, &str)] =
     &[("train.clip_grad_norm", "1.0"), ("train.optimizer", "adamw_torch_fused")];
 
+/// transformers' names of bitsandbytes' weights.
+const BITSANDBYTES: &[Row] = &[
+    row("load_in_4bit", "train.quantization.load_in_4bit", Values::Switch("true")),
+    row("load_in_8bit", "train.quantization.load_in_8bit", Values::Switch("true")),
+];
+
+/// Sharding is set up in files of its own; a name of one says no more than that there is any.
+const SHARDED: &[Row] = &[
+    row("deepspeed", "parallel.shard", Values::Given("zero3")),
+    row("fsdp", "parallel.shard", Values::Given("fsdp2")),
+];
+
 /// axolotl loads the weights in the dtype that `bf16` or `fp16` names (`normalize_config` in axolotl/utils/config).
 const AXOLOTL: Foreign = Foreign {
     name: "axolotl",
@@ -60,11 +72,8 @@ const AXOLOTL: Foreign = Foreign {
         ),
         row("lora_target_linear", "train.lora.target_modules", Values::Switch("all-linear")),
         row("adapter", "train.quantization.load_in_4bit", Values::Words(&[("qlora", "true")])),
-        row("load_in_4bit", "train.quantization.load_in_4bit", Values::Switch("true")),
-        row("load_in_8bit", "train.quantization.load_in_8bit", Values::Switch("true")),
-        row("deepspeed", "parallel.shard", Values::Given("zero3")),
-        row("fsdp", "parallel.shard", Values::Given("fsdp2")),
     ],
+    shared: &[BITSANDBYTES, SHARDED],
 };
 
 /// LLaMA-Factory checkpoints by the reentrant kind unless it is turned off (`use_reentrant_gc` in
@@ -109,9 +118,8 @@ const LLAMA_FACTORY: Foreign = Foreign {
         row("lora_target", "train.lora.target_modules", Values::Words(&[("all", "all-linear")]))
             .only_with("finetuning_type", "lora"),
         row("quantization_bit", "train.quantization.load_in_4bit", Values::Same),
-        row("deepspeed", "parallel.shard", Values::Given("zero3")),
-        row("fsdp", "parallel.shard", Values::Given("fsdp2")),
     ],
+    shared: &[SHARDED],
 };
 
 /// transformers' `TrainingArguments`, alone or with the model's arguments.
@@ -165,11 +173,8 @@ const TRAINER: Foreign = Foreign {
             Values::Words(&[("all-linear", "all-linear")]),
         )
         .only_with("use_peft", "true"),
-        row("load_in_4bit", "train.quantization.load_in_4bit", Values::Switch("true")),
-        row("load_in_8bit", "train.quantization.load_in_8bit", Values::Switch("true")),
-        row("deepspeed", "parallel.shard", Values::Given("zero3")),
-        row("fsdp", "parallel.shard", Values::Given("fsdp2")),
     ],
+    shared: &[BITSANDBYTES, SHARDED],
 };
 
 /// accelerate's config says how processes are started, and names neither model nor batch.
@@ -182,6 +187,7 @@ const ACCELERATE: Foreign = Foreign {
     ),
     defaults: &[],
     rows: &[],
+    shared: &[],
 };
 
 /// DeepSpeed's engine keeps copies of weights and gradients of its own, which no prediction follows.
@@ -199,6 +205,7 @@ const DEEPSPEED: Foreign = Foreign {
     ),
     defaults: &[],
     rows: &[],
+    shared: &[],
 };
 
 #[cfg(test)]
@@ -208,7 +215,7 @@ mod tests {
     #[test]
     fn every_row_becomes_a_key_of_the_job() {
         let keys = ALL.iter().flat_map(|format| {
-            format.rows.iter().map(|row| row.key).chain(format.defaults.iter().map(|row| row.0))
+            format.all_rows().map(|row| row.key).chain(format.defaults.iter().map(|row| row.0))
         });
         for key in keys {
             assert!(crate::keys::find(key).is_some(), "{key}");

@@ -19,6 +19,8 @@ pub(crate) struct Foreign {
     defaults: &'static [(&'static str, &'static str)],
     /// Its keys, in the order in which they are applied.
     rows: &'static [Row],
+    /// Keys that it has in common with other formats, applied after its own.
+    shared: &'static [&'static [Row]],
 }
 
 /// A key of the other program and what it means.
@@ -89,11 +91,15 @@ pub(crate) fn translate(tree: &Value) -> Result<Option<Translated>, JobFault> {
 }
 
 impl Foreign {
+    fn all_rows(&self) -> impl Iterator<Item = &'static Row> {
+        self.rows.iter().chain(self.shared.iter().copied().flatten())
+    }
+
     fn read(&self, tree: &Value, map: &Map<String, Value>) -> Translated {
         let defaults = self.defaults.iter();
         let mut job = defaults.fold(Overrides::default(), |job, (key, value)| job.set(key, value));
         let (mut taken, mut known) = (Vec::new(), Vec::new());
-        for row in self.rows {
+        for row in self.all_rows() {
             let Some(value) = at(tree, row.theirs).filter(|value| !value.is_null()) else { continue };
             let applies = row
                 .only_with
