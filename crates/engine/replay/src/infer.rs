@@ -9,7 +9,7 @@ use crate::driver::Driver;
 use crate::layout::{Follower, MismatchKind};
 use crate::ties::Ties;
 
-/// Addresses below this are those of Windows and WSL, and of expandable segments everywhere.
+/// Addresses below this are those of Windows and WSL, and of expandable segments everywhere (`fixtures/addresses`).
 const HIGH_ADDRESSES: u64 = 1 << 40;
 
 /// The settings that a recording was made with, as far as it names them, and the system that it shows; the defaults where

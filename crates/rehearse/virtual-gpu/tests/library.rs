@@ -84,7 +84,7 @@ fn memory_is_counted_to_the_last_byte_of_the_gpu() {
     // What is handed out is a multiple of 2 MiB.
     let second = gpu.allocate(39 * MIB + 1).unwrap();
     // As on hardware under Linux: below, in a chunk of 32 MiB.
-    assert!(second + 40 * MIB <= first || second >= first + 50 * MIB);
+    assert!(second + 40 * MIB <= first);
     assert_eq!(gpu.memory().0, 0);
     assert_eq!(gpu.allocate(1), Err(OUT_OF_MEMORY));
     assert_eq!(call!(gpu, b"cudaGetLastError",), OUT_OF_MEMORY);
