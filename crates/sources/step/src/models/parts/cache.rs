@@ -106,7 +106,8 @@ impl Layer {
         let joined_value = joined(old_value.as_ref(), &value, dtype);
         // A windowed layer joins both first and then binds `self.keys` and `self.values` to their ends.
         drop((old_key, old_value));
-        let kept = self.window.map_or(u64::MAX, |window| window.saturating_sub(1));
+        // `[-window + 1:]` takes all where the window is 1: minus zero is the beginning (transformers/cache_utils.py, 5.23).
+        let kept = self.window.filter(|window| *window > 1).map_or(u64::MAX, |window| window - 1);
         let last = |x: &Tensor| ops::slice(x, 2, x.dim(2).min(kept));
         self.held = Some((last(&joined_key), last(&joined_value)));
         drop((key, value));

@@ -127,8 +127,8 @@ fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
 
 /// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
 /// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h), and the gradients of wide half-precision keys and values in
-/// fp32, too (`kNeedsAccumGradK`). Tile sizes read off torch 2.15 on compute capabilities 8.0, 8.9 and 9.0; half precision
-/// takes wide tiles where shared memory is large.
+/// fp32, too (`kNeedsAccumGradK`). Tile sizes read off torch 2.15 on compute capabilities 8.0, 8.9 and 9.0; wide tiles are
+/// taken where shared memory is large.
 fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
     const LOCK: u64 = 16;
     let half = dtype != Dtype::F32;
@@ -136,6 +136,7 @@ fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor
     let (rows, columns) = match sizes.width {
         0..=64 => (64, 64),
         65..=WIDEST_IN_REGISTERS if half && roomy => (128, 128),
+        _ if !half && !roomy => (64, 64),
         _ => (128, 64),
     };
     let tile = rows * columns * 4 + LOCK;
