@@ -16,8 +16,8 @@ use crate::Value;
 use crate::parse::{float, integer, list, size};
 use crate::required::{Required, required};
 
-/// Bytes that a pattern searches before its lazy automaton is worth its compilation: a few short messages.
-const SHORT: usize = 1 << 12;
+/// Bytes that a pattern searches before its lazy automaton is worth its compilation: a short message, a few times.
+const SHORT: usize = 1 << 11;
 
 /// A regular expression that is compiled when it is first needed.
 ///
