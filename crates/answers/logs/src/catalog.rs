@@ -379,6 +379,22 @@ mod tests {
     }
 
     #[test]
+    fn the_groups_of_a_field_s_pattern_are_its_placeholders() {
+        let catalog = Catalog::get();
+        let fields = (0..catalog.sections.len()).flat_map(|at| &catalog.format(at).fields);
+        let mut groups: BTreeMap<*const Pattern, (&Pattern, usize)> = BTreeMap::new();
+        for field in fields {
+            let pattern = field.pattern();
+            let last = &mut groups.entry(pattern).or_insert((pattern, 0)).1;
+            *last = field.group().max(*last);
+        }
+        for (pattern, last) in groups.values() {
+            // Group 0 is the whole match.
+            assert_eq!(pattern.groups(), last + 1, "{}", pattern.source());
+        }
+    }
+
+    #[test]
     fn no_pattern_matches_a_text_without_what_it_requires() {
         let healthy = include_str!("../../../../fixtures/logs/healthy.txt");
         let examples: Vec<&str> = formats().map(|format| format.example.as_str()).chain([healthy]).collect();

@@ -105,10 +105,9 @@ const PHASE_BEFORE: usize = 1500;
 const FRAMES_AFTER: usize = 1500;
 
 /// The first place of each format whose needles a text has and whose pattern matches after `from`.
-pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
+pub(crate) fn matches(text: &[u8], needles: &[usize], from: usize) -> Vec<Found> {
     let catalog = Catalog::get();
-    let mut formats: Vec<usize> =
-        catalog.needles().within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
+    let mut formats: Vec<usize> = needles.iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
     formats.sort_unstable();
     formats.dedup();
     let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
@@ -154,20 +153,31 @@ fn line_end(text: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline)
 }
 
-/// What `look` finds in a text whose cut lines are joined; in the text as it stands if it finds nothing there.
-pub(crate) fn both_ways<T>(
-    raw: &[u8],
-    source: Option<&Label>,
-    look: impl Fn(&Cleaned) -> Vec<T>,
-) -> (Vec<u8>, Vec<T>) {
+/// A cleaned text and what was found in it.
+pub(crate) struct Looked {
+    pub text: Vec<u8>,
+    /// The needles that occur in the text.
+    pub needles: Vec<usize>,
+    pub found: Vec<Found>,
+}
+
+/// What begins in a text before the place that `until` names, with its cut lines joined; in the text as it stands if nothing
+/// is there.
+pub(crate) fn both_ways(raw: &[u8], source: Option<&Label>, until: impl Fn(&Cleaned) -> usize) -> Looked {
+    let look = |cleaned: Cleaned| {
+        let needles = Catalog::get().needles().within(&cleaned.text);
+        let mut found = matches(&cleaned.text, &needles, 0);
+        let until = until(&cleaned);
+        found.retain(|found| found.start <= until);
+        Looked { text: cleaned.text, needles, found }
+    };
     let joined = clean(raw, Cleaning::of(source));
-    let found = look(&joined);
-    if !found.is_empty() || !joined.joined {
-        return (joined.text, found);
+    let was_joined = joined.joined;
+    let looked = look(joined);
+    if !looked.found.is_empty() || !was_joined {
+        return looked;
     }
-    let plain = clean(raw, Cleaning { join: false, ..Cleaning::of(source) });
-    let found = look(&plain);
-    (plain.text, found)
+    look(clean(raw, Cleaning { join: false, ..Cleaning::of(source) }))
 }
 
 /// Reads the failure at `hit` in a piece of raw text; `None` where there is none after all.
@@ -186,7 +196,8 @@ fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incid
     let text = &cleaned.text;
     let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
     let here = cleaned.start_of(hit_line);
-    let found = matches(text, here.saturating_sub(300));
+    let needles = Catalog::get().needles().within(text);
+    let found = matches(text, &needles, here.saturating_sub(300));
     let main = chosen(&found)?;
     let format = Catalog::get().format(main.format);
     let extent = extent(text, main);
