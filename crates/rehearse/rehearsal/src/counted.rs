@@ -74,20 +74,39 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
     sizes.into_iter().chain(managed).chain(not_modelled(state)).chain(silent).collect()
 }
 
-/// Buffers that a library would have wanted, and whose size nobody knows.
-fn not_modelled(state: &State) -> Option<String> {
+/// Buffers that a library would have wanted, and whose size nobody knows: those that were left out, and those of which the
+/// least was counted.
+fn not_modelled(state: &State) -> Vec<String> {
+    let left_out = ("buffers of unknown size, taken as zero", Answer::NoSize);
+    let bounded = ("buffers of unknown size, of which the least was counted", Answer::LeastSize);
+    [left_out, bounded].into_iter().filter_map(|(what, answer)| sizes_asked(state, what, answer)).collect()
+}
+
+/// The functions with that answer, and how often each was called.
+fn sizes_asked(state: &State, what: &str, answer: Answer) -> Option<String> {
     let symbols: Vec<Symbol> = symbols().collect();
-    let asks = |symbol: &Symbol| symbol.answer() == Answer::NoSize;
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
     for (symbol, count) in &state.calls {
         *counts.entry(*symbol).or_default() += count;
     }
     let asked = counts.into_iter().filter_map(|(symbol, count)| Some((symbols.get(symbol)?, count)));
-    let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| asks(symbol)).collect();
+    let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| symbol.answer() == answer).collect();
     asked.sort_by_key(|(symbol, count)| (std::cmp::Reverse(*count), symbol.name));
     let more = asked.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let named: Vec<String> =
-        asked.iter().take(NAMED).map(|(symbol, count)| format!("{} ({count})", symbol.name)).collect();
-    (!named.is_empty()).then(|| format!("buffers of unknown size, taken as zero: {}{more}", named.join(", ")))
+        asked.iter().take(NAMED).map(|(symbol, count)| format!("{} ({count})", words(symbol.name))).collect();
+    (!named.is_empty()).then(|| format!("{what}: {}{more}", named.join(", ")))
+}
+
+/// What a function's buffers are for, where its name does not say it.
+fn words(function: &str) -> &str {
+    match function {
+        "cudnnBackendGetAttribute" => "workspaces of cuDNN's convolutions and attention",
+        "cudnnGetRNNTempSpaceSizes" => {
+            "what cuDNN's recurrent networks keep for the backward pass, and their workspaces"
+        }
+        "cudnnDropoutGetStatesSize" => "random states of cuDNN's dropout",
+        other => other,
+    }
 }
