@@ -5,7 +5,8 @@
 
 mod rehearsed;
 
-use rehearsed::torch::rehearse_script;
+use rehearsed::script;
+use rehearsed::torch::{python, rehearse, rehearse_script};
 
 /// cuDNN's recurrent networks: every kind and option that PyTorch has, forward and backward.
 #[test]
@@ -79,4 +80,69 @@ m(x).float().square().mean().backward()
             run.stderr
         );
     }
+}
+
+/// Two processes that the command itself gives a GPU each, by number and by UUID: either fits alone, both would not.
+#[test]
+fn processes_use_the_gpus_that_the_command_gives_them() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(
+        "
+import torch, time
+x = torch.empty(3 << 30, dtype=torch.uint8, device='cuda')
+assert torch.cuda.device_count() == 1
+# The other process has begun by then.
+free = torch.cuda.mem_get_info()[0]
+time.sleep(2)
+assert torch.cuda.mem_get_info()[0] == free
+",
+    );
+    let uuid = "$(nvidia-smi --query-gpu=uuid --format=csv,noheader -i 1)";
+    let both = format!(
+        "for i in 0 {uuid}; do CUDA_VISIBLE_DEVICES=$i {python} {} & p=\"$p $!\"; done\n\
+         for q in $p; do wait $q || exit 1; done",
+        path.display()
+    );
+    let run = rehearse(&["--capacity", "4GiB", "--gpus", "2"], &["sh", "-c", &both]);
+    let answer = run.json();
+    assert_eq!((run.code, answer["verdict"].as_str()), (0, Some("fits")), "{}", run.stderr);
+    let mut gpus: Vec<u64> =
+        answer["ranks"].as_array().unwrap().iter().map(|rank| rank["device"].as_u64().unwrap()).collect();
+    gpus.sort_unstable();
+    assert_eq!(gpus, [0, 1]);
+    let taken = answer["peak"]["device"].as_u64().unwrap();
+    assert!((3 << 30..4 << 30).contains(&taken), "{answer}");
+}
+
+/// The variable counts if it is set before CUDA's first call, as on a GPU, and what it does not name is not there.
+#[test]
+fn a_program_that_hides_its_gpus_has_none() {
+    let hides = "
+import os
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
+import torch
+assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
+try:
+    torch.ones(1, device='cuda')
+except RuntimeError as error:
+    assert 'No CUDA GPUs' in str(error) or 'no CUDA-capable device' in str(error), error
+else:
+    raise AssertionError('there is a GPU')
+";
+    let Some(_run) = rehearse_script(&[], hides) else { return };
+    let ends = "
+import os
+os.environ['CUDA_VISIBLE_DEVICES'] = '2,0,9,1'
+import torch
+assert torch.cuda.device_count() == 2
+x = torch.empty(1 << 30, dtype=torch.uint8, device='cuda:0')
+os.environ['CUDA_VISIBLE_DEVICES'] = '1'
+y = torch.empty(1 << 20, dtype=torch.uint8, device='cuda:1')
+";
+    let Some(run) = rehearse_script(&["--gpus", "4", "--capacity", "2GiB"], ends) else { return };
+    let answer = run.json();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let gpus: Vec<&serde_json::Value> =
+        answer["ranks"].as_array().unwrap().iter().map(|rank| &rank["device"]).collect();
+    assert_eq!(gpus, [2, 0], "{answer}");
 }

@@ -28,9 +28,10 @@ pub(crate) fn add_to(records: &mut [ProcessRecord], state: &State) {
     for record in records {
         let Some(counted) = of(state, record.pid) else { continue };
         for device in &mut record.devices {
-            let on = counted.devices.get(device.device as usize);
-            let taken = on.map_or(0, |on| on.peak.saturating_add(on.context));
-            // A process may number its GPUs in its own way; then this is another one's.
+            let Some(gpu) = counted.visible.get(device.device as usize).copied() else { continue };
+            let taken = counted.devices.get(gpu).map_or(0, |on| on.peak.saturating_add(on.context));
+            device.gpu = u32::try_from(gpu).ok();
+            // A process without counters of its own shares them with others.
             device.taken = Some(Bytes::new(taken)).filter(|taken| *taken >= device.peak.reserved);
         }
         record.pinned = Some(Bytes::new(counted.pinned_peak));

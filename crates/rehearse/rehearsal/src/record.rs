@@ -29,6 +29,9 @@ pub struct Amounts {
 pub struct DeviceRecord {
     /// Its number in that process.
     pub device: u32,
+    /// Its number on the machine, which differs where `CUDA_VISIBLE_DEVICES` is set; `None` where nobody counted.
+    #[serde(default)]
+    pub gpu: Option<u32>,
     /// Peaks of the whole run.
     pub peak: Amounts,
     /// What there was at the end.

@@ -39,7 +39,7 @@ pub struct RankUse {
     pub name: String,
     /// Its rank, where it has one.
     pub rank: Option<u64>,
-    /// The GPU, by its number in that process.
+    /// The GPU, by its number on the machine.
     pub device: u32,
     /// PyTorch's own peaks, in bytes.
     pub peak: Amounts,
@@ -118,7 +118,7 @@ fn uses<'a>(run: &'a RunRecord, process: &'a ProcessRecord) -> impl Iterator<Ite
     process.devices.iter().map(|device: &DeviceRecord| RankUse {
         name: name(process),
         rank: process.rank,
-        device: device.device,
+        device: device.gpu.unwrap_or(device.device),
         peak: device.peak,
         on_device: device.taken.unwrap_or_else(|| {
             device.peak.reserved.checked_add(run.device.context).unwrap_or(device.peak.reserved)
