@@ -186,6 +186,7 @@ fn one_that_catches_everything_ends_too() {
     let text = "
 import torch
 optimizer = torch.optim.Optimizer()
+torch.allocate(1 << 30)
 while True:
     try:
         optimizer.step()

@@ -146,3 +146,141 @@ y = torch.empty(1 << 20, dtype=torch.uint8, device='cuda:1')
         answer["ranks"].as_array().unwrap().iter().map(|rank| &rank["device"]).collect();
     assert_eq!(gpus, [2, 0], "{answer}");
 }
+
+/// The discriminator of a VQ-GAN begins after the first steps; its gradients and states are memory, too.
+#[test]
+fn steps_wait_for_an_optimizer_that_begins_late() {
+    let gan = "
+import torch
+g, d = torch.nn.Linear(1024, 1024).cuda(), torch.nn.Linear(8192, 8192).cuda()
+og, od = torch.optim.Adam(g.parameters()), torch.optim.Adam(d.parameters())
+for step in range(1000):
+    og.zero_grad(); g(torch.randn(8, 1024, device='cuda')).sum().backward(); og.step()
+    if step >= 3:
+        od.zero_grad(); d(torch.randn(8, 8192, device='cuda')).sum().backward(); od.step()
+";
+    let Some(run) = rehearse_script(&["--steps", "2"], gan) else { return };
+    let answer = run.json();
+    assert_eq!((run.code, answer["steps"].as_u64()), (0, Some(5)), "{}", run.stderr);
+    // Weights, gradients and two states of the discriminator.
+    assert!(answer["peak"]["requested"].as_u64() > Some(4 * (8192 * 8192 * 4)), "{answer}");
+    let never = gan.replace("step >= 3", "step >= 900");
+    let Some(run) = rehearse_script(&["--steps", "2"], &never) else { return };
+    let answer = run.json();
+    assert_eq!((run.code, answer["steps"].as_u64()), (0, Some(10)), "{}", run.stderr);
+    assert!(answer["notes"].to_string().contains("Adam of train.py:4 never stepped"), "{answer}");
+}
+
+/// An optimizer for each parameter, which steps as soon as its gradient is there.
+#[test]
+fn steps_of_optimizers_in_the_backward_pass_are_whole_passes() {
+    let in_backward = "
+import torch
+model = torch.nn.Sequential(*[torch.nn.Linear(2048, 2048) for _ in range(8)]).cuda()
+made = {p: torch.optim.Adam([p]) for p in model.parameters()}
+def step(p):
+    made[p].step(); made[p].zero_grad()
+for p in model.parameters():
+    p.register_post_accumulate_grad_hook(step)
+for _ in range(100):
+    model(torch.randn(8, 2048, device='cuda')).sum().backward()
+";
+    let Some(run) = rehearse_script(&["--steps", "1"], in_backward) else { return };
+    let answer = run.json();
+    assert_eq!((run.code, answer["steps"].as_u64()), (0, Some(1)), "{}", run.stderr);
+    // Weights and two states of every layer.
+    assert!(answer["peak"]["requested"].as_u64() > Some(3 * 8 * 2048 * 2048 * 4), "{answer}");
+}
+
+#[test]
+fn steps_without_an_optimizer_are_said_to_have_no_effect() {
+    let by_hand = "
+import torch
+model = torch.nn.Linear(1024, 1024).cuda()
+for _ in range(5):
+    model(torch.randn(8, 1024, device='cuda')).sum().backward()
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= 0.1 * p.grad
+            p.grad = None
+";
+    let Some(run) = rehearse_script(&["--steps", "2"], by_hand) else { return };
+    let notes = run.json()["notes"].to_string();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(notes.contains("--steps 2 had no effect: no torch.optim optimizer stepped"), "{notes}");
+}
+
+/// A trainer that cleans up and reports, and a notebook's launcher, fail after the steps that were asked for.
+#[test]
+fn a_run_that_made_its_steps_is_judged_by_them() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(
+        "
+import concurrent.futures, torch
+def train():
+    m = torch.nn.Linear(64, 64).cuda(); opt = torch.optim.SGD(m.parameters(), lr=0.1)
+    try:
+        for _ in range(5):
+            m(torch.randn(8, 64, device='cuda')).sum().backward(); opt.step(); opt.zero_grad()
+    except BaseException as error:
+        raise RuntimeError('training failed') from error
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    pool.submit(train).result()
+",
+    );
+    let command = format!("{python} {}; echo a cell failed >&2; exit 1", path.display());
+    let run = rehearse(&["--steps", "2", "--capacity", "4GiB"], &["sh", "-c", &command]);
+    let answer = run.json();
+    assert_eq!(
+        (run.code, answer["verdict"].as_str(), answer["steps"].as_u64()),
+        (0, Some("fits"), Some(2)),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("training failed"), "{}", run.stderr);
+    // Without steps that were reached the same run has failed.
+    let run = rehearse(&["--steps", "9", "--capacity", "4GiB"], &["sh", "-c", &command]);
+    assert_eq!((run.code, run.json()["verdict"].as_str()), (2, Some("failed")), "{}", run.stderr);
+}
+
+/// Requests that were caught are not what a later failure is about.
+#[test]
+fn a_failure_after_caught_requests_is_no_shortage_of_memory() {
+    let halves = "
+import sys, torch
+for size in (60, 30, 8):
+    try:
+        x = torch.empty(size << 30, dtype=torch.uint8, device='cuda'); break
+    except torch.cuda.OutOfMemoryError:
+        print(size, 'GiB: too large, halving')
+sys.exit(3)
+";
+    let Some(run) = rehearse_script(&["--gpu", "rtx-4090"], halves) else { return };
+    let answer = run.json();
+    assert_eq!((run.code, answer["verdict"].as_str()), (2, Some("failed")), "{}", run.stderr);
+    let reason = answer["reason"].as_str().unwrap();
+    assert_eq!(reason, "the command failed (exit status 3); 2 failed requests were caught");
+    // Whoever gives up after the last of them died of it.
+    let gives_up = halves.replace("(60, 30, 8)", "(60, 30)");
+    let Some(run) = rehearse_script(&["--gpu", "rtx-4090"], &gives_up) else { return };
+    let answer = run.json();
+    assert_eq!((run.code, answer["verdict"].as_str()), (1, Some("does-not-fit")), "{}", run.stderr);
+    assert_eq!(answer["survived_ooms"], 1);
+}
+
+/// A module of that name stands for JAX, which computes on the CPU here in any case.
+#[test]
+fn a_run_without_gpu_memory_gets_no_verdict_and_jax_is_named() {
+    let Some(python) = python() else { return };
+    let (folder, path) = script("import torch\nimport jax\n");
+    std::fs::write(folder.path().join("jax.py"), "").unwrap();
+    let run = rehearse(&["--gpu", "rtx-4090"], &[&python, path.to_str().unwrap()]);
+    let answer = run.json();
+    assert_eq!((run.code, answer["verdict"].as_str()), (2, Some("no-gpu-memory")), "{}", run.stderr);
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.contains("the command imports jax, whose memory is not seen"), "{reason}");
+    std::fs::write(&path, "import jax\n").unwrap();
+    let run = rehearse(&["--gpu", "rtx-4090"], &[&python, path.to_str().unwrap()]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("it imports jax; only memory of PyTorch is rehearsed"), "{}", run.stderr);
+}

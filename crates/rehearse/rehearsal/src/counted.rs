@@ -1,6 +1,6 @@
 //! What the virtual GPU counted, and what it could not see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -53,6 +53,12 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
              takes more on a real GPU"
         )
     });
+    let beside: BTreeSet<&str> =
+        records.iter().flat_map(|record| &record.beside).map(String::as_str).collect();
+    let beside = (!beside.is_empty()).then(|| {
+        let named: Vec<&str> = beside.into_iter().collect();
+        format!("memory that {} takes beside PyTorch", named.join(" and "))
+    });
     let managed: u64 = state.processes.iter().map(|process| process.managed).max().unwrap_or(0);
     let managed = (managed > 0).then(|| {
         format!("{} of managed memory, which may be on the GPU or on the host", Bytes::new(managed))
@@ -72,7 +78,7 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
             Bytes::new(took)
         )
     });
-    sizes.into_iter().chain(managed).chain(not_modelled(state)).chain(silent).collect()
+    sizes.into_iter().chain(beside).chain(managed).chain(not_modelled(state)).chain(silent).collect()
 }
 
 /// Buffers that a library would have wanted, and whose size nobody knows: those that were left out, and those of which the

@@ -48,6 +48,7 @@ fn verdict(run: &RunRecord, judgement: &Judgement) -> Vec<String> {
             (Style::STRONG.paint("no GPU was named"), format!("needs {needs} and the CUDA context"))
         }
         RunVerdict::Failed => (Style::BAD.paint("✗ failed"), format!("had {needs} until then")),
+        RunVerdict::NoGpuMemory => (Style::BAD.paint("no verdict"), "needs no GPU memory".to_owned()),
         RunVerdict::Unfinished => (Style::BAD.paint("✗ unfinished"), format!("had {needs} until then")),
     };
     let reason = judgement.reason.as_ref().map(|reason| format!("  {reason}"));
@@ -79,7 +80,8 @@ fn failure(judgement: &Judgement) -> Vec<String> {
         }
         lines.extend(fatal.message.lines().map(|line| Style::DIM.paint(&format!("    {line}"))));
     }
-    if judgement.survived > 0 {
+    // The reason of a run that failed has their number.
+    if judgement.survived > 0 && judgement.verdict != RunVerdict::Failed {
         lines.push(format!(
             "  {} failed requests were caught by the command, which went on",
             judgement.survived
