@@ -284,3 +284,43 @@ fn a_run_without_gpu_memory_gets_no_verdict_and_jax_is_named() {
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("it imports jax; only memory of PyTorch is rehearsed"), "{}", run.stderr);
 }
+
+/// isort puts `datasets` before torch, and its functions are bound by then.
+#[test]
+fn data_sets_are_stood_in_for_whatever_is_imported_first() {
+    let first = "
+from datasets import load_dataset
+import torch
+rows = load_dataset('stanfordnlp/imdb', split='train')
+assert rows.column_names == ['text'] and len(rows) == 8 * 64
+torch.ones(1, device='cuda')
+";
+    let Some(run) = rehearse_script(&["--synthetic", "text:string[8,20]"], first) else { return };
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.json()["notes"].to_string().contains("load_dataset('stanfordnlp/imdb')"), "{}", run.stdout);
+}
+
+#[test]
+fn each_data_set_and_file_has_fields_of_its_own() {
+    let several = "
+import torch
+from datasets import load_dataset
+assert load_dataset('rajpurkar/squad', split='train').column_names == ['question']
+assert load_dataset('nobody/other', split='train').column_names == ['text', 'label']
+both = load_dataset('json', data_files={'train': ['a.jsonl', 'b.jsonl'], 'test': 'data/held.jsonl'})
+assert set(both) == {'train', 'test'}, both
+assert both['train'].column_names == ['text', 'label'] and both['test'].column_names == ['answer']
+assert load_dataset('json', data_files={'test': 'data/held.jsonl'}, split='test[:5]').column_names == ['answer']
+torch.ones(1, device='cuda')
+";
+    let arguments = [
+        "--synthetic",
+        "text:string[4,8];label:int64[4]",
+        "--synthetic",
+        "squad=question:string[4,8]",
+        "--synthetic",
+        "held=answer:string[4,8]",
+    ];
+    let Some(run) = rehearse_script(&arguments, several) else { return };
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}

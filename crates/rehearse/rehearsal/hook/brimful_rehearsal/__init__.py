@@ -6,11 +6,21 @@ def install():
     from . import imports
 
     # These modules import torch themselves. The hook begins within that import, too late to watch theirs.
-    imports.expect("datasets", "evaluate", "sglang.srt.server_args")
+    imports.expect("sglang.srt.server_args")
+    # A program that imports its data first has bound their loaders by then.
+    imports.after("datasets", _stand_in)
+    imports.after("evaluate", _stand_in)
     imports.after("torch", _begin)
     # A program that computes with one of these alone is named for what it is.
     for name in ("jax", "tensorflow", "cupy"):
         imports.after(name, _note_beside)
+
+
+def _stand_in(module):
+    """Has the loaders of a library give rows that the user stated, if there are any."""
+    from . import synthetic
+
+    synthetic.begin(module)
 
 
 def _note_beside(module):
