@@ -6,7 +6,7 @@
 mod rehearsed;
 
 use rehearsed::script;
-use rehearsed::torch::{python, rehearse, rehearse_script};
+use rehearsed::torch::{python, rehearse, rehearse_script, run};
 
 /// cuDNN's recurrent networks: every kind and option that PyTorch has, forward and backward.
 #[test]
@@ -323,4 +323,36 @@ torch.ones(1, device='cuda')
     ];
     let Some(run) = rehearse_script(&arguments, several) else { return };
     assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+/// A checkpoint that is loaded, and then more events than the history keeps.
+#[test]
+fn the_peak_is_exact_however_long_the_run_is() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(
+        "
+import torch
+w = torch.empty(20 << 30, dtype=torch.uint8, device='cuda')
+w = None
+x = torch.ones(1 << 20, device='cuda')
+for _ in range(1000):
+    x + 1
+",
+    );
+    let run = run(&["--history", "500"], &[&python, path.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stdout.contains("  peak 20.00 GiB requested, 20.00 GiB allocated, 20.00 GiB reserved\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("the peak lies before the recorded history"), "{}", run.stdout);
+    assert!(!run.stdout.contains("who held it at the peak"), "{}", run.stdout);
+    let json = rehearse(&["--history", "500"], &[&python, path.to_str().unwrap()]).json();
+    assert_eq!((&json["peak_at"], json["top"].as_array().map(Vec::len)), (&serde_json::Value::Null, Some(0)));
+    // A history that begins late and holds the peak explains it.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "w = torch.empty(30 << 30, dtype=torch.uint8, device='cuda')\n").unwrap();
+    let json = rehearse(&["--history", "500"], &[&python, path.to_str().unwrap()]).json();
+    assert_eq!(json["top"][0]["bytes"], 30u64 << 30, "{json}");
 }
