@@ -356,3 +356,31 @@ for _ in range(1000):
     let json = rehearse(&["--history", "500"], &[&python, path.to_str().unwrap()]).json();
     assert_eq!(json["top"][0]["bytes"], 30u64 << 30, "{json}");
 }
+
+#[test]
+fn a_missing_tokenizer_is_stood_in_for_by_one_of_about_four_bytes_a_token() {
+    let Some(python) = python() else { return };
+    let (folder, path) = script(
+        "
+import sys, torch
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+text = 'The quick brown fox jumps over the lazy dog, and nobody in the whole neighbourhood was surprised. ' * 40
+ids = tokenizer(text, return_tensors='pt').input_ids.cuda()
+assert 3.5 < len(text) / ids.shape[1] < 5, (len(text), ids.shape)
+turns = [{'role': 'user', 'content': 'hello there'}]
+asked, both = (tokenizer.apply_chat_template(t, return_dict=False) for t in (turns, turns + [{'role': 'assistant', 'content': 'yes'}]))
+assert both[:len(asked)] == asked and len(both) > len(asked), (asked, both)
+assert tokenizer('<s>')['input_ids'] == [tokenizer.bos_token_id]
+",
+    );
+    std::fs::write(folder.path().join("config.json"), r#"{"model_type": "llama"}"#).unwrap();
+    let command = [&python, path.to_str().unwrap(), folder.path().to_str().unwrap()];
+    let run = rehearse(&["--dummy-weights"], &command);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.json()["notes"].to_string().contains("lengths, and so the peak, are made up"),
+        "{}",
+        run.stdout
+    );
+}
