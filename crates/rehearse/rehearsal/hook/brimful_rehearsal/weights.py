@@ -132,7 +132,7 @@ def replace_tokenizers(record, module):
             if tokenizer is None:
                 raise error
             record.note(
-                f"dummy weights: {name} has no tokenizer here; a stand-in gives one token for about four bytes of text, "
+                f"dummy weights: {name} has no tokenizer here; a stand-in gives one token for about four bytes, "
                 "so that lengths, and so the peak, are made up"
             )
             return tokenizer
@@ -169,8 +169,8 @@ def made_up_tokenizer(name, longest):
     special = ["<pad>", "<s>", "</s>", "<unk>"]
     words = special + sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, [], unk_token="<unk>"))
-    # The vocabulary is that of bytes, which fits every model. One letter stands for up to five of a word, and spaces belong
-    # to their word: English text has one token for about four bytes.
+    # The vocabulary is that of bytes, which fits every model. One letter stands for up to five of a word, and spaces
+    # belong to their word: English text has one token for about four bytes.
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.Replace(Regex(r"(?:[ \t]+\S|\S)\K\S{1,4}"), ""),
