@@ -384,3 +384,80 @@ assert tokenizer('<s>')['input_ids'] == [tokenizer.bos_token_id]
         run.stdout
     );
 }
+
+/// The base model of a LoRA, and a reference model that only runs forward.
+#[test]
+fn frozen_parameters_are_parameters() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = script(
+        "
+import torch
+from peft import LoraConfig, get_peft_model
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        # Made in a line of the program's own, which does not look like loading.
+        self.layer = torch.nn.Linear(4096, 4096, bias=False)
+        self.layer.weight = torch.nn.Parameter(torch.randn(4096, 4096, device='cuda'))
+    def forward(self, x):
+        return self.layer(x)
+reference = Model().requires_grad_(False)
+model = get_peft_model(Model(), LoraConfig(r=4, target_modules=['layer'])).cuda()
+optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+for _ in range(2):
+    x = torch.randn(8, 4096, device='cuda')
+    (model(x) - reference(x)).square().mean().backward()
+    optimizer.step(); optimizer.zero_grad()
+",
+    );
+    let run = run(&[], &[&python, path.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("128.00 MiB of it frozen"), "{}", run.stdout);
+    let json = rehearse(&[], &[&python, path.to_str().unwrap()]).json();
+    let of = |name: &str| json["composition"][name].as_u64().unwrap_or(0);
+    assert!(of("parameter") > 128 << 20 && of("input") < 1 << 20, "{json}");
+}
+
+/// PyTorch warns when a module is compiled while there are hooks on all modules: the program has set none.
+#[test]
+fn a_compiled_module_brings_no_warning_of_hooks() {
+    let compiled = "
+import torch, warnings
+warnings.simplefilter('error')
+model = torch.compile(torch.nn.Linear(8, 8).cuda(), backend='eager')
+model(torch.randn(2, 8, device='cuda'))
+from torch.nn.modules import module
+module.register_module_forward_hook(lambda *args: None)
+try:
+    model(torch.randn(2, 8, device='cuda'))
+except UserWarning as warning:
+    assert 'global hooks' in str(warning)
+else:
+    raise AssertionError('a hook of the program is warned of')
+";
+    let Some(run) = rehearse_script(&[], compiled) else { return };
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+/// The error looks like the script's own.
+#[test]
+fn a_failure_after_values_were_read_as_zero_says_so() {
+    let of_zero = "
+import torch
+x = torch.randn(100, device='cuda')
+chosen = (x > 0).nonzero()
+RAISES
+";
+    let Some(run) = rehearse_script(&[], &of_zero.replace("RAISES", "raise ValueError(len(chosen))")) else {
+        return;
+    };
+    let reason = run.json()["reason"].to_string();
+    assert!(
+        reason.contains("a value that depends on data was read as zero, which may be the cause"),
+        "{reason}"
+    );
+    let Some(run) = rehearse_script(&[], "import torch\nraise ValueError('before torch is used')") else {
+        return;
+    };
+    assert!(!run.stderr.contains("read as zero"), "{}", run.stderr);
+}

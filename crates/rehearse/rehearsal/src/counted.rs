@@ -34,6 +34,7 @@ pub(crate) fn add_to(records: &mut [ProcessRecord], state: &State) {
             // A process without counters of its own shares them with others.
             device.taken = Some(Bytes::new(taken)).filter(|taken| *taken >= device.peak.reserved);
         }
+        record.size_reads = counted.size_reads;
         record.pinned = Some(Bytes::new(counted.pinned_peak));
         record.last_call =
             counted.last_call.and_then(|place| symbols().nth(place)).map(|symbol| symbol.name.to_owned());

@@ -115,6 +115,9 @@ pub struct ProcessRecord {
     /// The function of CUDA that it called last among those that are not modelled.
     #[serde(default)]
     pub last_call: Option<String>,
+    /// How many sizes that depend on data it read as zero.
+    #[serde(default)]
+    pub size_reads: u64,
     /// Requests that failed, the first 64.
     pub failures: Vec<Failure>,
     /// What ended it.

@@ -207,7 +207,8 @@ fn why(run: &RunRecord) -> String {
     match (error, killed) {
         (Some((process, error)), _) => {
             let line = error.message.lines().next().unwrap_or_default();
-            format!("the command failed ({}): {}: {line} (process {})", run.ended, error.kind, process.pid)
+            let said = format!("{}: {line} (process {})", error.kind, process.pid);
+            format!("the command failed ({}): {said}{}", run.ended, read_before(process))
         }
         (None, Some(process)) if run.ended.signal.is_some() => {
             let call = process.last_call.as_ref().filter(|_| run.ended.is_crash());
@@ -222,6 +223,21 @@ fn why(run: &RunRecord) -> String {
             )
         }
         _ => format!("the command failed ({})", run.ended),
+    }
+}
+
+/// That a program may have failed because of what it read from a GPU that computes nothing.
+fn read_before(process: &ProcessRecord) -> String {
+    match process.size_reads {
+        0 => String::new(),
+        1 => {
+            "; before this, a value that depends on data was read as zero, which may be the cause".to_owned()
+        }
+        reads => {
+            format!(
+                "; before this, {reads} values that depend on data were read as zero, which may be the cause"
+            )
+        }
     }
 }
 

@@ -75,10 +75,11 @@ pub(crate) fn peak(explanation: &Explanation) -> Vec<String> {
     let full = peak.requested.get().max(1);
     let share = |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / full as f64 * 100.0);
     let rows = explanation.contents.shares.iter().map(|share_of| {
-        let sure = if share_of.uncertain == Bytes::ZERO {
-            String::new()
-        } else {
-            format!("{} of it uncertain", share_of.uncertain)
+        let sure = match (share_of.frozen, share_of.uncertain) {
+            (frozen, _) if frozen == share_of.bytes => "frozen".to_owned(),
+            (frozen, _) if frozen > Bytes::ZERO => format!("{frozen} of it frozen"),
+            (_, Bytes::ZERO) => String::new(),
+            (_, uncertain) => format!("{uncertain} of it uncertain"),
         };
         vec![
             format!("  {} {}", sign(share_of.category.public_name()), share_of.category.name()),
