@@ -60,10 +60,12 @@ def replace(record, datasets):
     load, stated = datasets.load_dataset, fields.stated(record.settings)
 
     @functools.wraps(load)
-    def load_dataset(path=None, name=None, *args, split=None, streaming=False, data_files=None, **kwargs):
+    def load_dataset(
+        path=None, name=None, data_dir=None, data_files=None, split=None, *args, streaming=False, **kwargs
+    ):
         parts = {part: fields.choose(stated, names(path, name, files)) for part, files in splits(data_files)}
         if None in parts.values():
-            return load(path, name, *args, split=split, streaming=streaming, data_files=data_files, **kwargs)
+            return load(path, name, data_dir, data_files, split, *args, streaming=streaming, **kwargs)
         # Parts with the same fields are one table.
         made = {id(rows): make_rows(datasets, rows.columns) for rows in parts.values()}
         for text in dict.fromkeys(rows.text for rows in parts.values()):
