@@ -18,6 +18,8 @@ pub struct Share {
     pub bytes: Bytes,
     /// How much of it could be for something else.
     pub uncertain: Bytes,
+    /// How much of it are parameters that get no gradient.
+    pub frozen: Bytes,
 }
 
 /// Memory that one place in the program holds.
@@ -84,7 +86,7 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], nam
     let mut ids: Vec<AllocationId> = active.filter_map(|block| block.allocation).collect();
     let mut shares: Vec<Share> = Category::ALL
         .iter()
-        .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
+        .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO, frozen: Bytes::ZERO })
         .collect();
     let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
     for id in &ids {
@@ -92,6 +94,7 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], nam
         let share = &mut shares[purpose.category as usize];
         share.bytes += row.bytes;
         share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
+        share.frozen += if purpose.frozen { row.bytes } else { Bytes::ZERO };
         let site = sites.entry((row.context, purpose.category)).or_default();
         site.0 += row.bytes;
         site.1 += 1;

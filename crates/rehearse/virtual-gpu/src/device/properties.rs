@@ -6,6 +6,7 @@
 use std::ffi::c_char;
 
 use super::machine::machine;
+use super::visible::on_machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
 /// The limits that differ by compute capability.
@@ -76,7 +77,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
         cudaDevAttrComputeCapabilityMajor => major as i32,
         cudaDevAttrComputeCapabilityMinor => minor as i32,
         cudaDevAttrAsyncEngineCount => 3,
-        cudaDevAttrPciBusId => pci_bus(device) as i32,
+        cudaDevAttrPciBusId => pci_bus(on_machine(device)) as i32,
         cudaDevAttrHostNumaId | cudaDevAttrNumaId => -1,
         cudaDevAttrClusterLaunch => i32::from(major >= 9),
         cudaDevAttrMemoryPoolSupportedHandleTypes => 1,
@@ -91,7 +92,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
     }
 }
 
-/// The number of a GPU on the PCI bus.
+/// The number on the PCI bus of a GPU by its number on the machine.
 pub(super) fn pci_bus(device: usize) -> usize {
     0x10 + device
 }
@@ -116,7 +117,7 @@ macro_rules! describe {
     ($properties:ident, $device:ident) => {
         let ask = |number| attribute(number, $device);
         $properties.name = name_bytes();
-        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as c_char) };
+        $properties.uuid = cudaUUID_t { bytes: uuid(on_machine($device)).map(|byte| byte as c_char) };
         $properties.totalGlobalMem = machine().settings.total as usize;
         $properties.sharedMemPerBlock = SHARED_PER_BLOCK as usize;
         $properties.regsPerBlock = REGISTERS;
