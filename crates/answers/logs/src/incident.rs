@@ -177,9 +177,28 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
     let joined = clean(raw, how);
     let incident = read_in(&joined, raw, hit, line)
         .or_else(|| read_in(&clean(raw, Cleaning { join: false, ..how }), raw, hit, line))?;
+    let incident = unwrapped(incident, &joined, how, raw, (hit, line));
     // Numbers that count the lines are no ranks.
     let rank = source.filter(|_| !joined.numbered).and_then(|source| source.rank());
     Some(Incident { rank, ..incident })
+}
+
+/// The incident as it is read if lines of one length near it are parts of a longer one: a terminal of any width may have cut
+/// a message in two, in the middle of a word. That reading counts only if it has more figures.
+fn unwrapped(
+    incident: Incident,
+    joined: &Cleaned,
+    how: Cleaning<'_>,
+    raw: &[u8],
+    (hit, line): (usize, u64),
+) -> Incident {
+    let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
+    let read_at = |width| read_in(&clean(raw, Cleaning { width: Some(width), ..how }), raw, hit, line);
+    joined.widths_near(hit_line).into_iter().filter_map(read_at).fold(incident, |best, other| {
+        let figures = |incident: &Incident| incident.facts.iter().count();
+        let agrees = other.contradictions.len() <= best.contradictions.len();
+        if agrees && other.kind == best.kind && figures(&other) > figures(&best) { other } else { best }
+    })
 }
 
 fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incident> {

@@ -101,7 +101,7 @@ static PREFIX: LazyLock<Pattern> = LazyLock::new(|| {
         r"[\w.-]{1,60}-(?<rank4>\d{1,5})\s*\|\s",
         r"[\w-]{1,60}-(?<rank5>\d{1,5}):\s",
         r"\d{1,6}(?:\s?\|\s|\t)",
-        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,16}\]?\s*",
+        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,16}\]?\s?",
         r"\d\d-\d\d \d\d:\d\d:\d\d\s+",
         r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?\s+",
         r"\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL|FATAL|TRACE|stderr|stdout)\]?(?:\s*[:|]|\s)\s?",
