@@ -104,6 +104,9 @@ const PHASE_BEFORE: usize = 1500;
 /// Bytes kept after the message, which show where the program was.
 const FRAMES_AFTER: usize = 1500;
 
+/// Formats of at most this weight go by words that many programs use: they stand back where a format knows the line.
+const GENERIC: u8 = 18;
+
 /// The first place of each format whose needles a text has and whose pattern matches after `from`.
 pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
     let catalog = Catalog::get();
@@ -113,14 +116,18 @@ pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
     formats.dedup();
     let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
     let kind = |found: &Found| catalog.kind(found.format);
-    // A line that a format claims is known, also where that format is less severe.
-    let known: Vec<(usize, usize)> = found
+    let weight = |found: &Found| catalog.format(found.format).weight;
+    // A line that a format claims is known, also where that format is less severe: what the driver calls a full GPU may be
+    // page-locked host memory, and only the frames before the line say so.
+    let known: Vec<(usize, usize, u8)> = found
         .iter()
         .filter(|found| !matches!(kind(found), Kind::Unknown | Kind::Ledger))
-        .map(|found| (line_start(text, found.start), line_end(text, found.end)))
+        .map(|found| (line_start(text, found.start), line_end(text, found.end), weight(found)))
         .collect();
-    let claimed = |at: usize| known.iter().any(|(start, end)| (*start..=*end).contains(&at));
-    found.retain(|found| kind(found) != Kind::Unknown || !claimed(found.start));
+    let claimed = |at: usize, weight: u8| {
+        known.iter().any(|(start, end, theirs)| (*start..=*end).contains(&at) && *theirs > weight)
+    };
+    found.retain(|found| weight(found) > GENERIC || !claimed(found.start, weight(found)));
     found
 }
 
@@ -143,7 +150,8 @@ fn allowed(format: &Format, text: &[u8], start: usize, end: usize) -> bool {
     let line = &text[line_start(text, start)..line_end(text, end)];
     let refused = format.unless.as_ref().is_some_and(|unless| unless.is_match(line));
     let wanted = format.before.as_ref().is_none_or(|before| before.is_match(&text[..end]));
-    !refused && wanted
+    let unwanted = format.before_not.as_ref().is_some_and(|not| not.is_match(&text[..start]));
+    !refused && wanted && !unwanted
 }
 
 fn line_start(text: &[u8], at: usize) -> usize {
