@@ -130,10 +130,11 @@ pub(crate) fn clean(raw: &[u8], how: Cleaning<'_>) -> Cleaned {
     // The number of each raw line is kept also where the line itself is left out.
     let last = pieces.last().map_or(0, |piece| piece.number + 1);
     pieces.retain(|piece| numbered || !piece.label.as_ref().is_some_and(other));
-    let widths = if how.join { widths(&pieces) } else { vec![None; pieces.len()] };
+    let open = if how.join { widths(&pieces, true) } else { vec![None; pieces.len()] };
+    let widths = if how.join && how.width.is_none() { widths(&pieces, false) } else { open.clone() };
     let widest = widths.iter().copied().flatten().max().filter(|_| how.as_paste);
-    let joints = joints(&pieces, &widths, widest.or(how.width));
-    let open = pieces.iter().zip(&widths).zip(&joints).filter(|(_, joint)| joint.is_none());
+    let joints = joints(&pieces, &open, &widths, widest.or(how.width));
+    let open = pieces.iter().zip(&open).zip(&joints).filter(|(_, joint)| joint.is_none());
     out.open = open.filter_map(|((piece, width), _)| Some((piece.number, (*width)?))).collect();
     let mut joint = None;
     for (piece, next) in pieces.iter().zip(joints) {

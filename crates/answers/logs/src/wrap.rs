@@ -54,15 +54,18 @@ pub(crate) fn counts_lines(pieces: &[Piece<'_>]) -> bool {
     numbers.len() >= COUNTED && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
 }
 
-/// The length in characters of each line that the next line may continue.
-pub(crate) fn widths(pieces: &[Piece<'_>]) -> Vec<Option<usize>> {
-    (0..pieces.len()).map(|at| width_of_part(pieces, at)).collect()
+/// The length in characters of each line that the next line may continue. If `any`, the next line may be longer: only a part of
+/// the text was cut.
+pub(crate) fn widths(pieces: &[Piece<'_>], any: bool) -> Vec<Option<usize>> {
+    (0..pieces.len()).map(|at| width_of_part(pieces, at, any)).collect()
 }
 
-/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines. Lines of
-/// `cut` characters are cut whatever stands beside them.
+/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines. Of the lines that
+/// the next may continue, `widths` holds those that no longer line follows. Lines of `cut` characters are cut whatever stands
+/// beside them.
 pub(crate) fn joints(
     pieces: &[Piece<'_>],
+    open: &[Option<usize>],
     widths: &[Option<usize>],
     cut: Option<usize>,
 ) -> Vec<Option<&'static [u8]>> {
@@ -70,9 +73,12 @@ pub(crate) fn joints(
     let beside = |at: usize, width| neighbours(at).find(|at| widths.get(*at) == Some(&Some(width)));
     let cut_at = |at: usize, width| WIDTHS.contains(&width) || beside(at, width).is_some();
     let joint = |at: usize| {
+        open[at]?;
+        if cuts_number(pieces[at].rest(), pieces[at + 1].rest()) {
+            return Some(&b""[..]);
+        }
         let width = widths[at]?;
-        let next = pieces[at + 1].rest();
-        if cut_at(at, width) || Some(width) == cut || cuts_number(pieces[at].rest(), next) {
+        if cut_at(at, width) || Some(width) == cut {
             return Some(&b""[..]);
         }
         // The cut fell before a space at the end of the line, and a copy lost that space.
@@ -85,11 +91,11 @@ pub(crate) fn joints(
 /// The length of a line in characters if the next line may continue it.
 ///
 /// It is measured with as many prefixes as the next line has fewer: a terminal counts them, and repeats none.
-fn width_of_part(pieces: &[Piece<'_>], at: usize) -> Option<usize> {
+fn width_of_part(pieces: &[Piece<'_>], at: usize, any: bool) -> Option<usize> {
     let (piece, next) = (&pieces[at], pieces.get(at + 1)?);
     let (line, rest) = (piece.after(next.ends.count)?, next.rest());
     let width = characters(line);
-    let fits = width >= NARROWEST && width >= characters(rest);
+    let fits = width >= NARROWEST && (any || width >= characters(rest));
     (fits && continues(line, rest)).then_some(width)
 }
 
@@ -141,7 +147,7 @@ mod tests {
     fn joined(text: &str) -> Vec<Option<&'static [u8]>> {
         let pieces: Vec<Piece<'_>> =
             text.lines().enumerate().map(|(at, line)| Piece::new(at, line.as_bytes(), 0)).collect();
-        joints(&pieces, &widths(&pieces), None)
+        joints(&pieces, &widths(&pieces, true), &widths(&pieces, false), None)
     }
 
     #[test]

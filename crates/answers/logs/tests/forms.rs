@@ -143,6 +143,18 @@ fn every_figure_is_read_from_wrapped_lines_behind_prefixes() {
 }
 
 #[test]
+fn a_message_that_is_cut_once_among_its_figures_and_then_runs_on_keeps_them() {
+    let mut all = Vec::new();
+    for (message, figures) in &MESSAGES[..6] {
+        for width in (90..message.len().min(200)).step_by(3) {
+            let text = format!("{}\n{}\n", &message[..width], &message[width..]);
+            all.extend(wrong(&format!("cut after {width}"), &text, figures));
+        }
+    }
+    assert!(all.is_empty(), "{} wrong\n{}", all.len(), all[..all.len().min(40)].join("\n"));
+}
+
+#[test]
 fn every_figure_is_read_in_every_other_form() {
     let forms: [(&str, fn(&str) -> String); 6] = [
         ("plain", |text| format!("{text}\n")),

@@ -36,6 +36,34 @@ fn messages_of_programs_beside_the_frameworks_are_known_by_name() {
             "directml",
         ),
         ("ERROR: Insufficient memory on accelerator (src/a.h:1)", Kind::Oom, "lammps"),
+        ("[W dml_heap_allocator.cc:97] DML allocator out of memory!", Kind::Oom, "directml-allocator"),
+        ("Exception: jetson.utils -- cudaAllocMapped() failed to allocate memory", Kind::Oom, "gpu-named"),
+        (
+            "OpenCV(4.9.0) a.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1073741824 bytes in function",
+            Kind::Host,
+            "opencv-host",
+        ),
+        (
+            "a.cu:121: error: (-217:Gpu API call) out of memory in function 'allocate'",
+            Kind::Oom,
+            "opencv-gpu",
+        ),
+        (
+            "[TensorRT] ERROR: Requested amount of memory (150994944 bytes) could not be allocated.",
+            Kind::Oom,
+            "trt-tactic",
+        ),
+        (
+            "a (9 / 8)ggml_metal_add_buffer: warning: current allocated size is greater than the recommended max working \
+             set size\nggml_metal_get_buffer: error: buffer is nil",
+            Kind::Oom,
+            "metal-working-set",
+        ),
+        (
+            "gpu_async_0 cuMemAllocAsync failed to allocate 3221225472 bytes: RESOURCE_EXHAUSTED",
+            Kind::Oom,
+            "xla-cuda-async",
+        ),
         ("| WARNING: ran out of memory, skipping batch", Kind::Oom, "swallowed"),
         (
             "max_total_tokens=65536 is larger than the profiled value -120000.",
