@@ -81,6 +81,9 @@ const MESSAGES: [(&str, &[(&str, i64)]); 9] = [
     ),
 ];
 
+/// What happens to a text on its way.
+type Form = fn(&str) -> String;
+
 fn facts(text: &str) -> Facts {
     let report = scan(text.as_bytes()).unwrap();
     let mut facts = report.incident.map(|incident| incident.facts).unwrap_or_default();
@@ -156,7 +159,7 @@ fn a_message_that_is_cut_once_among_its_figures_and_then_runs_on_keeps_them() {
 
 #[test]
 fn every_figure_is_read_in_every_other_form() {
-    let forms: [(&str, fn(&str) -> String); 6] = [
+    let forms: [(&str, Form); 6] = [
         ("plain", |text| format!("{text}\n")),
         ("decimal commas", decimal_commas),
         ("ends of lines as on Windows", |text| format!("step 1\r\n{text}\r\n")),
