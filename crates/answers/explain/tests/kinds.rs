@@ -20,17 +20,17 @@ fn the_cause_follows_from_what_the_text_shows() {
             "pinned-host-memory",
         ),
         (
-            "bfc_allocator.cc:501] Allocator (GPU_0_bfc) ran out of memory trying to allocate 1.25TiB (rounded to \
-             1374521760000)requested by op \n",
+            "bfc_allocator.cc:501] Allocator (GPU_0_bfc) ran out of memory trying to allocate 1.50TiB (rounded to \
+             1649267441664)requested by op \n",
             "index-overflow-or-absurd-size",
         ),
         (
-            "cuMemAllocAsync failed to allocate 1225195446464 bytes: RESOURCE_EXHAUSTED\n Reported by CUDA: Free memory/Total \
-             memory: 22635544576/85095874560\n",
+            "cuMemAllocAsync failed to allocate 1319413953331 bytes: RESOURCE_EXHAUSTED\n Reported by CUDA: Free memory/Total \
+             memory: 21474836480/85899345920\n",
             "index-overflow-or-absurd-size",
         ),
         (
-            "error: (-4:Insufficient memory) Failed to allocate 512956604754240 bytes in function 'OutOfMemoryError'\n",
+            "error: (-4:Insufficient memory) Failed to allocate 439804651110400 bytes in function 'OutOfMemoryError'\n",
             "index-overflow-or-absurd-size",
         ),
         (
@@ -49,8 +49,8 @@ fn the_cause_follows_from_what_the_text_shows() {
             "kv-cache-does-not-fit",
         ),
         (
-            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 6291456 bytes.\nBufferAssignment stats:\n   parameter \
-             allocation:    6.00MiB\n   preallocated temp allocation:         0B\n   total allocation:   12.00MiB\n",
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8388608 bytes.\nBufferAssignment stats:\n   parameter \
+             allocation:    8.00MiB\n   preallocated temp allocation:         0B\n   total allocation:   16.00MiB\n",
             "unknown",
         ),
     ] {

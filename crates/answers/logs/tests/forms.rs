@@ -51,8 +51,8 @@ const MESSAGES: [(&str, &[(&str, i64)]); 9] = [
         ],
     ),
     (
-        "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7406166528 bytes.",
-        &[("tried_bytes", 7_406_166_528)],
+        "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7516192768 bytes.",
+        &[("tried_bytes", 7_516_192_768)],
     ),
     (
         "torch.OutOfMemoryError: XPU out of memory. Tried to allocate 6.25 GiB. GPU 0 has a total capacity of 15.25 GiB. Of the \

@@ -49,7 +49,7 @@ fn messages_of_programs_beside_the_frameworks_are_known_by_name() {
             "opencv-gpu",
         ),
         (
-            "[TensorRT] ERROR: Requested amount of memory (150994944 bytes) could not be allocated.",
+            "[TensorRT] ERROR: Requested amount of memory (167772160 bytes) could not be allocated.",
             Kind::Oom,
             "trt-tactic",
         ),
