@@ -139,7 +139,7 @@ static LABEL: LazyLock<Pattern> = LazyLock::new(|| {
 static PLAIN: LazyLock<Pattern> = LazyLock::new(|| {
     one_of(&[
         r"\d{1,6}(?:\s?\|\s|\t)",
-        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,16}\]?\s*",
+        r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,16}\]?\s?",
         r"\d\d-\d\d \d\d:\d\d:\d\d\s+",
         r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?\s+",
         r"\[?(?:INFO|WARNING|WARN|ERROR|DEBUG|CRITICAL|FATAL|TRACE|stderr|stdout)\]?(?:\s*[:|]|\s)\s?",
