@@ -9,8 +9,9 @@ use super::machine::machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
 /// The limits that differ by compute capability.
-struct Limits {
-    threads_per_multiprocessor: i32,
+pub(crate) struct Limits {
+    /// `cudaDevAttrMaxThreadsPerMultiProcessor`.
+    pub(crate) threads_per_multiprocessor: i32,
     blocks_per_multiprocessor: i32,
     shared_per_multiprocessor: i32,
     shared_per_block_optin: i32,
@@ -23,12 +24,13 @@ const SHARED_PER_BLOCK: i32 = 48 * KIB;
 const REGISTERS: i32 = 65536;
 const MOST_PER_GRID: i32 = i32::MAX;
 
-fn limits() -> Limits {
+/// The limits of the GPU that is in place.
+pub(crate) fn limits() -> Limits {
     let (threads, blocks, shared, optin, cache) = match machine().settings.compute_capability {
         (7, 0) => (2048, 32, 96, 96, 6),
         (7, 5) => (1024, 16, 64, 64, 4),
         (8, 0) => (2048, 32, 164, 163, 40),
-        (8, 6) => (1536, 16, 100, 99, 6),
+        (8, 6 | 7) => (1536, 16, 100, 99, 6),
         (8, 9) => (1536, 24, 100, 99, 64),
         (9, _) => (2048, 32, 228, 227, 50),
         (10, _) | (11, _) => (2048, 32, 228, 227, 126),
