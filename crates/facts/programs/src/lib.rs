@@ -1,0 +1,21 @@
+//! Programs: what a model's Python does with torch, recorded once.
+//!
+//! [`Program::parse`] reads a program file, whose format is described in docs/programs.md. [`Expression`]s are evaluated over a
+//! config's [`Values`] and over what a [`Scope`] knows of sizes. Running a program is the affair of `brimful-step`.
+
+mod error;
+mod evaluate;
+mod expression;
+mod instruction;
+mod parse;
+mod program;
+mod values;
+
+pub use error::{EvaluationError, ProgramError};
+pub use evaluate::{ConfigScope, Scope};
+pub use expression::{Builtin, Expression, Input, Operator};
+pub use instruction::{Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
+pub use program::{
+    Attention, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
+};
+pub use values::{Value, Values};
