@@ -129,6 +129,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Binary(operator, sides) => binary(scope, expression, *operator, sides),
         Expression::Call(builtin, arguments) => call(scope, expression, *builtin, arguments),
         Expression::Ellipsis
+        | Expression::Cache
         | Expression::Dtype(_)
         | Expression::DefaultDtype
         | Expression::DtypeOf(_)

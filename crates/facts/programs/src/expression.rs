@@ -39,6 +39,8 @@ pub enum Expression {
     Item(String, Box<Expression>),
     /// `i`: the number of the layer.
     LayerIndex,
+    /// `past_key_values`, as the caller passed it.
+    Cache,
     /// `past`: how many positions the cache holds (`past_key_values.get_seq_length()`).
     Past,
     /// `logits_to_keep`.
@@ -179,6 +181,7 @@ impl fmt::Display for Expression {
             Expression::Key(key) => write!(f, "{key}"),
             Expression::Item(key, index) => write!(f, "{key}[{index}]"),
             Expression::LayerIndex => write!(f, "i"),
+            Expression::Cache => write!(f, "past_key_values"),
             Expression::Past => write!(f, "past"),
             Expression::LogitsToKeep => write!(f, "logits_to_keep"),
             Expression::Size(slot, dim) => write!(f, "{slot}.{dim}"),

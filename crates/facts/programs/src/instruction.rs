@@ -1,6 +1,7 @@
 //! The instructions of a program. docs/programs.md says what each line means.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::expression::Expression;
 
@@ -127,8 +128,8 @@ pub enum Instruction {
         class: String,
         /// Its call, where gradient checkpointing may wrap it.
         call: Option<LayerCall>,
-        /// What it does.
-        body: Vec<Instruction>,
+        /// What it does. It is shared, since a checkpointed layer runs again in the backward.
+        body: Arc<[Instruction]>,
         /// What it returns, where gradient checkpointing may wrap it.
         result: Option<Expression>,
     },

@@ -7,15 +7,19 @@ mod error;
 mod evaluate;
 mod expression;
 mod instruction;
+mod parameters;
 mod parse;
 mod program;
+mod shipped;
 mod values;
 
 pub use error::{EvaluationError, ProgramError};
 pub use evaluate::{ConfigScope, Scope};
 pub use expression::{Builtin, Expression, Input, Operator};
 pub use instruction::{Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
+pub use parameters::DeclaredParameter;
 pub use program::{
     Attention, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
 };
+pub use shipped::{shipped, shipped_class, shipped_types};
 pub use values::{Value, Values};

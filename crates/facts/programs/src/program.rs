@@ -135,6 +135,8 @@ pub struct ForwardKey {
 pub struct Forward {
     /// The calls that do this.
     pub keys: Vec<ForwardKey>,
+    /// For which configs they do; `None` for all.
+    pub condition: Option<Expression>,
     /// What they do.
     pub body: Vec<Instruction>,
 }
@@ -148,12 +150,25 @@ impl Program {
         crate::parse::program(text)
     }
 
-    /// What a call of the model does; `None` if it was not recorded.
-    pub fn forward(&self, key: ForwardKey) -> Option<&[Instruction]> {
-        self.forwards
-            .iter()
-            .find(|forward| forward.keys.contains(&key))
-            .map(|forward| forward.body.as_slice())
+    /// What a call of the model does; `None` if it was not recorded for this config.
+    ///
+    /// # Errors
+    /// A condition that has no value.
+    pub fn forward(
+        &self,
+        key: ForwardKey,
+        values: &Values,
+    ) -> Result<Option<&[Instruction]>, EvaluationError> {
+        for forward in self.forwards.iter().filter(|forward| forward.keys.contains(&key)) {
+            let holds = match &forward.condition {
+                None => true,
+                Some(condition) => ConfigScope::new(values).evaluate(condition)?.is_true(),
+            };
+            if holds {
+                return Ok(Some(&forward.body));
+            }
+        }
+        Ok(None)
     }
 }
 

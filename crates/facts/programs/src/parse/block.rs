@@ -52,6 +52,13 @@ impl<'a> Reader<'a> {
         Ok(heads)
     }
 
+    /// `when CONDITION` right under the heads: for which configs the section holds.
+    pub fn condition(&mut self) -> Result<Option<Expression>, ProgramError> {
+        let Some(line) = self.peek().filter(|line| line.text.starts_with("when ")) else { return Ok(None) };
+        self.next();
+        self.words(line, 1, |words| words.expression()).map(Some)
+    }
+
     /// The instructions to the next head or the end of the file.
     pub fn section(&mut self) -> Result<Vec<Instruction>, ProgramError> {
         let (body, end) = self.block(&[])?;
@@ -147,7 +154,7 @@ impl<'a> Reader<'a> {
                 end.error("`leave` says what the layer returns if `enter` has its arguments, and only then")
             );
         }
-        Ok(Instruction::Scope { path, class, call, body, result })
+        Ok(Instruction::Scope { path, class, call, body: body.into(), result })
     }
 
     /// `each LIST i`, `kind NAME` …, `end`.

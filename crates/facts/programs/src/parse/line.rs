@@ -326,6 +326,7 @@ impl<'a> Words<'a> {
             "default" => Some(Expression::DefaultDtype),
             "i" => Some(Expression::LayerIndex),
             "past" => Some(Expression::Past),
+            "past_key_values" => Some(Expression::Cache),
             "logits_to_keep" => Some(Expression::LogitsToKeep),
             "inf" => Some(Expression::Number(f64::INFINITY)),
             "nan" => Some(Expression::Number(f64::NAN)),

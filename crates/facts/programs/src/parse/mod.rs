@@ -66,11 +66,12 @@ fn sections_of(
     let mut forwards = Vec::new();
     while let Some(head) = reader.peek() {
         let keys = reader.heads(forward_key)?;
+        let condition = reader.condition()?;
         let body = reader.section()?;
         if body.is_empty() {
             return Err(head.error("the section holds no instruction; the file may be cut"));
         }
-        forwards.push(Forward { keys, body });
+        forwards.push(Forward { keys, condition, body });
     }
     if forwards.is_empty() {
         return Err(last.error("the program has no section `forward`; the file may be cut"));

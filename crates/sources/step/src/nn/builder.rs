@@ -31,6 +31,7 @@ impl Techniques {
 
 /// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to
 /// what is the same at every place.
+#[derive(Clone)]
 pub(crate) struct Builder {
     plan: Rc<Plan>,
     /// The module whose constructor runs, as transformers names it; empty at the root.
@@ -154,6 +155,21 @@ impl Builder {
         let (path, shape) = &self.declared[self.built.get()];
         self.built.set(self.built.get() + 1);
         self.parameter(path.clone(), "empty", shape.clone())
+    }
+
+    /// The parameter of this path if it is the next one of the model.
+    pub fn declared_parameter(&self, path: &str) -> Option<Rc<Parameter>> {
+        let (next, shape) = self.declared.get(self.built.get())?;
+        if next != path {
+            return None;
+        }
+        self.built.set(self.built.get() + 1);
+        Some(self.parameter(path.to_owned(), "empty", shape.clone()))
+    }
+
+    /// The name of a module as the trace has it.
+    pub fn scope(&self, path: &str) -> String {
+        joined(self.prefix(), path)
     }
 
     fn optional(&self, name: &str) -> Option<Rc<Parameter>> {

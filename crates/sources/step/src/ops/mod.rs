@@ -31,6 +31,7 @@ pub(crate) use elementwise::*;
 pub(crate) use embedding::*;
 pub(crate) use factory::*;
 pub(crate) use foreach::*;
+pub(crate) use iterator::wider;
 pub(crate) use loss::*;
 pub(crate) use matmul::*;
 pub(crate) use norm::*;

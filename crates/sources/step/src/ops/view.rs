@@ -108,19 +108,59 @@ pub(crate) fn unsqueeze<'a>(x: impl Into<Operand<'a>>, dim: usize) -> Tensor {
 }
 
 /// `x.squeeze(dim)` of a dimension of size 1.
-fn squeeze(x: &Tensor, dim: usize) -> Tensor {
-    let without = |dims: &Shape| {
-        let mut dims = dims.clone();
-        dims.remove(dim);
-        dims
-    };
-    x.view_as(without(x.shape()), without(x.strides()))
+pub(crate) fn squeeze(x: &Tensor, dim: usize) -> Tensor {
+    Op::nameless("SqueezeBackward1", &[x])
+        .run(|| x.view_as(without(x.shape(), dim), without(x.strides(), dim)))
+        .backward(move |call| grads![Some(unsqueeze(call.grad(), dim))])
+}
+
+fn without(dims: &Shape, dim: usize) -> Shape {
+    let mut dims = dims.clone();
+    dims.remove(dim);
+    dims
+}
+
+/// `x.select(dim, index)`: one place of a dimension, which goes. Where it is does not change any size.
+pub(crate) fn select(x: &Tensor, dim: usize) -> Tensor {
+    let whole = x.shape().clone();
+    Op::nameless("SelectBackward0", &[x])
+        .run(|| x.view_as(without(x.shape(), dim), without(x.strides(), dim)))
+        .backward(move |call| {
+            let _op = call.grad().device().op("select_backward");
+            grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+        })
+}
+
+/// `x.permute(order)`.
+pub(crate) fn permute(x: &Tensor, order: &[usize]) -> Tensor {
+    let by = |dims: &Shape, order: &[usize]| order.iter().map(|at| dims[*at]).collect::<Shape>();
+    let mut inverse = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, from)| inverse[*from] = to);
+    Op::nameless("PermuteBackward0", &[x])
+        .run(|| x.view_as(by(x.shape(), order), by(x.strides(), order)))
+        .backward(move |call| grads![Some(permute(call.grad(), &inverse))])
 }
 
 /// `x.narrow(dim, start, length)`, recorded as the indexing `x[..., start:end]`.
 pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
     let whole = x.shape().clone();
     Op::nameless("SliceBackward0", &[x]).run(|| narrow(x, dim, length)).backward(move |call| {
+        let _op = call.grad().device().op("slice_backward");
+        grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+    })
+}
+
+/// `x[…, start:end:step]` of one dimension. Where it begins does not change any size.
+pub(crate) fn slice_by(x: &Tensor, dim: usize, length: u64, step: u64) -> Tensor {
+    if step == 1 {
+        return slice(x, dim, length);
+    }
+    let whole = x.shape().clone();
+    let mut shape = whole.clone();
+    let mut strides = x.strides().clone();
+    shape[dim] = length;
+    strides[dim] = strides[dim].saturating_mul(step);
+    Op::nameless("SliceBackward0", &[x]).run(|| x.view_as(shape, strides)).backward(move |call| {
         let _op = call.grad().device().op("slice_backward");
         grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
     })
@@ -136,9 +176,14 @@ pub(super) fn narrow(x: &Tensor, dim: usize, length: u64) -> Tensor {
 /// `x.split(size, dim)` into equal parts; the backward concatenates.
 pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
     let count = x.dim(dim) / size.max(1);
+    split_into(x, &vec![size; count as usize], dim)
+}
+
+/// `x.split(sizes, dim)`; the backward concatenates.
+pub(crate) fn split_into(x: &Tensor, sizes: &[u64], dim: usize) -> Vec<Tensor> {
     let whole = x.shape().clone();
     Op::nameless("SplitBackward0", &[x])
-        .run(|| (0..count).map(|_| narrow(x, dim, size)).collect::<Vec<Tensor>>())
+        .run(|| sizes.iter().map(|size| narrow(x, dim, *size)).collect::<Vec<Tensor>>())
         .backward(move |call| {
             // Cannot fail: the engine calls a node only when a gradient has come.
             let first = call.grads.iter().flatten().next().expect("a gradient arrived");
@@ -186,6 +231,13 @@ pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
 pub(crate) fn clone_contiguous(x: &Tensor) -> Tensor {
     Op::new("clone", "CloneBackward0", &[x])
         .run(|| Tensor::empty(x.device(), x.shape().clone(), x.dtype()))
+        .backward(|call| grads![Some(call.grad().clone())])
+}
+
+/// `x.clone()`, which keeps the memory order.
+pub(crate) fn clone_preserving(x: &Tensor) -> Tensor {
+    Op::new("clone", "CloneBackward0", &[x])
+        .run(|| super::iterator::result(&[x], x.dtype()))
         .backward(|call| grads![Some(call.grad().clone())])
 }
 

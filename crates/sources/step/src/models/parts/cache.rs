@@ -42,6 +42,11 @@ impl Cache {
         Cache { layers: windows.iter().map(layer).collect(), seen: 0, capacity }
     }
 
+    /// How many tokens it holds (`get_seq_length`).
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Whether no forward has ended yet.
     pub fn is_empty(&self) -> bool {
         self.seen == 0

@@ -1,0 +1,50 @@
+//! The programs that are part of brimful. One is read when it is asked for.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::DeflateDecoder;
+
+use crate::program::Program;
+
+/// `model_type`, class, and the compressed program.
+type Row = (&'static str, &'static str, &'static [u8]);
+
+static SHIPPED: &[Row] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The program of a `model_type`, with its static name.
+pub fn shipped(model_type: &str) -> Option<(&'static str, Arc<Program>)> {
+    SHIPPED.iter().find(|row| row.0 == model_type).and_then(read)
+}
+
+/// The program of a class, such as `MixtralForCausalLM`.
+pub fn shipped_class(class: &str) -> Option<(&'static str, Arc<Program>)> {
+    SHIPPED.iter().find(|row| row.1 == class).and_then(read)
+}
+
+/// Every `model_type` that has a program.
+pub fn shipped_types() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|row| row.0)
+}
+
+/// A test reads every one of them.
+fn read(row: &Row) -> Option<(&'static str, Arc<Program>)> {
+    let mut text = String::new();
+    DeflateDecoder::new(row.2).read_to_string(&mut text).ok()?;
+    Some((row.0, Arc::new(Program::parse(&text).ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_program_is_read() {
+        for row in SHIPPED {
+            let mut text = String::new();
+            DeflateDecoder::new(row.2).read_to_string(&mut text).unwrap();
+            let program = Program::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", row.0));
+            assert_eq!((program.header.model_type.as_str(), program.header.class.as_str()), (row.0, row.1));
+        }
+    }
+}

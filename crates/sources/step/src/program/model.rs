@@ -1,0 +1,259 @@
+//! The constructor of a recorded model, and the model that stands at the root.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use brimful_jobs::{AttentionKernel, Checkpointing};
+use brimful_models::RecordedConfig;
+use brimful_programs::{
+    Attention, CacheUse, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode, Path, Program, Values,
+};
+use brimful_trace::Category;
+use brimful_units::Dtype;
+use rustc_hash::FxHashMap;
+
+use super::fault::Fault;
+use super::frame::{CacheOf, Frame};
+use super::value::Value;
+use crate::StepError;
+use crate::device::Device;
+use crate::models::{Cache, CausalLm, Inputs, Mode, Outputs};
+use crate::nn::{Builder, Conv1d, Embedding, Linear, Module, Parameter};
+use crate::tensor::Tensor;
+
+/// A model whose class was recorded.
+pub(super) struct State {
+    /// Where it is.
+    pub device: Device,
+    /// What was recorded.
+    pub program: Arc<Program>,
+    /// The config.
+    pub values: Values,
+    /// The dtype of the parameters.
+    pub dtype: Dtype,
+    /// Which checkpoint runs around each layer.
+    pub checkpointing: Checkpointing,
+    /// The attention window of each layer in tokens, for caches.
+    pub windows: Vec<Option<u64>>,
+    builder: Builder,
+    /// Whether the constructor has returned.
+    built: Cell<bool>,
+    /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
+    ties: Vec<(String, String)>,
+    modules: RefCell<FxHashMap<String, Leaf>>,
+    parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
+    buffers: RefCell<FxHashMap<String, Tensor>>,
+    scopes: RefCell<FxHashMap<(Path, Option<u64>), Rc<str>>>,
+}
+
+/// A module whose inside is not recorded.
+enum Leaf {
+    Linear(Module<Linear>),
+    Conv1d(Module<Conv1d>),
+    Embedding(Module<Embedding>),
+}
+
+/// Builds the model on the device, as its constructor was recorded.
+pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dyn CausalLm> {
+    let state = Rc::new(State {
+        device: builder.device.clone(),
+        program: config.program.clone(),
+        values: config.values.clone(),
+        dtype: builder.dtype,
+        checkpointing: builder.techniques.checkpointing,
+        windows: config.windows.clone(),
+        builder: builder.clone(),
+        built: Cell::new(false),
+        ties: config.ties.clone(),
+        modules: RefCell::default(),
+        parameters: RefCell::default(),
+        buffers: RefCell::default(),
+        scopes: RefCell::default(),
+    });
+    let outcome = {
+        let _off = state.device.set_grad_enabled(false);
+        Frame::new(&state, None, None).run(&config.program.build)
+    };
+    if let Err(fault) = outcome {
+        state.fail(&fault);
+    }
+    state.built.set(true);
+    Box::new(Recorded(state))
+}
+
+impl State {
+    /// `torch.get_default_dtype()`: the model's while it is built, fp32 when it is called.
+    pub fn default_dtype(&self) -> Dtype {
+        if self.built.get() { Dtype::F32 } else { self.dtype }
+    }
+
+    /// Voids the run.
+    pub fn fail(&self, fault: &Fault) {
+        let header = &self.program.header;
+        self.device.fail(StepError::Program { class: header.class.clone(), message: fault.to_string() });
+    }
+
+    /// The name of a module as the trace has it.
+    pub fn scope_of(&self, path: &Path, index: Option<u64>) -> Rc<str> {
+        let mut scopes = self.scopes.borrow_mut();
+        let found = scopes.get(&(path.clone(), index)).cloned();
+        found.unwrap_or_else(|| {
+            let name: Rc<str> = self.builder.scope(&path.at(index)).into();
+            scopes.insert((path.clone(), index), name.clone());
+            name
+        })
+    }
+
+    /// Makes a module whose inside is not recorded.
+    pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+        let path = path.at(index);
+        let leaf = match kind {
+            LeafModule::Linear => Leaf::Linear(self.make_linear(&path)?),
+            LeafModule::Conv1d => Leaf::Conv1d(self.builder.conv1d(&path)),
+            // The first table is that of the input tokens (`get_input_embeddings`).
+            LeafModule::Embedding if self.parameters.borrow().is_empty() => {
+                Leaf::Embedding(self.builder.token_embedding(&path))
+            }
+            LeafModule::Embedding => Leaf::Embedding(self.builder.embedding(&path)),
+        };
+        let (weight, bias) = match &leaf {
+            Leaf::Linear(module) => (module.get().weight.clone(), module.get().bias.clone()),
+            Leaf::Conv1d(module) => (module.get().weight.clone(), Some(module.get().bias.clone())),
+            Leaf::Embedding(module) => (module.get().weight.clone(), None),
+        };
+        let mut parameters = self.parameters.borrow_mut();
+        parameters.insert(format!("{path}.weight"), weight);
+        if let Some(bias) = bias {
+            parameters.insert(format!("{path}.bias"), bias);
+        }
+        drop(parameters);
+        self.modules.borrow_mut().insert(path, leaf);
+        Ok(())
+    }
+
+    fn make_linear(&self, path: &str) -> Result<Module<Linear>, Fault> {
+        let weight = format!("{path}.weight");
+        let Some((_, other)) = self.ties.iter().find(|tie| tie.0 == weight) else {
+            return Ok(self.builder.linear(path));
+        };
+        let modules = self.modules.borrow();
+        match other.strip_suffix(".weight").and_then(|other| modules.get(other)) {
+            Some(Leaf::Embedding(embedding)) => Ok(self.builder.lm_head(path, embedding)),
+            _ => Err(Fault::Function(format!("tying {weight} to {other}"))),
+        }
+    }
+
+    /// Makes a parameter of a module whose inside is recorded.
+    pub fn make_parameter(&self, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+        let path = path.at(index);
+        let parameter = self.builder.declared_parameter(&path);
+        let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
+        self.parameters.borrow_mut().insert(path, parameter);
+        Ok(())
+    }
+
+    /// Makes the object a buffer of a module.
+    pub fn keep_buffer(&self, path: &Path, index: Option<u64>, value: Value) -> Result<(), Fault> {
+        let path = path.at(index);
+        let Value::Tensor(tensor) = value else {
+            return Err(Fault::Damaged(format!("the buffer {path} is {}", value.kind())));
+        };
+        tensor.categorize(Category::Buffer);
+        self.buffers.borrow_mut().insert(path, tensor);
+        Ok(())
+    }
+
+    /// A parameter or a buffer.
+    pub fn tensor(&self, path: &str) -> Result<Tensor, Fault> {
+        if let Some(parameter) = self.parameters.borrow().get(path) {
+            return Ok(parameter.tensor());
+        }
+        let found = self.buffers.borrow().get(path).cloned();
+        found.ok_or_else(|| Fault::Damaged(format!("the model has no {path}")))
+    }
+
+    /// Calls a module whose inside is not recorded.
+    pub fn call_module(&self, kind: LeafModule, path: &str, argument: &Tensor) -> Result<Tensor, Fault> {
+        // The module is cloned out of the table: its wrappers may call others.
+        let modules = self.modules.borrow();
+        match (kind, modules.get(path)) {
+            (LeafModule::Linear, Some(Leaf::Linear(module))) => Ok(module.call(argument)),
+            (LeafModule::Conv1d, Some(Leaf::Conv1d(module))) => Ok(module.call(argument)),
+            (LeafModule::Embedding, Some(Leaf::Embedding(module))) => Ok(module.call(argument)),
+            _ => Err(Fault::Damaged(format!("the model has no module {path}"))),
+        }
+    }
+}
+
+/// The model at the root.
+struct Recorded(Rc<State>);
+
+impl CausalLm for Recorded {
+    fn call(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
+        let outcome = self.run(inputs, mode, cache);
+        outcome.unwrap_or_else(|fault| {
+            // The run is void: nobody looks at what the call returns.
+            self.0.fail(&fault);
+            Outputs { loss: None, logits: inputs.input_ids.without_memory(), cache: None }
+        })
+    }
+
+    fn windows(&self) -> Vec<Option<u64>> {
+        self.0.windows.clone()
+    }
+}
+
+impl Recorded {
+    fn run(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Result<Outputs, Fault> {
+        let State { program, device, .. } = &*self.0;
+        let key = ForwardKey {
+            attention: match mode.attention {
+                AttentionKernel::Eager => Attention::Eager,
+                AttentionKernel::Sdpa | AttentionKernel::Flash => Attention::Sdpa,
+            },
+            mode: if mode.training { RecordedMode::Train } else { RecordedMode::Eval },
+            mask: if inputs.attention_mask.is_some() { MaskUse::Masked } else { MaskUse::Unmasked },
+            cache: match (&cache, mode.use_cache) {
+                (Some(_), _) => CacheUse::Given,
+                (None, true) => CacheUse::Made,
+                (None, false) => CacheUse::None,
+            },
+        };
+        let program = program.clone();
+        let body = program.forward(key, &self.0.values)?.ok_or_else(|| Fault::Function(described(key)))?;
+        let mut frame = Frame::new(&self.0, Some(*mode), Some(inputs));
+        frame.cache = cache.map(CacheOf::Given);
+        {
+            let _module = device.module(&self.0.scope_of(&Path(String::new()), None));
+            frame.run(body)?;
+        }
+        let mut loss = None;
+        let mut logits = None;
+        for (name, value) in std::mem::take(&mut frame.returned) {
+            match (name.as_str(), value) {
+                ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
+                ("logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                _ => {}
+            }
+        }
+        let cache = match frame.cache.take() {
+            Some(CacheOf::Made(cache)) => Some(cache),
+            _ => None,
+        };
+        let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
+        Ok(Outputs { loss, logits, cache })
+    }
+}
+
+/// A call in words.
+fn described(key: ForwardKey) -> String {
+    let ForwardKey { attention, mode, mask, cache } = key;
+    format!(
+        "a call with attention {}, in {} mode, {}, cache {}",
+        attention.word(),
+        mode.word(),
+        mask.word(),
+        cache.word()
+    )
+}
