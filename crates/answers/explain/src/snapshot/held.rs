@@ -5,6 +5,7 @@ use brimful_trace::{AllocationId, BlockState, Category, ContextId, Trace};
 use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::Named;
 use super::purpose::Purpose;
 use super::sites::{module, owner, stack_text};
 
@@ -77,8 +78,8 @@ pub struct Contents {
     pub blocks: Vec<Held>,
 }
 
-/// The memory of an instant, the `most` largest sites and blocks by name.
-pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], most: usize) -> Contents {
+/// The memory of an instant.
+pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], named: Named) -> Contents {
     let active = blocks.iter().filter(|block| block.state != BlockState::Inactive);
     let mut ids: Vec<AllocationId> = active.filter_map(|block| block.allocation).collect();
     let mut shares: Vec<Share> = Category::ALL
@@ -102,9 +103,9 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], mos
     ids.sort_by_key(|id| (std::cmp::Reverse(trace.allocations.bytes(*id)), id.0));
     Contents {
         shares,
-        owners: owners(trace, &by_size, most),
-        sites: by_size.into_iter().take(most).map(|(key, site)| named(trace, key, site)).collect(),
-        blocks: ids.into_iter().take(most).map(|id| held(trace, id, purposes)).collect(),
+        owners: owners(trace, &by_size, named.owners),
+        sites: by_size.into_iter().take(named.sites).map(|(key, sum)| site(trace, key, sum)).collect(),
+        blocks: ids.into_iter().take(named.blocks).map(|id| held(trace, id, purposes)).collect(),
     }
 }
 
@@ -126,7 +127,7 @@ fn owners(trace: &Trace, sites: &[Summed], most: usize) -> Vec<Owner> {
     owners
 }
 
-fn named(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
+fn site(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
     Site { bytes, blocks, category, owner: owner(trace, context), stack: stack_text(trace, context) }
 }
 
