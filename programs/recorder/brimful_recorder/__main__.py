@@ -13,8 +13,11 @@ def main():
     parser.add_argument("--out", default=".", help="the folder that the programs are written to")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
+    import torch
     import transformers
 
+    # The tensors are so small that a second thread only costs time.
+    torch.set_num_threads(1)
     from .program import write
 
     transformers.logging.set_verbosity_error()
@@ -22,8 +25,10 @@ def main():
     for model_type in options.model_type:
         started = time.monotonic()
         try:
-            path = write(model_type, options.out)
+            path, notes = write(model_type, options.out)
             print(f"{model_type}: {path} ({time.monotonic() - started:.1f} s)", flush=True)
+            for note in notes:
+                print(f"  {note}", flush=True)
         except Exception as error:  # noqa: BLE001 - one type must not keep the others from being recorded
             failed += 1
             first = (str(error).splitlines() or [""])[0]

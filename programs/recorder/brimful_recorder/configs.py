@@ -15,7 +15,7 @@ RECORDINGS = [
     dict(heads=6, groups=2, head_dim=28, wide=184, words=200, layers=6, batch=5, tokens=11, positions=88),
 ]
 
-_IGNORED = {
+IGNORED = {
     "_attn_implementation", "_attn_implementation_internal", "_experts_implementation",
     "_experts_implementation_internal", "use_cache", "return_dict", "output_attentions", "output_hidden_states",
     "dtype", "_output_attentions", "model_type", "torchscript", "is_encoder_decoder", "_name_or_path", "name_or_path",
@@ -90,14 +90,14 @@ def symbolised(value, key):
 def symbolise(config):
     """Replaces what a config holds by values that carry their keys."""
     for key, value in list(vars(config).items()):
-        if not key.startswith("_") and key not in _IGNORED:
+        if not key.startswith("_") and key not in IGNORED:
             object.__setattr__(config, key, symbolised(value, key))
     return config
 
 
 def flag_is_worth_a_line(key, value):
     """Whether a value that was read is a switch: no number, and not one that a job sets in its own way."""
-    return key not in _IGNORED and not key.startswith("_") and (value is None or isinstance(value, bool))
+    return key not in IGNORED and not key.startswith("_") and (value is None or isinstance(value, bool))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import re
 
 from transformers import AutoConfig
 
+from .configs import IGNORED
 from .tracer import Refusal
 
 
@@ -95,7 +96,7 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
-        elif not key.startswith("_") and re.search(rf"(?<![\w.]){key}(?![\w.])", text):
+        elif not key.startswith("_") and key not in IGNORED and re.search(rf"(?<![\w.]){key}(?![\w.])", text):
             derived = _derived(type(config), key)
             if derived:
                 lines.append(f"derive {key} {derived}")

@@ -30,6 +30,7 @@ _MASKS = {
 @contextmanager
 def patched(tracer):
     """Inside, transformers' masks, attention and caches write their own instructions."""
+    _find_places()
     with ExitStack() as undo:
         for name, (word, size) in _MASKS.items():
             _replace_everywhere(undo, getattr(masking_utils, name), _mask(tracer, name, word, size))
@@ -50,18 +51,34 @@ def _set(undo, owner, name, value):
     setattr(owner, name, value)
 
 
-def _replace_everywhere(undo, original, replacement):
-    """Modeling modules import these functions by name, and some keep them in a dict."""
-    for module in list(sys.modules.values()):
-        if not getattr(module, "__name__", "").startswith("transformers"):
-            continue
-        for name, value in list(vars(module).items()):
-            if value is original:
-                _set(undo, module, name, replacement)
+_places = {}
+
+
+def _find_places():
+    """Where modeling modules hold the functions of these names: they import them by name, and some keep them in a dict."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("transformers")]
+    if _places.get("modules") == len(modules):
+        return
+    wanted = [getattr(masking_utils, name) for name in _MASKS]
+    wanted += [generic.maybe_autocast, sdpa_attention.sdpa_attention_forward]
+    _places.clear()
+    _places["modules"] = len(modules)
+    by_id = {id(function): _places.setdefault(id(function), []) for function in wanted}
+    for module in modules:
+        space = vars(module)
+        for name, value in list(space.items()):
+            if id(value) in by_id:
+                by_id[id(value)].append((space, name))
             elif type(value) is dict and name.isupper():
-                for key in [key for key, item in value.items() if item is original]:
-                    undo.callback(value.__setitem__, key, original)
-                    value[key] = replacement
+                for key, item in value.items():
+                    if id(item) in by_id:
+                        by_id[id(item)].append((value, key))
+
+
+def _replace_everywhere(undo, original, replacement):
+    for space, name in _places[id(original)]:
+        undo.callback(space.__setitem__, name, original)
+        space[name] = replacement
 
 
 def _default_dtype(original):
@@ -83,6 +100,10 @@ def _mask(tracer, name, word, size):
             default = signature.parameters[key].default
             if key in ("config", "kwargs") or value is default:
                 continue
+            if key == "attention_mask" and value is None and tracer.unmasked:
+                # The caller passed no mask: the name stands for `None` then, and both calls are written alike.
+                parts.append("attention_mask=attention_mask")
+                continue
             if callable(value):
                 raise Refusal(f"{name} with {key}")
             parts.append(f"{key}={shown(tracer, value)}")
@@ -90,7 +111,6 @@ def _mask(tracer, name, word, size):
             parts.append(f"{size[0]}={tracer.text(getattr(config, size[1]))}")
         with tracer.pause():
             made = _placeholder(given, config)
-        tracer.masks.add(id(made))
         return tracer.bound(f"mask {word}({', '.join(parts)})", made)
 
     return create
@@ -122,7 +142,8 @@ def _attention(tracer, original):
         parts = ", ".join(tracer.text(part) for part in (query, key, value, attention_mask))
         text = f"attention sdpa({parts}, dropout={tracer.text(dropout)}, causal={causal}{extra})"
         with tracer.pause():
-            result, _ = original(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+            # Values do not matter, but the call is slow on a CPU.
+            result = torch.randn(query.shape[0], query.shape[2], query.shape[1], value.shape[3], dtype=query.dtype)
         return tracer.bound(text, result), None
 
     return attend

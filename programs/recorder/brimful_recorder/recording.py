@@ -87,6 +87,7 @@ class Forward:
         tracer = Tracer()
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
+        tracer.unmasked = call.mask == "unmasked"
         inputs = self._inputs(model, call, sizes)
         for name in ("input_ids", "attention_mask", "labels", "past_key_values"):
             if inputs.get(name) is not None:

@@ -60,7 +60,7 @@ class Tracer(TorchFunctionMode):
         self.paused = 0
         self.grad = True
         self.conditions = {}
-        self.masks = set()
+        self.unmasked = False
 
     # Lines and names.
 

@@ -1,10 +1,11 @@
 """Which settings of a config are recorded: its switches one at a time, kinds of rotary embedding, grouped heads or not."""
 
+import re
+
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from . import configs
 from .program import CALLS, File, Recorder, Section, Settings, merged
-from .tracer import Refusal
 
 _ROPE = {
     "linear": {"factor": 4.0},
@@ -30,20 +31,18 @@ def recorded(model_type):
             everywhere[key] = value
     for settings, key, value in _alternatives(model_type, dict(everywhere)):
         try:
-            others = recorder.record(settings, attentions, CALLS)
-        except Refusal:
-            continue
-        except Exception:  # noqa: BLE001 - a value that the class does not take stays unrecorded
+            others = recorder.record(settings, attentions, CALLS, base)
+        except Exception as error:  # noqa: BLE001 - a value that the class does not take stays unrecorded
+            recorder.notes.append(f"{key or 'heads alike'} {value}: {type(error).__name__}: {str(error)[:200]}")
             continue
         if key is not None:
             for section, other in zip(base, others):
                 _note(section, key, everywhere[key])
                 _note(other, key, value)
-            if _only_biases(base[0], others[0], key, biases):
-                others = others[1:]
+            _note_biases(base[0], others[0], key, biases)
             varied.setdefault(key, [everywhere.pop(key) if key in everywhere else None]).append(value)
         sections += others
-    _with_biases(base[0], biases)
+    _with_biases([section for section in sections if section.head == "build"], biases)
     final = merged([Section(s.head, s.lines, s.conditions, s.reads) for s in sections])
     return File(recorder, final, attentions, everywhere, varied, biases)
 
@@ -74,25 +73,28 @@ def _alternatives(model_type, reads):
             yield Settings({key: not value}), key, not value
 
 
-def _only_biases(base, other, key, biases):
-    """Whether a switch only gives biases to some linear modules, which are noted."""
+def _note_biases(base, other, key, biases):
+    """Notes the linear modules of which a switch only says whether they have a bias."""
     if len(base.lines) != len(other.lines):
-        return False
-    found = []
-    for number, (one, two) in enumerate(zip(base.lines, other.lines)):
+        return
+    found = {}
+    for one, two in zip(base.lines, other.lines):
         if one != two:
-            if one.replace("bias=true", "bias=false") != two.replace("bias=true", "bias=false"):
-                return False
-            if ("bias=true" in two) != (other.reads[key] is True):
-                return False
-            found.append(number)
-    for number in found:
-        biases[number] = key
-    base.reads.pop(key, None)
-    return True
+            plain = {line.replace("bias=true", "bias=false") for line in (one, two)}
+            if len(plain) != 1 or ("bias=true" in two) != (other.reads[key] is True):
+                return
+            found[plain.pop()] = key
+    biases |= found
 
 
-def _with_biases(build, biases):
-    for number, key in biases.items():
-        for value in ("true", "false"):
-            build.lines[number] = build.lines[number].replace(f"bias={value}", f"bias={key}")
+def _with_biases(builds, biases):
+    """Writes the switch for the biases of these modules, on which the constructor then does not depend otherwise."""
+    for build in builds:
+        keys = set()
+        for number, line in enumerate(build.lines):
+            key = biases.get(line.replace("bias=true", "bias=false"))
+            if key is not None and ("bias=true" in line) == build.reads.get(key):
+                build.lines[number] = re.sub(r"bias=\w+", f"bias={key}", line)
+                keys.add(key)
+        for key in keys:
+            build.reads.pop(key)
