@@ -1,4 +1,4 @@
-"""Records a model's constructor: its parameters, buffers and what computes them, in the order in which they are made."""
+"""Records a model's constructor: parameters, buffers and what computes them, in the order in which they are made."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from torch import nn
 from .symbols import text_of
 from .tracer import Refusal, Tracer
 
-_FACTORIES = {"torch." + name for name in "empty ones zeros randn rand full".split()}
+_FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "rand", "full")}
 
 
 class BuildTracer(Tracer):
@@ -179,9 +179,8 @@ def _without_nothing(lines):
     """Lines without empty tensors, with which transformers asks for the current device, and without empty regions."""
     kept = []
     for line in lines:
-        if line.startswith("drop ") and kept and kept[-1] == f"{line[5:]} = torch.tensor([])":
-            kept.pop()
-        elif line == "grad restore" and kept and kept[-1] == "grad off":
+        opening = f"{line[5:]} = torch.tensor([])" if line.startswith("drop ") else "grad off"
+        if kept[-1:] == [opening] and line.startswith(("drop ", "grad restore")):
             kept.pop()
         else:
             kept.append(line)

@@ -12,7 +12,7 @@ from .symbols import GUARDS, Integer, Number, Text
 RECORDINGS = [
     dict(heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64),
     dict(heads=6, groups=3, head_dim=20, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72),
-    dict(heads=6, groups=2, head_dim=28, wide=184, words=200, layers=6, batch=5, tokens=11, positions=88),
+    dict(heads=6, groups=2, head_dim=28, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88),
 ]
 
 IGNORED = {
@@ -41,10 +41,13 @@ def small(model_type, sizes, **settings):
     known |= settings
     present = {}
     for key, value in known.items():
-        if hasattr(config, key) and not (key in ("pad_token_id", "n_inner") and key not in settings):
+        if (hasattr(config, key) or key in settings) and not (
+            key in ("pad_token_id", "n_inner") and key not in settings
+        ):
             present[key] = value
-    if hasattr(config, "pad_token_id"):
+    if getattr(config, "pad_token_id", None) is not None:
         present["pad_token_id"] = 0
+    present |= settings
     if isinstance(getattr(config, "layer_types", None), list) and "layer_types" not in settings:
         kinds = list(dict.fromkeys(config.layer_types))
         present["layer_types"] = [kinds[index % len(kinds)] for index in range(sizes["layers"])]

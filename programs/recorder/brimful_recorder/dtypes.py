@@ -1,8 +1,8 @@
 """`torch.dtype` objects that remember whose they are.
 
-torch's C++ takes any object of the type `torch.dtype` and reads its `scalar_type`, so a copy of such an object is as good
-as the original, and its address says where it was read. Python compares dtypes by identity, which is why comparing and
-hashing are replaced by those of the scalar type.
+torch's C++ takes any object of the type `torch.dtype` and reads its `scalar_type`, so a copy of such an object is as
+good as the original, and its address says where it was read. Python compares dtypes by identity, which is why comparing
+and hashing are replaced by those of the scalar type.
 """
 
 import ctypes

@@ -20,9 +20,7 @@ def _numbers(config):
 def length(path, recorded):
     """The config key that says how many layers the list has."""
     shared = [
-        key
-        for key in _numbers(recorded[0][0])
-        if all(_numbers(config).get(key) == count for config, count in recorded)
+        key for key in _numbers(recorded[0][0]) if all(_numbers(config).get(key) == count for config, count in recorded)
     ]
     named = [key for key in shared if "layer" in key] or shared
     if not named:
@@ -96,7 +94,11 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
-        elif not key.startswith("_") and key not in IGNORED and re.search(rf"(?<![\w.]){key}(?![\w.])", text):
+        elif (
+            not key.startswith("_")
+            and (key == "tie_word_embeddings" or key not in IGNORED)
+            and re.search(rf"(?<![\w.]){key}(?![\w.])", text)
+        ):
             derived = _derived(type(config), key)
             if derived:
                 lines.append(f"derive {key} {derived}")

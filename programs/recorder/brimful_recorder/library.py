@@ -1,4 +1,4 @@
-"""What transformers does that a program writes as one instruction: masks, attention, caches; and switches of autocast."""
+"""What a program writes as one instruction: transformers' masks, attention, caches; and switches of autocast."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from transformers.utils import generic
 
 from . import dtypes
 from .modules import activations, shown
-from .symbols import GUARDS, Integer
+from .symbols import GUARDS, CarryingInt, Integer
 from .tracer import Refusal
 
 _MASKS = {
@@ -41,6 +41,9 @@ def patched(tracer):
         undo.callback(mapping.__setitem__, "sdpa", mapping["sdpa"])
         mapping["sdpa"] = attention
         _patch_cache(undo, tracer)
+        for module in _modeling_modules():
+            undo.callback(vars(module).pop, "int", None)
+            vars(module)["int"] = CarryingInt
         undo.callback(activations(tracer, ClassInstantier))
         _set(undo, torch, "get_default_dtype", _default_dtype(torch.get_default_dtype))
         yield
@@ -55,7 +58,7 @@ _places = {}
 
 
 def _find_places():
-    """Where modeling modules hold the functions of these names: they import them by name, and some keep them in a dict."""
+    """Where modules hold these functions: modeling modules import them by name, and some keep them in a dict."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("transformers")]
     if _places.get("modules") == len(modules):
         return
@@ -79,6 +82,13 @@ def _replace_everywhere(undo, original, replacement):
     for space, name in _places[id(original)]:
         undo.callback(space.__setitem__, name, original)
         space[name] = replacement
+
+
+def _modeling_modules():
+    for name, module in list(sys.modules.items()):
+        modeling = ".modeling_" in name and name.startswith("transformers.models.")
+        if modeling or name == "transformers.modeling_rope_utils":
+            yield module
 
 
 def _default_dtype(original):

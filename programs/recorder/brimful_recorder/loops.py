@@ -31,6 +31,12 @@ def template(line, path, index):
     return line.replace(f"@{index}@", "i")
 
 
+def renumbered(lines):
+    """Names in the order of their first sight."""
+    seen = {}
+    return [NAME.sub(lambda match: seen.setdefault(match.group(), f"%{len(seen)}"), line) for line in lines]
+
+
 class Loop:
     """The iterations of one list in one recording."""
 

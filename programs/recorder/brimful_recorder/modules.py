@@ -43,7 +43,9 @@ def _instruction(tracer, text, module, boundary):
             tracer.emit(before)
         with tracer.pause():
             # A product's values do not matter, but 16-bit ones are slow on a CPU.
-            result = _like_product(module, args[0]) if isinstance(module, nn.Linear) and args else forward(*args, **kwargs)
+            result = (
+                _like_product(module, args[0]) if isinstance(module, nn.Linear) and args else forward(*args, **kwargs)
+            )
         result = tracer.bound(f"{text}({tracer.arguments(args, kwargs)})", result, args, kwargs)
         if after:
             tracer.emit(after)

@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from . import configs, kinds, loops
-from .recording import Built, Call, Forward, renumbered
+from .loops import renumbered
+from .recording import Built, Call, Forward
 from .tracer import Refusal
 
 _DTYPES = [torch.bfloat16, torch.float32, torch.bfloat16]
@@ -24,6 +25,10 @@ CALLS = [
     for mask in ("unmasked", "masked")
     for tokens, past in ((None, 0), (1, 7))
 ]  # fmt: skip
+
+_SIZES = list(zip(configs.RECORDINGS, _DTYPES))
+# A few calls that show whether a switch changes anything.
+_TRIAL = [Call("train", "unmasked", "none"), Call("eval", "masked", "given", 1, 7)]
 
 
 class Section:
@@ -60,31 +65,60 @@ class Recorder:
         self.class_name = ""
         self.notes = []
         self.reads = {}
+        self.ties = None
 
-    def record(self, settings, attentions, calls=CALLS, known=None):
+    def record(self, settings, attentions):
         """Records the constructor and all calls under one setting; three sizes must agree.
 
-        Where one recording shows that all is as in the sections `known`, no more are made.
+        The second and the third size are recorded with half of the calls, in which each mode and each cache occur.
         """
-        if known is not None:
-            once = self._once(settings, attentions, calls)
-            if [section.lines for section in once] == [section.lines for section in known]:
-                return once
         sections = []
         for attention in attentions:
-            recordings = []
-            for sizes, dtype in zip(configs.RECORDINGS, _DTYPES):
-                recordings.append(self._recording(settings, attention, calls, sizes, dtype))
-            agreed = [self._agreed(versions) for versions in zip(*recordings)]
-            sections += agreed if not sections else agreed[1:]
-        return sections
-
-    def _once(self, settings, attentions, calls):
-        sections = []
-        for attention in attentions:
-            made = self._recording(settings, attention, calls, configs.RECORDINGS[0], _DTYPES[0])
+            made = self._recording(settings, attention, CALLS, *_SIZES[0])
+            self._agree(made, settings, attention, CALLS[1::3] + CALLS[::5])
             sections += made if not sections else made[1:]
         return sections
+
+    def _agree(self, made, settings, attention, calls):
+        """Refuses where another size gives other lines, and keeps the conditions that all sizes share."""
+        by_head = {section.head: [] for section in made}
+        for section in made:
+            by_head[section.head].append(section)
+        for sizes, dtype in _SIZES[1:]:
+            for other in self._recording(settings, attention, calls, sizes, dtype):
+                alike = [section for section in by_head[other.head] if section.lines == other.lines]
+                if not alike:
+                    raise Refusal(f"{other.head}: {_difference(by_head[other.head][0].lines, other.lines)}")
+                for section in alike:
+                    shared = section.conditions.items() & other.conditions.items()
+                    section.conditions = {
+                        key: value for key, value in section.conditions.items() if (key, value) in shared
+                    }
+
+    def changed(self, settings, attentions, known):
+        """Records what another setting changes: all calls if a few of them show a difference from the sections `known`.
+
+        Where these few are alike, the others are taken to be: their sections are those of `known` with other reads.
+        """
+        by_head = {}
+        for section in known:
+            by_head.setdefault(section.head, []).append(section.lines)
+        build, same = None, True
+        for attention in attentions:
+            made = self._recording(settings, attention, _TRIAL, *_SIZES[0])
+            build = build or made[0]
+            same = same and all(section.lines in by_head[section.head] for section in made[1:])
+        if not same:
+            return self.record(settings, attentions)
+        if build.lines not in by_head["build"]:
+            self._agree([build], settings, attentions[0], [])
+        return [build] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known[1:]]
+
+    def constructor(self, settings, attention):
+        """Records the constructor alone."""
+        made = self._recording(settings, attention, [], *_SIZES[0])
+        self._agree(made, settings, attention, [])
+        return made
 
     def _recording(self, settings, attention, calls, sizes, dtype):
         built = Built(settings.config(self.model_type, sizes), attention, dtype)
@@ -101,9 +135,20 @@ class Recorder:
             made.append(Section(head, lines, forward.conditions, _values(forward.reads, built)))
         return made
 
+    def _tied(self):
+        """The lines that tie parameters, under the config's switch if it decides."""
+        if self.ties is None:
+            found = []
+            for tied in (True, False):
+                config = Settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
+                ties = Built(config, "eager", torch.float32).ties
+                found.append([f"tie {place} {first}" for place, first in ties])
+            self.ties = found[0] if found[0] == found[1] else ["when tie_word_embeddings", *found[0], "end", *found[1]]
+        return self.ties
+
     def _build_section(self, built):
         lines = self._folded(built.lines, built, loops.fold_build)
-        lines += [f"tie {place} {first}" for place, first in built.ties]
+        lines += self._tied()
         return Section("build", lines, built.conditions, _values(built.reads, built))
 
     def _folded(self, lines, built, fold):
@@ -129,14 +174,9 @@ class Recorder:
         self.chosen.setdefault(path, []).append((built.model.config, chosen))
         return [chr(ord("A") + number) for number in range(len(set(chosen)))]
 
-    def _agreed(self, versions):
-        first = versions[0]
-        for other in versions[1:]:
-            if other.lines != first.lines:
-                raise Refusal(f"{first.head}: {_difference(first.lines, other.lines)}")
-            conditions = first.conditions.items() & other.conditions.items()
-            first.conditions = {key: value for key, value in first.conditions.items() if (key, value) in conditions}
-        return first
+
+def _common(one, other):
+    return {text: result for text, result in one.items() if other.get(text) == result}
 
 
 def _difference(one, other):
@@ -162,7 +202,7 @@ def _values(reads, built):
     return found
 
 
-def merged(sections):
+def merged(sections, varied):
     """Sections of equal lines become one, which holds wherever one of them does."""
     groups = {}
     for section in sections:
@@ -171,7 +211,7 @@ def merged(sections):
     for (head, lines), members in groups.items():
         conditions = dict(members[0].conditions)
         for member in members[1:]:
-            conditions = {key: value for key, value in conditions.items() if member.conditions.get(key) == value}
+            conditions = _common(conditions, member.conditions)
         reads = {}
         for member in members:
             for key, value in member.reads.items():
@@ -179,7 +219,18 @@ def merged(sections):
                 if value not in reads[key]:
                     reads[key].append(value)
         made.append(Section([head], list(lines), conditions, reads))
+    _without_idle_switches(made, varied)
     return _heads_joined(made)
+
+
+def _without_idle_switches(sections, varied):
+    """A switch that changed nothing in a head's first section, the usual one, is no condition of its others."""
+    idle = {}
+    for section in sections:
+        free = idle.setdefault(
+            section.head[0], [key for key in varied if len(section.reads.get(key, [])) == len(varied[key])]
+        )
+        section.reads = {key: values for key, values in section.reads.items() if key in varied and key not in free}
 
 
 def _heads_joined(sections):
@@ -212,6 +263,8 @@ def condition_text(text, result):
 
 def values_text(key, values):
     """A condition on a switch of the config."""
+    if "number" in values:
+        return f"{key} != null"
     texts = [json.dumps(value) for value in values]
     return f"{key} == {texts[0]}" if len(texts) == 1 else f"{key} in [{', '.join(texts)}]"
 
@@ -219,10 +272,10 @@ def values_text(key, values):
 class File:
     """A program, ready to be written."""
 
-    def __init__(self, recorder, sections, attentions, everywhere, varied, biases):
+    def __init__(self, recorder, sections, attentions, everywhere, varied):
         """`varied` are the values with which switches were recorded; `everywhere` what holds for all sections."""
         self.recorder, self.sections, self.attentions = recorder, sections, attentions
-        self.everywhere, self.varied, self.biases = everywhere, varied, biases
+        self.everywhere, self.varied = everywhere, varied
 
     def text(self):
         """The file."""
@@ -259,20 +312,17 @@ class File:
 
 def indented(lines):
     """Lines with the indentation of the modules and loops around them."""
-    made, depth = [], 1
+    made, opened = [], []
     for line in lines:
         word = line.split(" ", 1)[0]
-        closes = word in ("leave", "end", "kind")
-        if word == "kind" and made[-1].strip().startswith("each"):
-            closes = False
-        depth -= 1 if closes and word != "end" else 2 if word == "end" and _in_kinds(made) else closes
-        made.append("  " * depth + line)
-        depth += word in ("enter", "kind", "each", "when")
+        if word == "leave" or (word in ("kind", "end") and opened[-1:] == ["kind"]):
+            opened.pop()
+        if word == "end":
+            opened.pop()
+        made.append("  " * (len(opened) + 1) + line)
+        if word in ("enter", "kind", "each", "when"):
+            opened.append(word)
     return made
-
-
-def _in_kinds(made):
-    return any(line.strip().startswith("kind ") for line in made[-2000:] if line.strip() != "end")
 
 
 def write(model_type, folder):

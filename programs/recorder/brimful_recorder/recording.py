@@ -1,6 +1,5 @@
 """One recording: a model of one config, built and called in one way."""
 
-import re
 import sys
 from contextlib import ExitStack, contextmanager
 
@@ -150,9 +149,3 @@ def _returned(tracer, output):
         if isinstance(value, torch.Tensor) or id(value) in tracer.names:
             shown.append(f"{key}={tracer.text(value)}")
     return " ".join(shown)
-
-
-def renumbered(lines):
-    """Names in the order of their first sight."""
-    seen = {}
-    return [re.sub(r"%\d+", lambda match: seen.setdefault(match.group(), f"%{len(seen)}"), line) for line in lines]

@@ -91,6 +91,8 @@ class Number(float):
         """`text` is the expression, whose outermost operator has this strength."""
         made = float.__new__(cls, value)
         made.text, made.strength = text, strength
+        # Whether the expression is that of an integer.
+        made.whole = False
         return made
 
     def __hash__(self):
@@ -200,6 +202,26 @@ def _plain(value):
     return float(value) if isinstance(value, Number) else value
 
 
+class _CarryingInt(type):
+    """`int` for modeling code: `isinstance` asks for integers, and a call keeps expressions."""
+
+    def __instancecheck__(cls, value):
+        return isinstance(value, int)
+
+    def __call__(cls, *args):
+        value = int(*args)
+        if args and isinstance(args[0], Integer):
+            return args[0]
+        if not args or not isinstance(args[0], Number):
+            return value
+        number = args[0]
+        return Integer(value, number.text, number.strength) if number.whole else Integer(value, f"int({number.text})")
+
+
+class CarryingInt(metaclass=_CarryingInt):
+    """Stands for `int` in modules that round products of sizes and shares."""
+
+
 def _same(symbol, left, right, left_value, right_value):
     """The operand that an operation with a neutral number leaves as it is."""
     neutral = {"+": 0, "*": 1}.get(symbol)
@@ -220,6 +242,11 @@ def _combined(symbol, function, left, right):
     kept = _same(symbol, left, right, left_value, right_value)
     if kept is not None:
         return kept
+    if symbol == "*" and 1.0 in (left_value, right_value) and float in (type(left), type(right)):
+        number = right if type(left) is float else left
+        made = Number(value, number.text, number.strength)
+        made.whole = isinstance(number, Integer)
+        return made
     strength = _STRENGTH[symbol]
     # `a - (b - c)` and `a // (b // c)` need brackets on the right only; `**` binds to the right.
     on_left = strength + 1 if symbol == "**" else strength
@@ -242,7 +269,7 @@ def _arithmetic(cls, name, symbol, function):
 def _comparison(cls, name, symbol, function):
     def compare(self, other):
         if not isinstance(other, (int, float)):
-            return {"==": False, "!=": True}.get(symbol, NotImplemented)
+            return NotImplemented
         result = function(_plain(self), _plain(other))
         if self is not other:
             GUARDS.check(f"({text_of(self)} {symbol} {text_of(other)})", result)

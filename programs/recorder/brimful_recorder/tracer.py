@@ -10,24 +10,71 @@ from . import dtypes
 from .symbols import GUARDS, Integer, Number, Shape, Text, float_text, text_of
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - what it is called everywhere else
     """The model does something that a program cannot say."""
 
 
 # Questions about a tensor whose answers no instruction is needed for.
 _SILENT = {
     "torch.Tensor." + name
-    for name in (
-        "device.__get__ dim ndim.__get__ ndimension is_cuda.__get__ requires_grad.__get__ is_floating_point "
-        "layout.__get__ is_nested.__get__ is_sparse.__get__ is_quantized.__get__ is_meta.__get__ is_contiguous "
-        "names.__get__ _base.__get__ grad.__get__ grad_fn.__get__ is_leaf.__get__ is_complex data_ptr stride "
-        "element_size storage_offset is_mps.__get__ is_xpu.__get__ is_inference _is_view untyped_storage "
-        "requires_grad.__set__ requires_grad_ retain_grad register_hook _version.__get__ __hash__ get_device"
-    ).split()
-} | {"torch.is_floating_point", "torch.is_tensor", "torch.is_complex", "torch.get_device", "torch.compiler.is_compiling"}
+    for name in [
+        "device.__get__",
+        "dim",
+        "ndim.__get__",
+        "ndimension",
+        "is_cuda.__get__",
+        "requires_grad.__get__",
+        "is_floating_point",
+        "layout.__get__",
+        "is_nested.__get__",
+        "is_sparse.__get__",
+        "is_quantized.__get__",
+        "is_meta.__get__",
+        "is_contiguous",
+        "names.__get__",
+        "_base.__get__",
+        "grad.__get__",
+        "grad_fn.__get__",
+        "is_leaf.__get__",
+        "is_complex",
+        "data_ptr",
+        "stride",
+        "element_size",
+        "storage_offset",
+        "is_mps.__get__",
+        "is_xpu.__get__",
+        "is_inference",
+        "_is_view",
+        "untyped_storage",
+        "requires_grad.__set__",
+        "requires_grad_",
+        "retain_grad",
+        "register_hook",
+        "_version.__get__",
+        "__hash__",
+        "get_device",
+    ]
+} | {
+    "torch.is_floating_point",
+    "torch.is_tensor",
+    "torch.is_complex",
+    "torch.get_device",
+    "torch.compiler.is_compiling",
+}
 # Functions that make no tensor of numbers.
-_NO_TENSORS = {"device", "get_default_device", "result_type", "promote_types", "manual_seed", "initial_seed", "can_cast"}
+_NO_TENSORS = {
+    "device",
+    "get_default_device",
+    "result_type",
+    "promote_types",
+    "manual_seed",
+    "initial_seed",
+    "can_cast",
+}
 _VALUES = {"torch.Tensor.__bool__": "bool", "torch.Tensor.item": "item", "torch.Tensor.__int__": "item"}
+_SCALES = {
+    "." + name for name in ["mul", "div", "__mul__", "__truediv__", "__rmul__", "__rtruediv__", "__rsub__", "gt", "lt"]
+}
 _IN_PLACE_DUNDERS = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__iand__", "__ior__"}
 
 
@@ -118,8 +165,7 @@ class Tracer(TorchFunctionMode):
         if value is None or isinstance(value, bool):
             return str(value)
         if isinstance(value, (Integer, Number)):
-            plain_key = value.text.replace(".", "").replace("_", "").isalnum()
-            return value.text if isinstance(value, Integer) or plain_key else f"float({value.text})"
+            return value.text if isinstance(value, Integer) or _is_key(value) else f"float({value.text})"
         if isinstance(value, float):
             # Literals of this size are limits of a type, which differ with it.
             return "float(limit)" if 1e4 < abs(value) < 1e309 else float_text(value)
@@ -143,9 +189,13 @@ class Tracer(TorchFunctionMode):
             return "..."
         if isinstance(value, dict):
             return "{" + ", ".join(f"{key}={self.text(item)}" for key, item in value.items()) + "}"
-        if isinstance(value, torch.Generator) or isinstance(value, (torch.memory_format, torch.layout)):
+        if isinstance(value, (torch.Generator, torch.memory_format, torch.layout)):
             return str(value).removeprefix("torch.")
         raise Refusal(f"an argument of type {type(value).__name__}")
+
+    def scaled(self, args):
+        """The arguments of a product or a sum with a float: its value does not matter."""
+        return tuple(FREE if isinstance(arg, float) and not _is_key(arg) else arg for arg in args)
 
     def arguments(self, args, kwargs):
         """All arguments but devices."""
@@ -156,6 +206,8 @@ class Tracer(TorchFunctionMode):
     def check(self, text, result):
         """Writes a comparison that the recording depends on; one of the config alone is a condition of the whole."""
         if self.paused:
+            return
+        if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
         if "%" in text or text == "past" or "logits_to_keep" in text:
             self.emit(f"check {text} {str(result).lower()}")
@@ -216,7 +268,7 @@ class Tracer(TorchFunctionMode):
             raise Refusal(f"{name} with a text")
         if not any(True for _ in tensors_in([args, kwargs])) and name.rsplit(".", 1)[-1] in _NO_TENSORS:
             return function(*args, **kwargs)
-        text = f"{name}({self.arguments(args, kwargs)})"
+        text = f"{name}({self.arguments(self.scaled(args) if name in _SCALES else args, kwargs)})"
         result = function(*args, **kwargs)
         if isinstance(result, bool):
             self.check(text, result)
@@ -268,6 +320,13 @@ class _Paused:
 
 
 _CALL = object()
+FREE = Number(0.0, "0")
+FREE.whole = None
+
+
+def _is_key(value):
+    """Whether a number is a config key as it is."""
+    return isinstance(value, Number) and value.whole is False and value.text.replace(".", "").replace("_", "").isalnum()
 
 
 def only_devices(args, kwargs):
