@@ -1,0 +1,145 @@
+"""Small configs to record with: numbers that remember their keys, and a log of the other values that were read."""
+
+import sys
+from contextlib import contextmanager
+
+from transformers import AutoConfig, PretrainedConfig
+
+from .symbols import GUARDS, Integer, Number, Text
+
+# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens.
+# No two sizes of one recording are equal, so that a size that lost its origin shows.
+RECORDINGS = [
+    dict(heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64),
+    dict(heads=6, groups=3, head_dim=20, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72),
+    dict(heads=6, groups=2, head_dim=28, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88),
+]
+
+IGNORED = {
+    "_attn_implementation", "_attn_implementation_internal", "_experts_implementation",
+    "_experts_implementation_internal", "use_cache", "return_dict", "output_attentions", "output_hidden_states",
+    "dtype", "_output_attentions", "model_type", "torchscript", "is_encoder_decoder", "_name_or_path", "name_or_path",
+    "architectures", "attribute_map", "transformers_version", "_commit_hash", "id2label", "label2id", "problem_type",
+    "tie_word_embeddings", "chunk_size_feed_forward", "gradient_checkpointing", "loss_type", "num_labels",
+    "quantization_config", "sub_configs", "is_causal", "initializer_range", "use_return_dict", "pretraining_tp",
+    "base_model_tp_plan", "base_model_pp_plan", "is_decoder", "add_cross_attention", "default_theta",
+}  # fmt: skip
+
+
+def small(model_type, sizes, **settings):
+    """The class's config with the sizes of a recording, and with settings of the caller's."""
+    config = AutoConfig.for_model(model_type)
+    heads, head_dim = sizes["heads"], sizes["head_dim"]
+    known = dict(
+        hidden_size=heads * head_dim, num_hidden_layers=sizes["layers"], num_attention_heads=heads,
+        num_key_value_heads=sizes["groups"], intermediate_size=sizes["wide"], vocab_size=sizes["words"],
+        head_dim=head_dim, max_position_embeddings=sizes["positions"], sliding_window=sizes["tokens"] + 9,
+        num_experts=8, num_local_experts=8, num_experts_per_tok=2, moe_intermediate_size=40,
+        shared_expert_intermediate_size=56, pad_token_id=None, n_inner=None, ffn_dim=sizes["wide"],
+        word_embed_proj_dim=heads * head_dim, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    known |= settings
+    present = {}
+    for key, value in known.items():
+        if (hasattr(config, key) or key in settings) and not (
+            key in ("pad_token_id", "n_inner") and key not in settings
+        ):
+            present[key] = value
+    if getattr(config, "pad_token_id", None) is not None:
+        present["pad_token_id"] = 0
+    present |= settings
+    if isinstance(getattr(config, "layer_types", None), list) and "layer_types" not in settings:
+        kinds = list(dict.fromkeys(config.layer_types))
+        present["layer_types"] = [kinds[index % len(kinds)] for index in range(sizes["layers"])]
+    if getattr(config, "sliding_window", None) is None and "sliding_window" not in settings:
+        present.pop("sliding_window", None)
+    return type(config)(**present)
+
+
+class Listed(list):
+    """A list of the config with its key."""
+
+    key = ""
+
+    def __contains__(self, item):
+        found = list.__contains__(self, item)
+        GUARDS.check(f'("{item}" in {self.key})' if isinstance(item, str) else f"({item} in {self.key})", found)
+        return found
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def symbolised(value, key):
+    """The value with its key, as far as it can carry one."""
+    if isinstance(value, (bool, Integer, Number, Text)):
+        return value
+    if isinstance(value, int):
+        return Integer(value, key)
+    if isinstance(value, float):
+        return Number(value, key)
+    if isinstance(value, str):
+        return Text(value, key)
+    if isinstance(value, list):
+        made = Listed(value if value and isinstance(value[0], str) else
+                      [symbolised(item, f"{key}[{index}]") for index, item in enumerate(value)])  # fmt: skip
+        made.key = key
+        return made
+    if type(value) is dict:
+        return {inner: symbolised(item, f"{key}.{inner}") for inner, item in value.items()}
+    return value
+
+
+def symbolise(config):
+    """Replaces what a config holds by values that carry their keys."""
+    for key, value in list(vars(config).items()):
+        if not key.startswith("_") and key not in IGNORED:
+            object.__setattr__(config, key, symbolised(value, key))
+    return config
+
+
+def flag_is_worth_a_line(key, value):
+    """Whether a value that was read is a switch: no number, and not one that a job sets in its own way."""
+    return key not in IGNORED and not key.startswith("_") and (value is None or isinstance(value, bool))
+
+
+@contextmanager
+def reads_logged(log):
+    """Inside, `log` gets every switch of a config that a model's own code reads."""
+    original = PretrainedConfig.__getattribute__
+
+    def read(self, key):
+        value = original(self, key)
+        if value is None or isinstance(value, bool):
+            note(original, self, key, value)
+        return value
+
+    def note(original, config, key, value):
+        if key.startswith("_") or GUARDS.off:
+            return
+        caller = sys._getframe(2).f_code.co_filename
+        if "/transformers/" in caller and not _decides(caller):
+            return
+        key = original(config, "attribute_map").get(key, key)
+        if flag_is_worth_a_line(key, value):
+            log[key] = value
+
+    PretrainedConfig.__getattribute__ = read
+    try:
+        yield
+    finally:
+        PretrainedConfig.__getattribute__ = original
+
+
+def _decides(path):
+    """Whether code of this file shapes what a model does with tensors."""
+    parts = ("/models/", "/modeling_rope_utils", "/loss/", "/pytorch_utils", "/integrations/")
+    return any(part in path for part in parts) and "/configuration_" not in path
+
+
+def model_code(frame):
+    """Whether a comparison in this frame is the model's own."""
+    path = frame.f_code.co_filename
+    if "/transformers/" in path:
+        return _decides(path)
+    return not any(part in path for part in ("/torch/", "/brimful_recorder/", "/lib/python"))

@@ -1,0 +1,132 @@
+"""Which layers are of which kind, how many there are, and what a config's class takes for keys that are not there."""
+
+import json
+import re
+
+from transformers import AutoConfig
+
+from .configs import IGNORED
+from .tracer import Refusal
+
+
+def _numbers(config):
+    return {
+        key: int(value)
+        for key, value in vars(config).items()
+        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_")
+    }
+
+
+def length(path, recorded):
+    """The config key that says how many layers the list has."""
+    shared = [
+        key for key in _numbers(recorded[0][0]) if all(_numbers(config).get(key) == count for config, count in recorded)
+    ]
+    named = [key for key in shared if "layer" in key] or shared
+    if not named:
+        raise Refusal(f"no key of the config says how many layers {path} has")
+    return min(named, key=lambda key: (key != "num_hidden_layers", len(key)))
+
+
+def lines_of(path, recorded, chosen):
+    """The header's lines about one list of layers."""
+    lines = [f"layers {path} {length(path, recorded)}"]
+    count = max(max(layers) for _, layers in chosen) + 1
+    if count == 1:
+        return [*lines, f"kind {path} A true"]
+    for kind in range(count):
+        condition = _condition(path, kind, chosen)
+        lines.append(f"kind {path} {chr(ord('A') + kind)} {condition}")
+    return lines
+
+
+def _condition(path, kind, chosen):
+    wanted = [(config, [layer == kind for layer in layers]) for config, layers in chosen]
+    for text, test in _candidates(wanted[0][0]):
+        try:
+            if all([bool(test(config, i)) for i in range(len(flags))] == flags for config, flags in wanted):
+                return text
+        except (IndexError, KeyError, TypeError, ZeroDivisionError, AttributeError):
+            continue
+    raise Refusal(f"nothing in the config says which layers of {path} are of kind {chr(ord('A') + kind)}")
+
+
+def _candidates(config):
+    for key, value in vars(config).items():
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            for word in dict.fromkeys(str(item) for item in value):
+                yield f'{key}[i] == "{word}"', lambda c, i, key=key, word=word: getattr(c, key)[i] == word
+        elif isinstance(value, list):
+            yield f"i in {key}", lambda c, i, key=key: any(int(item) == i for item in getattr(c, key))
+            yield f"not (i in {key})", lambda c, i, key=key: all(int(item) != i for item in getattr(c, key))
+            yield f"{key}[i] == 1", lambda c, i, key=key: int(getattr(c, key)[i]) == 1
+            yield f"{key}[i] == 0", lambda c, i, key=key: int(getattr(c, key)[i]) == 0
+    for key, value in _numbers(config).items():
+        number = lambda c, key=key: int(getattr(c, key))  # noqa: E731
+        yield f"i < {key}", lambda c, i, n=number: i < n(c)
+        yield f"i >= {key}", lambda c, i, n=number: i >= n(c)
+        if value > 1:
+            yield f"(i + 1) % {key} == 0", lambda c, i, n=number: (i + 1) % n(c) == 0
+            yield f"(i + 1) % {key} != 0", lambda c, i, n=number: (i + 1) % n(c) != 0
+            yield f"i % {key} == 0", lambda c, i, n=number: i % n(c) == 0
+            yield f"i % {key} != 0", lambda c, i, n=number: i % n(c) != 0
+    yield "i % 2 == 0", lambda c, i: i % 2 == 0
+    yield "i % 2 == 1", lambda c, i: i % 2 == 1
+
+
+# What a class computes where a config has no value: the key, and what it may be.
+_DERIVED = {
+    "head_dim": ["hidden_size // num_attention_heads", "n_embd // n_head"],
+    "num_key_value_heads": ["num_attention_heads"],
+    "intermediate_size": ["4 * hidden_size"],
+    "ffn_dim": ["4 * hidden_size", "hidden_size * 4"],
+    "word_embed_proj_dim": ["hidden_size"],
+    "n_inner": ["4 * n_embd"],
+    "num_local_experts": ["num_experts"],
+    "original_max_position_embeddings": ["max_position_embeddings"],
+}
+
+
+def defaults(model_type, text):
+    """Lines for the keys that a program names and a config may lack."""
+    config = AutoConfig.for_model(model_type)
+    lines = []
+    for key, value in vars(config).items():
+        if isinstance(value, dict):
+            lines += _nested(key, value, text)
+        elif (
+            not key.startswith("_")
+            and (key == "tie_word_embeddings" or key not in IGNORED)
+            and re.search(rf"(?<![\w.]){key}(?![\w.])", text)
+        ):
+            derived = _derived(type(config), key)
+            if derived:
+                lines.append(f"derive {key} {derived}")
+            else:
+                lines.append(f"default {key} {json.dumps(value)}")
+    return lines
+
+
+def _nested(key, value, text):
+    return [
+        f"default {key}.{inner} {json.dumps(item)}"
+        for inner, item in value.items()
+        if not isinstance(item, dict) and re.search(rf"(?<![\w.]){key}\.{inner}(?![\w.])", text)
+    ]
+
+
+def _derived(cls, key):
+    """The expression of other keys that the class takes for `key`, if it was found to take one."""
+    for expression in _DERIVED.get(key, []):
+        names = re.findall(r"[a-z_]+", expression)
+        try:
+            agrees = []
+            for sizes in ((96, 4), (240, 8)):
+                given = {name: sizes["head" in name] for name in names}
+                made = cls(**given, **{key: None})
+                agrees.append(getattr(made, key) == eval(expression, {}, given))  # noqa: S307
+            if all(agrees) and getattr(cls(), key) is not None:
+                return expression
+        except Exception:  # noqa: BLE001 - a class may refuse any of these values
+            continue
+    return None

@@ -1,0 +1,120 @@
+"""Which settings of a config are recorded: its switches one at a time, rotary embeddings, grouped heads or not."""
+
+import re
+
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from . import configs
+from .program import File, Recorder, Settings, merged
+
+_ROPE = {
+    "linear": {"factor": 4.0},
+    "llama3": {
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32,
+    },
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 32},
+}
+
+
+def recorded(model_type):
+    """The program of a model type."""
+    recorder = Recorder(model_type)
+    attentions = _attentions(model_type)
+    base = recorder.record(Settings(), attentions)
+    usual = {key: value for section in base for key, value in section.reads.items()}
+    runs, varied, biases = [({}, base)], {}, {}
+    for settings, values in _alternatives(model_type, usual):
+        combined = len(values) > 1
+        if combined and not all(value in varied.get(key, []) for key, value in values.items()):
+            continue
+        try:
+            # Where two switches are turned together, only the constructor is recorded.
+            if combined:
+                others = recorder.constructor(settings, attentions[0])
+            else:
+                others = recorder.changed(settings, attentions, base)
+        except Exception as error:  # noqa: BLE001 - a value that the class does not take stays unrecorded
+            recorder.notes.append(f"{values}: {type(error).__name__}: {str(error)[:200]}")
+            continue
+        for key, value in values.items():
+            seen = varied.setdefault(key, [usual.setdefault(key, _usual(model_type, key))])
+            seen += [value] if value not in seen else []
+        if len(values) == 1:
+            _note_biases(base[0], others[0], *next(iter(values.items())), biases)
+        runs.append((values, others))
+    sections = []
+    for values, made in runs:
+        for section in made:
+            section.reads |= {key: values.get(key, usual[key]) for key in varied}
+        sections += made
+    _with_biases([section for section in sections if section.head == "build"], biases, varied)
+    everywhere = {key: value for key, value in usual.items() if key not in varied}
+    return File(recorder, merged(sections, varied), attentions, everywhere, varied)
+
+
+def _usual(model_type, key):
+    value = getattr(configs.small(model_type, configs.RECORDINGS[0]), key, None)
+    return "number" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _attentions(model_type):
+    from transformers import AutoConfig
+
+    cls = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.for_model(model_type))]
+    return (["sdpa"] if cls._supports_sdpa else []) + ["eager"]
+
+
+def _alternatives(model_type, reads):
+    """Settings beside the usual ones, each with the switches that it turns."""
+    config = configs.small(model_type, configs.RECORDINGS[0])
+    if hasattr(config, "num_key_value_heads"):
+        yield Settings(heads_alike=True), {}
+    padding = {}
+    for key, number in (("pad_token_id", 0), ("sliding_window", 26)):
+        if hasattr(config, key):
+            # Models ask whether these are there at all.
+            value, name = (number, "number") if getattr(config, key) is None else (None, None)
+            yield Settings({key: value}), {key: name}
+            if key == "pad_token_id":
+                padding, named = {key: value}, {key: name}
+    for key, value in reads.items():
+        if key.endswith("rope_type"):
+            rope = getattr(config, "rope_parameters", None)
+            for kind, more in _ROPE.items():
+                if isinstance(rope, dict) and "rope_theta" in rope:
+                    changed = {"rope_parameters": {**rope, "rope_type": kind, **more}}
+                    yield Settings(changed), {key: kind}
+                    if padding:
+                        yield Settings(changed | padding), {key: kind} | named
+        elif isinstance(value, bool) and "." not in key:
+            yield Settings({key: not value}), {key: not value}
+
+
+def _note_biases(base, other, key, value, biases):
+    """Notes the linear modules of which a switch only says whether they have a bias."""
+    if len(base.lines) != len(other.lines):
+        return
+    found = {}
+    for one, two in zip(base.lines, other.lines):
+        if one != two:
+            plain = {line.replace("bias=true", "bias=false") for line in (one, two)}
+            if len(plain) != 1 or ("bias=true" in two) != (value is True):
+                return
+            found[plain.pop()] = key
+    biases |= found
+
+
+def _with_biases(builds, biases, varied):
+    """Writes the switch for the biases of these modules, on which the constructor then does not depend otherwise."""
+    for build in builds:
+        keys = set()
+        for number, line in enumerate(build.lines):
+            key = biases.get(line.replace("bias=true", "bias=false"))
+            if key is not None and ("bias=true" in line) == build.reads.get(key):
+                build.lines[number] = re.sub(r"bias=\w+", f"bias={key}", line)
+                keys.add(key)
+        for key in keys:
+            build.reads.pop(key)
