@@ -66,6 +66,14 @@ class Listed(list):
         GUARDS.check(f'("{item}" in {self.key})' if isinstance(item, str) else f"({item} in {self.key})", found)
         return found
 
+    def __getitem__(self, index):
+        GUARDS.read(self.key)
+        return list.__getitem__(self, index)
+
+    def __iter__(self):
+        GUARDS.read(self.key)
+        return list.__iter__(self)
+
     def __deepcopy__(self, memo):
         return self
 

@@ -28,16 +28,25 @@ def length(path, recorded):
     return min(named, key=lambda key: (key != "num_hidden_layers", len(key)))
 
 
-def lines_of(path, recorded, chosen):
-    """The header's lines about one list of layers."""
+def lines_of(path, recorded, chosen, reads):
+    """The header's lines about one list of layers; `reads` are the keys that the model's code asked for."""
     lines = [f"layers {path} {length(path, recorded)}"]
     count = max(max(layers) for _, layers in chosen) + 1
     if count == 1:
-        return [*lines, f"kind {path} A true"]
+        return [*lines, f"kind {path} A {_only(chosen, reads)}"]
     for kind in range(count):
         condition = _condition(path, kind, chosen)
         lines.append(f"kind {path} {chr(ord('A') + kind)} {condition}")
     return lines
+
+
+def _only(chosen, reads):
+    """The condition of an only kind: where the model asks a list of texts, the ones that were recorded."""
+    for key in reads:
+        seen = {text for config, _ in chosen for text in getattr(config, key, None) or [] if isinstance(text, str)}
+        if isinstance(getattr(chosen[0][0], key, None), list) and seen:
+            return " or ".join(f'{key}[i] == "{text}"' for text in sorted(seen))
+    return "true"
 
 
 def _condition(path, kind, chosen):

@@ -103,16 +103,18 @@ class Recorder:
         by_head = {}
         for section in known:
             by_head.setdefault(section.head, []).append(section.lines)
-        build, same = None, True
+        sections = []
         for attention in attentions:
             made = self._recording(settings, attention, _TRIAL, *_SIZES[0])
-            build = build or made[0]
-            same = same and all(section.lines in by_head[section.head] for section in made[1:])
-        if not same:
-            return self.record(settings, attentions)
-        if build.lines not in by_head["build"]:
-            self._agree([build], settings, attentions[0], [])
-        return [build] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known[1:]]
+            if all(section.lines in by_head[section.head] for section in made[1:]):
+                if made[0].lines not in by_head["build"]:
+                    self._agree(made[:1], settings, attention, [])
+                known_ones = [one for one in known if one.head.startswith(f"forward {attention} ")]
+                made = made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known_ones]
+            else:
+                made = self.record(settings, [attention])
+            sections += made if not sections else made[1:]
+        return sections
 
     def constructor(self, settings, attention):
         """Records the constructor alone."""
@@ -302,7 +304,10 @@ class File:
             f"class {recorder.class_name}",
             "task causal-lm",
         ]
-        loops_of = [kinds.lines_of(path, recorder.layers[path], recorder.chosen[path]) for path in recorder.layers]
+        loops_of = [
+            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
+            for path in recorder.layers
+        ]
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))
