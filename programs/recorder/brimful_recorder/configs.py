@@ -53,7 +53,11 @@ def small(model_type, sizes, **settings):
         present["layer_types"] = [kinds[index % len(kinds)] for index in range(sizes["layers"])]
     if getattr(config, "sliding_window", None) is None and "sliding_window" not in settings:
         present.pop("sliding_window", None)
-    return type(config)(**present)
+    try:
+        # Models ask for this key with a default of their own, so that it must be there to be seen.
+        return type(config)(**{"head_dim": head_dim, **present})
+    except Exception:  # noqa: BLE001 - some classes compute it themselves
+        return type(config)(**present)
 
 
 class Listed(list):

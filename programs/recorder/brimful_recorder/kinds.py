@@ -32,6 +32,8 @@ def lines_of(path, recorded, chosen, reads):
     """The header's lines about one list of layers; `reads` are the keys that the model's code asked for."""
     lines = [f"layers {path} {length(path, recorded)}"]
     count = max(max(layers) for _, layers in chosen) + 1
+    # Sections in which all layers are alike say `kind *` where others have several kinds.
+    chosen = [one for one in chosen if max(one[1]) > 0] or chosen
     if count == 1:
         return [*lines, f"kind {path} A {_only(chosen, reads)}"]
     for kind in range(count):
@@ -43,8 +45,9 @@ def lines_of(path, recorded, chosen, reads):
 def _only(chosen, reads):
     """The condition of an only kind: where the model asks a list of texts, the ones that were recorded."""
     for key in reads:
-        seen = {text for config, _ in chosen for text in getattr(config, key, None) or [] if isinstance(text, str)}
-        if isinstance(getattr(chosen[0][0], key, None), list) and seen:
+        lists = [value for config, _ in chosen if isinstance(value := getattr(config, key, None), list)]
+        seen = {str(text) for value in lists for text in value if isinstance(text, str)}
+        if seen:
             return " or ".join(f'{key}[i] == "{text}"' for text in sorted(seen))
     return "true"
 
@@ -100,6 +103,8 @@ def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
     lines = []
+    if not hasattr(config, "head_dim") and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
+        lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)

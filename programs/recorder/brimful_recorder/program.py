@@ -291,7 +291,8 @@ class File:
         for key, values in section.reads.items():
             if key in self.varied and len(values) < len(self.varied[key]):
                 lines.append(f"when {values_text(key, values)}")
-        return lines + indented(section.lines)
+        several = [path for path, chosen in self.recorder.chosen.items() if any(max(one[1]) for one in chosen)]
+        return lines + indented(_for_all_kinds(section.lines, several))
 
     def _header(self, body):
         recorder = self.recorder
@@ -313,6 +314,24 @@ class File:
         lines.append("attention " + " ".join(self.attentions))
         lines += [f"require {key} {json.dumps(value)}" for key, value in self.everywhere.items()]
         return lines + [line for lines_of in loops_of for line in lines_of]
+
+
+def _for_all_kinds(lines, several):
+    """Lines with `kind *` for the only body of a list that has several kinds elsewhere."""
+    made, each = [], ""
+    for number, line in enumerate(lines):
+        if line.startswith("each "):
+            each = line.split()[1]
+        alone = line == "kind A" and each in several and not _another_kind(lines[number + 1 :])
+        made.append("kind *" if alone else line)
+    return made
+
+
+def _another_kind(lines):
+    for line in lines:
+        if line.startswith(("kind ", "end")):
+            return line != "end"
+    return False
 
 
 def indented(lines):

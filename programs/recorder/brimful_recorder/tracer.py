@@ -1,5 +1,6 @@
 """Sees every call of the torch API and the moment at which Python frees each tensor."""
 
+import re
 import sys
 import weakref
 
@@ -209,7 +210,7 @@ class Tracer(TorchFunctionMode):
             return
         if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
-        if "%" in text or text == "past" or "logits_to_keep" in text:
+        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text:
             self.emit(f"check {text} {str(result).lower()}")
         else:
             self.conditions.setdefault(text, result)
