@@ -42,6 +42,23 @@ def lines_of(path, recorded, chosen, reads):
     return lines
 
 
+def of_every_layer(sections):
+    """Takes conditions on the first layers' numbers out of the sections; returns what they say of layer `i`."""
+    found = {}
+    for conditions in sections:
+        for text, result in list(conditions.items()):
+            inside = re.fullmatch(r"\((\d+) in (\w+)\)", text)
+            modulo = re.fullmatch(r"\((\d+) % (\w+) == 0\)", text)
+            if inside and not result:
+                found[f"not (i in {inside.group(2)})"] = None
+            elif modulo and result:
+                found[f"(i + 1) % {modulo.group(2)} == 0"] = None
+            else:
+                continue
+            del conditions[text]
+    return " and ".join(found)
+
+
 def _only(chosen, reads):
     """The condition of an only kind: where the model asks a list of texts, the ones that were recorded."""
     for key in reads:

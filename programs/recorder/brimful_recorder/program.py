@@ -281,8 +281,9 @@ class File:
 
     def text(self):
         """The file."""
+        every_layer = kinds.of_every_layer([section.conditions for section in self.sections])
         body = [line for section in self.sections for line in self._section(section)]
-        return "\n".join(self._header("\n".join(body)) + body) + "\n"
+        return "\n".join(self._header("\n".join(body), every_layer) + body) + "\n"
 
     def _section(self, section):
         lines = ["", *section.head]
@@ -294,7 +295,7 @@ class File:
         several = [path for path, chosen in self.recorder.chosen.items() if any(max(one[1]) for one in chosen)]
         return lines + indented(_for_all_kinds(section.lines, several))
 
-    def _header(self, body):
+    def _header(self, body, every_layer):
         recorder = self.recorder
         python = ".".join(platform.python_version_tuple()[:2])
         lines = [
@@ -309,6 +310,8 @@ class File:
             kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
             for path in recorder.layers
         ]
+        if every_layer:
+            loops_of = [[line.replace(" A true", f" A {every_layer}") for line in lines_of] for lines_of in loops_of]
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))

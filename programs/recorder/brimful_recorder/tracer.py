@@ -76,7 +76,16 @@ _VALUES = {"torch.Tensor.__bool__": "bool", "torch.Tensor.item": "item", "torch.
 _SCALES = {
     "." + name for name in ["mul", "div", "__mul__", "__truediv__", "__rmul__", "__rtruediv__", "__rsub__", "gt", "lt"]
 }
-_IN_PLACE_DUNDERS = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__iand__", "__ior__"}
+_IN_PLACE_DUNDERS = {
+    "__set__",
+    "__setitem__",
+    "__iadd__",
+    "__isub__",
+    "__imul__",
+    "__itruediv__",
+    "__iand__",
+    "__ior__",
+}
 
 
 def function_name(function):
