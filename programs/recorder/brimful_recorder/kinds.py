@@ -120,7 +120,7 @@ def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
     lines = []
-    if not hasattr(config, "head_dim") and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
+    if getattr(config, "head_dim", None) is None and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
         lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
