@@ -125,6 +125,8 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
+        elif key == "head_dim" and value is None:
+            continue
         elif (
             not key.startswith("_")
             and (key == "tie_word_embeddings" or key not in IGNORED)
