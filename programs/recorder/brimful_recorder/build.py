@@ -4,11 +4,10 @@ import functools
 import re
 from contextlib import ExitStack, contextmanager
 
-import torch
 from torch import nn
 
 from .symbols import text_of
-from .tracer import Refusal, Tracer
+from .tracer import Refusal, Tracer, in_place, tensors_in
 
 _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "rand", "full")}
 
@@ -22,7 +21,6 @@ class BuildTracer(Tracer):
         self.modules = {}
         self.made = {}
         self.sources = {}
-        self.initialising = False
 
     def module(self, module):
         """Stands for the module's path until it is known."""
@@ -31,8 +29,9 @@ class BuildTracer(Tracer):
         return f"<{id(module)}>"
 
     def _call(self, name, function, args, kwargs):
-        last = name.rsplit(".", 1)[-1]
-        if self.initialising and last.endswith("_") and not last.endswith("__"):
+        # What only writes into a parameter or a buffer allocates nothing.
+        changed = next(tensors_in([args, kwargs]), None)
+        if in_place(name) and self.names.get(id(changed), "%")[0] != "%":
             return function(*args, **kwargs)
         result = super()._call(name, function, args, kwargs)
         if name in _FACTORIES:
@@ -48,7 +47,7 @@ def _sizes(args, kwargs):
 
 
 @contextmanager
-def watched(tracer, conv1d=None, model_class=None):
+def watched(tracer, conv1d=None):
     """Inside, modules that are one instruction write it, and parameters and buffers write theirs."""
     with ExitStack() as undo:
         _set(undo, nn.Linear, "__init__", _linear(tracer, nn.Linear.__init__))
@@ -58,8 +57,6 @@ def watched(tracer, conv1d=None, model_class=None):
         _set(undo, nn.Module, "register_parameter", _parameter(tracer, nn.Module.register_parameter))
         _set(undo, nn.Module, "register_buffer", _buffer(tracer, nn.Module.register_buffer))
         _set(undo, nn.Parameter, "__new__", _source(tracer, nn.Parameter.__new__))
-        if model_class is not None:
-            _set(undo, model_class, "initialize_weights", _initialising(tracer, model_class.initialize_weights))
         yield
 
 
@@ -150,18 +147,6 @@ def _buffer(tracer, original):
     return register
 
 
-def _initialising(tracer, original):
-    @functools.wraps(original)
-    def initialise(self, *args, **kwargs):
-        before, tracer.initialising = tracer.initialising, True
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            tracer.initialising = before
-
-    return initialise
-
-
 def finished(tracer, model):
     """The constructor's lines, with the modules' paths."""
     paths = {id(module): path for path, module in model.named_modules(remove_duplicate=False)}
@@ -218,4 +203,4 @@ def ties(model):
     return found
 
 
-__all__ = ["BuildTracer", "finished", "ties", "torch", "watched"]
+__all__ = ["BuildTracer", "finished", "ties", "watched"]

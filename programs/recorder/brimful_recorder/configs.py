@@ -53,7 +53,11 @@ def small(model_type, sizes, **settings):
         present["layer_types"] = [kinds[index % len(kinds)] for index in range(sizes["layers"])]
     if getattr(config, "sliding_window", None) is None and "sliding_window" not in settings:
         present.pop("sliding_window", None)
-    return type(config)(**present)
+    try:
+        # Models ask for this key with a default of their own, so that it must be there to be seen.
+        return type(config)(**{"head_dim": head_dim, **present})
+    except Exception:  # noqa: BLE001 - some classes compute it themselves
+        return type(config)(**present)
 
 
 class Listed(list):
@@ -65,6 +69,14 @@ class Listed(list):
         found = list.__contains__(self, item)
         GUARDS.check(f'("{item}" in {self.key})' if isinstance(item, str) else f"({item} in {self.key})", found)
         return found
+
+    def __getitem__(self, index):
+        GUARDS.read(self.key)
+        return list.__getitem__(self, index)
+
+    def __iter__(self):
+        GUARDS.read(self.key)
+        return list.__iter__(self)
 
     def __deepcopy__(self, memo):
         return self

@@ -28,16 +28,45 @@ def length(path, recorded):
     return min(named, key=lambda key: (key != "num_hidden_layers", len(key)))
 
 
-def lines_of(path, recorded, chosen):
-    """The header's lines about one list of layers."""
+def lines_of(path, recorded, chosen, reads):
+    """The header's lines about one list of layers; `reads` are the keys that the model's code asked for."""
     lines = [f"layers {path} {length(path, recorded)}"]
     count = max(max(layers) for _, layers in chosen) + 1
+    # Sections in which all layers are alike say `kind *` where others have several kinds.
+    chosen = [one for one in chosen if max(one[1]) > 0] or chosen
     if count == 1:
-        return [*lines, f"kind {path} A true"]
+        return [*lines, f"kind {path} A {_only(chosen, reads)}"]
     for kind in range(count):
         condition = _condition(path, kind, chosen)
         lines.append(f"kind {path} {chr(ord('A') + kind)} {condition}")
     return lines
+
+
+def of_every_layer(sections):
+    """Takes conditions on the first layers' numbers out of the sections; returns what they say of layer `i`."""
+    found = {}
+    for conditions in sections:
+        for text, result in list(conditions.items()):
+            inside = re.fullmatch(r"\((\d+) in (\w+)\)", text)
+            modulo = re.fullmatch(r"\((\d+) % (\w+) == 0\)", text)
+            if inside and not result:
+                found[f"not (i in {inside.group(2)})"] = None
+            elif modulo and result:
+                found[f"(i + 1) % {modulo.group(2)} == 0"] = None
+            else:
+                continue
+            del conditions[text]
+    return " and ".join(found)
+
+
+def _only(chosen, reads):
+    """The condition of an only kind: where the model asks a list of texts, the ones that were recorded."""
+    for key in reads:
+        lists = [value for config, _ in chosen if isinstance(value := getattr(config, key, None), list)]
+        seen = {str(text) for value in lists for text in value if isinstance(text, str)}
+        if seen:
+            return " or ".join(f'{key}[i] == "{text}"' for text in sorted(seen))
+    return "true"
 
 
 def _condition(path, kind, chosen):
@@ -91,9 +120,13 @@ def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
     lines = []
+    if getattr(config, "head_dim", None) is None and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
+        lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
+        elif key == "head_dim" and value is None:
+            continue
         elif (
             not key.startswith("_")
             and (key == "tie_word_embeddings" or key not in IGNORED)

@@ -103,16 +103,18 @@ class Recorder:
         by_head = {}
         for section in known:
             by_head.setdefault(section.head, []).append(section.lines)
-        build, same = None, True
+        sections = []
         for attention in attentions:
             made = self._recording(settings, attention, _TRIAL, *_SIZES[0])
-            build = build or made[0]
-            same = same and all(section.lines in by_head[section.head] for section in made[1:])
-        if not same:
-            return self.record(settings, attentions)
-        if build.lines not in by_head["build"]:
-            self._agree([build], settings, attentions[0], [])
-        return [build] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known[1:]]
+            if all(section.lines in by_head[section.head] for section in made[1:]):
+                if made[0].lines not in by_head["build"]:
+                    self._agree(made[:1], settings, attention, [])
+                known_ones = [one for one in known if one.head.startswith(f"forward {attention} ")]
+                made = made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known_ones]
+            else:
+                made = self.record(settings, [attention])
+            sections += made if not sections else made[1:]
+        return sections
 
     def constructor(self, settings, attention):
         """Records the constructor alone."""
@@ -279,8 +281,9 @@ class File:
 
     def text(self):
         """The file."""
+        every_layer = kinds.of_every_layer([section.conditions for section in self.sections])
         body = [line for section in self.sections for line in self._section(section)]
-        return "\n".join(self._header("\n".join(body)) + body) + "\n"
+        return "\n".join(self._header("\n".join(body), every_layer) + body) + "\n"
 
     def _section(self, section):
         lines = ["", *section.head]
@@ -289,9 +292,10 @@ class File:
         for key, values in section.reads.items():
             if key in self.varied and len(values) < len(self.varied[key]):
                 lines.append(f"when {values_text(key, values)}")
-        return lines + indented(section.lines)
+        several = [path for path, chosen in self.recorder.chosen.items() if any(max(one[1]) for one in chosen)]
+        return lines + indented(_for_all_kinds(section.lines, several))
 
-    def _header(self, body):
+    def _header(self, body, every_layer):
         recorder = self.recorder
         python = ".".join(platform.python_version_tuple()[:2])
         lines = [
@@ -302,12 +306,35 @@ class File:
             f"class {recorder.class_name}",
             "task causal-lm",
         ]
-        loops_of = [kinds.lines_of(path, recorder.layers[path], recorder.chosen[path]) for path in recorder.layers]
+        loops_of = [
+            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
+            for path in recorder.layers
+        ]
+        if every_layer:
+            loops_of = [[line.replace(" A true", f" A {every_layer}") for line in lines_of] for lines_of in loops_of]
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))
         lines += [f"require {key} {json.dumps(value)}" for key, value in self.everywhere.items()]
         return lines + [line for lines_of in loops_of for line in lines_of]
+
+
+def _for_all_kinds(lines, several):
+    """Lines with `kind *` for the only body of a list that has several kinds elsewhere."""
+    made, each = [], ""
+    for number, line in enumerate(lines):
+        if line.startswith("each "):
+            each = line.split()[1]
+        alone = line == "kind A" and each in several and not _another_kind(lines[number + 1 :])
+        made.append("kind *" if alone else line)
+    return made
+
+
+def _another_kind(lines):
+    for line in lines:
+        if line.startswith(("kind ", "end")):
+            return line != "end"
+    return False
 
 
 def indented(lines):

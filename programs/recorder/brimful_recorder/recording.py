@@ -4,7 +4,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
@@ -36,7 +36,9 @@ def _listening(tracer, reads):
 def _caller():
     """The frame that compared, outside of the symbols' own code."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.endswith(("symbols.py", "recording.py")):
+    while frame.f_back is not None and frame.f_code.co_filename.endswith(
+        ("symbols.py", "recording.py", "recorder/configs.py")
+    ):
         frame = frame.f_back
     return frame
 
@@ -51,7 +53,7 @@ class Built:
         self.model_class = auto._model_mapping[type(config)]
         configs.symbolise(config)
         tracer = build.BuildTracer()
-        watched = build.watched(tracer, Conv1D, PreTrainedModel)
+        watched = build.watched(tracer, Conv1D)
         with torch.random.fork_rng(), _listening(tracer, self.reads), library.patched(tracer), watched, tracer:
             torch.manual_seed(0)
             self.model = auto.from_config(config, attn_implementation=attention, dtype=dtype)

@@ -1,5 +1,6 @@
 """Sees every call of the torch API and the moment at which Python frees each tensor."""
 
+import re
 import sys
 import weakref
 
@@ -75,7 +76,16 @@ _VALUES = {"torch.Tensor.__bool__": "bool", "torch.Tensor.item": "item", "torch.
 _SCALES = {
     "." + name for name in ["mul", "div", "__mul__", "__truediv__", "__rmul__", "__rtruediv__", "__rsub__", "gt", "lt"]
 }
-_IN_PLACE_DUNDERS = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__iand__", "__ior__"}
+_IN_PLACE_DUNDERS = {
+    "__set__",
+    "__setitem__",
+    "__iadd__",
+    "__isub__",
+    "__imul__",
+    "__itruediv__",
+    "__iand__",
+    "__ior__",
+}
 
 
 def function_name(function):
@@ -209,7 +219,7 @@ class Tracer(TorchFunctionMode):
             return
         if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
-        if "%" in text or text == "past" or "logits_to_keep" in text:
+        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text:
             self.emit(f"check {text} {str(result).lower()}")
         else:
             self.conditions.setdefault(text, result)

@@ -73,7 +73,7 @@ def _alternatives(model_type, reads):
     if hasattr(config, "num_key_value_heads"):
         yield Settings(heads_alike=True), {}
     padding = {}
-    for key, number in (("pad_token_id", 0), ("sliding_window", 26)):
+    for key, number in (("pad_token_id", 0), ("sliding_window", 26), ("n_inner", 160)):
         if hasattr(config, key):
             # Models ask whether these are there at all.
             value, name = (number, "number") if getattr(config, key) is None else (None, None)
