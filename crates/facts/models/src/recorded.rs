@@ -35,7 +35,7 @@ impl RecordedConfig {
     /// A key whose value was not recorded, or that gives a size no value.
     pub fn read(program: Arc<Program>, keys: &Map<String, Json>) -> Result<RecordedConfig, Fault> {
         let header = &program.header;
-        let values = header.complete(Values::of_json(keys)).map_err(fault)?;
+        let values = header.complete(Values::of_json(&with_rope_parameters(keys))).map_err(fault)?;
         if let Some((key, allowed)) = header.uncovered(&values) {
             let found = values.get(key).unwrap_or(&Value::Null).to_string();
             let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
@@ -90,6 +90,27 @@ impl RecordedConfig {
             sdpa,
         }
     }
+}
+
+/// Older files have `rope_scaling` and `rope_theta`, which transformers 5.23 reads as `rope_parameters`
+/// (`standardize_rope_params` in modeling_rope_utils.py).
+fn with_rope_parameters(keys: &Map<String, Json>) -> Map<String, Json> {
+    let mut keys = keys.clone();
+    let scaling = keys.remove("rope_scaling");
+    let theta = keys.get("rope_theta").cloned();
+    let rope = keys.entry("rope_parameters").or_insert_with(|| Json::Object(Map::new()));
+    let Json::Object(rope) = rope else { return keys };
+    if let Some(Json::Object(scaling)) = scaling {
+        for (key, value) in scaling {
+            // The oldest files call it `type`.
+            let key = if key == "type" { "rope_type".to_owned() } else { key };
+            rope.entry(key).or_insert(value);
+        }
+    }
+    if let Some(theta) = theta {
+        rope.entry("rope_theta").or_insert(theta);
+    }
+    keys
 }
 
 fn fault(error: EvaluationError) -> Fault {

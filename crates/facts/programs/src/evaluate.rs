@@ -269,22 +269,31 @@ fn call<S: Scope>(
             _ => Err(unknown()),
         },
         (Builtin::Min | Builtin::Max, [first, rest @ ..]) => {
-            let mut best = scope.integer(first)?;
+            let mut best = evaluate(scope, first)?;
             for other in rest {
-                let other = scope.integer(other)?;
-                best = if builtin == Builtin::Min { best.min(other) } else { best.max(other) };
+                let other = evaluate(scope, other)?;
+                let (Some(a), Some(b)) = (as_number(&best), as_number(&other)) else { return Err(unknown()) };
+                if (builtin == Builtin::Min) == (b < a) && a != b {
+                    best = other;
+                }
             }
-            Ok(Value::Integer(best))
+            Ok(best)
         }
-        (Builtin::Float | Builtin::Int, [inner]) => {
+        (_, [inner]) => {
             let value = evaluate(scope, inner)?;
             let number = as_number(&value).ok_or_else(|| wrong_kind(inner, &value, "a number"))?;
-            if builtin == Builtin::Float {
-                return Ok(Value::Number(number));
-            }
+            let number = match builtin {
+                Builtin::Float => return Ok(Value::Number(number)),
+                Builtin::Sqrt => return Ok(Value::Number(number.sqrt())),
+                Builtin::Log => return Ok(Value::Number(number.ln())),
+                Builtin::Int => number.trunc(),
+                Builtin::Floor => number.floor(),
+                Builtin::Ceil => number.ceil(),
+                Builtin::Round => number.round_ties_even(),
+                _ => return Err(unknown()),
+            };
             // The bounds are the largest numbers whose conversion does not saturate.
-            let fits = number.abs() < 9.2e18;
-            checked(whole, fits.then_some(number as i64))
+            checked(whole, (number.abs() < 9.2e18).then_some(number as i64))
         }
         _ => Err(unknown()),
     }

@@ -146,19 +146,40 @@ pub enum Builtin {
     Int,
     /// `numel(%3)`.
     Numel,
+    /// `floor(a)`, a whole number.
+    Floor,
+    /// `ceil(a)`, a whole number.
+    Ceil,
+    /// `round(a)`: a whole number, halves to the even one.
+    Round,
+    /// `sqrt(a)`.
+    Sqrt,
+    /// `log(a)`: the natural logarithm.
+    Log,
     /// `len(layer_types)`.
     Len,
+    /// `bool(%3)`: the value of a tensor decided.
+    Bool,
+    /// `item(%3)`: the value of a tensor as a number.
+    Item,
 }
 
 impl Builtin {
     /// Every function with its name.
-    pub(crate) const ALL: [(Builtin, &'static str); 6] = [
+    pub(crate) const ALL: [(Builtin, &'static str); 13] = [
         (Builtin::Min, "min"),
         (Builtin::Max, "max"),
         (Builtin::Float, "float"),
         (Builtin::Int, "int"),
         (Builtin::Numel, "numel"),
+        (Builtin::Floor, "floor"),
+        (Builtin::Ceil, "ceil"),
+        (Builtin::Round, "round"),
+        (Builtin::Sqrt, "sqrt"),
+        (Builtin::Log, "log"),
         (Builtin::Len, "len"),
+        (Builtin::Bool, "bool"),
+        (Builtin::Item, "item"),
     ];
 }
 

@@ -139,6 +139,15 @@ pub enum Instruction {
     NoAutocast(Vec<Instruction>),
     /// `check EXPRESSION true`.
     Check(Expression, bool),
+    /// `check .__contains__(%0, pad_token_id) false`: a function whose value decided. It is called, and decides again.
+    Decided {
+        /// The function.
+        function: String,
+        /// Arguments by position.
+        arguments: Vec<Expression>,
+        /// Arguments by keyword.
+        keywords: Keywords,
+    },
     /// `each LIST i` to its `end`.
     Each {
         /// The list of modules.
@@ -167,6 +176,15 @@ pub enum Instruction {
         shape: Vec<Expression>,
         /// Its dtype where it is not the model's.
         dtype: Option<Expression>,
+    },
+    /// `parameter PATH %4 [sizes]`: a parameter of what was computed.
+    KeptParameter {
+        /// Its place.
+        path: Path,
+        /// What was computed.
+        slot: Slot,
+        /// Its sizes; `None` where the program does not say.
+        shape: Option<Vec<Expression>>,
     },
     /// `buffer PATH %0`.
     Buffer(Path, Slot),

@@ -19,7 +19,7 @@ pub use expression::{Builtin, Expression, Input, Operator};
 pub use instruction::{Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
 pub use parameters::DeclaredParameter;
 pub use program::{
-    Attention, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
+    Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
 };
 pub use shipped::{shipped, shipped_class, shipped_types};
 pub use values::{Value, Values};

@@ -42,7 +42,9 @@ impl Program {
     fn walked<'a>(&'a self, values: &'a Values) -> Result<Walk<'a>, EvaluationError> {
         let mut walk =
             Walk { program: self, values, parameters: Vec::new(), ties: Vec::new(), linears: Vec::new() };
-        walk.block(&self.build, None)?;
+        let build = self.build(values)?;
+        let unknown = || EvaluationError::Unknown("the constructor for this config".to_owned());
+        walk.block(build.ok_or_else(unknown)?, None)?;
         Ok(walk)
     }
 }
@@ -64,7 +66,12 @@ impl Walk<'_> {
         let scope = ConfigScope { values: self.values, index };
         match instruction {
             Instruction::MakeModule { kind, path, sizes } => self.module(*kind, path, sizes, index)?,
-            Instruction::Parameter { path, shape, .. } => {
+            // A parameter of something that was computed has the sizes of that.
+            Instruction::KeptParameter { path, shape: None, .. } => {
+                return Err(EvaluationError::Unknown(format!("the sizes of {path}")));
+            }
+            Instruction::Parameter { path, shape, .. }
+            | Instruction::KeptParameter { path, shape: Some(shape), .. } => {
                 let shape = shape.iter().map(|size| size_of(&scope, size)).collect::<Result<_, _>>()?;
                 self.parameters.push((path.at(index), shape));
             }
@@ -87,7 +94,7 @@ impl Walk<'_> {
         for index in 0..list.count(self.values)? {
             let kind = list.kind(self.values, index)?.ok_or_else(unknown)?;
             let name = &list.kinds[kind].0;
-            let (_, body) = kinds.iter().find(|row| row.0 == *name).ok_or_else(unknown)?;
+            let (_, body) = kinds.iter().find(|row| row.0 == *name || row.0 == "*").ok_or_else(unknown)?;
             self.block(body, Some(index))?;
         }
         Ok(())
@@ -130,8 +137,6 @@ impl Walk<'_> {
 /// A key that the config lacks is false.
 fn is_true(scope: &ConfigScope<'_>, expression: &Expression) -> bool {
     match expression {
-        // The lines of a constructor write `true` and `false` as JSON does.
-        Expression::Key(word) if word == "true" => true,
         other => scope.evaluate(other).is_ok_and(|value| value.is_true()),
     }
 }

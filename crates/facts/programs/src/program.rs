@@ -11,8 +11,8 @@ use crate::values::{Value, Values};
 pub struct Program {
     /// What was recorded, and for which configs it holds.
     pub header: Header,
-    /// The constructor.
-    pub build: Vec<Instruction>,
+    /// The constructor. Sections for different configs have different conditions.
+    pub builds: Vec<Build>,
     /// The recorded calls. Calls that do the same share a body.
     pub forwards: Vec<Forward>,
 }
@@ -130,13 +130,22 @@ pub struct ForwardKey {
     pub cache: CacheUse,
 }
 
+/// A recorded constructor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    /// What must hold of the config; all of them.
+    pub conditions: Vec<Expression>,
+    /// What it does.
+    pub body: Vec<Instruction>,
+}
+
 /// A recorded call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
     /// The calls that do this.
     pub keys: Vec<ForwardKey>,
-    /// For which configs they do; `None` for all.
-    pub condition: Option<Expression>,
+    /// What must hold of the config; all of them.
+    pub conditions: Vec<Expression>,
     /// What they do.
     pub body: Vec<Instruction>,
 }
@@ -160,16 +169,37 @@ impl Program {
         values: &Values,
     ) -> Result<Option<&[Instruction]>, EvaluationError> {
         for forward in self.forwards.iter().filter(|forward| forward.keys.contains(&key)) {
-            let holds = match &forward.condition {
-                None => true,
-                Some(condition) => ConfigScope::new(values).evaluate(condition)?.is_true(),
-            };
-            if holds {
+            if hold(&forward.conditions, values)? {
                 return Ok(Some(&forward.body));
             }
         }
         Ok(None)
     }
+
+    /// What the constructor does; `None` if it was not recorded for this config.
+    ///
+    /// # Errors
+    /// A condition that has no value.
+    pub fn build(&self, values: &Values) -> Result<Option<&[Instruction]>, EvaluationError> {
+        for build in &self.builds {
+            if hold(&build.conditions, values)? {
+                return Ok(Some(&build.body));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether all conditions hold. A condition on a key that the config lacks does not.
+fn hold(conditions: &[Expression], values: &Values) -> Result<bool, EvaluationError> {
+    for condition in conditions {
+        match ConfigScope::new(values).evaluate(condition) {
+            Ok(value) if value.is_true() => {}
+            Ok(_) | Err(EvaluationError::NoKey(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 impl Header {
@@ -192,9 +222,9 @@ impl Header {
 
     /// The first key whose value the recording does not cover, with the values that it covers.
     pub fn uncovered<'a>(&'a self, values: &Values) -> Option<(&'a str, &'a [Value])> {
+        // A key that is absent has the class's own value, which is the recorded one.
         let covered = |(key, allowed): &&(String, Vec<Value>)| {
-            let found = values.get(key).unwrap_or(&Value::Null);
-            allowed.iter().any(|value| value == found)
+            values.get(key).is_none_or(|found| allowed.contains(found))
         };
         let (key, allowed) = self.required.iter().find(|row| !covered(row))?;
         Some((key, allowed))

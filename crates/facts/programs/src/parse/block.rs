@@ -18,12 +18,12 @@ pub(super) struct Reader<'a> {
     depth: usize,
     /// The line read last, for errors at the end of the file.
     last: Line<'a>,
-    tensors: &'a mut HashSet<String>,
+    tensors: &'a HashSet<String>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `lines`; `head` is the line before them.
-    pub fn new(lines: &'a [Line<'a>], head: Line<'a>, tensors: &'a mut HashSet<String>) -> Reader<'a> {
+    pub fn new(lines: &'a [Line<'a>], head: Line<'a>, tensors: &'a HashSet<String>) -> Reader<'a> {
         Reader { lines, at: 0, depth: 0, last: head, tensors }
     }
 
@@ -52,11 +52,14 @@ impl<'a> Reader<'a> {
         Ok(heads)
     }
 
-    /// `when CONDITION` right under the heads: for which configs the section holds.
-    pub fn condition(&mut self) -> Result<Option<Expression>, ProgramError> {
-        let Some(line) = self.peek().filter(|line| line.text.starts_with("when ")) else { return Ok(None) };
-        self.next();
-        self.words(line, 1, |words| words.expression()).map(Some)
+    /// Lines `when CONDITION` right under the heads: for which configs the section holds.
+    pub fn conditions(&mut self) -> Result<Vec<Expression>, ProgramError> {
+        let mut all = Vec::new();
+        while let Some(line) = self.peek().filter(|line| line.text.starts_with("when ")) {
+            self.next();
+            all.push(self.words(line, 1, |words| words.expression())?);
+        }
+        Ok(all)
     }
 
     /// The instructions to the next head or the end of the file.
@@ -191,6 +194,12 @@ impl<'a> Reader<'a> {
             "copy" => self.words(line, 1, |words| Ok(Instruction::Copy(words.slot()?, words.expression()?))),
             "move" => self.words(line, 1, |words| Ok(Instruction::Move(words.slot()?, words.slot()?))),
             "check" => self.words(line, 1, |words| {
+                if words.at_function() {
+                    let function = words.name()?;
+                    let (arguments, keywords) = words.arguments()?;
+                    words.name()?;
+                    return Ok(Instruction::Decided { function, arguments, keywords });
+                }
                 let expression = words.expression()?;
                 match words.name()?.as_str() {
                     "true" => Ok(Instruction::Check(expression, true)),
@@ -202,12 +211,10 @@ impl<'a> Reader<'a> {
             "parameter" => self.parameter(line),
             "buffer" => {
                 let (path, slot) = self.words(line, 1, |words| Ok((words.path()?, words.slot()?)))?;
-                self.tensors.insert(path.0.clone());
                 Ok(Instruction::Buffer(path, slot))
             }
             "tie" => {
                 let (path, other) = self.words(line, 1, |words| Ok((words.path()?, words.path()?)))?;
-                self.tensors.insert(path.0.clone());
                 Ok(Instruction::Tie(path, other))
             }
             _ => self.words(line, 0, call),
@@ -216,23 +223,40 @@ impl<'a> Reader<'a> {
 
     fn make_module(&mut self, line: Line<'_>, kind: LeafModule) -> Result<Instruction, ProgramError> {
         let (path, sizes) = self.words(line, 1, |words| Ok((words.path()?, words.keywords()?)))?;
-        self.tensors.insert(format!("{path}.weight"));
-        self.tensors.insert(format!("{path}.bias"));
         Ok(Instruction::MakeModule { kind, path, sizes })
     }
 
     fn parameter(&mut self, line: Line<'_>) -> Result<Instruction, ProgramError> {
-        let (path, shape, dtype) = self.words(line, 1, |words| {
-            let (path, shape) = (words.path()?, words.expression()?);
+        let read = self.words(line, 1, |words| {
+            let path = words.path()?;
+            if words.at_slot() {
+                return kept_parameter(words, path).map(Err);
+            }
+            let shape = words.expression()?;
             let dtype = if words.is_at_end() { None } else { Some(words.expression()?) };
             match shape {
-                Expression::List(shape) => Ok((path, shape, dtype)),
+                Expression::List(shape) => Ok(Ok((path, shape, dtype))),
                 other => Err(format!("{other} stands where the sizes in [] were expected")),
             }
         })?;
-        self.tensors.insert(path.0.clone());
-        Ok(Instruction::Parameter { path, shape, dtype })
+        Ok(match read {
+            Ok((path, shape, dtype)) => Instruction::Parameter { path, shape, dtype },
+            Err(kept) => kept,
+        })
     }
+}
+
+/// `parameter PATH %4 [sizes]` after its path.
+fn kept_parameter(words: &mut Words<'_>, path: Path) -> Result<Instruction, String> {
+    let slot = words.slot()?;
+    let shape = match words.is_at_end() {
+        true => None,
+        false => match words.expression()? {
+            Expression::List(shape) => Some(shape),
+            other => return Err(format!("{other} stands where the sizes in [] were expected")),
+        },
+    };
+    Ok(Instruction::KeptParameter { path, slot, shape })
 }
 
 fn kind_name(line: Line<'_>) -> Result<String, ProgramError> {

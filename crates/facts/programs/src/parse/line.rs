@@ -104,6 +104,20 @@ impl<'a> Words<'a> {
         self.name().map(Path)
     }
 
+    /// Whether a call of a function of torch follows.
+    pub fn at_function(&self) -> bool {
+        let called = matches!(self.tokens.get(self.at + 1), Some(Token::Symbol("(")));
+        match self.peek() {
+            Some(Token::Name(name)) if called => name.contains('.'),
+            _ => false,
+        }
+    }
+
+    /// Whether the next token is a name such as `%3`.
+    pub fn at_slot(&self) -> bool {
+        matches!(self.peek(), Some(Token::Slot(_, None)))
+    }
+
     /// `%3`.
     pub fn slot(&mut self) -> Result<Slot, String> {
         match self.peek() {
@@ -322,7 +336,10 @@ impl<'a> Words<'a> {
         let constant = match name.as_str() {
             "True" => Some(Expression::Flag(true)),
             "False" => Some(Expression::Flag(false)),
-            "None" => Some(Expression::None),
+            // Conditions are written as JSON writes values.
+            "true" => Some(Expression::Flag(true)),
+            "false" => Some(Expression::Flag(false)),
+            "None" | "null" => Some(Expression::None),
             "default" => Some(Expression::DefaultDtype),
             "i" => Some(Expression::LayerIndex),
             "past" => Some(Expression::Past),

@@ -8,7 +8,8 @@ mod tokens;
 use std::collections::HashSet;
 
 use crate::error::ProgramError;
-use crate::program::{Attention, CacheUse, Forward, ForwardKey, MaskUse, Mode, Program};
+use crate::instruction::LeafModule;
+use crate::program::{Attention, Build, CacheUse, Forward, ForwardKey, MaskUse, Mode, Program};
 
 use block::Reader;
 
@@ -57,26 +58,51 @@ fn sections_of(
     header: crate::program::Header,
     last: Line<'_>,
 ) -> Result<Program, ProgramError> {
-    let Some((build_head, rest)) = lines.split_first().filter(|(head, _)| head.text == "build") else {
-        return Err(last.error("the program has no section `build` before its first `forward`"));
-    };
-    let mut tensors = HashSet::new();
-    let mut reader = Reader::new(rest, *build_head, &mut tensors);
-    let build = reader.section()?;
-    let mut forwards = Vec::new();
+    let tensors = declared(lines);
+    let mut reader = Reader::new(lines, last, &tensors);
+    let (mut builds, mut forwards) = (Vec::new(), Vec::new());
     while let Some(head) = reader.peek() {
-        let keys = reader.heads(forward_key)?;
-        let condition = reader.condition()?;
+        let heads = reader.heads(section_head)?;
+        let conditions = reader.conditions()?;
         let body = reader.section()?;
         if body.is_empty() {
             return Err(head.error("the section holds no instruction; the file may be cut"));
         }
-        forwards.push(Forward { keys, condition, body });
+        let keys: Vec<ForwardKey> = heads.iter().copied().flatten().collect();
+        match keys.len() {
+            0 => builds.push(Build { conditions, body }),
+            count if count == heads.len() => forwards.push(Forward { keys, conditions, body }),
+            _ => return Err(head.error("`build` and `forward` do not share a section")),
+        }
     }
-    if forwards.is_empty() {
-        return Err(last.error("the program has no section `forward`; the file may be cut"));
+    for (count, name) in [(builds.len(), "build"), (forwards.len(), "forward")] {
+        if count == 0 {
+            return Err(last.error(format!("the program has no section `{name}`; the file may be cut")));
+        }
     }
-    Ok(Program { header, build, forwards })
+    Ok(Program { header, builds, forwards })
+}
+
+/// The parameters and buffers that constructors make. Names of the config look like theirs, and calls may stand before the
+/// constructor that makes what they use.
+fn declared(lines: &[Line<'_>]) -> HashSet<String> {
+    let mut names = HashSet::new();
+    for line in lines {
+        let mut words = line.text.split_whitespace();
+        let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        if LeafModule::ALL.iter().any(|(_, word)| *word == first) {
+            names.insert(format!("{second}.weight"));
+            names.insert(format!("{second}.bias"));
+        } else if matches!(first, "parameter" | "buffer" | "tie") {
+            names.insert(second.to_owned());
+        }
+    }
+    names
+}
+
+/// `build`, which is `None`, or the call of a `forward`.
+fn section_head(line: Line<'_>) -> Result<Option<ForwardKey>, ProgramError> {
+    if line.text == "build" { Ok(None) } else { forward_key(line).map(Some) }
 }
 
 /// `forward sdpa train unmasked none`.

@@ -167,6 +167,18 @@ impl Builder {
         Some(self.parameter(path.to_owned(), "empty", shape.clone()))
     }
 
+    /// As [`Builder::declared_parameter`], over a tensor that is there already.
+    pub fn declared_over(&self, path: &str, tensor: crate::tensor::Tensor) -> Option<Rc<Parameter>> {
+        let (next, shape) = self.declared.get(self.built.get())?;
+        if next != path || shape != tensor.shape() {
+            return None;
+        }
+        self.built.set(self.built.get() + 1);
+        let parameter = Parameter::new(path.to_owned(), tensor);
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        Some(parameter)
+    }
+
     /// The name of a module as the trace has it.
     pub fn scope(&self, path: &str) -> String {
         joined(self.prefix(), path)

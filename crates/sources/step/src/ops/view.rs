@@ -73,6 +73,13 @@ fn reshaped(x: &Tensor, node: &'static str, view: impl FnOnce() -> Tensor) -> Te
     Op::nameless(node, &[x]).run(view).backward(move |call| grads![Some(reshape(call.grad(), shape.clone()))])
 }
 
+/// `x.alias()`: a view of the same sizes.
+pub(crate) fn alias(x: &Tensor) -> Tensor {
+    Op::nameless("AliasBackward0", &[x])
+        .run(|| x.view_as(x.shape().clone(), x.strides().clone()))
+        .backward(|call| grads![Some(call.grad().clone())])
+}
+
 /// `x.transpose(a, b)`.
 pub(crate) fn transpose<'a>(x: impl Into<Operand<'a>>, a: usize, b: usize) -> Tensor {
     let x = x.into();

@@ -73,13 +73,21 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     });
     let outcome = {
         let _off = state.device.set_grad_enabled(false);
-        Frame::new(&state, None, None).run(&config.program.build)
+        construct(&state)
     };
     if let Err(fault) = outcome {
         state.fail(&fault);
     }
     state.built.set(true);
     Box::new(Recorded(state))
+}
+
+/// Runs the constructor.
+fn construct(state: &Rc<State>) -> Result<(), Fault> {
+    let program = state.program.clone();
+    let body = program.build(&state.values)?;
+    let body = body.ok_or_else(|| Fault::Function("a constructor for this config".to_owned()))?;
+    Frame::new(state, None, None).run(body)
 }
 
 impl State {
@@ -148,6 +156,18 @@ impl State {
     pub fn make_parameter(&self, path: &Path, index: Option<u64>) -> Result<(), Fault> {
         let path = path.at(index);
         let parameter = self.builder.declared_parameter(&path);
+        let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
+        self.parameters.borrow_mut().insert(path, parameter);
+        Ok(())
+    }
+
+    /// Makes a parameter of what was computed: it shares the memory.
+    pub fn keep_parameter(&self, path: &Path, index: Option<u64>, value: Value) -> Result<(), Fault> {
+        let path = path.at(index);
+        let Value::Tensor(tensor) = value else {
+            return Err(Fault::Damaged(format!("the parameter {path} is {}", value.kind())));
+        };
+        let parameter = self.builder.declared_over(&path, tensor.detach());
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
         self.parameters.borrow_mut().insert(path, parameter);
         Ok(())

@@ -23,6 +23,20 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__rtruediv__" => number_by(given),
         "rsqrt" => given.tensor(0, "input").map(ops::rsqrt_autocast),
         "tanh" | "F.tanh" | "nn.functional.tanh" => given.tensor(0, "input").map(ops::tanh),
+        "fill_" | "zero_" | "normal_" | "uniform_" | "copy_" | "mul_" | "div_" | "add_" | "sub_" => {
+            in_place(given)
+        }
+        "__rsub__" | "rsub" => number_minus(given),
+        "gt" | "__gt__" => comparison(given, "gt"),
+        "ge" | "__ge__" => comparison(given, "ge"),
+        "lt" | "__lt__" => comparison(given, "lt"),
+        "le" | "__le__" => comparison(given, "le"),
+        "eq" | "__eq__" => comparison(given, "eq"),
+        "ne" | "__ne__" => comparison(given, "ne"),
+        "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
+        "clamp" => without_gradient(given, "clamp"),
+        "where" => choice(given),
+        "__contains__" => contains(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
         "float" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::F32)),
@@ -102,6 +116,55 @@ fn number_by(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     }
     let reciprocal = ops::plain_unary("reciprocal", x, x.dtype());
     Ok(ops::mul_scalar(reciprocal))
+}
+
+/// A write into the tensor itself where nothing is recorded.
+fn in_place(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let other = given.get(1, "other").and_then(Value::tensor);
+    let recorded = x.requires_grad() || other.is_some_and(Tensor::requires_grad);
+    if recorded && x.device().grad_enabled() {
+        return Err(given.fault("a tensor that wants a gradient"));
+    }
+    Ok(x.clone())
+}
+
+/// `number - x`: `rsub`, which is `other - self` in one kernel.
+fn number_minus(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    Ok(ops::plain_unary("rsub", x, with_number(x, given)?))
+}
+
+fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    match given.get(1, "other").and_then(Value::tensor) {
+        Some(other) => Ok(ops::plain_ternary(op, &[x, other], Dtype::Bool)),
+        None => Ok(ops::plain_unary(op, x, Dtype::Bool)),
+    }
+}
+
+/// `torch.where(condition, a, b)` without gradient.
+fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let condition = given.tensor(0, "condition")?;
+    let sides = [given.get(1, "input"), given.get(2, "other")];
+    let tensors: Vec<&Tensor> = sides.iter().flatten().filter_map(|side| side.tensor()).collect();
+    let Some(first) = tensors.first() else { return Err(given.fault("two numbers")) };
+    if tensors.iter().any(|side| side.requires_grad()) && condition.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    let dtype = tensors.iter().skip(1).fold(first.dtype(), |dtype, side| ops::wider(dtype, side.dtype()));
+    let inputs: Vec<&Tensor> = std::iter::once(condition).chain(tensors).collect();
+    Ok(ops::plain_ternary("where", &inputs, dtype))
+}
+
+/// `number in x`: `(number == x).any().item()` (`__contains__` in torch/_tensor.py).
+fn contains(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let equal = ops::plain_unary("eq", x, Dtype::Bool);
+    Ok(ops::reduced_to_scalar(&equal, "any", Dtype::Bool))
 }
 
 fn without_gradient(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {

@@ -45,7 +45,7 @@ pub(super) fn get_item(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         view = next.or(view);
     }
     // `x[...]` of nothing is an alias, which is a view as well.
-    Ok(view.unwrap_or_else(|| x.view_as(x.shape().clone(), x.strides().clone())))
+    Ok(view.unwrap_or_else(|| ops::alias(x)))
 }
 
 /// A slice of a dimension; `None` where it is the whole (`applySlicing`).
