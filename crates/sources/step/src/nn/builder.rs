@@ -208,15 +208,20 @@ impl Builder {
     /// `lm_head`, a Linear as wide as the rows of `embedding`. Where the config ties it, no parameter of this name is
     /// declared: the constructor makes one all the same, and `tie_weights` replaces it by the embedding's.
     pub fn lm_head(&self, name: &str, embedding: &Module<Embedding>) -> Module<Linear> {
-        let shape = embedding.get().weight.tensor().shape().clone();
+        self.output_layer(name, &embedding.get().weight)
+    }
+
+    /// As [`Builder::lm_head`], by the parameter that holds the rows.
+    pub fn output_layer(&self, name: &str, table: &Rc<Parameter>) -> Module<Linear> {
+        let shape = table.tensor().shape().clone();
         let (rows, width) = (shape[0], shape[1]);
         let module = self.module(name, |it| {
             if it.declares("weight") {
-                return Linear { weight: it.weight("weight"), bias: None };
+                return Linear { weight: it.weight("weight"), bias: it.optional("bias") };
             }
             // It is allocated and freed at once: the only holder of the constructor's parameter was the head.
             drop(it.parameter(joined(&it.path, "weight"), "empty", shape));
-            Linear { weight: embedding.get().weight.clone(), bias: None }
+            Linear { weight: table.clone(), bias: it.optional("bias") }
         });
         self.adapt(&module, name, width, rows);
         module

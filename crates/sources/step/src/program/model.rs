@@ -145,11 +145,9 @@ impl State {
         let Some((_, other)) = self.ties.iter().find(|tie| tie.0 == weight) else {
             return Ok(self.builder.linear(path));
         };
-        let modules = self.modules.borrow();
-        match other.strip_suffix(".weight").and_then(|other| modules.get(other)) {
-            Some(Leaf::Embedding(embedding)) => Ok(self.builder.lm_head(path, embedding)),
-            _ => Err(Fault::Function(format!("tying {weight} to {other}"))),
-        }
+        let table = self.parameters.borrow().get(other).cloned();
+        let table = table.ok_or_else(|| Fault::Function(format!("tying {weight} to {other}")))?;
+        Ok(self.builder.output_layer(path, &table))
     }
 
     /// Makes a parameter of a module whose inside is recorded.
