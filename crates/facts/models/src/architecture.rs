@@ -73,11 +73,8 @@ impl ConfigFile {
 fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
     let text = |key: &str| map.get(key).and_then(Value::as_str);
     let class = map.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
-    let shipped = match (text("model_type"), class) {
-        (Some(model_type), _) => brimful_programs::shipped(model_type)?,
-        (None, class) => brimful_programs::shipped_class(class?)?,
-    };
-    Some(read_recorded(shipped, map))
+    let proven = brimful_programs::proven(text("model_type").or(class)?)?;
+    Some(read_recorded(proven, map))
 }
 
 fn read_recorded(

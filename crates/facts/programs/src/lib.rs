@@ -21,5 +21,5 @@ pub use parameters::DeclaredParameter;
 pub use program::{
     Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
 };
-pub use shipped::{shipped, shipped_class, shipped_types};
+pub use shipped::{proven, proven_class, proven_types, shipped, shipped_types};
 pub use values::{Value, Values};

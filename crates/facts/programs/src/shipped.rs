@@ -17,14 +17,29 @@ pub fn shipped(model_type: &str) -> Option<(&'static str, Arc<Program>)> {
     SHIPPED.iter().find(|row| row.0 == model_type).and_then(read)
 }
 
-/// The program of a class, such as `MixtralForCausalLM`.
-pub fn shipped_class(class: &str) -> Option<(&'static str, Arc<Program>)> {
-    SHIPPED.iter().find(|row| row.1 == class).and_then(read)
+/// The proven program of a `model_type` or of a class such as `MixtralForCausalLM`, with the static name of its type.
+pub fn proven(name: &str) -> Option<(&'static str, Arc<Program>)> {
+    let row = SHIPPED.iter().find(|row| row.0 == name || row.1 == name)?;
+    proven_types().any(|proven| proven == row.0).then(|| read(row)).flatten()
 }
 
 /// Every `model_type` that has a program.
 pub fn shipped_types() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|row| row.0)
+}
+
+/// Every `model_type` whose program was compared with recorded runs of real PyTorch: the ones that predictions are made with.
+pub fn proven_types() -> impl Iterator<Item = &'static str> {
+    include_str!("../data/proven.txt")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The class of a proven `model_type`.
+pub fn proven_class(model_type: &str) -> Option<&'static str> {
+    let row = SHIPPED.iter().find(|row| row.0 == model_type)?;
+    proven_types().any(|proven| proven == model_type).then_some(row.1)
 }
 
 /// A test reads every one of them.
