@@ -35,6 +35,11 @@ def patched(tracer):
         for name, (word, size) in _MASKS.items():
             _replace_everywhere(undo, getattr(masking_utils, name), _mask(tracer, name, word, size))
         _replace_everywhere(undo, generic.maybe_autocast, _autocast(tracer, generic.maybe_autocast))
+        for module in _modeling_modules():
+            original = vars(module).get("repeat_kv")
+            if original is not None:
+                undo.callback(vars(module).__setitem__, "repeat_kv", original)
+                vars(module)["repeat_kv"] = _repeated(tracer, original)
         attention = _attention(tracer, sdpa_attention.sdpa_attention_forward)
         _replace_everywhere(undo, sdpa_attention.sdpa_attention_forward, attention)
         mapping = type(ALL_ATTENTION_FUNCTIONS)._global_mapping
@@ -124,6 +129,23 @@ def _mask(tracer, name, word, size):
         return tracer.bound(f"mask {word}({', '.join(parts)})", made)
 
     return create
+
+
+def _repeated(tracer, original):
+    """`repeat_kv`, which hands its argument back where there are as many heads of keys as heads: both ways are written."""
+
+    @functools.wraps(original)
+    def repeat(hidden_states, n_rep):
+        if tracer.paused or not isinstance(n_rep, Integer) or int(n_rep) == 1:
+            return original(hidden_states, n_rep)
+        tracer.emit(f"when {n_rep.text} != 1")
+        with GUARDS.silent():
+            repeated = original(hidden_states, n_rep)
+        tracer.lines += ["end", f"when {n_rep.text} == 1"]
+        tracer.lines += [f"copy {tracer.name(repeated)} {tracer.name(hidden_states)}", "end"]
+        return repeated
+
+    return repeat
 
 
 def _placeholder(given, config):

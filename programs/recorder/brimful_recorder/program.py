@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from . import configs, kinds, loops
+from . import __version__, configs, kinds, loops
 from .loops import renumbered
 from .recording import Built, Call, Forward
 from .tracer import Refusal
@@ -301,7 +301,7 @@ class File:
         lines = [
             "brimful-program 1",
             f"library transformers {transformers.__version__}",
-            f"recorded torch {torch.__version__.split('+')[0]} python {python}",
+            f"recorded torch {torch.__version__.split('+')[0]} python {python} recorder {__version__}",
             f"model_type {recorder.model_type}",
             f"class {recorder.class_name}",
             "task causal-lm",
