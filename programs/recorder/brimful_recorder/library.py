@@ -132,7 +132,7 @@ def _mask(tracer, name, word, size):
 
 
 def _repeated(tracer, original):
-    """`repeat_kv`, which hands its argument back where there are as many heads of keys as heads: both ways are written."""
+    """`repeat_kv`, which hands its argument back where there are as many heads of keys as heads: both are written."""
 
     @functools.wraps(original)
     def repeat(hidden_states, n_rep):
@@ -188,6 +188,7 @@ def _patch_cache(undo, tracer):
     for name in ("update_conv_state", "update_recurrent_state", "update_indexer"):
         _set(undo, cache_utils.Cache, name, _state(tracer, name, getattr(cache_utils.Cache, name)))
     _set(undo, cache_utils.Cache, "get_seq_length", _length(tracer, cache_utils.Cache.get_seq_length))
+    _set(undo, cache_utils.DynamicLayer, "get_mask_sizes", _mask_sizes(cache_utils.DynamicLayer.get_mask_sizes, tracer))
 
 
 def _made_cache(tracer, original, word):
@@ -247,6 +248,18 @@ def _length(tracer, original):
         return value if tracer.paused or id(self) not in tracer.names else Integer(int(value), "past")
 
     return length
+
+
+def _mask_sizes(original, tracer):
+    @functools.wraps(original)
+    def sizes(self, query_length):
+        if tracer.paused:
+            return original(self, query_length)
+        with tracer.pause():
+            past = int(self.get_seq_length())
+        return Integer(past, "past") + query_length, 0
+
+    return sizes
 
 
 class _Switch:
