@@ -161,7 +161,8 @@ def defaults(model_type, text):
                 lines.append(f"derive {key} {derived}")
             else:
                 lines.append(f"default {key} {json.dumps(_own_value(rules, config, key, value))}")
-    return lines + made
+    aliases = [f"alias {other} {key}" for other, key in type(config).attribute_map.items() if _names(text, key)]
+    return aliases + lines + made
 
 
 def _names(text, key):

@@ -32,6 +32,8 @@ pub struct Header {
     pub task: String,
     /// The config class's own values.
     pub defaults: Vec<(String, Value)>,
+    /// Other names of keys that the config class takes as well (`attribute_map`), each with the key that it stands for.
+    pub aliases: Vec<(String, String)>,
     /// What the config class makes of a key, whatever config.json says.
     pub set: Vec<(String, Expression)>,
     /// How a key is made that config.json lacks.
@@ -210,6 +212,11 @@ impl Header {
     /// # Errors
     /// A key that is set or derived, and whose expression has no value.
     pub fn complete(&self, mut given: Values) -> Result<Values, EvaluationError> {
+        for (other, key) in &self.aliases {
+            if let Some(value) = given.get(other).cloned() {
+                given.insert_if_absent(key, value);
+            }
+        }
         for (key, value) in &self.defaults {
             given.insert_if_absent(key, value.clone());
         }

@@ -41,6 +41,10 @@ fn entry(header: &mut Header, word: &str, rest: &str) -> Result<(), String> {
             let [value] = <[Value; 1]>::try_from(values(value)?).map_err(|_| "one value was expected")?;
             header.defaults.push((key.to_owned(), value));
         }
+        "alias" => {
+            let (other, key) = keyed(rest)?;
+            header.aliases.push((other.to_owned(), key.to_owned()));
+        }
         "derive" => {
             let (key, expression) = keyed(rest)?;
             header.derived.push((key.to_owned(), parsed(expression)?));
