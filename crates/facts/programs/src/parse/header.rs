@@ -41,9 +41,17 @@ fn entry(header: &mut Header, word: &str, rest: &str) -> Result<(), String> {
             let [value] = <[Value; 1]>::try_from(values(value)?).map_err(|_| "one value was expected")?;
             header.defaults.push((key.to_owned(), value));
         }
+        "alias" => {
+            let (other, key) = keyed(rest)?;
+            header.aliases.push((other.to_owned(), key.to_owned()));
+        }
         "derive" => {
             let (key, expression) = keyed(rest)?;
             header.derived.push((key.to_owned(), parsed(expression)?));
+        }
+        "set" => {
+            let (key, expression) = keyed(rest)?;
+            header.set.push((key.to_owned(), parsed(expression)?));
         }
         "attention" => header.attention = attention(rest)?,
         "require" => {

@@ -63,6 +63,8 @@ pub(super) struct Frame<'a> {
     pub index: Option<u64>,
     /// What `return` named.
     pub returned: Vec<(String, Value)>,
+    /// Where a region that runs again stopped in `x = x[index]`: the new `x`, and the old one, which Python still names.
+    not_rebound: Option<(Slot, Slot)>,
 }
 
 impl<'a> Frame<'a> {
@@ -77,6 +79,7 @@ impl<'a> Frame<'a> {
             gone: FxHashMap::default(),
             index: None,
             returned: Vec::new(),
+            not_rebound: None,
         }
     }
 
@@ -88,10 +91,14 @@ impl<'a> Frame<'a> {
     fn step(&mut self, instruction: &Instruction) -> Result<(), Fault> {
         match instruction {
             Instruction::Call { results, function, arguments, keywords } => {
+                let stopped_before = self.state.device.is_stopped();
                 let outcome = {
                     let call = self.arguments(function, arguments, keywords)?;
                     functions::call(self.state, &call)?
                 };
+                if self.state.device.is_stopped() && !stopped_before {
+                    self.not_rebound = rebound(function, results, arguments);
+                }
                 self.bind(results, outcome)
             }
             Instruction::Module { result, kind, path, argument } => {
@@ -174,6 +181,15 @@ impl<'a> Frame<'a> {
 
     /// Drops a name. Its sizes may still be asked for.
     fn let_go(&mut self, slot: Slot) -> Result<(), Fault> {
+        match self.not_rebound {
+            // The exception came before the assignment: the old object goes where the name goes.
+            Some((_, old)) if old == slot => return Ok(()),
+            Some((new, old)) if new == slot => {
+                self.not_rebound = None;
+                self.let_go(old)?;
+            }
+            _ => {}
+        }
         let value = self.take(slot)?;
         if let Some(tensor) = value.tensor() {
             self.gone.insert(slot, tensor.shape().clone());
@@ -324,6 +340,15 @@ impl<'a> Frame<'a> {
 
     fn named(&self, slot: Slot) -> Option<&Tensor> {
         self.names.get(slot.0 as usize)?.as_ref()?.tensor()
+    }
+}
+
+/// The new and the old object of `x = x[index]`, with which transformers brings tokens back into their order. A program
+/// writes it as a call and a `drop` of the old object.
+fn rebound(function: &str, results: &[Option<Slot>], arguments: &[Expression]) -> Option<(Slot, Slot)> {
+    match (function, results, arguments) {
+        (".__getitem__", [Some(new)], [Expression::Slot(old), Expression::Slot(_)]) => Some((*new, *old)),
+        _ => None,
     }
 }
 

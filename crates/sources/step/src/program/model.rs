@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use brimful_jobs::{AttentionKernel, Checkpointing};
+use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
     Attention, CacheUse, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode, Path, Program, Values,
@@ -74,15 +74,38 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
         buffers: RefCell::default(),
         scopes: RefCell::default(),
     });
-    let outcome = {
+    let outcome = adapted_experts(config, builder).map_or(Ok(()), Err).and_then(|()| {
         let _off = state.device.set_grad_enabled(false);
         construct(&state)
-    };
+    });
     if let Err(fault) = outcome {
         state.fail(&fault);
     }
     state.built.set(true);
     Box::new(Recorded(state))
+}
+
+/// Adapters on experts, which are not simulated: PEFT puts them on parameters where `target_modules` names what used to be
+/// Linears, and "all-linear" does (`_convert_peft_config_moe` in peft/utils/transformers_weight_conversion.py, 0.21).
+fn adapted_experts(config: &RecordedConfig, builder: &Builder) -> Option<Fault> {
+    /// Types with experts whose targets PEFT leaves as they are.
+    const NOT_CONVERTED: [&str; 3] = ["gpt_oss", "granitemoe", "phimoe"];
+    const USED_TO_BE_LINEARS: [&str; 7] = ["gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"];
+    let lora = builder.techniques.lora.as_ref()?;
+    let header = &config.program.header;
+    let has_experts = config.parameters.iter().any(|(_, shape)| shape.rank() > 2);
+    let converted = has_experts && !NOT_CONVERTED.contains(&header.model_type.as_str());
+    let named = match &lora.target_modules {
+        LoraTargets::AllLinear => Some("all-linear"),
+        LoraTargets::Named(names) => {
+            let leaf = |name: &String| name.rsplit('.').next().unwrap_or_default().to_owned();
+            USED_TO_BE_LINEARS.into_iter().find(|known| names.iter().any(|name| leaf(name) == *known))
+        }
+    };
+    named.filter(|_| converted).map(|target| Fault::Arguments {
+        function: format!("LoRA on the experts of {}", header.class),
+        what: format!("the target module {target}"),
+    })
 }
 
 /// Runs the constructor.

@@ -2,6 +2,7 @@
 //! tensor. Each reads its arguments as PyTorch's signature has them, and calls the op.
 
 mod elementwise;
+mod experts;
 mod factories;
 mod indexing;
 mod layers;
@@ -19,7 +20,7 @@ use crate::ops;
 pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault> {
     // A function that exists as a method, too, is the same function.
     let name = given.function.trim_start_matches("torch.").trim_start_matches('.');
-    let families = [elementwise::call, views::call, layers::call, factories::call];
+    let families = [experts::call, elementwise::call, views::call, layers::call, factories::call];
     for family in families {
         if let Some(outcome) = family(state, name, given) {
             return outcome;
