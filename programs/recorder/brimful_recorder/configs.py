@@ -8,11 +8,13 @@ from transformers import AutoConfig, PretrainedConfig
 from .symbols import GUARDS, Integer, Number, Text
 
 # Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens.
-# No two sizes of one recording are equal, so that a size that lost its origin shows.
+# No two sizes of one recording are equal, so that a size that lost its origin shows. Heads are powers of two, of which
+# ALiBi makes other slopes than of other numbers, and a quarter of a head's width is even, since some models rotate only
+# that.
 RECORDINGS = [
-    dict(heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64),
-    dict(heads=6, groups=3, head_dim=20, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72),
-    dict(heads=6, groups=2, head_dim=28, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88),
+    dict(heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0),
+    dict(heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4),
+    dict(heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8),
 ]
 
 IGNORED = {
@@ -29,35 +31,69 @@ IGNORED = {
 def small(model_type, sizes, **settings):
     """The class's config with the sizes of a recording, and with settings of the caller's."""
     config = AutoConfig.for_model(model_type)
-    heads, head_dim = sizes["heads"], sizes["head_dim"]
+    heads, head_dim, odd = sizes["heads"], sizes["head_dim"], sizes["odd"]
+    # Latent attention has as many heads of keys as heads, and rotates a part of each that has a width of its own.
+    latent = hasattr(config, "qk_rope_head_dim")
+    if latent:
+        sizes = sizes | {"groups": heads}
     known = dict(
         hidden_size=heads * head_dim, num_hidden_layers=sizes["layers"], num_attention_heads=heads,
         num_key_value_heads=sizes["groups"], intermediate_size=sizes["wide"], vocab_size=sizes["words"],
         head_dim=head_dim, max_position_embeddings=sizes["positions"], sliding_window=sizes["tokens"] + 9,
-        num_experts=8, num_local_experts=8, num_experts_per_tok=2, moe_intermediate_size=40,
+        num_experts=12, num_local_experts=12, num_experts_per_tok=2, moe_intermediate_size=48,
         shared_expert_intermediate_size=56, pad_token_id=None, n_inner=None, ffn_dim=sizes["wide"],
         word_embed_proj_dim=heads * head_dim, bos_token_id=1, eos_token_id=2,
+        qk_rope_head_dim=10 + odd, qk_nope_head_dim=18 + odd, v_head_dim=30 + odd, kv_lora_rank=42 + odd,
+        q_lora_rank=54 + odd, n_group=3, topk_group=2, first_k_dense_replace=2, num_dense_layers=2,
+        rotary_dim=12 + odd, num_kv_heads=sizes["groups"], ffn_hidden_size=sizes["wide"],
+        attention_chunk_size=sizes["tokens"] + 9, intermediate_size_mlp=sizes["wide"] + 6, interleave_moe_layer_step=2,
+        linear_key_head_dim=20 + odd, linear_value_head_dim=28 + odd, linear_num_key_heads=2, linear_num_value_heads=4,
+        n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
+        moe_layer_start_index=2, moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
+        expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
+    if latent:
+        known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings
     present = {}
     for key, value in known.items():
-        if (hasattr(config, key) or key in settings) and not (
-            key in ("pad_token_id", "n_inner") and key not in settings
-        ):
+        if (hasattr(config, key) or key in settings) and not (value is None and key not in settings):
             present[key] = value
     if getattr(config, "pad_token_id", None) is not None:
         present["pad_token_id"] = 0
     present |= settings
-    if isinstance(getattr(config, "layer_types", None), list) and "layer_types" not in settings:
-        kinds = list(dict.fromkeys(config.layer_types))
-        present["layer_types"] = [kinds[index % len(kinds)] for index in range(sizes["layers"])]
+    if chooses_windows(config) and "layer_types" not in settings:
+        present |= {"use_sliding_window": True, "sliding_window": sizes["tokens"] + 9, "max_window_layers": 0}
+        present["layer_types"] = ["sliding_attention", "full_attention"]
+    if "layer_types" in present:
+        types = present["layer_types"]
+        present["layer_types"] = [types[index % len(types)] for index in range(sizes["layers"])]
+    spread = 1
+    for key, value in vars(config).items():
+        if key not in present and kinds_of_layers(config, value):
+            kinds = list(dict.fromkeys(value))
+            present[key] = [kinds[index // spread % len(kinds)] for index in range(sizes["layers"])]
+            # Where two lists say kinds, every pair of them occurs.
+            spread *= len(kinds)
     if getattr(config, "sliding_window", None) is None and "sliding_window" not in settings:
         present.pop("sliding_window", None)
     try:
         # Models ask for this key with a default of their own, so that it must be there to be seen.
         return type(config)(**{"head_dim": head_dim, **present})
     except Exception:  # noqa: BLE001 - some classes compute it themselves
-        return type(config)(**present)
+        return type(config)(**{key: value for key, value in present.items() if key != "head_dim"})
+
+
+def kinds_of_layers(config, value):
+    """Whether the value of a key says the kind of each layer."""
+    count = getattr(config, "num_hidden_layers", None)
+    return isinstance(value, list) and len(value) == count and all(isinstance(item, str) for item in value)
+
+
+def chooses_windows(config):
+    """Whether a switch says if layers have windows, which none has by default."""
+    kinds = getattr(config, "layer_types", None)
+    return bool(kinds) and set(kinds) == {"full_attention"} and hasattr(config, "use_sliding_window")
 
 
 class Listed(list):
@@ -67,6 +103,9 @@ class Listed(list):
 
     def __contains__(self, item):
         found = list.__contains__(self, item)
+        if sys._getframe(1).f_code.co_filename.endswith("modeling_rope_utils.py"):
+            # It asks whether the keys of its own parameters are kinds of layers.
+            return found
         GUARDS.check(f'("{item}" in {self.key})' if isinstance(item, str) else f"({item} in {self.key})", found)
         return found
 

@@ -1,10 +1,12 @@
 """Which layers are of which kind, how many there are, and what a config's class takes for keys that are not there."""
 
+import itertools
 import json
 import re
 
 from transformers import AutoConfig
 
+from . import classes
 from .configs import IGNORED
 from .tracer import Refusal
 
@@ -71,13 +73,23 @@ def _only(chosen, reads):
 
 def _condition(path, kind, chosen):
     wanted = [(config, [layer == kind for layer in layers]) for config, layers in chosen]
-    for text, test in _candidates(wanted[0][0]):
-        try:
-            if all([bool(test(config, i)) for i in range(len(flags))] == flags for config, flags in wanted):
-                return text
-        except (IndexError, KeyError, TypeError, ZeroDivisionError, AttributeError):
-            continue
+    candidates = list(_candidates(wanted[0][0]))
+    for text, test in candidates:
+        if _holds(test, wanted):
+            return text
+    lists = [row for row in candidates if "[i] ==" in row[0] or row[0].startswith("i <")]
+    for (one, first), (two, second) in itertools.combinations(lists, 2):
+        if _holds(lambda config, i: first(config, i) and second(config, i), wanted):  # noqa: B023 - called at once
+            return f"{one} and {two}"
     raise Refusal(f"nothing in the config says which layers of {path} are of kind {chr(ord('A') + kind)}")
+
+
+def _holds(test, wanted):
+    """Whether a test is true of exactly the wanted layers of every recording."""
+    try:
+        return all([bool(test(config, i)) for i in range(len(flags))] == flags for config, flags in wanted)
+    except (IndexError, KeyError, TypeError, ZeroDivisionError, AttributeError):
+        return False
 
 
 def _candidates(config):
@@ -119,13 +131,25 @@ _DERIVED = {
 def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
-    lines = []
+    rules = classes.Rules(config)
+    made = []
+    # What the class makes of a key may name further keys.
+    for key, expression in rules.replaced.items():
+        if _names(text, key):
+            made.append(f"set {key} {expression}")
+    for key, expression in rules.missing.items():
+        if _names(text, key):
+            made.append(f"derive {key} {expression}")
+    derived_here = {line.split()[1] for line in made if line.startswith("derive ")}
+    text += "\n" + "\n".join(made)
+    lines = [f"default {key} {json.dumps(value)}" for key, value in rules.defaults.items()
+             if key not in vars(config) and _names(text, key)]  # fmt: skip
     if getattr(config, "head_dim", None) is None and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
         lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
-        elif key == "head_dim" and value is None:
+        elif (key == "head_dim" and value is None) or key in derived_here:
             continue
         elif (
             not key.startswith("_")
@@ -136,8 +160,17 @@ def defaults(model_type, text):
             if derived:
                 lines.append(f"derive {key} {derived}")
             else:
-                lines.append(f"default {key} {json.dumps(value)}")
-    return lines
+                lines.append(f"default {key} {json.dumps(_own_value(rules, config, key, value))}")
+    return lines + made
+
+
+def _names(text, key):
+    return re.search(rf"(?<![\w.]){key}(?![\w.])", text)
+
+
+def _own_value(rules, config, key, value):
+    """The class's value of a key, before it makes another one of it."""
+    return getattr(type(config), key, value) if key in rules.replaced else value
 
 
 def _nested(key, value, text):

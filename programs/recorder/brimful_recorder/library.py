@@ -35,6 +35,11 @@ def patched(tracer):
         for name, (word, size) in _MASKS.items():
             _replace_everywhere(undo, getattr(masking_utils, name), _mask(tracer, name, word, size))
         _replace_everywhere(undo, generic.maybe_autocast, _autocast(tracer, generic.maybe_autocast))
+        for module in _modeling_modules():
+            original = vars(module).get("repeat_kv")
+            if original is not None:
+                undo.callback(vars(module).__setitem__, "repeat_kv", original)
+                vars(module)["repeat_kv"] = _repeated(tracer, original)
         attention = _attention(tracer, sdpa_attention.sdpa_attention_forward)
         _replace_everywhere(undo, sdpa_attention.sdpa_attention_forward, attention)
         mapping = type(ALL_ATTENTION_FUNCTIONS)._global_mapping
@@ -126,6 +131,23 @@ def _mask(tracer, name, word, size):
     return create
 
 
+def _repeated(tracer, original):
+    """`repeat_kv`, which hands its argument back where there are as many heads of keys as heads: both are written."""
+
+    @functools.wraps(original)
+    def repeat(hidden_states, n_rep):
+        if tracer.paused or not isinstance(n_rep, Integer) or int(n_rep) == 1:
+            return original(hidden_states, n_rep)
+        tracer.emit(f"when {n_rep.text} != 1")
+        with GUARDS.silent():
+            repeated = original(hidden_states, n_rep)
+        tracer.lines += ["end", f"when {n_rep.text} == 1"]
+        tracer.lines += [f"copy {tracer.name(repeated)} {tracer.name(hidden_states)}", "end"]
+        return repeated
+
+    return repeat
+
+
 def _placeholder(given, config):
     """Stands for the mask in the recording: zeros to add, of the shape that a mask has."""
     embeds = given["inputs_embeds"]
@@ -166,6 +188,7 @@ def _patch_cache(undo, tracer):
     for name in ("update_conv_state", "update_recurrent_state", "update_indexer"):
         _set(undo, cache_utils.Cache, name, _state(tracer, name, getattr(cache_utils.Cache, name)))
     _set(undo, cache_utils.Cache, "get_seq_length", _length(tracer, cache_utils.Cache.get_seq_length))
+    _set(undo, cache_utils.DynamicLayer, "get_mask_sizes", _mask_sizes(cache_utils.DynamicLayer.get_mask_sizes, tracer))
 
 
 def _made_cache(tracer, original, word):
@@ -225,6 +248,18 @@ def _length(tracer, original):
         return value if tracer.paused or id(self) not in tracer.names else Integer(int(value), "past")
 
     return length
+
+
+def _mask_sizes(original, tracer):
+    @functools.wraps(original)
+    def sizes(self, query_length):
+        if tracer.paused:
+            return original(self, query_length)
+        with tracer.pause():
+            past = int(self.get_seq_length())
+        return Integer(past, "past") + query_length, 0
+
+    return sizes
 
 
 class _Switch:

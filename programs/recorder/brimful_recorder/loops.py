@@ -112,15 +112,15 @@ def fold(lines, path, new_name):
             break
     if initial is None:
         raise Refusal(f"the first of {path} is of a kind of its own")
-    copies = [f"copy {name} {initial[name]}" for name in carried.values() if name in initial]
+    copies = [line for name in carried.values() if name in initial for line in _handed(loop, name, initial[name])]
     final = {_at(loop, len(loop.bodies) - 1, tag): name for tag, name in carried.items()}
     return loop.prefix + copies, kinds, chosen, [_renamed(line, final) for line in loop.suffix]
 
 
-def _bound(line):
-    """The names that a line binds."""
-    left, equals, _ = line.partition(" = ")
-    return NAME.findall(left) if equals and left.startswith("%") else []
+def _handed(loop, name, value):
+    """The lines with which the first layer gets its value; where the layer ends the value, nobody else holds it."""
+    ends = f"drop {value}" in loop.bodies[0]
+    return [f"copy {name} {value}"] + ([f"drop {value}"] if ends else [])
 
 
 def _own(loop, index):

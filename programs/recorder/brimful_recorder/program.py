@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from . import configs, kinds, loops
+from . import __version__, closed, configs, kinds, loops, unions
 from .loops import renumbered
 from .recording import Built, Call, Forward
 from .tracer import Refusal
@@ -16,15 +16,24 @@ from .tracer import Refusal
 _DTYPES = [torch.bfloat16, torch.float32, torch.bfloat16]
 
 CALLS = [
+    Call("eval", mask, "given", tokens, past)
+    for tokens, past in ((1, 7), (None, 0))
+    for mask in ("unmasked", "masked")
+] + [
     Call(mode, mask, cache)
     for mode in ("train", "eval")
-    for mask in ("unmasked", "masked")
     for cache in ("none", "made")
-] + [
-    Call("eval", mask, "given", tokens, past)
     for mask in ("unmasked", "masked")
-    for tokens, past in ((None, 0), (1, 7))
 ]  # fmt: skip
+# At the second and the third size: each mode and each cache.
+_AGREEING = [
+    Call("train", "masked", "none"),
+    Call("train", "unmasked", "made"),
+    Call("eval", "unmasked", "none"),
+    Call("eval", "masked", "made"),
+    Call("eval", "masked", "given", 1, 7),
+    Call("eval", "unmasked", "given"),
+]
 
 _SIZES = list(zip(configs.RECORDINGS, _DTYPES))
 # A few calls that show whether a switch changes anything.
@@ -42,12 +51,13 @@ class Section:
 class Settings:
     """Values of a config that a recording sets, with the sizes of one of the three recordings."""
 
-    def __init__(self, values=None, heads_alike=False):
-        """`heads_alike` records as many heads of keys as heads."""
-        self.values, self.heads_alike = values or {}, heads_alike
+    def __init__(self, values=None, heads_alike=False, layers=0):
+        """`heads_alike` records as many heads of keys as heads; `layers` are recorded beside the usual number."""
+        self.values, self.heads_alike, self.layers = values or {}, heads_alike, layers
 
     def config(self, model_type, sizes):
         """A config of these settings."""
+        sizes = sizes | {"layers": sizes["layers"] + self.layers}
         if self.heads_alike:
             sizes = sizes | {"groups": sizes["heads"]}
         return configs.small(model_type, sizes, **self.values)
@@ -56,9 +66,9 @@ class Settings:
 class Recorder:
     """All recordings of one model type."""
 
-    def __init__(self, model_type):
+    def __init__(self, model_type, more_layers=0):
         """Nothing is recorded yet."""
-        self.model_type = model_type
+        self.model_type, self.more_layers = model_type, more_layers
         self.sections = []
         self.layers = {}
         self.chosen = {}
@@ -66,6 +76,10 @@ class Recorder:
         self.notes = []
         self.reads = {}
         self.ties = None
+
+    def settings(self, values=None, heads_alike=False):
+        """Settings with this recorder's number of layers."""
+        return Settings(values, heads_alike, self.more_layers)
 
     def record(self, settings, attentions):
         """Records the constructor and all calls under one setting; three sizes must agree.
@@ -75,7 +89,7 @@ class Recorder:
         sections = []
         for attention in attentions:
             made = self._recording(settings, attention, CALLS, *_SIZES[0])
-            self._agree(made, settings, attention, CALLS[1::3] + CALLS[::5])
+            self._agree(made, settings, attention, _AGREEING)
             sections += made if not sections else made[1:]
         return sections
 
@@ -126,15 +140,27 @@ class Recorder:
         built = Built(settings.config(self.model_type, sizes), attention, dtype)
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
-        made = [self._build_section(built)]
+        made, unmasked, alike = [self._build_section(built)], {}, []
         for call in calls:
             if call.cache != "none" and not _caches(built.model):
                 continue
+            head = f"forward {attention} {call.mode} {call.mask} {call.cache}"
+            without = unmasked.get((call.mode, call.cache, call.past))
+            if call.mask == "masked" and without is not None and len(alike) > 1 and all(alike):
+                # A mask changed nothing in two other calls.
+                made.append(Section(head, without.lines, dict(without.conditions), dict(without.reads)))
+                continue
             forward = Forward(built, call, sizes)
             self.reads |= forward.reads
-            head = f"forward {attention} {call.mode} {call.mask} {call.cache}"
             lines = self._folded(forward.lines, built, loops.fold)
-            made.append(Section(head, lines, forward.conditions, _values(forward.reads, built)))
+            closed.check(lines)
+            section = Section(head, lines, forward.conditions, _values(forward.reads, built))
+            made.append(section)
+            if call.mask == "unmasked":
+                unmasked[call.mode, call.cache, call.past] = section
+            elif without is not None:
+                same = (without.lines, without.conditions, without.reads)
+                alike.append(same == (section.lines, section.conditions, section.reads))
         return made
 
     def _tied(self):
@@ -142,7 +168,7 @@ class Recorder:
         if self.ties is None:
             found = []
             for tied in (True, False):
-                config = Settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
+                config = self.settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
                 ties = Built(config, "eager", torch.float32).ties
                 found.append([f"tie {place} {first}" for place, first in ties])
             self.ties = found[0] if found[0] == found[1] else ["when tie_word_embeddings", *found[0], "end", *found[1]]
@@ -222,7 +248,50 @@ def merged(sections, varied):
                     reads[key].append(value)
         made.append(Section([head], list(lines), conditions, reads))
     _without_idle_switches(made, varied)
-    return _heads_joined(made)
+    return _heads_joined(_united(made, varied))
+
+
+def _united(sections, varied):
+    """Sections of one head that differ in one condition become one."""
+    made = []
+    for section in sections:
+        for at, other in enumerate(made):
+            if other.head == section.head and (both := _union(other, section, varied)) is not None:
+                made[at] = both
+                break
+        else:
+            made.append(section)
+    return made if len(made) == len(sections) else _united(made, varied)
+
+
+def _union(one, other, varied):
+    """The union of two sections; `None` where more than one condition differs or their lines do not go together."""
+    reads = [key for key in one.reads.keys() | other.reads.keys() if one.reads.get(key) != other.reads.get(key)]
+    compared = one.conditions.keys() | other.conditions.keys()
+    compared = [key for key in compared if one.conditions.get(key) != other.conditions.get(key)]
+    if len(reads) == 1 and not compared:
+        key = reads[0]
+        values = one.reads.get(key), other.reads.get(key)
+        if None in values or any(value in values[1] for value in values[0]):
+            return None
+        when = [values_text(key, value) for value in values]
+        known = {**one.reads, key: values[0] + values[1]}
+        if len(known[key]) == len(varied[key]):
+            del known[key]
+        conditions = one.conditions
+    elif (
+        len(compared) == 1
+        and not reads
+        and None not in (one.conditions.get(compared[0]), other.conditions.get(compared[0]))
+    ):
+        key = compared[0]
+        when = [condition_text(key, section.conditions[key]) for section in (one, other)]
+        conditions = {text: result for text, result in one.conditions.items() if text != key}
+        known = one.reads
+    else:
+        return None
+    lines = unions.union(one.lines, other.lines, *when)
+    return None if lines is None else Section(one.head, lines, dict(conditions), dict(known))
 
 
 def _without_idle_switches(sections, varied):
@@ -301,7 +370,7 @@ class File:
         lines = [
             "brimful-program 1",
             f"library transformers {transformers.__version__}",
-            f"recorded torch {torch.__version__.split('+')[0]} python {python}",
+            f"recorded torch {torch.__version__.split('+')[0]} python {python} recorder {__version__}",
             f"model_type {recorder.model_type}",
             f"class {recorder.class_name}",
             "task causal-lm",
@@ -331,9 +400,11 @@ def _for_all_kinds(lines, several):
 
 
 def _another_kind(lines):
+    depth = 0
     for line in lines:
-        if line.startswith(("kind ", "end")):
+        if depth == 0 and line.startswith(("kind ", "end")):
             return line != "end"
+        depth += line.startswith(("when ", "each ")) - (line == "end")
     return False
 
 

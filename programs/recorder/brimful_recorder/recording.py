@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
-from . import build, configs, library, modules
+from . import build, configs, dtypes, library, modules
 from .symbols import GUARDS, Integer, numbers_carried
 from .tracer import Tracer
 
@@ -56,6 +56,7 @@ class Built:
         watched = build.watched(tracer, Conv1D)
         with torch.random.fork_rng(), _listening(tracer, self.reads), library.patched(tracer), watched, tracer:
             torch.manual_seed(0)
+            dtype = dtypes.with_origin(dtype, "default")
             self.model = auto.from_config(config, attn_implementation=attention, dtype=dtype)
             tracer.poll()
         self.lines = build.finished(tracer, self.model)

@@ -74,7 +74,9 @@ _NO_TENSORS = {
 }
 _VALUES = {"torch.Tensor.__bool__": "bool", "torch.Tensor.item": "item", "torch.Tensor.__int__": "item"}
 _SCALES = {
-    "." + name for name in ["mul", "div", "__mul__", "__truediv__", "__rmul__", "__rtruediv__", "__rsub__", "gt", "lt"]
+    "." + name
+    for name in ["mul", "div", "add", "sub", "__mul__", "__truediv__", "__rmul__", "__rtruediv__", "__rsub__"]
+    + ["mul_", "div_", "add_", "sub_", "gt", "lt"]
 }
 _IN_PLACE_DUNDERS = {
     "__set__",
@@ -341,7 +343,7 @@ def _is_key(value):
 
 def only_devices(args, kwargs):
     """Whether a `.to` names a device and nothing that changes the tensor."""
-    named = all(isinstance(arg, (torch.device, bool)) or arg in ("cpu", "cuda") for arg in args)
+    named = all(arg is None or isinstance(arg, (torch.device, bool)) or arg in ("cpu", "cuda") for arg in args)
     return named and set(kwargs) <= {"device", "non_blocking", "copy"} and bool(args or kwargs)
 
 

@@ -2,10 +2,12 @@
 
 import re
 
+from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from . import configs
-from .program import File, Recorder, Settings, merged
+from .program import File, Recorder, merged
+from .tracer import Refusal
 
 _ROPE = {
     "linear": {"factor": 4.0},
@@ -21,12 +23,12 @@ _ROPE = {
 
 def recorded(model_type):
     """The program of a model type."""
-    recorder = Recorder(model_type)
     attentions = _attentions(model_type)
-    base = recorder.record(Settings(), attentions)
+    recorder, base = _base(model_type, attentions)
     usual = {key: value for section in base for key, value in section.reads.items()}
     runs, varied, biases = [({}, base)], {}, {}
-    for settings, values in _alternatives(model_type, usual):
+    compares_heads = any("num_key_value_heads" in text for section in base for text in section.conditions)
+    for settings, values in _alternatives(recorder, usual, compares_heads):
         combined = len(values) > 1
         if combined and not all(value in varied.get(key, []) for key, value in values.items()):
             continue
@@ -55,42 +57,64 @@ def recorded(model_type):
     return File(recorder, merged(sections, varied), attentions, everywhere, varied)
 
 
+def _base(model_type, attentions):
+    """All calls under the usual setting; with more layers where a kind occurs in the first layer only."""
+    for layers in (0, 4):
+        recorder = Recorder(model_type, layers)
+        try:
+            return recorder, recorder.record(recorder.settings(), attentions)
+        except Refusal as refusal:
+            if layers or "kind of its own" not in str(refusal):
+                raise
+    return None
+
+
 def _usual(model_type, key):
     value = getattr(configs.small(model_type, configs.RECORDINGS[0]), key, None)
     return "number" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _attentions(model_type):
-    from transformers import AutoConfig
-
     cls = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.for_model(model_type))]
     return (["sdpa"] if cls._supports_sdpa else []) + ["eager"]
 
 
-def _alternatives(model_type, reads):
+def _alternatives(recorder, reads, compares_heads):
     """Settings beside the usual ones, each with the switches that it turns."""
-    config = configs.small(model_type, configs.RECORDINGS[0])
-    if hasattr(config, "num_key_value_heads"):
-        yield Settings(heads_alike=True), {}
-    padding = {}
+    config, settings = configs.small(recorder.model_type, configs.RECORDINGS[0]), recorder.settings
+    if compares_heads and hasattr(config, "num_key_value_heads"):
+        yield settings(heads_alike=True), {}
+    windows = configs.chooses_windows(AutoConfig.for_model(recorder.model_type))
+    padding, named = {}, {}
+    if windows:
+        # The list of kinds says that no layer has windows.
+        yield settings({"use_sliding_window": False, "layer_types": ["full_attention"]}), {}
     for key, number in (("pad_token_id", 0), ("sliding_window", 26), ("n_inner", 160)):
-        if hasattr(config, key):
+        if hasattr(config, key) and not (key == "sliding_window" and windows):
             # Models ask whether these are there at all.
             value, name = (number, "number") if getattr(config, key) is None else (None, None)
-            yield Settings({key: value}), {key: name}
+            yield settings({key: value}), {key: name}
             if key == "pad_token_id":
                 padding, named = {key: value}, {key: name}
     for key, value in reads.items():
         if key.endswith("rope_type"):
-            rope = getattr(config, "rope_parameters", None)
-            for kind, more in _ROPE.items():
-                if isinstance(rope, dict) and "rope_theta" in rope:
-                    changed = {"rope_parameters": {**rope, "rope_type": kind, **more}}
-                    yield Settings(changed), {key: kind}
-                    if padding:
-                        yield Settings(changed | padding), {key: kind} | named
+            for kind, changed in _ropes(key.split("."), getattr(config, "rope_parameters", None)):
+                yield settings(changed), {key: kind}
+                if padding:
+                    yield settings(changed | padding), {key: kind} | named
         elif isinstance(value, bool) and "." not in key:
-            yield Settings({key: not value}), {key: not value}
+            yield settings({key: not value}), {key: not value}
+
+
+def _ropes(path, rope):
+    """Each kind of rotary embedding beside the usual one; some models have one for each kind of layer."""
+    inner = rope.get(path[1]) if len(path) == 3 and isinstance(rope, dict) else rope
+    if not (isinstance(inner, dict) and "rope_theta" in inner):
+        return
+    for kind, more in _ROPE.items():
+        if kind != inner.get("rope_type"):
+            made = {**inner, "rope_type": kind, **more}
+            yield kind, {"rope_parameters": made if inner is rope else {**rope, path[1]: made}}
 
 
 def _note_biases(base, other, key, value, biases):

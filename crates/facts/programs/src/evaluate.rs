@@ -128,6 +128,11 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Not(inner) => Ok(Value::Flag(!evaluate(scope, inner)?.is_true())),
         Expression::Binary(operator, sides) => binary(scope, expression, *operator, sides),
         Expression::Call(builtin, arguments) => call(scope, expression, *builtin, arguments),
+        Expression::Choice(parts) => {
+            let taken = if evaluate(scope, &parts[1])?.is_true() { 0 } else { 2 };
+            evaluate(scope, &parts[taken])
+        }
+        Expression::Each(item, count) => each(scope, item, count),
         Expression::Ellipsis
         | Expression::Cache
         | Expression::Dtype(_)
@@ -155,6 +160,21 @@ fn item<S: Scope>(scope: &S, key: &str, index: &Expression) -> Result<Value, Eva
         .and_then(|place| items.get(usize::try_from(place).ok()?))
         .cloned()
         .ok_or_else(|| EvaluationError::Unknown(format!("{key}[{at}] of {} items", items.len())))
+}
+
+/// The longest list that a program makes: no model has more layers, and a config may hold any number.
+const LONGEST: i64 = 1 << 16;
+
+fn each<S: Scope>(scope: &S, item: &Expression, count: &Expression) -> Result<Value, EvaluationError> {
+    let length = scope.integer(count)?;
+    if length > LONGEST {
+        return Err(EvaluationError::Arithmetic(count.to_string()));
+    }
+    let values = scope.values();
+    (0..u64::try_from(length).unwrap_or(0))
+        .map(|index| evaluate(&ConfigScope { values, index: Some(index) }, item))
+        .collect::<Result<_, _>>()
+        .map(Value::List)
 }
 
 fn binary<S: Scope>(

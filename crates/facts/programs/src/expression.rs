@@ -63,6 +63,10 @@ pub enum Expression {
     Binary(Operator, Box<[Expression; 2]>),
     /// `min(a, b)`.
     Call(Builtin, Vec<Expression>),
+    /// `a if c else b`: the value, the condition, the other value.
+    Choice(Box<[Expression; 3]>),
+    /// `[a for i in n]`: a list of `n` items, where `i` in `a` counts from 0.
+    Each(Box<Expression>, Box<Expression>),
 }
 
 /// What the caller of the model passes.
@@ -224,6 +228,8 @@ impl fmt::Display for Expression {
                 let name = Builtin::ALL.iter().find(|row| row.0 == *builtin).map_or("", |row| row.1);
                 write!(f, "{name}({})", joined(arguments))
             }
+            Expression::Choice(parts) => write!(f, "({} if {} else {})", parts[0], parts[1], parts[2]),
+            Expression::Each(item, count) => write!(f, "[{item} for i in {count}]"),
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Header {
     pub task: String,
     /// The config class's own values.
     pub defaults: Vec<(String, Value)>,
+    /// What the config class makes of a key, whatever config.json says.
+    pub set: Vec<(String, Expression)>,
     /// How a key is made that config.json lacks.
     pub derived: Vec<(String, Expression)>,
     /// The implementations of attention that the class supports; the first is its default.
@@ -206,10 +208,14 @@ impl Header {
     /// The config's values with the class's defaults and derived keys under them.
     ///
     /// # Errors
-    /// A derived key whose expression has no value.
+    /// A key that is set or derived, and whose expression has no value.
     pub fn complete(&self, mut given: Values) -> Result<Values, EvaluationError> {
         for (key, value) in &self.defaults {
             given.insert_if_absent(key, value.clone());
+        }
+        for (key, expression) in &self.set {
+            let value = ConfigScope::new(&given).evaluate(expression)?;
+            given.insert(key, value);
         }
         for (key, expression) in &self.derived {
             if given.is_null_or_absent(key) {

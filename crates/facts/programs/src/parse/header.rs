@@ -45,6 +45,10 @@ fn entry(header: &mut Header, word: &str, rest: &str) -> Result<(), String> {
             let (key, expression) = keyed(rest)?;
             header.derived.push((key.to_owned(), parsed(expression)?));
         }
+        "set" => {
+            let (key, expression) = keyed(rest)?;
+            header.set.push((key.to_owned(), parsed(expression)?));
+        }
         "attention" => header.attention = attention(rest)?,
         "require" => {
             let (key, allowed) = keyed(rest)?;

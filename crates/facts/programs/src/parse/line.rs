@@ -220,7 +220,23 @@ impl<'a> Words<'a> {
 
     /// An expression.
     pub fn expression(&mut self) -> Result<Expression, String> {
-        self.binary(0)
+        let value = self.binary(0)?;
+        if !self.take_word("if") {
+            return Ok(value);
+        }
+        let condition = self.binary(0)?;
+        if !self.take_word("else") {
+            return Err(format!("{} stands where \"else\" was expected", self.found()));
+        }
+        let other = self.deeper(Words::expression)?;
+        Ok(Expression::Choice(Box::new([value, condition, other])))
+    }
+
+    /// Takes the word if it is next.
+    fn take_word(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Some(Token::Name(name)) if name == word);
+        self.at += usize::from(found);
+        found
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
@@ -278,7 +294,7 @@ impl<'a> Words<'a> {
         if let Token::Symbol(symbol) = token {
             return match symbol {
                 "(" => self.deeper(Words::brackets),
-                "[" => self.deeper(|words| words.items("[", "]").map(Expression::List)),
+                "[" => self.deeper(Words::list),
                 "..." => {
                     self.at += 1;
                     Ok(Expression::Ellipsis)
@@ -317,6 +333,30 @@ impl<'a> Words<'a> {
             _ if self.at == start + 2 => Ok(Expression::Tuple(items)),
             _ => Err("brackets without a value".to_owned()),
         }
+    }
+
+    /// `[a, b]` or `[a for i in n]`.
+    fn list(&mut self) -> Result<Expression, String> {
+        let start = self.at;
+        self.expect("[")?;
+        if !self.at_symbol("]") {
+            let item = self.slice_or_expression()?;
+            if self.take_word("for") {
+                return self.comprehension(item);
+            }
+        }
+        self.at = start;
+        self.items("[", "]").map(Expression::List)
+    }
+
+    /// What follows `[a for`.
+    fn comprehension(&mut self, item: Expression) -> Result<Expression, String> {
+        if !self.take_word("i") || !self.take_word("in") {
+            return Err("`for` is followed by `i in` and the length of the list".to_owned());
+        }
+        let count = self.expression()?;
+        self.expect("]")?;
+        Ok(Expression::Each(Box::new(item), Box::new(count)))
     }
 
     fn items(&mut self, open: &str, close: &str) -> Result<Vec<Expression>, String> {

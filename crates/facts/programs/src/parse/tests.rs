@@ -105,6 +105,23 @@ fn the_kind_of_a_layer_follows_the_config() {
 }
 
 #[test]
+fn a_key_is_made_as_the_config_class_makes_it() {
+    let lines = r#"set window window if use_window else null
+derive kinds ["sliding" if window != null and (i + 1) % 3 else "full" for i in num_hidden_layers]"#;
+    let source = SMALL.replace("derive head_dim hidden_size // 4", lines);
+    let header = program(&source).unwrap_or_else(|error| panic!("{error}")).header;
+    let kinds = |json: serde_json::Value| {
+        header.complete(values(json)).map(|config| config.get("kinds").map(ToString::to_string))
+    };
+    let given = |window: bool| serde_json::json!({"num_hidden_layers": 3, "window": 8, "use_window": window});
+    assert_eq!(kinds(given(true)).unwrap().as_deref(), Some(r#"["sliding", "sliding", "full"]"#));
+    assert_eq!(kinds(given(false)).unwrap().as_deref(), Some(r#"["full", "full", "full"]"#));
+    let mut many = given(true);
+    many["num_hidden_layers"] = serde_json::json!(i64::MAX);
+    assert!(kinds(many).is_err(), "a list of that length would not fit into memory");
+}
+
+#[test]
 fn a_value_that_was_not_recorded_is_found() {
     let header = small().header;
     let config = header.complete(values(serde_json::json!({"hidden_act": "relu"}))).unwrap();

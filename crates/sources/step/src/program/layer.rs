@@ -36,12 +36,26 @@ pub(super) fn run(
     let mut positional = call.positional.iter();
     let input = positional.next().ok_or_else(|| Fault::Damaged(format!("{path} is called without input")))?;
     let input = tensor_of(frame, input, path)?;
-    let other = match positional.next() {
-        None => None,
-        Some(expression) => frame.value(expression)?.tensor().cloned(),
-    };
+    let other = second_tensor(frame, positional.as_slice(), path)?;
     let output = checkpoint(input, other, Rc::new(move |input, other| layer.run(input, other)));
     bind_result(frame, result, output, path)
+}
+
+/// The tensor among the further arguments. Most layers have one at most, such as the mask.
+fn second_tensor(
+    frame: &Frame<'_>,
+    arguments: &[Expression],
+    path: &Path,
+) -> Result<Option<Tensor>, Fault> {
+    let mut found = None;
+    for argument in arguments {
+        let Some(tensor) = frame.value(argument)?.tensor().cloned() else { continue };
+        if found.replace(tensor).is_some() {
+            let what = "three tensors by position".to_owned();
+            return Err(Fault::Arguments { function: format!("gradient checkpointing of {path}"), what });
+        }
+    }
+    Ok(found)
 }
 
 fn tensor_of(frame: &Frame<'_>, expression: &Expression, path: &Path) -> Result<Tensor, Fault> {
@@ -114,8 +128,9 @@ impl Layer {
     fn run(&self, input: &Tensor, other: Option<&Tensor>) -> Tensor {
         let mut frame = Frame::new(&self.state, self.mode, None);
         frame.index = self.index;
-        let given = [Some(input), other];
-        for (expression, tensor) in self.positional.iter().zip(given) {
+        // What is not the input and not the other tensor is `None` or a number, which the instructions write out.
+        let tensors = self.positional.iter().filter(|expression| matches!(expression, Expression::Slot(_)));
+        for (expression, tensor) in tensors.zip([Some(input), other]) {
             let value = tensor.map_or(Value::NONE, |tensor| Value::Tensor(tensor.clone()));
             name(&mut frame, expression, value);
         }
