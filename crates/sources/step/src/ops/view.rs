@@ -234,6 +234,21 @@ pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
     )
 }
 
+/// `torch.stack(parts, dim)`: row-major; each part's gradient is a view of the whole's (`unbind`).
+pub(crate) fn stack(parts: &[&Tensor], dim: usize) -> Tensor {
+    let mut shape = parts[0].shape().clone();
+    shape.insert(dim, parts.len() as u64);
+    let count = parts.len();
+    Op::new("stack", "StackBackward0", parts)
+        .run(|| Tensor::empty(parts[0].device(), shape, parts[0].dtype()))
+        .backward(move |call| {
+            let part = |_| {
+                call.grad().view_as(without(call.grad().shape(), dim), without(call.grad().strides(), dim))
+            };
+            (0..count).map(|at| call.want(at, || part(at))).collect()
+        })
+}
+
 /// `x.clone()` in row-major order.
 pub(crate) fn clone_contiguous(x: &Tensor) -> Tensor {
     Op::new("clone", "CloneBackward0", &[x])

@@ -130,8 +130,11 @@ impl<'a> Frame<'a> {
                 Ok(())
             }
             Instruction::Scope { path, call: None, body, .. } => {
-                let _module = self.state.device.module(&self.state.scope_of(path, self.index));
-                self.run(body)
+                {
+                    let _module = self.state.device.module(&self.state.scope_of(path, self.index));
+                    self.run(body)?;
+                }
+                if self.state.hooks(path) { self.require_grad(path, body) } else { Ok(()) }
             }
             Instruction::Scope { path, call: Some(call), body, result, .. } => {
                 layer::run(self, path, call, body, result.as_ref())
@@ -177,6 +180,15 @@ impl<'a> Frame<'a> {
             // The builder ties a head when it makes it.
             Instruction::Tie(..) => Ok(()),
         }
+    }
+
+    /// The hook of `enable_input_require_grads` on a module: what it returns is the last name that it leaves.
+    fn require_grad(&self, path: &Path, body: &[Instruction]) -> Result<(), Fault> {
+        let bound = body.iter().rev().find_map(|instruction| match instruction {
+            Instruction::Call { results, .. } => results.iter().flatten().find_map(|slot| self.named(*slot)),
+            _ => None,
+        });
+        bound.map(Tensor::require_grad).ok_or_else(|| Fault::Damaged(format!("{path} returns nothing")))
     }
 
     /// Drops a name. Its sizes may still be asked for.

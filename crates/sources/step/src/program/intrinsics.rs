@@ -43,7 +43,10 @@ fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Re
     };
     let embeds = given.tensor(usize::MAX, "inputs_embeds")?;
     let position_ids = given.optional_tensor(usize::MAX, "position_ids")?;
-    let position_ids = position_ids.ok_or_else(|| given.fault("no position_ids"))?;
+    let padding = given.optional_tensor(usize::MAX, "attention_mask")?;
+    if padding.is_some() != inputs.attention_mask.is_some() {
+        return Err(given.fault("a mask of the model's own"));
+    }
     // A mask asks the first layer of its kind in the cache how many keys there are, and the first layer of all where there
     // is none of its kind (`find_full_attention_layer` in masking_utils.py).
     let of_cache = frame.state.windows.iter().copied().flatten().next();

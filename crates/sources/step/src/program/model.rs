@@ -39,6 +39,8 @@ pub(super) struct State {
     builder: Builder,
     /// Whether the constructor has returned.
     built: Cell<bool>,
+    /// The module of the input tokens' table where `enable_input_require_grads` hooks it and its inside is recorded.
+    hooked: RefCell<Option<String>>,
     /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
     ties: Vec<(String, String)>,
     modules: RefCell<FxHashMap<String, Leaf>>,
@@ -68,6 +70,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
         windows: config.windows.clone(),
         builder: builder.clone(),
         built: Cell::new(false),
+        hooked: RefCell::default(),
         ties: config.ties.clone(),
         modules: RefCell::default(),
         parameters: RefCell::default(),
@@ -181,8 +184,19 @@ impl State {
         let path = path.at(index);
         let parameter = self.builder.declared_parameter(&path);
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
-        self.parameters.borrow_mut().insert(path, parameter);
+        let mut parameters = self.parameters.borrow_mut();
+        // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.
+        let lora = self.builder.techniques.lora.as_ref();
+        if parameters.is_empty() && lora.is_some_and(|lora| lora.enable_input_require_grads) {
+            *self.hooked.borrow_mut() = path.strip_suffix(".weight").map(str::to_owned);
+        }
+        parameters.insert(path, parameter);
         Ok(())
+    }
+
+    /// Whether the output of a module is made to want a gradient.
+    pub fn hooks(&self, path: &Path) -> bool {
+        self.hooked.borrow().as_ref().is_some_and(|hooked| *hooked == path.0)
     }
 
     /// Makes a parameter of what was computed: it shares the memory.

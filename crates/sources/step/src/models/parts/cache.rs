@@ -203,8 +203,8 @@ fn joined(old: Option<&Tensor>, new: &Tensor, dtype: Dtype) -> Tensor {
         Some(old) => ops::cat_as(&[old, new], 2, dtype),
         None => ops::cat_as(&[new], 2, dtype),
     };
-    // In training it is kept for the backward as any activation is.
-    if !joined.requires_grad() {
+    // In training it is kept for the backward as any activation is, even below a frozen layer, where it wants no gradient.
+    if !joined.device().grad_enabled() {
         joined.categorize(Category::KvCache);
     }
     joined

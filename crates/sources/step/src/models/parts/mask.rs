@@ -62,7 +62,7 @@ pub(crate) fn causal_mask(
     inputs: &Inputs<'_>,
     mode: &Mode,
     embeds: &Tensor,
-    position_ids: &Tensor,
+    position_ids: Option<&Tensor>,
     cache: Option<&Cache>,
     sight: Sight,
 ) -> Mask {
@@ -70,7 +70,8 @@ pub(crate) fn causal_mask(
     let padding = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool));
     let queries = embeds.dim(1);
     let keys = cache.map_or(queries, |cache| cache.mask_length(queries, cache_window));
-    if padding.is_none() && cache.is_none() {
+    // Packing can only be seen in position ids, and is only looked for where nothing else says what belongs together.
+    if let (Some(position_ids), None, None) = (position_ids, &padding, cache) {
         find_packed_sequences(position_ids, embeds.dim(0));
     }
     let sdpa = mode.attention != AttentionKernel::Eager;

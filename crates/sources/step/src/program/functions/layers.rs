@@ -14,6 +14,8 @@ use crate::tensor::Tensor;
 pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
     let outcome = match name {
         "F.linear" => linear(given),
+        "F.embedding" => embedding(given),
+        "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
         "F.layer_norm" => layer_norm(given),
@@ -32,6 +34,32 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
 fn linear(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
     Ok(ops::linear(x, weight, given.optional_tensor(2, "bias")?))
+}
+
+/// Padding's rows get no gradient, which the same kernel sees to; `max_norm` would write into the weight.
+fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (indices, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    if given.get(3, "max_norm").is_some()
+        || given.flag(5, "scale_grad_by_freq", false)?
+        || given.flag(6, "sparse", false)?
+        || weight.rank() != 2
+    {
+        return Err(given.fault("max_norm, scale_grad_by_freq, sparse, or another table than [rows, width]"));
+    }
+    Ok(ops::embedding(weight, indices))
+}
+
+/// `x.cumsum(-1)` without gradient.
+fn cumsum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let last = x.rank() > 0 && given.dim(1, "dim", x.rank())? + 1 == x.rank();
+    let recorded = x.requires_grad() && x.device().grad_enabled();
+    if !last || recorded || given.get(2, "dtype").is_some() || !x.is_contiguous() {
+        return Err(
+            given.fault("another dimension than the last, a dtype, or an input that wants a gradient")
+        );
+    }
+    Ok(ops::cumsum_last(x))
 }
 
 fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {

@@ -27,6 +27,8 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "detach" => given.tensor(0, "input").map(Tensor::detach),
         "cat" | "concat" | "concatenate" => cat(given),
         "__getitem__" => indexing::get_item(given),
+        "stack" => stack(given),
+        "repeat_interleave" => repeat_interleave(given),
         "F.pad" => pad(given),
         "split" | "split_with_sizes" => return Some(split(given)),
         "chunk" => return Some(chunk(given)),
@@ -119,6 +121,31 @@ fn cat(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     }
     let dtype = parts.iter().skip(1).fold(first.dtype(), |dtype, part| ops::wider(dtype, part.dtype()));
     Ok(ops::cat_as(&parts, dim, dtype))
+}
+
+/// `torch.stack(tensors, dim)` of tensors of one shape and dtype.
+fn stack(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let parts = given.tensors(0, "tensors")?;
+    let first = *parts.first().ok_or_else(|| given.fault("no tensors"))?;
+    let dim = given.resolved(given.optional_integer(1, "dim")?.unwrap_or(0), first.rank() + 1)?;
+    if parts.iter().any(|part| part.shape() != first.shape() || part.dtype() != first.dtype()) {
+        return Err(given.fault("tensors of other sizes or dtypes"));
+    }
+    Ok(ops::stack(&parts, dim))
+}
+
+/// `torch.repeat_interleave(x, count, dim)` of a number (aten/src/ATen/native/Repeat.cpp).
+fn repeat_interleave(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let count = u64::try_from(given.integer(1, "repeats")?).map_err(|_| given.fault("a negative number"))?;
+    let dim = given.dim(2, "dim", x.rank())?;
+    let unsqueezed = ops::unsqueeze(x, dim + 1);
+    let mut repeated = unsqueezed.shape().clone();
+    repeated[dim + 1] = count;
+    let copied = ops::clone_contiguous(&ops::expand(&unsqueezed, repeated));
+    let mut shape = x.shape().clone();
+    shape[dim] = shape[dim].saturating_mul(count);
+    Ok(ops::view(&copied, shape))
 }
 
 /// `F.pad(x, (before, after))` of the last dimension with a constant.
