@@ -11,7 +11,7 @@ _STRENGTH = {"+": SUM, "-": SUM, "*": PRODUCT, "//": PRODUCT, "%": PRODUCT, "/":
 
 
 class Guards:
-    """Who is told of comparisons and of texts that were looked at. One recording at a time sets the hooks."""
+    """Who hears of comparisons and of texts that were looked at. One recording at a time sets the hooks."""
 
     def __init__(self):
         self.on_check = None
