@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
 use super::value::{Items, Value};
 use crate::models::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
+use crate::tensor::Tensor;
 
 /// Calls `family name(…)`.
 pub(super) fn call(
@@ -62,6 +63,17 @@ fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Re
 fn attention(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
     let mode = frame.mode.ok_or_else(|| Fault::Damaged("attention in a constructor".to_owned()))?;
     let (query, key, value) = (given.tensor(0, "query")?, given.tensor(1, "key")?, given.tensor(2, "value")?);
+    let sizes = |x: &Tensor| (x.rank() == 4).then(|| (x.dim(0), x.dim(1), x.last(0)));
+    let fit = match (sizes(query), sizes(key), sizes(value)) {
+        (Some((batch, heads, width)), Some((batches, groups, keys)), Some((_, values, _))) => {
+            batch == batches && width == keys && groups == values && groups > 0 && heads % groups == 0
+        }
+        _ => false,
+    };
+    if !fit {
+        let found = format!("{}, {} and {}", query.shape(), key.shape(), value.shape());
+        return Err(given.fault(format!("queries, keys and values of {found}")));
+    }
     let mask = match given.get(3, "attention_mask") {
         None => Mask::None,
         Some(Value::Mask(mask)) => mask.clone(),

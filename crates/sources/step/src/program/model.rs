@@ -236,7 +236,17 @@ impl State {
         // The module is cloned out of the table: its wrappers may call others.
         let modules = self.modules.borrow();
         match (kind, modules.get(path)) {
-            (LeafModule::Linear, Some(Leaf::Linear(module))) => Ok(module.call(argument)),
+            (LeafModule::Linear, Some(Leaf::Linear(module))) => {
+                let weight = module.get().weight.tensor();
+                if argument.rank() == 0 || argument.last(0) != weight.dim(1) {
+                    let function = format!("the Linear {path} of {}", weight.shape());
+                    return Err(Fault::Arguments {
+                        function,
+                        what: format!("a tensor of {}", argument.shape()),
+                    });
+                }
+                Ok(module.call(argument))
+            }
             (LeafModule::Conv1d, Some(Leaf::Conv1d(module))) => Ok(module.call(argument)),
             (LeafModule::Embedding, Some(Leaf::Embedding(module))) => Ok(module.call(argument)),
             _ => Err(Fault::Damaged(format!("the model has no module {path}"))),

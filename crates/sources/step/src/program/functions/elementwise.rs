@@ -45,7 +45,22 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "type_as" => type_as(given),
         _ => return None,
     };
-    Some(outcome.map(Value::Tensor))
+    Some(refuse_sizes(name, given).and(outcome).map(Value::Tensor))
+}
+
+/// Two operands whose sizes do not fit each other: a config that PyTorch refuses when it runs.
+fn refuse_sizes(name: &str, given: &Arguments<'_>) -> Result<(), Fault> {
+    let mut operands = given.positional.iter().filter_map(Value::tensor);
+    let (Some(a), Some(b)) = (operands.next(), operands.next()) else { return Ok(()) };
+    let fits = |back: usize| {
+        let (a, b) = (a.last(back), b.last(back));
+        a == b || a == 1 || b == 1
+    };
+    // `type_as` and `to` read the other tensor's dtype only.
+    if matches!(name, "type_as" | "to") || (0..a.rank().min(b.rank())).all(fits) {
+        return Ok(());
+    }
+    Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())))
 }
 
 /// The dtype of a tensor with a number: a fraction makes an integer tensor fp32 (`torch.get_default_dtype()`).

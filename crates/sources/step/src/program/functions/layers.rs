@@ -67,6 +67,9 @@ fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     if a.rank() < 3 || b.rank() < 3 {
         return Err(given.fault(format!("tensors of {} and {} dimensions", a.rank(), b.rank())));
     }
+    if a.last(0) != b.last(1) {
+        return Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())));
+    }
     Ok(ops::matmul(a, b))
 }
 
