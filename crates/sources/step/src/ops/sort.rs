@@ -77,7 +77,7 @@ fn zeros(grad: &Tensor, shape: &Shape) -> Tensor {
 pub(crate) fn gather(x: &Tensor, index: &Tensor) -> Tensor {
     let from = x.shape().clone();
     Op::new("gather", "GatherBackward0", &[x])
-        .saves_inputs(|| saved![Some(index.clone())])
+        .saves_inputs(|| saved![Some(index.clone()), Some(x.clone())])
         .run(|| Tensor::empty(x.device(), index.shape().clone(), x.dtype()))
         .backward(move |call| grads![Some(zeros(call.grad(), &from))])
 }
