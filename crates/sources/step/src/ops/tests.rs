@@ -145,6 +145,11 @@ const SAVE_NOTHING: &[Case] = &[
     ("cat", &[X, leaf(&[4, 24, 8])], |x, o| cat(&[&silu_of_temporary(x), &o[0]], 2)),
     ("contiguous", &[X], |x, _| contiguous(transpose(silu_of_temporary(x), 1, 2))),
     ("pad", &[X], |x, _| pad_last(&silu_of_temporary(x), 48)),
+    ("sub", &[X, X], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("sub_broadcast", &[X, leaf(&[24, 1])], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("stack", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 3)),
+    ("stack_first", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 0)),
+    ("repeat_interleave", &[X], |x, _| repeat_interleave(&silu_of_temporary(x), 2, 2)),
 ];
 
 const SDPA: AttentionOptions = AttentionOptions { dropout: 0.0, cudnn_enabled: true };
