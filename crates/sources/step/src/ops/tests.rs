@@ -196,6 +196,11 @@ const SAVE_NOTHING: &[Case] = &[
     ("sum_middle", &[leaf(&[37, 3, 40])], |x, _| sum(&silu_of_temporary(x), 1, false, F32)),
     ("add_in_place", &[leaf(&[37, 3]), leaf(&[37, 3])], |x, o| add_in_place(&silu_of_temporary(x), &o[0])),
     ("slice_by_two", &[X], |x, _| slice_by(&silu_of_temporary(x), 2, 20, 2)),
+    ("sub", &[X, X], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("sub_broadcast", &[X, leaf(&[24, 1])], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("stack", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 3)),
+    ("stack_first", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 0)),
+    ("repeat_interleave", &[X], |x, _| repeat_interleave(&silu_of_temporary(x), 2, 2)),
 ];
 
 const SDPA: AttentionOptions = AttentionOptions { dropout: 0.0, cudnn_enabled: true };

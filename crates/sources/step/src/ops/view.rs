@@ -216,6 +216,16 @@ pub(crate) fn expand<'a>(x: impl Into<Operand<'a>>, shape: impl Into<Shape>) -> 
         .backward(move |call| grads![Some(super::sum_to(call.grad().clone(), &from))])
 }
 
+/// `torch.repeat_interleave(x, count, dim)` of a number: an expanded view is copied (aten/src/ATen/native/Repeat.cpp).
+pub(crate) fn repeat_interleave(x: &Tensor, count: u64, dim: usize) -> Tensor {
+    let unsqueezed = unsqueeze(x, dim + 1);
+    let mut repeated = unsqueezed.shape().clone();
+    repeated[dim + 1] = count;
+    let mut shape = x.shape().clone();
+    shape[dim] = shape[dim].saturating_mul(count);
+    view(&clone_contiguous(&expand(unsqueezed, repeated)), shape)
+}
+
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
 pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
     cat_as(parts, dim, parts[0].dtype())

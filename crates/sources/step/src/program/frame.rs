@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use brimful_programs::{
-    Builtin, Expression, Input, Instruction, Keywords, LeafModule, Path, Scope, Slot, Values,
+    Builtin, Expression, Input, Instruction, Keywords, LeafModule, Path, Scope, Slot, Value as Plain, Values,
 };
 use brimful_units::{Dtype, Shape};
 use rustc_hash::FxHashMap;
@@ -38,9 +38,13 @@ impl CacheOf<'_> {
     }
 
     fn seen(&self) -> u64 {
+        self.held().seen()
+    }
+
+    fn held(&self) -> &Cache {
         match self {
-            CacheOf::Given(cache) => cache.seen(),
-            CacheOf::Made(cache) => cache.seen(),
+            CacheOf::Given(cache) => cache,
+            CacheOf::Made(cache) => cache,
         }
     }
 }
@@ -325,6 +329,11 @@ impl<'a> Frame<'a> {
                 };
                 Value::Slice([part(0)?, part(1)?, part(2)?])
             }
+            // A static cache's length is a tensor, which adds to another as a number does.
+            Expression::Past => {
+                let seen = self.cache.as_ref().map_or(0, CacheOf::seen);
+                Value::Plain(Plain::Integer(i64::try_from(seen).unwrap_or(i64::MAX)))
+            }
             Expression::Cache if self.cache.is_some() => Value::Cache,
             Expression::Cache => Value::NONE,
             Expression::Ellipsis => Value::Ellipsis,
@@ -373,8 +382,12 @@ impl Scope for Frame<'_> {
         self.index
     }
 
+    /// Not of a static cache: sizes and places would be read from a tensor, which programs are not recorded with.
     fn past(&self) -> Option<u64> {
-        Some(self.cache.as_ref().map_or(0, CacheOf::seen))
+        match &self.cache {
+            None => Some(0),
+            Some(cache) => cache.held().knows_its_length().then(|| cache.seen()),
+        }
     }
 
     fn logits_to_keep(&self) -> Option<u64> {

@@ -134,18 +134,12 @@ fn stack(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::stack(&parts, dim))
 }
 
-/// `torch.repeat_interleave(x, count, dim)` of a number (aten/src/ATen/native/Repeat.cpp).
+/// `torch.repeat_interleave(x, count, dim)` of a number.
 fn repeat_interleave(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
     let count = u64::try_from(given.integer(1, "repeats")?).map_err(|_| given.fault("a negative number"))?;
     let dim = given.dim(2, "dim", x.rank())?;
-    let unsqueezed = ops::unsqueeze(x, dim + 1);
-    let mut repeated = unsqueezed.shape().clone();
-    repeated[dim + 1] = count;
-    let copied = ops::clone_contiguous(&ops::expand(&unsqueezed, repeated));
-    let mut shape = x.shape().clone();
-    shape[dim] = shape[dim].saturating_mul(count);
-    Ok(ops::view(&copied, shape))
+    Ok(ops::repeat_interleave(x, count, dim))
 }
 
 /// `F.pad(x, (before, after))` of the last dimension with a constant.
