@@ -27,12 +27,14 @@ CALLS = [
 ]  # fmt: skip
 # At the second and the third size: each mode and each cache.
 _AGREEING = [
-    Call("train", "masked", "none"),
-    Call("train", "unmasked", "made"),
-    Call("eval", "unmasked", "none"),
-    Call("eval", "masked", "made"),
-    Call("eval", "masked", "given", 1, 7),
-    Call("eval", "unmasked", "given"),
+    [
+        Call("train", "masked", "none"),
+        Call("eval", "unmasked", "none"),
+        Call("eval", "masked", "made"),
+        Call("eval", "masked", "given", 1, 7),
+        Call("eval", "unmasked", "given"),
+    ],
+    [Call("train", "unmasked", "made"), Call("eval", "unmasked", "given", 1, 7)],
 ]
 
 _SIZES = list(zip(configs.RECORDINGS, _DTYPES))
@@ -98,8 +100,8 @@ class Recorder:
         by_head = {section.head: [] for section in made}
         for section in made:
             by_head[section.head].append(section)
-        for sizes, dtype in _SIZES[1:]:
-            for other in self._recording(settings, attention, calls, sizes, dtype):
+        for (sizes, dtype), some in zip(_SIZES[1:], calls):
+            for other in self._recording(settings, attention, some, sizes, dtype):
                 alike = [section for section in by_head[other.head] if section.lines == other.lines]
                 if not alike:
                     raise Refusal(f"{other.head}: {_difference(by_head[other.head][0].lines, other.lines)}")
@@ -113,27 +115,23 @@ class Recorder:
         """Records what another setting changes: all calls if a few of them show a difference from the sections `known`.
 
         Where these few are alike, the others are taken to be: their sections are those of `known` with other reads.
+        Eager attention, the last, is tried alone, since what the others do beside it is one instruction.
         """
         by_head = {}
         for section in known:
             by_head.setdefault(section.head, []).append(section.lines)
-        sections = []
-        for attention in attentions:
-            made = self._recording(settings, attention, _TRIAL, *_SIZES[0])
-            if all(section.lines in by_head[section.head] for section in made[1:]):
-                if made[0].lines not in by_head["build"]:
-                    self._agree(made[:1], settings, attention, [])
-                known_ones = [one for one in known if one.head.startswith(f"forward {attention} ")]
-                made = made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known_ones]
-            else:
-                made = self.record(settings, [attention])
-            sections += made if not sections else made[1:]
-        return sections
+        made = self._recording(settings, attentions[-1], _TRIAL, *_SIZES[0])
+        if not all(section.lines in by_head[section.head] for section in made[1:]):
+            return self.record(settings, attentions)
+        if made[0].lines not in by_head["build"]:
+            self._agree(made[:1], settings, attentions[-1], [[], []])
+        calls = [section for section in known if section.head != "build"]
+        return made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in calls]
 
     def constructor(self, settings, attention):
         """Records the constructor alone."""
         made = self._recording(settings, attention, [], *_SIZES[0])
-        self._agree(made, settings, attention, [])
+        self._agree(made, settings, attention, [[], []])
         return made
 
     def _recording(self, settings, attention, calls, sizes, dtype):

@@ -42,11 +42,7 @@ pub(super) fn run(
 }
 
 /// The tensor among the further arguments. Most layers have one at most, such as the mask.
-fn second_tensor(
-    frame: &Frame<'_>,
-    arguments: &[Expression],
-    path: &Path,
-) -> Result<Option<Tensor>, Fault> {
+fn second_tensor(frame: &Frame<'_>, arguments: &[Expression], path: &Path) -> Result<Option<Tensor>, Fault> {
     let mut found = None;
     for argument in arguments {
         let Some(tensor) = frame.value(argument)?.tensor().cloned() else { continue };
