@@ -86,12 +86,13 @@ class Recorder:
     def record(self, settings, attentions):
         """Records the constructor and all calls under one setting; three sizes must agree.
 
-        The second and the third size are recorded with half of the calls, in which each mode and each cache occur.
+        The second and the third size are recorded with some of the calls, in which each mode and each cache occur;
+        beside eager attention, the last, they are recorded with two.
         """
         sections = []
         for attention in attentions:
             made = self._recording(settings, attention, CALLS, *_SIZES[0])
-            self._agree(made, settings, attention, _AGREEING)
+            self._agree(made, settings, attention, _AGREEING if attention == attentions[-1] else _AGREEING[1:])
             sections += made if not sections else made[1:]
         return sections
 
@@ -124,15 +125,13 @@ class Recorder:
         if not all(section.lines in by_head[section.head] for section in made[1:]):
             return self.record(settings, attentions)
         if made[0].lines not in by_head["build"]:
-            self._agree(made[:1], settings, attentions[-1], [[], []])
+            self._agree(made[:1], settings, attentions[-1], [[]])
         calls = [section for section in known if section.head != "build"]
         return made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in calls]
 
     def constructor(self, settings, attention):
-        """Records the constructor alone."""
-        made = self._recording(settings, attention, [], *_SIZES[0])
-        self._agree(made, settings, attention, [[], []])
-        return made
+        """Records the constructor alone, for two switches of which each one was recorded at other sizes."""
+        return self._recording(settings, attention, [], *_SIZES[0])
 
     def _recording(self, settings, attention, calls, sizes, dtype):
         built = Built(settings.config(self.model_type, sizes), attention, dtype)
@@ -349,8 +348,14 @@ class File:
     def text(self):
         """The file."""
         every_layer = kinds.of_every_layer([section.conditions for section in self.sections])
+        recorder = self.recorder
+        loops_of = [
+            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
+            for path in recorder.layers
+        ]
+        kinds.without_numbers_of_layers([section.conditions for section in self.sections], loops_of)
         body = [line for section in self.sections for line in self._section(section)]
-        return "\n".join(self._header("\n".join(body), every_layer) + body) + "\n"
+        return "\n".join(self._header("\n".join(body), every_layer, loops_of) + body) + "\n"
 
     def _section(self, section):
         lines = ["", *section.head]
@@ -359,10 +364,13 @@ class File:
         for key, values in section.reads.items():
             if key in self.varied and len(values) < len(self.varied[key]):
                 lines.append(f"when {values_text(key, values)}")
+        if section.lines[0].startswith("when "):
+            # Otherwise the first block would be another condition of the head.
+            lines.append("do")
         several = [path for path, chosen in self.recorder.chosen.items() if any(max(one[1]) for one in chosen)]
         return lines + indented(_for_all_kinds(section.lines, several))
 
-    def _header(self, body, every_layer):
+    def _header(self, body, every_layer, loops_of):
         recorder = self.recorder
         python = ".".join(platform.python_version_tuple()[:2])
         lines = [
@@ -372,10 +380,6 @@ class File:
             f"model_type {recorder.model_type}",
             f"class {recorder.class_name}",
             "task causal-lm",
-        ]
-        loops_of = [
-            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
-            for path in recorder.layers
         ]
         if every_layer:
             loops_of = [[line.replace(" A true", f" A {every_layer}") for line in lines_of] for lines_of in loops_of]
