@@ -56,9 +56,13 @@ def small(model_type, sizes, **settings):
         attention_chunk_size=sizes["tokens"] + 9, intermediate_size_mlp=sizes["wide"] + 6, interleave_moe_layer_step=2,
         linear_key_head_dim=20 + odd, linear_value_head_dim=28 + odd, linear_num_key_heads=2, linear_num_value_heads=4,
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
+        decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
+    if hasattr(config, "encoder_layers"):
+        # The decoder of a model that has an encoder as well, of another length.
+        known["encoder_layers"] = known.pop("num_hidden_layers") + 1
     if latent:
         known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings
