@@ -6,9 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::Case;
 
-/// The families that are drawn, by `model_type`.
+mod recorded;
+
+/// The families whose configs are drawn by hand.
+const FAMILIES: [&str; 6] = ["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2"];
+
+/// The families that are drawn where none is named, by `model_type`.
 pub fn families() -> &'static [&'static str] {
-    &["gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2"]
+    &FAMILIES
+}
+
+/// Every family that can be named, by `model_type`: those of [`families`], and those with a program.
+pub fn drawable() -> Vec<&'static str> {
+    let by_program = brimful_programs::shipped_types().filter(|family| !FAMILIES.contains(family));
+    FAMILIES.into_iter().chain(by_program).collect()
 }
 
 /// A GPU and the cuDNN beside it.
@@ -34,7 +45,7 @@ pub fn draw(seed: u64, count: usize, family: Option<&str>, gpu: Option<&str>) ->
         .map(|at| {
             // Each job has a seed of its own: a longer draw begins with the shorter one.
             let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64));
-            let family = family.unwrap_or(families()[at % families().len()]);
+            let family = family.unwrap_or(FAMILIES[at % FAMILIES.len()]);
             // The machine is drawn even if `gpu` replaces it, so that the rest of the job stays the same.
             let drawn = pick(&mut rng, &MACHINES);
             let job = job(&mut rng, family, gpu.map_or(drawn, |gpu| (gpu, OWN_CUDNN)));
@@ -73,8 +84,13 @@ fn job(rng: &mut Rng, family: &str, (gpu, cudnn): Machine) -> Value {
 }
 
 fn model(rng: &mut Rng, family: &str) -> Value {
-    let mut config = if family == "gpt2" { gpt2(rng) } else { decoder(rng, family) };
-    config.insert("architectures".to_owned(), json!([causal_lm_class(family)]));
+    let mut config = match family {
+        "gpt2" => gpt2(rng),
+        family if FAMILIES.contains(&family) => decoder(rng, family),
+        family => recorded::model(rng, family),
+    };
+    let class = causal_lm_class(family).map(str::to_owned).or_else(|| recorded::class(family));
+    config.insert("architectures".to_owned(), json!([class]));
     config.insert("model_type".to_owned(), json!(family));
     // Below the classes' own token ids, which only warn.
     config.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
@@ -190,6 +206,9 @@ fn gpt2(rng: &mut Rng) -> Map<String, Value> {
 
 /// What the family's classes support.
 fn attention(rng: &mut Rng, family: &str) -> &'static str {
+    if !FAMILIES.contains(&family) {
+        return recorded::attention(rng, family);
+    }
     let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
     if family == "gemma2" { "eager" } else { drawn }
 }
@@ -233,11 +252,14 @@ fn lora(rng: &mut Rng, family: &str) -> Value {
     } else {
         [json!("all-linear"), json!(["q_proj", "v_proj"]), json!(["o_proj", "down_proj"])]
     };
+    let rank = pick(rng, &[2, 8, 16]);
+    let dropout = pick(rng, &[0.0, 0.05]);
+    let targets = if FAMILIES.contains(&family) { pick(rng, &names) } else { recorded::targets(rng, family) };
     json!({
-        "r": pick(rng, &[2, 8, 16]),
+        "r": rank,
         "lora_alpha": 16,
-        "lora_dropout": pick(rng, &[0.0, 0.05]),
-        "target_modules": pick(rng, &names),
+        "lora_dropout": dropout,
+        "target_modules": targets,
         "autocast_adapter_dtype": rng.bool(),
         "enable_input_require_grads": rng.bool(),
     })
@@ -355,7 +377,17 @@ mod tests {
     #[test]
     fn every_simulated_family_is_drawn() {
         let all: std::collections::BTreeSet<&str> = brimful_models::simulated_families().collect();
-        assert_eq!(families().iter().copied().collect::<std::collections::BTreeSet<_>>(), all);
+        assert_eq!(FAMILIES.into_iter().collect::<std::collections::BTreeSet<_>>(), all);
+    }
+
+    #[test]
+    fn most_of_what_is_drawn_of_a_family_with_a_program_is_a_job() {
+        for family in brimful_programs::shipped_types() {
+            let drawn = draw(1, 20, Some(family), None);
+            let refused: Vec<String> =
+                drawn.iter().filter_map(|case| case.job().err()).map(|error| format!("{error:#}")).collect();
+            assert!(refused.len() < 15, "{family}: {refused:#?}");
+        }
     }
 
     #[test]

@@ -15,18 +15,22 @@ const AROUND: usize = 4;
 /// The first difference between the simulation and the record, with its op, module, tensor and neighbours; `None` where
 /// there is none.
 pub fn difference(case: &Case) -> Option<String> {
-    let job = match case.job() {
-        Ok(job) => job,
-        Err(error) => return Some(format!("{error:#}")),
-    };
-    let trace = match simulate(&job) {
+    match case.job() {
+        Ok(job) => difference_of(case, &job),
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+/// As [`difference`], with the simulation of another job that must do the same.
+pub fn difference_of(case: &Case, job: &Job) -> Option<String> {
+    let trace = match simulate(job) {
         Ok(trace) => trace,
         Err(error) => return Some(format!("{}: {error}", case.id)),
     };
     let mut real = case.changes();
     let mut ours = changes(&trace);
     ours.truncate(real.len());
-    if clears_casts(&job) {
+    if clears_casts(job) {
         settle(&mut real, |change| *change);
         settle(&mut ours, |change| change.0);
     }

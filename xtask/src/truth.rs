@@ -137,7 +137,7 @@ impl Draw {
                 _ => bail!("{flag} is not known\n{USAGE}"),
             }
         }
-        let known = brimful_truth::families();
+        let known = brimful_truth::drawable();
         if let Some(family) = draw.family.as_deref().filter(|family| !known.contains(family)) {
             bail!("--family {family} cannot be drawn; expected one of {}", known.join(", "));
         }

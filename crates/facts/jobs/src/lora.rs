@@ -59,7 +59,7 @@ fn targets(section: &Section, config: &Config) -> Result<LoraTargets, JobFault> 
 fn modules(config: &Config) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, shape) in config.parameter_tensors() {
-        let path = name.strip_suffix(".weight").filter(|_| shape.rank() == 2 && !is_table(&name));
+        let path = name.strip_suffix(".weight").filter(|_| config.is_linear(&name, &shape));
         let Some(last) = path.and_then(|path| path.rsplit('.').next()) else { continue };
         if last != OUTPUT_LAYER && !names.iter().any(|known| known == last) {
             names.push(last.to_owned());
@@ -92,18 +92,15 @@ impl Lora {
         let mut linears: Vec<(String, Shape)> = model.parameter_tensors();
         // A tied output layer is a Linear without a tensor of its own.
         if !linears.iter().any(|(name, _)| name == "lm_head.weight") {
-            let table = linears.iter().find(|(name, _)| is_table(name)).map(|(_, shape)| shape.clone());
+            // The first parameter of a language model is the table of its tokens, whose shape the output layer has.
+            let table = linears.first().map(|(_, shape)| shape.clone());
             linears.extend(table.map(|shape| ("lm_head.weight".to_owned(), shape)));
         }
         let adapted = linears.iter().filter_map(|(name, shape)| {
-            let path = name.strip_suffix(".weight").filter(|_| shape.rank() == 2 && !is_table(name))?;
+            let linear = name == "lm_head.weight" || model.is_linear(name, shape);
+            let path = name.strip_suffix(".weight").filter(|_| linear)?;
             self.target_modules.include(path).then(|| shape.dims().iter().sum::<u64>())
         });
         adapted.fold(0u64, |sum, widths| sum.saturating_add(self.r.saturating_mul(widths)))
     }
-}
-
-/// Embeddings are no Linears.
-fn is_table(name: &str) -> bool {
-    ["embed_tokens.weight", "wte.weight", "wpe.weight"].iter().any(|table| name.ends_with(table))
 }

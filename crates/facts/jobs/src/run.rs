@@ -212,6 +212,11 @@ fn widest(config: &Config, sequence: u64) -> u128 {
             c.num_attention_heads,
         ),
         Config::Gpt2(c) => (c.vocab_size, 3 * c.n_embd, c.n_inner, c.n_head),
+        Config::Recorded(c) => {
+            let sizes = || c.parameters.iter().filter(|it| it.1.rank() >= 2).flat_map(|it| it.1.dims());
+            let inner = sizes().copied().filter(|size| *size != config.vocab_size()).max().unwrap_or(1);
+            (config.vocab_size(), inner, inner, c.number("num_attention_heads").unwrap_or(1))
+        }
     };
     u128::from(vocabulary)
         + u128::from(hidden) * 4

@@ -1,10 +1,13 @@
+use std::sync::Arc;
+
+use brimful_programs::Program;
 use serde_json::{Map, Value};
 
 use brimful_units::{Dtype, nearest};
 
 use crate::families::{FAMILIES, Family, simulated_families};
 use crate::keys::{Keys, wrong_type};
-use crate::{Config, Fault, JobDefaults};
+use crate::{Config, Fault, JobDefaults, RecordedConfig};
 
 /// What a `config.json` says: the architecture's numbers and the hints beside them.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +54,10 @@ impl ConfigFile {
     /// # Errors
     /// As [`ConfigFile::from_json`].
     pub fn from_map(map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
-        let family = family_of(map)?;
+        let family = match family_of(map) {
+            Err(fault) => return recorded(map).unwrap_or(Err(fault)),
+            Ok(family) => family,
+        };
         let keys = Keys::new(map, family.keys);
         refuse_what_is_not_modelled(keys)?;
         let config = (family.read)(keys)?;
@@ -61,6 +67,28 @@ impl ConfigFile {
         let (model_type, job_defaults) = (family.model_type, family.job);
         Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config, job_defaults })
     }
+}
+
+/// The config of a class that was recorded as a program; `None` if its `model_type` or class is none of theirs.
+fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
+    let text = |key: &str| map.get(key).and_then(Value::as_str);
+    let class = map.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
+    let proven = brimful_programs::proven(text("model_type").or(class)?)?;
+    Some(read_recorded(proven, map))
+}
+
+fn read_recorded(
+    (model_type, program): (&'static str, Arc<Program>),
+    map: &Map<String, Value>,
+) -> Result<ConfigFile, Fault> {
+    let keys = Keys::new(map, &[]);
+    refuse_what_is_not_modelled(keys)?;
+    let job_defaults = RecordedConfig::job_defaults(&program);
+    let config = Config::Recorded(RecordedConfig::read(program, map)?);
+    config.check_total()?;
+    let pad = keys.given("pad_token_id").and_then(Value::as_u64);
+    let pad_token_id = pad.filter(|token| *token < config.vocab_size());
+    Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config, job_defaults })
 }
 
 /// The family that `model_type`, or where absent `architectures`, names.

@@ -1,4 +1,4 @@
-use crate::DecoderFamily;
+use crate::{DecoderFamily, RecordedConfig};
 
 /// The numbers of an architecture, checked: no zero sizes, products within 2^63.
 #[derive(Clone, Debug, PartialEq)]
@@ -7,6 +7,8 @@ pub enum Config {
     Decoder(DecoderConfig),
     /// GPT-2.
     Gpt2(Gpt2Config),
+    /// A class that was recorded as a program.
+    Recorded(RecordedConfig),
 }
 
 impl Config {
@@ -14,7 +16,7 @@ impl Config {
     /// a rotary one, which goes on.
     pub fn learned_positions(&self) -> Option<(&'static str, u64)> {
         match self {
-            Config::Decoder(_) => None,
+            Config::Decoder(_) | Config::Recorded(_) => None,
             Config::Gpt2(gpt2) => Some(("n_positions", gpt2.n_positions)),
         }
     }

@@ -15,6 +15,7 @@ mod job_defaults;
 mod keys;
 mod model;
 mod parameters;
+mod recorded;
 mod safetensors;
 mod spelling;
 
@@ -27,4 +28,5 @@ pub use files::{Files, Kind, MemoryFiles, NoFiles};
 pub use job_defaults::{AttentionKernel, JobDefaults};
 pub use keys::describe;
 pub use model::{Model, Source};
+pub use recorded::RecordedConfig;
 pub use safetensors::{LARGEST_HEADER, SafetensorsError, TensorInfo, header_length, parse_header};

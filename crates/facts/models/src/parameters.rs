@@ -14,6 +14,7 @@ impl Config {
         match self {
             Config::Decoder(c) => c.vocab_size,
             Config::Gpt2(c) => c.vocab_size,
+            Config::Recorded(c) => c.number("vocab_size").unwrap_or(0),
         }
     }
 
@@ -22,6 +23,7 @@ impl Config {
         match self {
             Config::Decoder(c) => c.num_hidden_layers,
             Config::Gpt2(c) => c.n_layer,
+            Config::Recorded(c) => c.layers(),
         }
     }
 
@@ -30,6 +32,22 @@ impl Config {
         match self {
             Config::Decoder(c) => c.max_position_embeddings,
             Config::Gpt2(c) => c.n_positions,
+            Config::Recorded(c) => c.number("max_position_embeddings").unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether a parameter is the weight of a Linear (GPT-2: of a `Conv1D`), which an adapter can be put on.
+    pub fn is_linear(&self, name: &str, shape: &Shape) -> bool {
+        let table = |name: &str| {
+            ["embed_tokens.weight", "wte.weight", "wpe.weight"].iter().any(|table| name.ends_with(table))
+        };
+        match self {
+            Config::Decoder(_) | Config::Gpt2(_) => {
+                name.ends_with(".weight") && shape.rank() == 2 && !table(name)
+            }
+            Config::Recorded(recorded) => {
+                name.strip_suffix(".weight").is_some_and(|path| recorded.linears.iter().any(|it| it == path))
+            }
         }
     }
 
@@ -47,11 +65,14 @@ impl Config {
 
     /// The parameters in the order of `named_parameters()`, tied ones once; shapes in elements.
     pub fn parameter_tensors(&self) -> Vec<(String, Shape)> {
+        if let Config::Recorded(recorded) = self {
+            return recorded.parameters.clone();
+        }
         let mut all = before(self);
         let block = block(self);
         for at in 0..self.layers() {
             let prefix = match self {
-                Config::Decoder(_) => format!("model.layers.{at}."),
+                Config::Decoder(_) | Config::Recorded(_) => format!("model.layers.{at}."),
                 Config::Gpt2(_) => format!("transformer.h.{at}."),
             };
             all.extend(block.iter().map(|(name, shape)| ([prefix.as_str(), name].concat(), shape.clone())));
@@ -73,13 +94,16 @@ impl Config {
 
     fn total(&self) -> u128 {
         let sum = |tensors: Vec<(String, Shape)>| tensors.iter().map(|(_, shape)| numel(shape)).sum::<u128>();
+        if let Config::Recorded(recorded) = self {
+            return sum(recorded.parameters.clone());
+        }
         sum(before(self)) + sum(after(self)) + u128::from(self.layers()) * sum(block(self))
     }
 }
 
-/// Elements of a shape of at most two dimensions of at most 2^63: no overflow in 128 bits.
+/// Elements of a shape; more than 2^128 count as so many.
 fn numel(shape: &Shape) -> u128 {
-    shape.dims().iter().map(|d| u128::from(*d)).product()
+    shape.dims().iter().fold(1u128, |n, d| n.saturating_mul(u128::from(*d)))
 }
 
 fn named<const N: usize>(name: &str, dims: [u64; N]) -> (String, Shape) {
@@ -94,6 +118,8 @@ fn before(config: &Config) -> Vec<(String, Shape)> {
             named("transformer.wte.weight", [c.vocab_size, c.n_embd]),
             named("transformer.wpe.weight", [c.n_positions, c.n_embd]),
         ],
+        // A recorded class has its parameters in one list.
+        Config::Recorded(_) => Vec::new(),
     }
 }
 
@@ -110,6 +136,7 @@ fn after(config: &Config) -> Vec<(String, Shape)> {
             named("lm_head.weight", [c.vocab_size, c.n_embd]),
             c.tie_word_embeddings,
         ),
+        Config::Recorded(_) => return Vec::new(),
     };
     if !tied {
         tensors.push(head);
@@ -122,6 +149,7 @@ fn block(config: &Config) -> Vec<(String, Shape)> {
     match config {
         Config::Decoder(c) => decoder_block(c),
         Config::Gpt2(c) => gpt2_block(c),
+        Config::Recorded(_) => Vec::new(),
     }
 }
 

@@ -6,14 +6,14 @@ use brimful_units::Dtype;
 fn decoder(text: &str) -> DecoderConfig {
     match ConfigFile::from_json(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).config {
         Config::Decoder(decoder) => decoder,
-        Config::Gpt2(_) => panic!("{text} is no decoder"),
+        Config::Gpt2(_) | Config::Recorded(_) => panic!("{text} is no decoder"),
     }
 }
 
 fn gpt2(text: &str) -> Gpt2Config {
     match ConfigFile::from_json(text).unwrap().config {
         Config::Gpt2(gpt2) => gpt2,
-        Config::Decoder(_) => panic!("{text} is no GPT-2"),
+        Config::Decoder(_) | Config::Recorded(_) => panic!("{text} is no GPT-2"),
     }
 }
 

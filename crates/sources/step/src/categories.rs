@@ -8,6 +8,7 @@ pub(crate) fn categorize(trace: &mut Trace, model: &Config) {
     let vocabulary = match model {
         Config::Decoder(config) => config.vocab_size,
         Config::Gpt2(config) => config.vocab_size,
+        Config::Recorded(config) => config.number("vocab_size").unwrap_or(0),
     };
     let lives = lives(trace);
     for (id, life) in trace.allocations.ids().zip(lives).collect::<Vec<_>>() {

@@ -45,8 +45,8 @@ fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tens
     backward(&output, call.grad().clone());
     // `outputs` lives until the inner backward has returned; its gradient is in the detached input.
     drop(output);
-    // Cannot fail: every block adds its input to its output, so that a gradient reaches it.
-    detached.grad().expect("the block's input takes part in its output")
+    // Every block adds its input to its output, so that a gradient reaches it; but for one that voided the run.
+    detached.grad().unwrap_or_else(|| detached.without_memory())
 }
 
 /// One checkpointed call: what was saved in it is computed again when the first of it is needed.

@@ -22,6 +22,17 @@ pub enum StepError {
          the model's layers: two steps show the steady state"
     )]
     TooLong,
+    /// The recorded program of the model cannot be run for this job.
+    #[error(
+        "the recorded program of {class} does not cover this job: {message}; brimful rehearse -- python train.py measures \
+         your own script with any model"
+    )]
+    Program {
+        /// The class that was recorded.
+        class: String,
+        /// What is lacking.
+        message: String,
+    },
     /// The job asks for something that is not simulated. The message names the key, not the file: a [`Job`] no longer
     /// knows where it was read from, and so the caller adds that.
     #[error("{key} = {value} is not simulated; {cure}")]

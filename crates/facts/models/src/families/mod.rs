@@ -60,10 +60,14 @@ families! {
 
 /// The class of a family's causal language model, such as `LlamaForCausalLM`; `None` if the family is not simulated.
 pub fn causal_lm_class(model_type: &str) -> Option<&'static str> {
-    FAMILIES.iter().find(|family| family.model_type == model_type).map(|family| family.causal_lm)
+    let by_hand =
+        FAMILIES.iter().find(|family| family.model_type == model_type).map(|family| family.causal_lm);
+    by_hand.or_else(|| brimful_programs::proven_class(model_type))
 }
 
-/// transformers' `model_type` of every simulated family.
+/// transformers' `model_type` of every simulated family: those that are written by hand, then those whose class was recorded.
 pub fn simulated_families() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|family| family.model_type)
+    let by_hand = |model_type: &str| FAMILIES.iter().any(|family| family.model_type == model_type);
+    let recorded = brimful_programs::proven_types().filter(move |model_type| !by_hand(model_type));
+    FAMILIES.iter().map(|family| family.model_type).chain(recorded)
 }

@@ -266,7 +266,8 @@ impl Forward for Gpt2Model {
         let position_ids = position_ids(&embeds);
         let positions = self.wpe.call(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);
-        let mask = causal_mask(inputs, mode, &embeds, &position_ids, cache.as_deref(), Sight::default());
+        let mask =
+            causal_mask(inputs, mode, &embeds, Some(&position_ids), cache.as_deref(), Sight::default());
         hidden = self.drop.call((&hidden, mode.training));
         for block in &self.h {
             // The mask is passed by position, the position ids by keyword.

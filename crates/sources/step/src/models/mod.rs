@@ -16,10 +16,11 @@ use brimful_models::{Config, DecoderFamily};
 
 use crate::device::Device;
 use crate::nn::{Builder, Parameter, Techniques};
+use crate::program::for_recorded;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
-pub(crate) use parts::Cache;
+pub(crate) use parts::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
 
 /// What a forward is given.
 pub(crate) struct Inputs<'a> {
@@ -89,6 +90,7 @@ pub(crate) fn build(device: &Device, config: &Config, precision: Precision, tech
     let builder = &Builder::new(device, config, precision, techniques);
     let root = match config {
         Config::Gpt2(config) => gpt2::for_causal_lm(config, builder),
+        Config::Recorded(config) => for_recorded(config, builder),
         Config::Decoder(config) => match config.family {
             DecoderFamily::Llama => llama::for_causal_lm(config, builder),
             DecoderFamily::Mistral => mistral::for_causal_lm(config, builder),

@@ -31,6 +31,7 @@ impl Techniques {
 
 /// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to
 /// what is the same at every place.
+#[derive(Clone)]
 pub(crate) struct Builder {
     plan: Rc<Plan>,
     /// The module whose constructor runs, as transformers names it; empty at the root.
@@ -156,6 +157,33 @@ impl Builder {
         self.parameter(path.clone(), "empty", shape.clone())
     }
 
+    /// The parameter of this path if it is the next one of the model.
+    pub fn declared_parameter(&self, path: &str) -> Option<Rc<Parameter>> {
+        let (next, shape) = self.declared.get(self.built.get())?;
+        if next != path {
+            return None;
+        }
+        self.built.set(self.built.get() + 1);
+        Some(self.parameter(path.to_owned(), "empty", shape.clone()))
+    }
+
+    /// As [`Builder::declared_parameter`], over a tensor that is there already.
+    pub fn declared_over(&self, path: &str, tensor: crate::tensor::Tensor) -> Option<Rc<Parameter>> {
+        let (next, shape) = self.declared.get(self.built.get())?;
+        if next != path || shape != tensor.shape() {
+            return None;
+        }
+        self.built.set(self.built.get() + 1);
+        let parameter = Parameter::new(path.to_owned(), tensor);
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        Some(parameter)
+    }
+
+    /// The name of a module as the trace has it.
+    pub fn scope(&self, path: &str) -> String {
+        joined(self.prefix(), path)
+    }
+
     fn optional(&self, name: &str) -> Option<Rc<Parameter>> {
         self.declares(name).then(|| self.weight(name))
     }
@@ -180,15 +208,20 @@ impl Builder {
     /// `lm_head`, a Linear as wide as the rows of `embedding`. Where the config ties it, no parameter of this name is
     /// declared: the constructor makes one all the same, and `tie_weights` replaces it by the embedding's.
     pub fn lm_head(&self, name: &str, embedding: &Module<Embedding>) -> Module<Linear> {
-        let shape = embedding.get().weight.tensor().shape().clone();
+        self.output_layer(name, &embedding.get().weight)
+    }
+
+    /// As [`Builder::lm_head`], by the parameter that holds the rows.
+    pub fn output_layer(&self, name: &str, table: &Rc<Parameter>) -> Module<Linear> {
+        let shape = table.tensor().shape().clone();
         let (rows, width) = (shape[0], shape[1]);
         let module = self.module(name, |it| {
             if it.declares("weight") {
-                return Linear { weight: it.weight("weight"), bias: None };
+                return Linear { weight: it.weight("weight"), bias: it.optional("bias") };
             }
             // It is allocated and freed at once: the only holder of the constructor's parameter was the head.
             drop(it.parameter(joined(&it.path, "weight"), "empty", shape));
-            Linear { weight: embedding.get().weight.clone(), bias: None }
+            Linear { weight: table.clone(), bias: it.optional("bias") }
         });
         self.adapt(&module, name, width, rows);
         module

@@ -171,7 +171,7 @@ impl Forward for Activation {
 }
 
 /// `0.5 * x * (1 + tanh(sqrt(2/π) * (x + 0.044715 * x³)))`, op by op.
-fn gelu_new(x: &Tensor) -> Tensor {
+pub(crate) fn gelu_new(x: &Tensor) -> Tensor {
     // Python evaluates `0.5 * input` first and holds it on its stack to the last product.
     let half = ops::mul_scalar(x);
     let cubic = ops::mul_scalar(ops::pow_autocast(x));

@@ -8,7 +8,7 @@ mod parameter;
 
 pub(crate) use builder::{Builder, Techniques};
 pub(crate) use layers::{
-    Activation, CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm,
+    Activation, CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm, gelu_new,
 };
 pub(crate) use module::{Forward, Inner, Module, Wrapper};
 pub(crate) use parameter::Parameter;

@@ -115,6 +115,20 @@ pub(crate) fn rsqrt<'a>(x: impl Into<Operand<'a>>) -> Tensor {
         })
 }
 
+/// `torch.rsqrt(x)`, which autocast runs in fp32.
+pub(crate) fn rsqrt_autocast(x: &Tensor) -> Tensor {
+    rsqrt(crate::autocast::to_float(x))
+}
+
+/// `a - b`.
+pub(crate) fn sub<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Tensor {
+    let operands = [a.into(), b.into()];
+    let [a, b] = &operands;
+    Op::new("sub", "SubBackward0", &[a, b])
+        .run(|| result(&[a, b], promote(a, b)))
+        .backward(|call| grads![call.want(0, || call.grad().clone()), call.want(1, || neg(call.grad()))])
+}
+
 /// An activation whose fused backward kernel reads its input.
 fn activation(x: &Tensor, op: &'static str, node: &'static str, backward: &'static str) -> Tensor {
     Op::new(op, node, &[x])

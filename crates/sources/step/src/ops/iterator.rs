@@ -27,7 +27,8 @@ pub(super) fn promote(a: &Tensor, b: &Tensor) -> Dtype {
     }
 }
 
-fn wider(a: Dtype, b: Dtype) -> Dtype {
+/// The dtype that holds the numbers of both.
+pub(crate) fn wider(a: Dtype, b: Dtype) -> Dtype {
     match (a, b) {
         _ if a == b => a,
         (Dtype::F16, Dtype::Bf16) | (Dtype::Bf16, Dtype::F16) => Dtype::F32,

@@ -12,14 +12,17 @@ mod elementwise;
 mod embedding;
 mod factory;
 mod foreach;
+mod grouped;
 mod iterator;
 mod loss;
 mod matmul;
 mod norm;
 mod operand;
 mod reduce;
+mod routing;
 mod scratch;
 mod softmax;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,13 +34,17 @@ pub(crate) use elementwise::*;
 pub(crate) use embedding::*;
 pub(crate) use factory::*;
 pub(crate) use foreach::*;
+pub(crate) use grouped::*;
+pub(crate) use iterator::wider;
 pub(crate) use loss::*;
 pub(crate) use matmul::*;
 pub(crate) use norm::*;
 pub(crate) use operand::Operand;
 pub(crate) use reduce::*;
+pub(crate) use routing::*;
 use scratch::*;
 pub(crate) use softmax::*;
+pub(crate) use sort::*;
 pub(crate) use view::*;
 
 /// What an op saves, in the order in which it is packed and released: by PyTorch's names of its arguments or results.

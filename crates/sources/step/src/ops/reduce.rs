@@ -188,12 +188,13 @@ pub(crate) fn stage_sum(x: &Tensor) {
     Plan::new(device, 1, x.numel(), Along::Everything).stage(device);
 }
 
-/// `x.cumsum(-1)` of booleans: the sums, a copy as integers, and one row's scan buffer.
+/// `x.cumsum(-1)` without gradient: the sums, a copy as integers of what is no number, and one row's scan buffer.
 pub(crate) fn cumsum_last(x: &Tensor) -> Tensor {
     let device = x.device();
     let _op = device.op("cumsum");
-    let out = Tensor::empty(device, x.shape().clone(), Dtype::I64);
-    let whole = super::new_tensor(device, "_to_copy", x.shape().clone(), Dtype::I64);
+    let dtype = if x.dtype().is_floating() { x.dtype() } else { Dtype::I64 };
+    let out = Tensor::empty(device, x.shape().clone(), dtype);
+    let whole = super::to(x, dtype);
     let rows = x.numel() / x.last(0).max(1);
     if rows == 1 {
         device.kernel_buffer(super::scan_scratch(x.last(0)));

@@ -14,7 +14,11 @@ const PADDING_TILES: u64 = 32;
 
 /// The states of a decoupled look-back over `length` items, nested twice.
 fn look_back(length: u64, tile: u64) -> u64 {
-    let states = (length.div_ceil(tile) + PADDING_TILES) * TILE_STATE;
+    look_back_of(length, tile, TILE_STATE)
+}
+
+fn look_back_of(length: u64, tile: u64, state: u64) -> u64 {
+    let states = (length.div_ceil(tile) + PADDING_TILES) * state;
     (states.next_multiple_of(ALIGNMENT) + SLACK).next_multiple_of(ALIGNMENT) + SLACK
 }
 
@@ -22,6 +26,13 @@ fn look_back(length: u64, tile: u64) -> u64 {
 pub(super) fn scan_scratch(length: u64) -> u64 {
     const TILE: u64 = 896;
     look_back(length, TILE)
+}
+
+/// `cub::DeviceScan` over 32-bit integers, whose tiles' states are half as large. Read off up to 1 000 numbers, which are
+/// fewer than the tiles that one rounding holds.
+pub(super) fn scan_scratch_of_four_bytes(length: u64) -> u64 {
+    const TILE: u64 = 896;
+    look_back_of(length, TILE, TILE_STATE / 2)
 }
 
 /// `thrust::unique_by_key` over 64-bit keys and values, its look-back part.
@@ -33,6 +44,11 @@ pub(super) fn unique_scratch(device: &Device, length: u64) -> u64 {
 /// `cub::DeviceRadixSort::SortPairs` of 64-bit keys and values over `bits` bits: a second pair of
 /// buffers where it takes more than one pass, histograms per pass, counters, and a look-back per tile.
 pub(super) fn sort_scratch(device: &Device, length: u64, bits: u64) -> u64 {
+    /// Up to this many pairs are sorted by one thread block, which needs nothing but a byte to stand for it.
+    const SINGLE_TILE: u64 = 2304;
+    if length <= SINGLE_TILE {
+        return 1;
+    }
     const DIGIT_BITS: u64 = 8;
     const DIGITS: u64 = 1 << DIGIT_BITS;
     let tile = if device.properties().compute_capability.0 >= 9 { 4608 } else { 3840 };

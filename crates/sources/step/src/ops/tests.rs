@@ -47,6 +47,9 @@ const ONE_QUERY: Given = Given::Leaf(&[2, 6, 1, 32], Bf16);
 const LONG_HEAD: Given = Given::Leaf(&[2, 1, 1024, 32], Bf16);
 const NARROW_HEADS: Given = Given::Leaf(&[2, 6, 48, 20], Bf16);
 const TOKENS_FIRST: Given = Given::Leaf(&[2, 48, 6, 32], Bf16);
+const ROWS_BF16: Given = Given::Leaf(&[96, 40], Bf16);
+/// Where the rows of each group end.
+const OFFSETS: Given = Given::Constant(&[4], Dtype::I32);
 const SHORT_HEADS: Given = leaf(&[2, 6, 44, 32]);
 
 /// Ops that save inputs: a region that ends with one stops before its output is made.
@@ -84,10 +87,54 @@ const SAVE_INPUTS: &[Case] = &[
     ("embedding_atomic_half", &[Given::Leaf(&[96, 40], Bf16), indices(&[4, 1000])], |x, o| {
         embedding(x, &o[0])
     }),
+    ("index", &[leaf(&[37, 40]), indices(&[96])], |x, o| index_rows(&add_scalar(x), &o[0])),
+    ("index_half_long", &[Given::Leaf(&[1000, 40], Bf16), indices(&[6000])], |x, o| {
+        index_rows(&add_scalar(x), &o[0])
+    }),
+    ("index_numbers", &[leaf(&[96]), indices(&[96])], |x, o| index_rows(&add_scalar(x), &o[0])),
+    ("index_temporary", &[leaf(&[37, 40]), indices(&[96])], |x, o| {
+        // CPython drops the subscripted object before the index.
+        let (x, index) = (add_scalar(x), floor_divide(&o[0]));
+        let rows = index_rows(&x, &index);
+        drop(x);
+        rows
+    }),
+    ("grouped_mm", &[ROWS_BF16, Given::Leaf(&[4, 56, 40], Bf16), OFFSETS], grouped),
+    ("grouped_mm_float", &[leaf(&[96, 40]), leaf(&[4, 56, 40]), OFFSETS], grouped),
+    ("grouped_mm_row_major", &[ROWS_BF16, Given::Leaf(&[4, 40, 56], Bf16), OFFSETS], |x, o| {
+        grouped_mm(&add_scalar(x), &o[0], &o[1])
+    }),
+    ("div", &[leaf(&[37, 3]), leaf(&[37, 1])], |x, o| divide(&add_scalar(x), &o[0])),
+    ("div_same", &[leaf(&[37, 3])], |x, _| {
+        let weights = add_scalar(x);
+        let total = sum(&weights, 1, true, F32);
+        let shares = divide(&weights, &total);
+        drop(total);
+        shares
+    }),
+    ("div_in_place", &[leaf(&[37, 3])], |x, _| {
+        let weights = add_scalar(x);
+        let total = sum(&weights, 1, true, F32);
+        divide_in_place(&weights, &total)
+    }),
+    ("gather", &[leaf(&[37, 8]), indices(&[37, 3])], |x, o| gather(&add_scalar(x), &o[0])),
+    ("clamp", &[X], |x, _| clamp(&add_scalar(x), 2)),
+    ("clamp_max", &[X], |x, _| clamp(&add_scalar(x), 1)),
+    ("masked_fill", &[leaf(&[37, 8]), Given::Constant(&[37, 8], Bool)], |x, o| {
+        masked_fill(&add_scalar(x), &o[0])
+    }),
 ];
 
 /// Ops that save results, some of them inputs as well: the kernel runs before the region stops.
 const SAVE_RESULTS: &[Case] = &[
+    ("topk", &[leaf(&[37, 8])], |x, _| {
+        let x = add_scalar(x);
+        let (values, indices) = topk_last(&x, 2);
+        drop(x);
+        drop(indices);
+        values
+    }),
+    ("sigmoid", &[X], |x, _| sigmoid(&add_scalar(x))),
     ("rsqrt", &[X], |x, _| rsqrt(add_scalar(x))),
     ("relu", &[X], |x, _| relu(&add_scalar(x))),
     ("tanh", &[X], |x, _| tanh(add_scalar(x))),
@@ -145,6 +192,15 @@ const SAVE_NOTHING: &[Case] = &[
     ("cat", &[X, leaf(&[4, 24, 8])], |x, o| cat(&[&silu_of_temporary(x), &o[0]], 2)),
     ("contiguous", &[X], |x, _| contiguous(transpose(silu_of_temporary(x), 1, 2))),
     ("pad", &[X], |x, _| pad_last(&silu_of_temporary(x), 48)),
+    ("sum_last", &[leaf(&[37, 3])], |x, _| sum(&silu_of_temporary(x), 1, true, F32)),
+    ("sum_middle", &[leaf(&[37, 3, 40])], |x, _| sum(&silu_of_temporary(x), 1, false, F32)),
+    ("add_in_place", &[leaf(&[37, 3]), leaf(&[37, 3])], |x, o| add_in_place(&silu_of_temporary(x), &o[0])),
+    ("slice_by_two", &[X], |x, _| slice_by(&silu_of_temporary(x), 2, 20, 2)),
+    ("sub", &[X, X], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("sub_broadcast", &[X, leaf(&[24, 1])], |x, o| sub(silu_of_temporary(x), &o[0])),
+    ("stack", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 3)),
+    ("stack_first", &[X, X], |x, o| stack(&[&silu_of_temporary(x), &o[0]], 0)),
+    ("repeat_interleave", &[X], |x, _| repeat_interleave(&silu_of_temporary(x), 2, 2)),
 ];
 
 const SDPA: AttentionOptions = AttentionOptions { dropout: 0.0, cudnn_enabled: true };
@@ -152,6 +208,11 @@ const SDPA: AttentionOptions = AttentionOptions { dropout: 0.0, cudnn_enabled: t
 /// `F.silu(x + 1.0)`: `F.silu` is a Python function, whose argument dies when it returns.
 fn silu_of_temporary(x: &Tensor) -> Tensor {
     silu(&add_scalar(x))
+}
+
+/// `F.grouped_mm(x + 1.0, weight.transpose(-2, -1), offs=offsets)`
+fn grouped(x: &Tensor, others: &[Tensor]) -> Tensor {
+    grouped_mm(&add_scalar(x), &transpose(&others[0], 1, 2), &others[1])
 }
 
 fn attended(q: &Tensor, others: &[Tensor]) -> Tensor {

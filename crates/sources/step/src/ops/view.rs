@@ -73,6 +73,13 @@ fn reshaped(x: &Tensor, node: &'static str, view: impl FnOnce() -> Tensor) -> Te
     Op::nameless(node, &[x]).run(view).backward(move |call| grads![Some(reshape(call.grad(), shape.clone()))])
 }
 
+/// `x.alias()`: a view of the same sizes.
+pub(crate) fn alias(x: &Tensor) -> Tensor {
+    Op::nameless("AliasBackward0", &[x])
+        .run(|| x.view_as(x.shape().clone(), x.strides().clone()))
+        .backward(|call| grads![Some(call.grad().clone())])
+}
+
 /// `x.transpose(a, b)`.
 pub(crate) fn transpose<'a>(x: impl Into<Operand<'a>>, a: usize, b: usize) -> Tensor {
     let x = x.into();
@@ -108,19 +115,59 @@ pub(crate) fn unsqueeze<'a>(x: impl Into<Operand<'a>>, dim: usize) -> Tensor {
 }
 
 /// `x.squeeze(dim)` of a dimension of size 1.
-fn squeeze(x: &Tensor, dim: usize) -> Tensor {
-    let without = |dims: &Shape| {
-        let mut dims = dims.clone();
-        dims.remove(dim);
-        dims
-    };
-    x.view_as(without(x.shape()), without(x.strides()))
+pub(crate) fn squeeze(x: &Tensor, dim: usize) -> Tensor {
+    Op::nameless("SqueezeBackward1", &[x])
+        .run(|| x.view_as(without(x.shape(), dim), without(x.strides(), dim)))
+        .backward(move |call| grads![Some(unsqueeze(call.grad(), dim))])
+}
+
+fn without(dims: &Shape, dim: usize) -> Shape {
+    let mut dims = dims.clone();
+    dims.remove(dim);
+    dims
+}
+
+/// `x.select(dim, index)`: one place of a dimension, which goes. Where it is does not change any size.
+pub(crate) fn select(x: &Tensor, dim: usize) -> Tensor {
+    let whole = x.shape().clone();
+    Op::nameless("SelectBackward0", &[x])
+        .run(|| x.view_as(without(x.shape(), dim), without(x.strides(), dim)))
+        .backward(move |call| {
+            let _op = call.grad().device().op("select_backward");
+            grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+        })
+}
+
+/// `x.permute(order)`.
+pub(crate) fn permute(x: &Tensor, order: &[usize]) -> Tensor {
+    let by = |dims: &Shape, order: &[usize]| order.iter().map(|at| dims[*at]).collect::<Shape>();
+    let mut inverse = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, from)| inverse[*from] = to);
+    Op::nameless("PermuteBackward0", &[x])
+        .run(|| x.view_as(by(x.shape(), order), by(x.strides(), order)))
+        .backward(move |call| grads![Some(permute(call.grad(), &inverse))])
 }
 
 /// `x.narrow(dim, start, length)`, recorded as the indexing `x[..., start:end]`.
 pub(crate) fn slice(x: &Tensor, dim: usize, length: u64) -> Tensor {
     let whole = x.shape().clone();
     Op::nameless("SliceBackward0", &[x]).run(|| narrow(x, dim, length)).backward(move |call| {
+        let _op = call.grad().device().op("slice_backward");
+        grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
+    })
+}
+
+/// `x[…, start:end:step]` of one dimension. Where it begins does not change any size.
+pub(crate) fn slice_by(x: &Tensor, dim: usize, length: u64, step: u64) -> Tensor {
+    if step == 1 {
+        return slice(x, dim, length);
+    }
+    let whole = x.shape().clone();
+    let mut shape = whole.clone();
+    let mut strides = x.strides().clone();
+    shape[dim] = length;
+    strides[dim] = strides[dim].saturating_mul(step);
+    Op::nameless("SliceBackward0", &[x]).run(|| x.view_as(shape, strides)).backward(move |call| {
         let _op = call.grad().device().op("slice_backward");
         grads![Some(Tensor::empty(call.grad().device(), whole.clone(), call.grad().dtype()))]
     })
@@ -136,9 +183,14 @@ pub(super) fn narrow(x: &Tensor, dim: usize, length: u64) -> Tensor {
 /// `x.split(size, dim)` into equal parts; the backward concatenates.
 pub(crate) fn split(x: &Tensor, size: u64, dim: usize) -> Vec<Tensor> {
     let count = x.dim(dim) / size.max(1);
+    split_into(x, &vec![size; count as usize], dim)
+}
+
+/// `x.split(sizes, dim)`; the backward concatenates.
+pub(crate) fn split_into(x: &Tensor, sizes: &[u64], dim: usize) -> Vec<Tensor> {
     let whole = x.shape().clone();
     Op::nameless("SplitBackward0", &[x])
-        .run(|| (0..count).map(|_| narrow(x, dim, size)).collect::<Vec<Tensor>>())
+        .run(|| sizes.iter().map(|size| narrow(x, dim, *size)).collect::<Vec<Tensor>>())
         .backward(move |call| {
             // Cannot fail: the engine calls a node only when a gradient has come.
             let first = call.grads.iter().flatten().next().expect("a gradient arrived");
@@ -164,6 +216,16 @@ pub(crate) fn expand<'a>(x: impl Into<Operand<'a>>, shape: impl Into<Shape>) -> 
         .backward(move |call| grads![Some(super::sum_to(call.grad().clone(), &from))])
 }
 
+/// `torch.repeat_interleave(x, count, dim)` of a number: an expanded view is copied (aten/src/ATen/native/Repeat.cpp).
+pub(crate) fn repeat_interleave(x: &Tensor, count: u64, dim: usize) -> Tensor {
+    let unsqueezed = unsqueeze(x, dim + 1);
+    let mut repeated = unsqueezed.shape().clone();
+    repeated[dim + 1] = count;
+    let mut shape = x.shape().clone();
+    shape[dim] = shape[dim].saturating_mul(count);
+    view(&clone_contiguous(&expand(unsqueezed, repeated)), shape)
+}
+
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
 pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
     cat_as(parts, dim, parts[0].dtype())
@@ -182,10 +244,32 @@ pub(crate) fn cat_as(parts: &[&Tensor], dim: usize, dtype: Dtype) -> Tensor {
     )
 }
 
+/// `torch.stack(parts, dim)`: row-major; each part's gradient is a view of the whole's (`unbind`).
+pub(crate) fn stack(parts: &[&Tensor], dim: usize) -> Tensor {
+    let mut shape = parts[0].shape().clone();
+    shape.insert(dim, parts.len() as u64);
+    let count = parts.len();
+    Op::new("stack", "StackBackward0", parts)
+        .run(|| Tensor::empty(parts[0].device(), shape, parts[0].dtype()))
+        .backward(move |call| {
+            let part = |_| {
+                call.grad().view_as(without(call.grad().shape(), dim), without(call.grad().strides(), dim))
+            };
+            (0..count).map(|at| call.want(at, || part(at))).collect()
+        })
+}
+
 /// `x.clone()` in row-major order.
 pub(crate) fn clone_contiguous(x: &Tensor) -> Tensor {
     Op::new("clone", "CloneBackward0", &[x])
         .run(|| Tensor::empty(x.device(), x.shape().clone(), x.dtype()))
+        .backward(|call| grads![Some(call.grad().clone())])
+}
+
+/// `x.clone()`, which keeps the memory order.
+pub(crate) fn clone_preserving(x: &Tensor) -> Tensor {
+    Op::new("clone", "CloneBackward0", &[x])
+        .run(|| super::iterator::result(&[x], x.dtype()))
         .backward(|call| grads![Some(call.grad().clone())])
 }
 

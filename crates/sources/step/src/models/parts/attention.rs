@@ -8,7 +8,7 @@ use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// What decides how an attention runs beside its tensors.
-pub(in crate::models) struct AttentionCall {
+pub(crate) struct AttentionCall {
     /// `attn_implementation`.
     pub kernel: AttentionKernel,
     /// The probability that a weight becomes 0.
@@ -22,7 +22,7 @@ pub(in crate::models) struct AttentionCall {
 }
 
 /// The attended values, `[B, S, heads, D]`, and the weights where they were written out.
-pub(in crate::models) fn attend(
+pub(crate) fn attend(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
@@ -111,7 +111,7 @@ fn eager(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) 
 
 /// Gemma 2's softcapping of scores and logits: `tanh(x / cap) * cap`. The reference binds one name to each result in turn,
 /// which frees the one before.
-pub(in crate::models) fn soft_capped(x: Tensor) -> Tensor {
+pub(crate) fn soft_capped(x: Tensor) -> Tensor {
     ops::mul_scalar(ops::tanh(ops::div_scalar(x)))
 }
 

@@ -11,15 +11,12 @@ use crate::nn::{Builder, Forward, Inner, Module, Wrapper};
 use crate::tensor::Tensor;
 
 /// A block: hidden states in, hidden states of the same shape out.
-pub(in crate::models) trait Block:
-    for<'a> Forward<Input<'a> = BlockInput<'a>, Output = Tensor>
-{
-}
+pub(crate) trait Block: for<'a> Forward<Input<'a> = BlockInput<'a>, Output = Tensor> {}
 
 impl<F> Block for F where F: for<'a> Forward<Input<'a> = BlockInput<'a>, Output = Tensor> {}
 
 /// The arguments of a block's call.
-pub(in crate::models) struct BlockInput<'a> {
+pub(crate) struct BlockInput<'a> {
     /// `[B, S, width]`.
     pub hidden: &'a Tensor,
     /// What the model passes beside the hidden states.
@@ -30,7 +27,7 @@ pub(in crate::models) struct BlockInput<'a> {
 
 /// What every block of one forward is given beside the hidden states.
 #[derive(Clone)]
-pub(in crate::models) struct Arguments {
+pub(crate) struct Arguments {
     /// The mask where it is passed by position: a checkpoint saves positional tensors itself.
     pub positional: Mask,
     /// Keyword arguments in the order of the reference implementation's call. A checkpoint keeps them in a dict, which
@@ -42,7 +39,7 @@ pub(in crate::models) struct Arguments {
 
 /// A keyword argument of a block's call.
 #[derive(Clone)]
-pub(in crate::models) enum Keyword {
+pub(crate) enum Keyword {
     /// `attention_mask=`.
     AttentionMask(Mask),
     /// `position_ids=`, `[1, S]`. No block reads them, but a checkpoint keeps them.
@@ -53,7 +50,7 @@ pub(in crate::models) enum Keyword {
 
 /// A tuple of CPython drops its last item first: the fields stand in this order.
 #[derive(Clone)]
-pub(in crate::models) struct PositionEmbeddings {
+pub(crate) struct PositionEmbeddings {
     /// `[1, S, D]`.
     pub sin: Tensor,
     /// `[1, S, D]`.
@@ -80,7 +77,7 @@ impl Arguments {
 }
 
 /// A block named `name`, inside the checkpoint that the job asks for.
-pub(in crate::models) fn gradient_checkpointing_layer<B: Block>(
+pub(crate) fn gradient_checkpointing_layer<B: Block>(
     builder: &Builder,
     name: &str,
     build: impl FnOnce(&Builder) -> B,

@@ -42,6 +42,11 @@ impl Cache {
         Cache { layers: windows.iter().map(layer).collect(), seen: 0, capacity }
     }
 
+    /// How many tokens it holds (`get_seq_length`).
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Whether no forward has ended yet.
     pub fn is_empty(&self) -> bool {
         self.seen == 0
@@ -198,8 +203,8 @@ fn joined(old: Option<&Tensor>, new: &Tensor, dtype: Dtype) -> Tensor {
         Some(old) => ops::cat_as(&[old, new], 2, dtype),
         None => ops::cat_as(&[new], 2, dtype),
     };
-    // In training it is kept for the backward as any activation is.
-    if !joined.requires_grad() {
+    // In training it is kept for the backward as any activation is, even below a frozen layer, where it wants no gradient.
+    if !joined.device().grad_enabled() {
         joined.categorize(Category::KvCache);
     }
     joined

@@ -101,7 +101,7 @@ impl<L: Block, N: Forward> Decoder<L, N> {
     ) -> MaskMapping {
         let cache_window = self.windows.iter().copied().flatten().next();
         let window = cache_window.or(self.mask_window);
-        let make = |sight: Sight| mask::causal_mask(inputs, mode, embeds, position_ids, cache, sight);
+        let make = |sight: Sight| mask::causal_mask(inputs, mode, embeds, Some(position_ids), cache, sight);
         // The mask with a window asks the cache's first windowed layer, and its first layer where none has a window.
         let windowed = Sight { window, cache_window };
         // The full mask asks the cache's first full layer how many keys there are, and its first layer where all of them

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 
 /// The mask that the blocks are given.
 #[derive(Clone)]
-pub(in crate::models) enum Mask {
+pub(crate) enum Mask {
     /// The kernel masks by itself.
     None,
     /// True where a key may be seen, `[B, 1, queries, keys]`.
@@ -25,7 +25,7 @@ type FromTensor = fn(Option<Tensor>) -> Mask;
 
 impl Mask {
     /// The tensor, and what makes a mask of this kind of it.
-    pub(in crate::models) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
+    pub(crate) fn into_parts(self) -> (Option<Tensor>, FromTensor) {
         match self {
             Mask::None => (None, |_| Mask::None),
             Mask::Keep(mask) => (Some(mask), |mask| mask.map_or(Mask::None, Mask::Keep)),
@@ -35,13 +35,13 @@ impl Mask {
 }
 
 /// `torch.arange(S) + past_seen_tokens`, as `[1, S]`.
-pub(in crate::models) fn position_ids(embeds: &Tensor) -> Tensor {
+pub(crate) fn position_ids(embeds: &Tensor) -> Tensor {
     let range = ops::new_tensor(embeds.device(), "arange", [embeds.dim(1)], Dtype::I64);
     ops::unsqueeze(ops::add_scalar(range), 0)
 }
 
 /// `hidden[:, -n:, :]`.
-pub(in crate::models) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
+pub(crate) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>) -> Tensor {
     match keep {
         Some(keep) if keep > 0 && keep < hidden.dim(1) => ops::slice(hidden, 1, keep),
         _ => hidden.clone(),
@@ -50,7 +50,7 @@ pub(in crate::models) fn slice_logits_to_keep(hidden: &Tensor, keep: Option<u64>
 
 /// What a mask is made for.
 #[derive(Clone, Copy, Default)]
-pub(in crate::models) struct Sight {
+pub(crate) struct Sight {
     /// How many tokens back a query sees; `None` for all of them.
     pub window: Option<u64>,
     /// The window of the cache's layer that says how many keys there are (`_preprocess_mask_arguments`).
@@ -58,11 +58,11 @@ pub(in crate::models) struct Sight {
 }
 
 /// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
-pub(in crate::models) fn causal_mask(
+pub(crate) fn causal_mask(
     inputs: &Inputs<'_>,
     mode: &Mode,
     embeds: &Tensor,
-    position_ids: &Tensor,
+    position_ids: Option<&Tensor>,
     cache: Option<&Cache>,
     sight: Sight,
 ) -> Mask {
@@ -70,7 +70,8 @@ pub(in crate::models) fn causal_mask(
     let padding = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool));
     let queries = embeds.dim(1);
     let keys = cache.map_or(queries, |cache| cache.mask_length(queries, cache_window));
-    if padding.is_none() && cache.is_none() {
+    // Packing can only be seen in position ids, and is only looked for where nothing else says what belongs together.
+    if let (Some(position_ids), None, None) = (position_ids, &padding, cache) {
         find_packed_sequences(position_ids, embeds.dim(0));
     }
     let sdpa = mode.attention != AttentionKernel::Eager;

@@ -12,11 +12,12 @@ mod mask;
 mod rotary;
 mod rotary_attention;
 
-pub(super) use attention::{AttentionCall, attend};
+pub(crate) use attention::{AttentionCall, attend};
 pub(super) use block::{Arguments, BlockInput, Keyword, gradient_checkpointing_layer};
 pub(crate) use cache::Cache;
 pub(super) use causal_lm::{Backbone, ForCausalLm, ModelInput};
 pub(super) use decoder::{Decoder, Family, KeywordName, Masks};
 pub(super) use gated_mlp::GatedMlp;
-pub(super) use mask::{Mask, Sight, causal_mask, position_ids};
+pub(super) use mask::position_ids;
+pub(crate) use mask::{Mask, Sight, causal_mask};
 pub(super) use rotary_attention::RotaryAttention;

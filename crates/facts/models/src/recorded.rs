@@ -1,0 +1,155 @@
+//! Models whose class was recorded as a program (docs/programs.md).
+
+use std::sync::Arc;
+
+use brimful_programs::{Attention, EvaluationError, Program, Value, Values};
+use brimful_units::Shape;
+use serde_json::{Map, Value as Json};
+
+use crate::{AttentionKernel, Fault, JobDefaults};
+
+/// The config of a recorded class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedConfig {
+    /// What was recorded.
+    pub program: Arc<Program>,
+    /// The config's values, those that the class adds included.
+    pub values: Values,
+    /// Every parameter once, in the order of the constructor; shapes in elements.
+    pub parameters: Vec<(String, Shape)>,
+    /// Parameters that become another one, as (the one, the other).
+    pub ties: Vec<(String, String)>,
+    /// Modules that are Linears, by path.
+    pub linears: Vec<String>,
+    /// Per layer the attention window in tokens; `None` where the layer sees everything.
+    pub windows: Vec<Option<u64>>,
+}
+
+/// More layers would need minutes to simulate; the largest known model has some two hundred.
+const MOST_LAYERS: u64 = 10_000;
+
+impl RecordedConfig {
+    /// Reads the keys of a config.json for a program.
+    ///
+    /// # Errors
+    /// A key whose value was not recorded, or that gives a size no value.
+    pub fn read(program: Arc<Program>, keys: &Map<String, Json>) -> Result<RecordedConfig, Fault> {
+        let header = &program.header;
+        let values = header.complete(Values::of_json(&with_rope_parameters(keys))).map_err(fault)?;
+        if let Some((key, allowed)) = header.uncovered(&values) {
+            let found = values.get(key).unwrap_or(&Value::Null).to_string();
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            return Err(Fault::Value {
+                key: key.to_owned(),
+                value: found,
+                expected: format!(
+                    "{} is recorded with {}; brimful rehearse -- python train.py measures your own script with any config",
+                    header.class,
+                    allowed.join(" or ")
+                ),
+            });
+        }
+        for list in &header.lists {
+            let count = list.count(&values).map_err(fault)?;
+            if count > MOST_LAYERS {
+                let expected = format!("at most {MOST_LAYERS} are simulated");
+                return Err(Fault::value(&list.length.to_string(), count, expected));
+            }
+        }
+        let declared = program.parameters(&values).map_err(fault)?;
+        let parameters =
+            declared.into_iter().map(|(name, sizes)| (name, sizes.into_iter().collect())).collect();
+        let ties = program.ties(&values).map_err(fault)?;
+        let linears = program.linears(&values).map_err(fault)?;
+        let windows = windows(&program, &values).map_err(fault)?;
+        Ok(RecordedConfig { program, values, parameters, ties, linears, windows })
+    }
+
+    /// A key that is a whole number of at least 0.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        match self.values.get(key) {
+            Some(Value::Integer(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number of layers: that of the longest list.
+    pub fn layers(&self) -> u64 {
+        let counts = self.program.header.lists.iter().filter_map(|list| list.count(&self.values).ok());
+        counts.max().unwrap_or(1)
+    }
+
+    /// What the class answers to keys that a job leaves out.
+    pub(crate) fn job_defaults(program: &Program) -> JobDefaults {
+        let kinds = &program.header.attention;
+        let sdpa = kinds.contains(&Attention::Sdpa);
+        let eager_first = kinds.first() == Some(&Attention::Eager);
+        JobDefaults {
+            attention: if eager_first { AttentionKernel::Eager } else { AttentionKernel::Sdpa },
+            attention_why: if eager_first { "the default of the model's class" } else { "the default" },
+            sdpa,
+        }
+    }
+}
+
+/// Older files have `rope_scaling` and `rope_theta`, which transformers 5.23 reads as `rope_parameters`
+/// (`standardize_rope_params` in modeling_rope_utils.py).
+fn with_rope_parameters(keys: &Map<String, Json>) -> Map<String, Json> {
+    let mut keys = keys.clone();
+    let scaling = keys.remove("rope_scaling");
+    let theta = keys.get("rope_theta").cloned();
+    let rope = keys.entry("rope_parameters").or_insert_with(|| Json::Object(Map::new()));
+    let Json::Object(rope) = rope else { return keys };
+    if let Some(Json::Object(scaling)) = scaling {
+        for (key, value) in scaling {
+            // The oldest files call it `type`.
+            let key = if key == "type" { "rope_type".to_owned() } else { key };
+            rope.entry(key).or_insert(value);
+        }
+    }
+    if let Some(theta) = theta {
+        rope.entry("rope_theta").or_insert(theta);
+    }
+    keys
+}
+
+fn fault(error: EvaluationError) -> Fault {
+    match error {
+        EvaluationError::NoKey(key) => Fault::Value {
+            key,
+            value: "absent".to_owned(),
+            expected: "the model's class needs it".to_owned(),
+        },
+        EvaluationError::Kind { what, found, expected } => {
+            Fault::Value { key: what, value: found, expected: format!("expected {expected}") }
+        }
+        other => Fault::Value {
+            key: "the config".to_owned(),
+            value: other.to_string(),
+            expected: "look at its sizes".to_owned(),
+        },
+    }
+}
+
+/// `DynamicCache.__init__` (transformers/cache_utils.py, 5.23): a layer's window by `layer_types`, and without them by
+/// `sliding_window` or `attention_chunk_size` for all layers.
+fn windows(program: &Program, values: &Values) -> Result<Vec<Option<u64>>, EvaluationError> {
+    let count = match program.header.lists.first() {
+        Some(list) => list.count(values)?,
+        None => 0,
+    };
+    let size = |key: &str| match values.get(key) {
+        Some(Value::Integer(size)) => u64::try_from(*size).ok(),
+        _ => None,
+    };
+    let of_all = size("sliding_window").or_else(|| size("attention_chunk_size"));
+    let Some(Value::List(types)) = values.get("layer_types") else {
+        return Ok(vec![of_all; count as usize]);
+    };
+    let window = |kind: &Value| match kind {
+        Value::Text(kind) if kind == "sliding_attention" => size("sliding_window"),
+        Value::Text(kind) if kind == "chunked_attention" => size("attention_chunk_size"),
+        _ => None,
+    };
+    Ok(types.iter().take(count as usize).map(window).collect())
+}

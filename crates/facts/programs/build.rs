@@ -1,0 +1,51 @@
+//! Compresses the program files, and writes a table of them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, write::DeflateEncoder};
+
+const FOLDER: &str = "data";
+
+fn main() {
+    println!("cargo::rerun-if-changed={FOLDER}");
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let mut table = String::from("&[\n");
+    for file in programs() {
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let name = file.file_stem().and_then(|stem| stem.to_str()).expect("names of programs are text");
+        let class = text.lines().find_map(|line| line.strip_prefix("class ")).unwrap_or("").trim();
+        let packed = out.join(format!("{name}.deflate"));
+        fs::write(&packed, compressed(&text)).expect("OUT_DIR can be written");
+        writeln!(table, "    ({name:?}, {class:?}, include_bytes!({packed:?})),")
+            .expect("a String takes text");
+    }
+    table.push(']');
+    fs::write(out.join("shipped.rs"), table).expect("OUT_DIR can be written");
+}
+
+/// Every program file, in the order of their names.
+fn programs() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in entries(Path::new(FOLDER)).iter().filter(|path| path.is_dir()) {
+        files.extend(
+            entries(folder).into_iter().filter(|path| path.extension().is_some_and(|it| it == "program")),
+        );
+    }
+    files
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(read) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = read.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).expect("a Vec takes bytes");
+    encoder.finish().expect("a Vec takes bytes")
+}

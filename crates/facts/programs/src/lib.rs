@@ -1,0 +1,25 @@
+//! Programs: what a model's Python does with torch, recorded once.
+//!
+//! [`Program::parse`] reads a program file, whose format is described in docs/programs.md. [`Expression`]s are evaluated over a
+//! config's [`Values`] and over what a [`Scope`] knows of sizes. Running a program is the affair of `brimful-step`.
+
+mod error;
+mod evaluate;
+mod expression;
+mod instruction;
+mod parameters;
+mod parse;
+mod program;
+mod shipped;
+mod values;
+
+pub use error::{EvaluationError, ProgramError};
+pub use evaluate::{ConfigScope, Scope};
+pub use expression::{Builtin, Expression, Input, Operator};
+pub use instruction::{Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
+pub use parameters::DeclaredParameter;
+pub use program::{
+    Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
+};
+pub use shipped::{proven, proven_class, proven_types, shipped, shipped_types};
+pub use values::{Value, Values};

@@ -1,0 +1,149 @@
+//! The parameters that a program's constructor makes.
+
+use crate::error::EvaluationError;
+use crate::evaluate::{ConfigScope, Scope};
+use crate::expression::Expression;
+use crate::instruction::{Instruction, Keywords, LeafModule, Path};
+use crate::program::Program;
+use crate::values::Values;
+
+/// A parameter by its name in `named_parameters()` and its sizes.
+pub type DeclaredParameter = (String, Vec<u64>);
+
+impl Program {
+    /// The parameters of the model in the order of the constructor. One that another takes the place of is left out.
+    ///
+    /// # Errors
+    /// A size that has no value, or is negative.
+    pub fn parameters(&self, values: &Values) -> Result<Vec<DeclaredParameter>, EvaluationError> {
+        let Walk { mut parameters, ties, .. } = self.walked(values)?;
+        parameters.retain(|(path, _)| !ties.iter().any(|(tied, _)| tied == path));
+        Ok(parameters)
+    }
+
+    /// Which parameters become another one, as (the one, the other).
+    ///
+    /// # Errors
+    /// As [`Program::parameters`].
+    pub fn ties(&self, values: &Values) -> Result<Vec<(String, String)>, EvaluationError> {
+        Ok(self.walked(values)?.ties)
+    }
+}
+
+impl Program {
+    /// The paths of the modules that are Linears (or `Conv1D`s), in the order of the constructor.
+    ///
+    /// # Errors
+    /// As [`Program::parameters`].
+    pub fn linears(&self, values: &Values) -> Result<Vec<String>, EvaluationError> {
+        Ok(self.walked(values)?.linears)
+    }
+
+    fn walked<'a>(&'a self, values: &'a Values) -> Result<Walk<'a>, EvaluationError> {
+        let mut walk =
+            Walk { program: self, values, parameters: Vec::new(), ties: Vec::new(), linears: Vec::new() };
+        let build = self.build(values)?;
+        let unknown = || EvaluationError::Unknown("the constructor for this config".to_owned());
+        walk.block(build.ok_or_else(unknown)?, None)?;
+        Ok(walk)
+    }
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    values: &'a Values,
+    parameters: Vec<DeclaredParameter>,
+    ties: Vec<(String, String)>,
+    linears: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn block(&mut self, body: &[Instruction], index: Option<u64>) -> Result<(), EvaluationError> {
+        body.iter().try_for_each(|instruction| self.instruction(instruction, index))
+    }
+
+    fn instruction(&mut self, instruction: &Instruction, index: Option<u64>) -> Result<(), EvaluationError> {
+        let scope = ConfigScope { values: self.values, index };
+        match instruction {
+            Instruction::MakeModule { kind, path, sizes } => self.module(*kind, path, sizes, index)?,
+            // A parameter of something that was computed has the sizes of that.
+            Instruction::KeptParameter { path, shape: None, .. } => {
+                return Err(EvaluationError::Unknown(format!("the sizes of {path}")));
+            }
+            Instruction::Parameter { path, shape, .. }
+            | Instruction::KeptParameter { path, shape: Some(shape), .. } => {
+                let shape = shape.iter().map(|size| size_of(&scope, size)).collect::<Result<_, _>>()?;
+                self.parameters.push((path.at(index), shape));
+            }
+            Instruction::Tie(path, other) => self.ties.push((path.at(index), other.at(index))),
+            Instruction::When(condition, body) if scope.evaluate(condition)?.is_true() => {
+                self.block(body, index)?;
+            }
+            Instruction::NoGrad(body) | Instruction::NoAutocast(body) => self.block(body, index)?,
+            Instruction::Scope { body, .. } => self.block(body, index)?,
+            Instruction::Each { list, kinds } => self.each(list, kinds)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn each(&mut self, list: &Path, kinds: &[(String, Vec<Instruction>)]) -> Result<(), EvaluationError> {
+        let program = self.program;
+        let unknown = || EvaluationError::Unknown(format!("the list of layers {list}"));
+        let list = program.header.lists.iter().find(|known| known.path == *list).ok_or_else(unknown)?;
+        for index in 0..list.count(self.values)? {
+            let kind = list.kind(self.values, index)?.ok_or_else(unknown)?;
+            let name = &list.kinds[kind].0;
+            let (_, body) = kinds.iter().find(|row| row.0 == *name || row.0 == "*").ok_or_else(unknown)?;
+            self.block(body, Some(index))?;
+        }
+        Ok(())
+    }
+
+    fn module(
+        &mut self,
+        kind: LeafModule,
+        path: &Path,
+        sizes: &Keywords,
+        index: Option<u64>,
+    ) -> Result<(), EvaluationError> {
+        let scope = ConfigScope { values: self.values, index };
+        let find = |name: &str| sizes.iter().find(|row| row.0 == name).map(|row| &row.1);
+        let unknown = |name: &str| EvaluationError::Unknown(format!("{name} of {path}"));
+        let size = |name: &str| size_of(&scope, find(name).ok_or_else(|| unknown(name))?);
+        let (shape, width) = match kind {
+            LeafModule::Linear => (vec![size("out")?, size("in")?], size("out")?),
+            LeafModule::Conv1d => (vec![size("in")?, size("out")?], size("out")?),
+            LeafModule::Embedding => (vec![size("rows")?, size("width")?], 0),
+        };
+        let path = path.at(index);
+        let bias = match kind {
+            LeafModule::Embedding => false,
+            // transformers' Conv1D always has a bias.
+            LeafModule::Conv1d => true,
+            LeafModule::Linear => find("bias").is_some_and(|bias| is_true(&scope, bias)),
+        };
+        self.parameters.push((format!("{path}.weight"), shape));
+        if kind != LeafModule::Embedding {
+            self.linears.push(path.clone());
+        }
+        if bias {
+            self.parameters.push((format!("{path}.bias"), vec![width]));
+        }
+        Ok(())
+    }
+}
+
+/// A key that the config lacks is false.
+fn is_true(scope: &ConfigScope<'_>, expression: &Expression) -> bool {
+    scope.evaluate(expression).is_ok_and(|value| value.is_true())
+}
+
+fn size_of(scope: &ConfigScope<'_>, expression: &Expression) -> Result<u64, EvaluationError> {
+    let size = scope.integer(expression)?;
+    u64::try_from(size).map_err(|_| EvaluationError::Kind {
+        what: expression.to_string(),
+        found: size.to_string(),
+        expected: "a size of at least 0",
+    })
+}

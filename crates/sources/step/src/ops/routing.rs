@@ -1,0 +1,120 @@
+//! Arithmetic of routers: how much of each expert a token takes (aten/src/ATen/native/cuda, one kernel each). The backwards
+//! follow tools/autograd/derivatives.yaml and torch/csrc/autograd/FunctionsManual.cpp, torch 2.15.
+
+use brimful_units::Dtype;
+
+use super::iterator::{promote, result};
+use super::{grads, mul, neg, new_tensor, plain_ternary, plain_unary, reduced, saved};
+use crate::autograd::{Call, Grads, Op};
+use crate::tensor::Tensor;
+
+/// `x.sum(dim)`, or with `keep` as `x.sum(dim, keepdim=True)`, in `dtype`.
+pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
+    let whole = x.shape().clone();
+    Op::new("sum", "SumBackward1", &[x])
+        .run(|| {
+            let kept = reduced(x, "sum", &[dim], dtype);
+            if keep {
+                return kept;
+            }
+            let mut shape = kept.shape().clone();
+            shape.remove(dim);
+            let strides = crate::tensor::contiguous_strides(&shape);
+            kept.unsafe_view_as(shape, strides)
+        })
+        .backward(move |call| {
+            let kept = if keep { call.grad().clone() } else { super::unsqueeze(call.grad(), dim) };
+            grads![Some(super::expand(kept, whole.clone()))]
+        })
+}
+
+/// `a / b` of tensors.
+pub(crate) fn divide(a: &Tensor, b: &Tensor) -> Tensor {
+    Op::new("div", "DivBackward0", &[a, b])
+        .saves_inputs(|| saved![Some(b.clone()), b.requires_grad().then(|| a.clone())])
+        .run(|| result(&[a, b], promote(a, b)))
+        .backward(quotient_gradients)
+}
+
+/// `a /= b`: where the divisor wants a gradient, what `a` was is saved as a copy.
+pub(crate) fn divide_in_place(a: &Tensor, b: &Tensor) -> Tensor {
+    Op::new("div_", "DivBackward0", &[a, b])
+        .saves_inputs(|| {
+            let before = || super::clone_preserving(&a.detach());
+            saved![Some(b.clone()), b.requires_grad().then(before)]
+        })
+        .run(|| a.clone())
+        .backward(quotient_gradients)
+}
+
+/// `div_tensor_other_backward`, then `div_tensor_self_backward`.
+fn quotient_gradients(call: &Call<'_>) -> Grads {
+    let divisor = call.want(1, || {
+        // `-grad * ((self / other) / other)`
+        let negative = neg(call.grad());
+        let quotient = super::div(call.saved(1), call.saved(0));
+        let again = super::div(&quotient, call.saved(0));
+        let product = mul(&negative, &again);
+        drop(again);
+        drop(quotient);
+        drop(negative);
+        product
+    });
+    grads![call.want(0, || super::div(call.grad(), call.saved(0))), divisor]
+}
+
+/// `x *= number` and the like: nothing is made or saved.
+pub(crate) fn scale_in_place(x: &Tensor) -> Tensor {
+    Op::new("mul_", "MulBackward0", &[x])
+        .run(|| x.clone())
+        .backward(|call| grads![Some(super::mul_scalar(call.grad()))])
+}
+
+/// `a += b`.
+pub(crate) fn add_in_place(a: &Tensor, b: &Tensor) -> Tensor {
+    Op::new("add_", "AddBackward0", &[a, b])
+        .run(|| a.clone())
+        .backward(|call| grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())])
+}
+
+/// `torch.sigmoid(x)`; the result is saved.
+pub(crate) fn sigmoid(x: &Tensor) -> Tensor {
+    Op::new("sigmoid", "SigmoidBackward0", &[x])
+        .run(|| result(&[x], x.dtype()))
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(|call| {
+            let _op = call.grad().device().op("sigmoid_backward");
+            grads![Some(result(&[call.grad(), call.saved(0)], call.grad().dtype()))]
+        })
+}
+
+/// `x.clamp(min, max)` of as many bounds.
+pub(crate) fn clamp(x: &Tensor, bounds: usize) -> Tensor {
+    Op::new("clamp", "ClampBackward1", &[x])
+        .saves_inputs(|| saved![Some(x.clone())])
+        .run(|| result(&[x], x.dtype()))
+        .backward(move |call| {
+            // `where(self >= min & self <= max, grad, 0)`: clamp_backward in FunctionsManual.cpp.
+            let zero = new_tensor(call.grad().device(), "scalar_tensor", [], call.grad().dtype());
+            let within: Vec<Tensor> =
+                (0..bounds).map(|_| plain_unary("ge", call.saved(0), Dtype::Bool)).collect();
+            let grad = match within.first() {
+                Some(within) => plain_ternary("where", &[within, call.grad()], call.grad().dtype()),
+                None => call.grad().clone(),
+            };
+            within.into_iter().rev().for_each(drop);
+            drop(zero);
+            grads![Some(grad)]
+        })
+}
+
+/// `x.masked_fill(mask, number)`.
+pub(crate) fn masked_fill(x: &Tensor, mask: &Tensor) -> Tensor {
+    Op::new("masked_fill", "MaskedFillBackward0", &[x])
+        .saves_inputs(|| saved![Some(mask.clone())])
+        .run(|| result(&[x, mask], x.dtype()))
+        .backward(|call| {
+            let _op = call.grad().device().op("masked_fill");
+            grads![Some(result(&[call.grad(), call.saved(0)], call.grad().dtype()))]
+        })
+}

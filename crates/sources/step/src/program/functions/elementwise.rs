@@ -1,0 +1,207 @@
+//! Arithmetic, element by element, and conversions.
+
+use brimful_units::Dtype;
+
+use super::super::arguments::Arguments;
+use super::super::fault::Fault;
+use super::super::model::State;
+use super::super::value::Value;
+use super::Outcome;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// The function `name`, if it is one of these.
+pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
+    let outcome = match name {
+        "add" | "__add__" | "__radd__" => sum(given, "add"),
+        "sub" | "__sub__" => sum(given, "sub"),
+        "mul" | "__mul__" | "__rmul__" => product(given),
+        "div" | "__truediv__" => quotient(given),
+        "neg" | "__neg__" => given.tensor(0, "input").map(ops::neg),
+        "pow" | "__pow__" => power(given),
+        "__rpow__" => power_of_number(given),
+        "__rtruediv__" => number_by(given),
+        "rsqrt" => given.tensor(0, "input").map(ops::rsqrt_autocast),
+        "tanh" | "F.tanh" | "nn.functional.tanh" => given.tensor(0, "input").map(ops::tanh),
+        "fill_" | "zero_" | "normal_" | "uniform_" | "copy_" | "mul_" | "div_" | "add_" | "sub_" => {
+            in_place(given)
+        }
+        "__rsub__" | "rsub" => number_minus(given),
+        "gt" | "__gt__" => comparison(given, "gt"),
+        "ge" | "__ge__" => comparison(given, "ge"),
+        "lt" | "__lt__" => comparison(given, "lt"),
+        "le" | "__le__" => comparison(given, "le"),
+        "eq" | "__eq__" => comparison(given, "eq"),
+        "ne" | "__ne__" => comparison(given, "ne"),
+        "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
+        "clamp" => without_gradient(given, "clamp"),
+        "where" => choice(given),
+        "__contains__" => contains(given),
+        "cos" => without_gradient(given, "cos"),
+        "sin" => without_gradient(given, "sin"),
+        "long" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I64)),
+        "float" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::F32)),
+        "to" | "type" => conversion(given),
+        "type_as" => type_as(given),
+        _ => return None,
+    };
+    Some(refuse_sizes(name, given).and(outcome).map(Value::Tensor))
+}
+
+/// Two operands whose sizes do not fit each other: a config that PyTorch refuses when it runs.
+fn refuse_sizes(name: &str, given: &Arguments<'_>) -> Result<(), Fault> {
+    let mut operands = given.positional.iter().filter_map(Value::tensor);
+    let (Some(a), Some(b)) = (operands.next(), operands.next()) else { return Ok(()) };
+    let fits = |back: usize| {
+        let (a, b) = (a.last(back), b.last(back));
+        a == b || a == 1 || b == 1
+    };
+    // `type_as` and `to` read the other tensor's dtype only.
+    if matches!(name, "type_as" | "to") || (0..a.rank().min(b.rank())).all(fits) {
+        return Ok(());
+    }
+    Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())))
+}
+
+/// The dtype of a tensor with a number: a fraction makes an integer tensor fp32 (`torch.get_default_dtype()`).
+fn with_number(x: &Tensor, given: &Arguments<'_>) -> Result<Dtype, Fault> {
+    let fraction = matches!(given.get(1, "other"), Some(Value::Plain(brimful_programs::Value::Number(_))));
+    let integers = !x.dtype().is_floating();
+    Ok(if integers && fraction { Dtype::F32 } else { x.dtype() })
+}
+
+fn sum(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    match given.get(1, "other").and_then(Value::tensor) {
+        Some(other) if op == "add" => Ok(ops::add(x, other)),
+        Some(other) => Ok(ops::sub(x, other)),
+        None if with_number(x, given)? != x.dtype() => Ok(ops::plain_unary(op, x, with_number(x, given)?)),
+        None if op == "add" => Ok(ops::add_scalar(x)),
+        None => Ok(ops::sub_scalar(x)),
+    }
+}
+
+fn product(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    match given.get(1, "other").and_then(Value::tensor) {
+        Some(other) => Ok(ops::mul(x, other)),
+        None if with_number(x, given)? != x.dtype() => Ok(ops::plain_unary("mul", x, with_number(x, given)?)),
+        None => Ok(ops::mul_scalar(x)),
+    }
+}
+
+/// `x / y`: integers make fp32.
+fn quotient(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if given.get(usize::MAX, "rounding_mode").is_some() {
+        return Err(given.fault("a rounding mode"));
+    }
+    match given.get(1, "other").and_then(Value::tensor) {
+        Some(other) if !other.requires_grad() && !x.requires_grad() => Ok(ops::div(x, other)),
+        Some(_) => Err(given.fault("a divisor that wants a gradient")),
+        None if !x.dtype().is_floating() => Ok(ops::plain_unary("div", x, Dtype::F32)),
+        None => Ok(ops::div_scalar(x)),
+    }
+}
+
+/// `x ** number`; autocast runs it in fp32.
+fn power(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    match given.optional_number(1, "exponent")? {
+        Some(exponent) if exponent != 0.0 && exponent != 1.0 => Ok(ops::pow_autocast(x)),
+        _ => Err(given.fault("an exponent that is a tensor, 0 or 1")),
+    }
+}
+
+/// `number ** x`: the number becomes a tensor for the length of the call (`pow` in aten/src/ATen/native/Pow.cpp).
+fn power_of_number(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() {
+        return Err(given.fault("an exponent that wants a gradient"));
+    }
+    let powers = ops::plain_unary("pow", x, x.dtype());
+    drop(ops::new_tensor(x.device(), "scalar_tensor", [], Dtype::F64));
+    Ok(powers)
+}
+
+/// `number / x`: the reciprocal, times the number (`__rtruediv__` in torch/_tensor.py).
+fn number_by(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() {
+        return Err(given.fault("a divisor that wants a gradient"));
+    }
+    let reciprocal = ops::plain_unary("reciprocal", x, x.dtype());
+    Ok(ops::mul_scalar(reciprocal))
+}
+
+/// A write into the tensor itself where nothing is recorded.
+fn in_place(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let other = given.get(1, "other").and_then(Value::tensor);
+    let recorded = x.requires_grad() || other.is_some_and(Tensor::requires_grad);
+    if recorded && x.device().grad_enabled() {
+        return Err(given.fault("a tensor that wants a gradient"));
+    }
+    Ok(x.clone())
+}
+
+/// `number - x`: `rsub`, which is `other - self` in one kernel.
+fn number_minus(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    Ok(ops::plain_unary("rsub", x, with_number(x, given)?))
+}
+
+fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    match given.get(1, "other").and_then(Value::tensor) {
+        Some(other) => Ok(ops::plain_ternary(op, &[x, other], Dtype::Bool)),
+        None => Ok(ops::plain_unary(op, x, Dtype::Bool)),
+    }
+}
+
+/// `torch.where(condition, a, b)` without gradient.
+fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let condition = given.tensor(0, "condition")?;
+    let sides = [given.get(1, "input"), given.get(2, "other")];
+    let tensors: Vec<&Tensor> = sides.iter().flatten().filter_map(|side| side.tensor()).collect();
+    let Some(first) = tensors.first() else { return Err(given.fault("two numbers")) };
+    if tensors.iter().any(|side| side.requires_grad()) && condition.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    let dtype = tensors.iter().skip(1).fold(first.dtype(), |dtype, side| ops::wider(dtype, side.dtype()));
+    let inputs: Vec<&Tensor> = std::iter::once(condition).chain(tensors).collect();
+    Ok(ops::plain_ternary("where", &inputs, dtype))
+}
+
+/// `number in x`: `(number == x).any().item()` (`__contains__` in torch/_tensor.py).
+fn contains(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let equal = ops::plain_unary("eq", x, Dtype::Bool);
+    Ok(ops::reduced_to_scalar(&equal, "any", Dtype::Bool))
+}
+
+fn without_gradient(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    Ok(ops::plain_unary(op, x, x.dtype()))
+}
+
+/// `x.to(dtype)`; without a dtype it is a move to the device where it is.
+fn conversion(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let other = given.positional.get(1).and_then(Value::tensor);
+    let dtype = match other {
+        Some(other) => Some(other.dtype()),
+        None => given.optional_dtype(1, "dtype")?,
+    };
+    Ok(dtype.map_or_else(|| x.clone(), |dtype| ops::to(x, dtype)))
+}
+
+fn type_as(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    Ok(ops::to(given.tensor(0, "input")?, given.tensor(1, "other")?.dtype()))
+}

@@ -1,0 +1,131 @@
+//! What layers compute: products, norms, softmax, dropout, losses, reductions.
+
+use brimful_programs::Value as Plain;
+
+use super::super::arguments::Arguments;
+use super::super::fault::Fault;
+use super::super::model::State;
+use super::super::value::Value;
+use super::Outcome;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// The function `name`, if it is one of these.
+pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
+    let outcome = match name {
+        "F.linear" => linear(given),
+        "F.embedding" => embedding(given),
+        "cumsum" => cumsum(given),
+        "matmul" | "__matmul__" => matmul(given),
+        "bmm" => bmm(given),
+        "F.layer_norm" => layer_norm(given),
+        "F.softmax" | "softmax" | "special.softmax" => softmax(given),
+        "F.dropout" => dropout(given),
+        "F.silu" => given.tensor(0, "input").map(ops::silu),
+        "F.gelu" | "gelu" => given.tensor(0, "input").map(ops::gelu),
+        "F.relu" | "relu" => given.tensor(0, "input").map(ops::relu),
+        "F.cross_entropy" => cross_entropy(given),
+        "mean" => mean(given),
+        _ => return None,
+    };
+    Some(outcome.map(Value::Tensor))
+}
+
+fn linear(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    Ok(ops::linear(x, weight, given.optional_tensor(2, "bias")?))
+}
+
+/// Padding's rows get no gradient, which the same kernel sees to; `max_norm` would write into the weight.
+fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (indices, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    if given.get(3, "max_norm").is_some()
+        || given.flag(5, "scale_grad_by_freq", false)?
+        || given.flag(6, "sparse", false)?
+        || weight.rank() != 2
+    {
+        return Err(given.fault("max_norm, scale_grad_by_freq, sparse, or another table than [rows, width]"));
+    }
+    Ok(ops::embedding(weight, indices))
+}
+
+/// `x.cumsum(-1)` without gradient.
+fn cumsum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let last = x.rank() > 0 && given.dim(1, "dim", x.rank())? + 1 == x.rank();
+    let recorded = x.requires_grad() && x.device().grad_enabled();
+    if !last || recorded || given.get(2, "dtype").is_some() || !x.is_contiguous() {
+        return Err(
+            given.fault("another dimension than the last, a dtype, or an input that wants a gradient")
+        );
+    }
+    Ok(ops::cumsum_last(x))
+}
+
+fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (a, b) = (given.tensor(0, "input")?, given.tensor(1, "other")?);
+    if a.rank() < 3 || b.rank() < 3 {
+        return Err(given.fault(format!("tensors of {} and {} dimensions", a.rank(), b.rank())));
+    }
+    if a.last(0) != b.last(1) {
+        return Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())));
+    }
+    Ok(ops::matmul(a, b))
+}
+
+fn bmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    Ok(ops::bmm(given.tensor(0, "input")?, given.tensor(1, "mat2")?))
+}
+
+fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let weight = given.optional_tensor(2, "weight")?.ok_or_else(|| given.fault("no weight"))?;
+    let bias = given.optional_tensor(3, "bias")?.ok_or_else(|| given.fault("no bias"))?;
+    Ok(ops::layer_norm(x, weight, bias))
+}
+
+/// The kernels differ by whether the dimension is the last one.
+fn softmax(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if given.dim(1, "dim", x.rank())? + 1 != x.rank() {
+        return Err(given.fault("another dimension than the last"));
+    }
+    match given.optional_dtype(3, "dtype")? {
+        Some(dtype) => Ok(ops::softmax_in(x, dtype)),
+        None => Ok(ops::softmax_autocast(x)),
+    }
+}
+
+fn dropout(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let p = given.optional_number(1, "p")?.unwrap_or(0.5);
+    if given.flag(3, "inplace", false)? {
+        return Err(given.fault("inplace"));
+    }
+    Ok(ops::dropout(x, p, given.flag(2, "training", true)?))
+}
+
+fn cross_entropy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, target) = (given.tensor(0, "input")?, given.tensor(1, "target")?);
+    let smoothing = given.optional_number(7, "label_smoothing")?.unwrap_or(0.0);
+    let mean = given.text(6, "reduction", "mean")? == "mean";
+    if x.rank() != 2 || given.get(2, "weight").is_some() || smoothing != 0.0 || !mean {
+        return Err(
+            given.fault("other logits than [N, classes], weights, smoothing, or a reduction other than mean")
+        );
+    }
+    Ok(ops::cross_entropy(x, target))
+}
+
+/// `x.mean(-1, keepdim=True)`.
+fn mean(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let last = match given.get(1, "dim") {
+        Some(Value::Plain(Plain::Integer(_))) => given.dim(1, "dim", x.rank())? + 1 == x.rank(),
+        _ => false,
+    };
+    if !last || !given.flag(2, "keepdim", false)? {
+        return Err(given.fault("another dimension than the last, or without keepdim"));
+    }
+    Ok(ops::mean_last(x.clone()))
+}

@@ -1,0 +1,49 @@
+//! The functions of torch, by the names that programs use: `F.` for `torch.nn.functional`, a leading dot for a method of a
+//! tensor. Each reads its arguments as PyTorch's signature has them, and calls the op.
+
+mod elementwise;
+mod experts;
+mod factories;
+mod indexing;
+mod layers;
+mod views;
+
+use brimful_programs::{Value as Plain, Values};
+
+use super::arguments::Arguments;
+use super::fault::Fault;
+use super::model::State;
+use super::value::Value;
+use crate::ops;
+
+/// Calls a function.
+pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault> {
+    // A function that exists as a method, too, is the same function.
+    let name = given.function.trim_start_matches("torch.").trim_start_matches('.');
+    let families = [experts::call, elementwise::call, views::call, layers::call, factories::call];
+    for family in families {
+        if let Some(outcome) = family(state, name, given) {
+            return outcome;
+        }
+    }
+    Err(Fault::Function(given.function.to_owned()))
+}
+
+/// What a family of functions makes of a call; `None` if the function is none of its own.
+type Outcome = Option<Result<Value, Fault>>;
+
+/// `ACT2FN[config.key]` (transformers/activations.py, 5.23).
+pub(super) fn activation(values: &Values, key: &str, argument: &Value) -> Result<Value, Fault> {
+    let x = argument.tensor().ok_or_else(|| Fault::Damaged(format!("{key} of {}", argument.kind())))?;
+    let Some(Plain::Text(name)) = values.get(key) else {
+        return Err(Fault::Damaged(format!("the config's {key} is no text")));
+    };
+    Ok(Value::Tensor(match name.as_str() {
+        "silu" | "swish" => ops::silu(x),
+        "gelu" | "gelu_pytorch_tanh" => ops::gelu(x),
+        "relu" => ops::relu(x),
+        "tanh" => ops::tanh(x),
+        "gelu_new" => crate::nn::gelu_new(x),
+        other => return Err(Fault::Function(format!("the activation {other:?}"))),
+    }))
+}

@@ -1,0 +1,195 @@
+//! Views, copies in another order, and what joins and divides tensors.
+
+use brimful_units::Shape;
+
+use super::super::arguments::Arguments;
+use super::super::fault::Fault;
+use super::super::model::State;
+use super::super::value::{Items, Value};
+use super::{Outcome, indexing};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// The function `name`, if it is one of these.
+pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
+    let outcome = match name {
+        "view" => sized(given, ops::view),
+        "reshape" => sized(given, ops::reshape),
+        "flatten" => flatten(given),
+        "transpose" | "swapaxes" => transpose(given),
+        "permute" => permute(given),
+        "t" => given.tensor(0, "input").map(ops::t),
+        "unsqueeze" => unsqueeze(given),
+        "squeeze" => squeeze(given),
+        "expand" => expand(given),
+        "contiguous" => given.tensor(0, "input").map(ops::contiguous),
+        "clone" => given.tensor(0, "input").map(ops::clone_preserving),
+        "detach" => given.tensor(0, "input").map(Tensor::detach),
+        "cat" | "concat" | "concatenate" => cat(given),
+        "__getitem__" => indexing::get_item(given),
+        "stack" => stack(given),
+        "repeat_interleave" => repeat_interleave(given),
+        "F.pad" => pad(given),
+        "split" | "split_with_sizes" => return Some(split(given)),
+        "chunk" => return Some(chunk(given)),
+        _ => return None,
+    };
+    Some(outcome.map(Value::Tensor))
+}
+
+fn sized(given: &Arguments<'_>, op: fn(&Tensor, Shape) -> Tensor) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if given.optional_dtype(1, "dtype").ok().flatten().is_some() {
+        return Err(given.fault("a dtype"));
+    }
+    let shape = given.sizes(1, "shape", x.numel())?;
+    Ok(op(x, shape))
+}
+
+fn flatten(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let start = given.resolved(given.optional_integer(1, "start_dim")?.unwrap_or(0), x.rank())?;
+    let end = given.resolved(given.optional_integer(2, "end_dim")?.unwrap_or(-1), x.rank())?;
+    if start >= end {
+        return Ok(x.clone());
+    }
+    let dims = x.shape().dims();
+    let joined = dims[start..=end].iter().fold(1u64, |n, size| n.saturating_mul(*size));
+    let shape: Shape =
+        dims[..start].iter().copied().chain([joined]).chain(dims[end + 1..].iter().copied()).collect();
+    Ok(ops::reshape(x, shape))
+}
+
+fn transpose(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    Ok(ops::transpose(x, given.dim(1, "dim0", x.rank())?, given.dim(2, "dim1", x.rank())?))
+}
+
+fn permute(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dims = given.integers(1, "dims")?;
+    let order = dims.iter().map(|dim| given.resolved(*dim, x.rank())).collect::<Result<Vec<_>, _>>()?;
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if !sorted.iter().copied().eq(0..x.rank()) {
+        return Err(given.fault("dims that are no permutation"));
+    }
+    Ok(ops::permute(x, &order))
+}
+
+fn unsqueeze(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank() + 1)?;
+    Ok(ops::unsqueeze(x, dim))
+}
+
+fn squeeze(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank())?;
+    Ok(if x.dim(dim) == 1 { ops::squeeze(x, dim) } else { x.clone() })
+}
+
+/// `x.expand(sizes)`: -1 keeps the size.
+fn expand(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let sizes = given.integers(1, "size")?;
+    let missing =
+        sizes.len().checked_sub(x.rank()).ok_or_else(|| given.fault("fewer sizes than dimensions"))?;
+    let own = |at: usize| at.checked_sub(missing).map(|at| x.dim(at));
+    let shape = sizes.iter().enumerate().map(|(at, size)| match (u64::try_from(*size), own(at)) {
+        (Ok(size), None) => Ok(size),
+        (Ok(size), Some(own)) if own == size || own == 1 => Ok(size),
+        (Err(_), Some(own)) => Ok(own),
+        _ => Err(given.fault(format!("the size {size} in place of {:?}", own(at)))),
+    });
+    Ok(ops::expand(x, shape.collect::<Result<Shape, Fault>>()?))
+}
+
+fn cat(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let parts = given.tensors(0, "tensors")?;
+    let first = *parts.first().ok_or_else(|| given.fault("no tensors"))?;
+    let dim = given.resolved(given.optional_integer(1, "dim")?.unwrap_or(0), first.rank())?;
+    let rest = |x: &Tensor| {
+        let mut shape = x.shape().clone();
+        if dim < shape.rank() {
+            shape[dim] = 0;
+        }
+        shape
+    };
+    if parts.iter().any(|part| rest(part) != rest(first)) {
+        return Err(given.fault("tensors of other sizes"));
+    }
+    let dtype = parts.iter().skip(1).fold(first.dtype(), |dtype, part| ops::wider(dtype, part.dtype()));
+    Ok(ops::cat_as(&parts, dim, dtype))
+}
+
+/// `torch.stack(tensors, dim)` of tensors of one shape and dtype.
+fn stack(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let parts = given.tensors(0, "tensors")?;
+    let first = *parts.first().ok_or_else(|| given.fault("no tensors"))?;
+    let dim = given.resolved(given.optional_integer(1, "dim")?.unwrap_or(0), first.rank() + 1)?;
+    if parts.iter().any(|part| part.shape() != first.shape() || part.dtype() != first.dtype()) {
+        return Err(given.fault("tensors of other sizes or dtypes"));
+    }
+    Ok(ops::stack(&parts, dim))
+}
+
+/// `torch.repeat_interleave(x, count, dim)` of a number.
+fn repeat_interleave(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let count = u64::try_from(given.integer(1, "repeats")?).map_err(|_| given.fault("a negative number"))?;
+    let dim = given.dim(2, "dim", x.rank())?;
+    Ok(ops::repeat_interleave(x, count, dim))
+}
+
+/// `F.pad(x, (before, after))` of the last dimension with a constant.
+fn pad(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let widths = given.integers(1, "pad")?;
+    let ([before, after], "constant") = (widths.as_slice(), given.text(2, "mode", "constant")?) else {
+        return Err(given.fault("more than the last dimension, or another mode"));
+    };
+    if x.rank() == 0 {
+        return Err(given.fault("a scalar"));
+    }
+    let width = before.saturating_add(*after).saturating_add_unsigned(x.last(0));
+    let width = u64::try_from(width).map_err(|_| given.fault("a negative width"))?;
+    Ok(ops::pad_last(x, width))
+}
+
+/// `x.split(size, dim)`, or with a list of sizes.
+fn split(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let x = given.tensor(0, "tensor")?;
+    let dim = given.resolved(given.optional_integer(2, "dim")?.unwrap_or(0), x.rank())?;
+    let whole = x.dim(dim);
+    let lengths = match given.optional_integer(1, "split_size_or_sections") {
+        Ok(Some(size)) => equal_parts(whole, u64::try_from(size).unwrap_or(0)),
+        _ => {
+            let sizes = given.integers(1, "split_size_or_sections")?;
+            sizes.iter().map(|size| u64::try_from(*size).unwrap_or(0)).collect()
+        }
+    };
+    parts(given, x, dim, &lengths)
+}
+
+/// `x.chunk(count, dim)`.
+fn chunk(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let x = given.tensor(0, "input")?;
+    let count = u64::try_from(given.integer(1, "chunks")?).ok().filter(|count| *count > 0);
+    let count = count.ok_or_else(|| given.fault("less than one chunk"))?;
+    let dim = given.resolved(given.optional_integer(2, "dim")?.unwrap_or(0), x.rank())?;
+    parts(given, x, dim, &equal_parts(x.dim(dim), x.dim(dim).div_ceil(count)))
+}
+
+fn equal_parts(whole: u64, size: u64) -> Vec<u64> {
+    let size = size.clamp(1, whole.max(1));
+    (0..whole.div_ceil(size)).map(|at| size.min(whole - at * size)).collect()
+}
+
+fn parts(given: &Arguments<'_>, x: &Tensor, dim: usize, lengths: &[u64]) -> Result<Value, Fault> {
+    let sum = lengths.iter().fold(0u64, |n, length| n.saturating_add(*length));
+    if sum != x.dim(dim) {
+        return Err(given.fault(format!("parts that make {sum} of {}", x.dim(dim))));
+    }
+    Ok(Value::Items(Items(ops::split_into(x, lengths, dim).into_iter().map(Value::Tensor).collect())))
+}

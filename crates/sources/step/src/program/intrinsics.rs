@@ -1,0 +1,109 @@
+//! Functions of transformers that are known as a whole: masks, attention, caches.
+
+use brimful_jobs::AttentionKernel;
+use brimful_programs::{Expression, Keywords};
+
+use super::arguments::Arguments;
+use super::fault::Fault;
+use super::frame::{CacheOf, Frame};
+use super::value::{Items, Value};
+use crate::models::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
+use crate::tensor::Tensor;
+
+/// Calls `family name(…)`.
+pub(super) fn call(
+    frame: &mut Frame<'_>,
+    family: &str,
+    name: &str,
+    arguments: &[Expression],
+    keywords: &Keywords,
+) -> Result<Value, Fault> {
+    let function = format!("{family} {name}");
+    let given = frame.arguments(&function, arguments, keywords)?;
+    match (family, name) {
+        ("mask", "causal") => mask(frame, &given, None),
+        ("mask", "sliding") => {
+            let window = given.integer(usize::MAX, "window")?;
+            let window = u64::try_from(window).map_err(|_| given.fault(format!("a window of {window}")))?;
+            mask(frame, &given, Some(window))
+        }
+        ("attention", "sdpa") => attention(frame, &given),
+        ("cache", "dynamic") => {
+            frame.cache = Some(CacheOf::Made(Cache::dynamic(&frame.state.windows)));
+            Ok(Value::Cache)
+        }
+        ("cache", "update") => update(frame, &given),
+        _ => Err(Fault::Function(function)),
+    }
+}
+
+/// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
+fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Result<Value, Fault> {
+    let (Some(inputs), Some(mode)) = (frame.inputs, frame.mode) else {
+        return Err(Fault::Damaged("a mask is made inside of a layer".to_owned()));
+    };
+    let embeds = given.tensor(usize::MAX, "inputs_embeds")?;
+    let position_ids = given.optional_tensor(usize::MAX, "position_ids")?;
+    let padding = given.optional_tensor(usize::MAX, "attention_mask")?;
+    if padding.is_some() != inputs.attention_mask.is_some() {
+        return Err(given.fault("a mask of the model's own"));
+    }
+    // A mask asks the first layer of its kind in the cache how many keys there are, and the first layer of all where there
+    // is none of its kind (`find_full_attention_layer` in masking_utils.py).
+    let of_cache = frame.state.windows.iter().copied().flatten().next();
+    let sees_all = frame.state.windows.iter().any(Option::is_none);
+    let cache_window = if window.is_some() { of_cache } else { of_cache.filter(|_| !sees_all) };
+    let passed = given.get(usize::MAX, "past_key_values").is_some();
+    let cache = frame.cache.as_mut().filter(|_| passed).map(|cache| &*cache.get());
+    let sight = Sight { window, cache_window };
+    Ok(Value::Mask(causal_mask(inputs, &mode, embeds, position_ids, cache, sight)))
+}
+
+/// `sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling)`.
+fn attention(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
+    let mode = frame.mode.ok_or_else(|| Fault::Damaged("attention in a constructor".to_owned()))?;
+    let (query, key, value) = (given.tensor(0, "query")?, given.tensor(1, "key")?, given.tensor(2, "value")?);
+    let sizes = |x: &Tensor| (x.rank() == 4).then(|| (x.dim(0), x.dim(1), x.last(0)));
+    let fit = match (sizes(query), sizes(key), sizes(value)) {
+        (Some((batch, heads, width)), Some((batches, groups, keys)), Some((_, values, _))) => {
+            batch == batches && width == keys && groups == values && groups > 0 && heads % groups == 0
+        }
+        _ => false,
+    };
+    if !fit {
+        let found = format!("{}, {} and {}", query.shape(), key.shape(), value.shape());
+        return Err(given.fault(format!("queries, keys and values of {found}")));
+    }
+    let mask = match given.get(3, "attention_mask") {
+        None => Mask::None,
+        Some(Value::Mask(mask)) => mask.clone(),
+        Some(Value::Tensor(mask)) => Mask::Bias(mask.clone()),
+        Some(other) => return Err(given.fault(format!("{} as its mask", other.kind()))),
+    };
+    let call = AttentionCall {
+        kernel: if mode.attention == AttentionKernel::Eager { AttentionKernel::Sdpa } else { mode.attention },
+        dropout: given.optional_number(usize::MAX, "dropout")?.unwrap_or(0.0),
+        softcap: false,
+        training: mode.training,
+        rules: mode.rules,
+    };
+    let (output, _) = attend(query, key, value, &mask, &call);
+    Ok(output.into())
+}
+
+/// `past_key_values.update(key, value, layer_idx)`.
+fn update(frame: &mut Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
+    let (key, value) = (given.tensor(1, "key_states")?.clone(), given.tensor(2, "value_states")?.clone());
+    let layer =
+        usize::try_from(given.integer(3, "layer_idx")?).map_err(|_| given.fault("a negative layer"))?;
+    let layers = frame.state.windows.len();
+    if layer >= layers {
+        return Err(given.fault(format!("layer {layer} of {layers}")));
+    }
+    let Some(cache) = frame.cache.as_mut() else {
+        // A checkpointed layer gets no cache (`GradientCheckpointingLayer` takes it away): the states go on as they are.
+        return Ok(Value::Items(Items(vec![key.into(), value.into()])));
+    };
+    let (keys, values) = cache.get().update(key, value, layer);
+    Ok(Value::Items(Items(vec![keys.into(), values.into()])))
+}

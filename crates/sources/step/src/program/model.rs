@@ -1,0 +1,327 @@
+//! The constructor of a recorded model, and the model that stands at the root.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
+use brimful_models::RecordedConfig;
+use brimful_programs::{
+    Attention, CacheUse, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode, Path, Program, Values,
+};
+use brimful_trace::Category;
+use brimful_units::Dtype;
+use rustc_hash::FxHashMap;
+
+use super::fault::Fault;
+use super::frame::{CacheOf, Frame};
+use super::value::Value;
+use crate::StepError;
+use crate::device::Device;
+use crate::models::{Cache, CausalLm, Inputs, Mode, Outputs};
+use crate::nn::{Builder, Conv1d, Embedding, Linear, Module, Parameter};
+use crate::tensor::Tensor;
+
+/// A model whose class was recorded.
+pub(super) struct State {
+    /// Where it is.
+    pub device: Device,
+    /// What was recorded.
+    pub program: Arc<Program>,
+    /// The config.
+    pub values: Values,
+    /// The dtype of the parameters.
+    pub dtype: Dtype,
+    /// Which checkpoint runs around each layer.
+    pub checkpointing: Checkpointing,
+    /// The attention window of each layer in tokens, for caches.
+    pub windows: Vec<Option<u64>>,
+    builder: Builder,
+    /// Whether the constructor has returned.
+    built: Cell<bool>,
+    /// The module of the input tokens' table where `enable_input_require_grads` hooks it and its inside is recorded.
+    hooked: RefCell<Option<String>>,
+    /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
+    ties: Vec<(String, String)>,
+    modules: RefCell<FxHashMap<String, Leaf>>,
+    parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
+    buffers: RefCell<FxHashMap<String, Tensor>>,
+    scopes: RefCell<Scopes>,
+}
+
+/// The names of modules as the trace has them, by path and layer.
+type Scopes = FxHashMap<(Path, Option<u64>), Rc<str>>;
+
+/// A module whose inside is not recorded.
+enum Leaf {
+    Linear(Module<Linear>),
+    Conv1d(Module<Conv1d>),
+    Embedding(Module<Embedding>),
+}
+
+/// Builds the model on the device, as its constructor was recorded.
+pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dyn CausalLm> {
+    let state = Rc::new(State {
+        device: builder.device.clone(),
+        program: config.program.clone(),
+        values: config.values.clone(),
+        dtype: builder.dtype,
+        checkpointing: builder.techniques.checkpointing,
+        windows: config.windows.clone(),
+        builder: builder.clone(),
+        built: Cell::new(false),
+        hooked: RefCell::default(),
+        ties: config.ties.clone(),
+        modules: RefCell::default(),
+        parameters: RefCell::default(),
+        buffers: RefCell::default(),
+        scopes: RefCell::default(),
+    });
+    let outcome = adapted_experts(config, builder).map_or(Ok(()), Err).and_then(|()| {
+        let _off = state.device.set_grad_enabled(false);
+        construct(&state)
+    });
+    if let Err(fault) = outcome {
+        state.fail(&fault);
+    }
+    state.built.set(true);
+    Box::new(Recorded(state))
+}
+
+/// Adapters on experts, which are not simulated: PEFT puts them on parameters where `target_modules` names what used to be
+/// Linears, and "all-linear" does (`_convert_peft_config_moe` in peft/utils/transformers_weight_conversion.py, 0.21).
+fn adapted_experts(config: &RecordedConfig, builder: &Builder) -> Option<Fault> {
+    /// Types with experts whose targets PEFT leaves as they are.
+    const NOT_CONVERTED: [&str; 3] = ["gpt_oss", "granitemoe", "phimoe"];
+    const USED_TO_BE_LINEARS: [&str; 7] = ["gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"];
+    let lora = builder.techniques.lora.as_ref()?;
+    let header = &config.program.header;
+    let has_experts = config.parameters.iter().any(|(_, shape)| shape.rank() > 2);
+    let converted = has_experts && !NOT_CONVERTED.contains(&header.model_type.as_str());
+    let named = match &lora.target_modules {
+        LoraTargets::AllLinear => Some("all-linear"),
+        LoraTargets::Named(names) => {
+            let leaf = |name: &String| name.rsplit('.').next().unwrap_or_default().to_owned();
+            USED_TO_BE_LINEARS.into_iter().find(|known| names.iter().any(|name| leaf(name) == *known))
+        }
+    };
+    named.filter(|_| converted).map(|target| Fault::Arguments {
+        function: format!("LoRA on the experts of {}", header.class),
+        what: format!("the target module {target}"),
+    })
+}
+
+/// Runs the constructor.
+fn construct(state: &Rc<State>) -> Result<(), Fault> {
+    let program = state.program.clone();
+    let body = program.build(&state.values)?;
+    let body = body.ok_or_else(|| Fault::Function("a constructor for this config".to_owned()))?;
+    Frame::new(state, None, None).run(body)
+}
+
+impl State {
+    /// `torch.get_default_dtype()`: the model's while it is built, fp32 when it is called.
+    pub fn default_dtype(&self) -> Dtype {
+        if self.built.get() { Dtype::F32 } else { self.dtype }
+    }
+
+    /// Voids the run.
+    pub fn fail(&self, fault: &Fault) {
+        let header = &self.program.header;
+        self.device.fail(StepError::Program { class: header.class.clone(), message: fault.to_string() });
+    }
+
+    /// The name of a module as the trace has it.
+    pub fn scope_of(&self, path: &Path, index: Option<u64>) -> Rc<str> {
+        let mut scopes = self.scopes.borrow_mut();
+        let found = scopes.get(&(path.clone(), index)).cloned();
+        found.unwrap_or_else(|| {
+            let name: Rc<str> = self.builder.scope(&path.at(index)).into();
+            scopes.insert((path.clone(), index), name.clone());
+            name
+        })
+    }
+
+    /// Makes a module whose inside is not recorded.
+    pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+        let path = path.at(index);
+        let leaf = match kind {
+            LeafModule::Linear => Leaf::Linear(self.make_linear(&path)?),
+            LeafModule::Conv1d => Leaf::Conv1d(self.builder.conv1d(&path)),
+            // The first table is that of the input tokens (`get_input_embeddings`).
+            LeafModule::Embedding if self.parameters.borrow().is_empty() => {
+                Leaf::Embedding(self.builder.token_embedding(&path))
+            }
+            LeafModule::Embedding => Leaf::Embedding(self.builder.embedding(&path)),
+        };
+        let (weight, bias) = match &leaf {
+            Leaf::Linear(module) => (module.get().weight.clone(), module.get().bias.clone()),
+            Leaf::Conv1d(module) => (module.get().weight.clone(), Some(module.get().bias.clone())),
+            Leaf::Embedding(module) => (module.get().weight.clone(), None),
+        };
+        let mut parameters = self.parameters.borrow_mut();
+        parameters.insert(format!("{path}.weight"), weight);
+        if let Some(bias) = bias {
+            parameters.insert(format!("{path}.bias"), bias);
+        }
+        drop(parameters);
+        self.modules.borrow_mut().insert(path, leaf);
+        Ok(())
+    }
+
+    fn make_linear(&self, path: &str) -> Result<Module<Linear>, Fault> {
+        let weight = format!("{path}.weight");
+        let Some((_, other)) = self.ties.iter().find(|tie| tie.0 == weight) else {
+            return Ok(self.builder.linear(path));
+        };
+        let table = self.parameters.borrow().get(other).cloned();
+        let table = table.ok_or_else(|| Fault::Function(format!("tying {weight} to {other}")))?;
+        Ok(self.builder.output_layer(path, &table))
+    }
+
+    /// Makes a parameter of a module whose inside is recorded.
+    pub fn make_parameter(&self, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+        let path = path.at(index);
+        let parameter = self.builder.declared_parameter(&path);
+        let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
+        let mut parameters = self.parameters.borrow_mut();
+        // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.
+        let lora = self.builder.techniques.lora.as_ref();
+        if parameters.is_empty() && lora.is_some_and(|lora| lora.enable_input_require_grads) {
+            *self.hooked.borrow_mut() = path.strip_suffix(".weight").map(str::to_owned);
+        }
+        parameters.insert(path, parameter);
+        Ok(())
+    }
+
+    /// Whether the output of a module is made to want a gradient.
+    pub fn hooks(&self, path: &Path) -> bool {
+        self.hooked.borrow().as_ref().is_some_and(|hooked| *hooked == path.0)
+    }
+
+    /// Makes a parameter of what was computed: it shares the memory.
+    pub fn keep_parameter(&self, path: &Path, index: Option<u64>, value: Value) -> Result<(), Fault> {
+        let path = path.at(index);
+        let Value::Tensor(tensor) = value else {
+            return Err(Fault::Damaged(format!("the parameter {path} is {}", value.kind())));
+        };
+        let parameter = self.builder.declared_over(&path, tensor.detach());
+        let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
+        self.parameters.borrow_mut().insert(path, parameter);
+        Ok(())
+    }
+
+    /// Makes the object a buffer of a module.
+    pub fn keep_buffer(&self, path: &Path, index: Option<u64>, value: Value) -> Result<(), Fault> {
+        let path = path.at(index);
+        let Value::Tensor(tensor) = value else {
+            return Err(Fault::Damaged(format!("the buffer {path} is {}", value.kind())));
+        };
+        tensor.categorize(Category::Buffer);
+        self.buffers.borrow_mut().insert(path, tensor);
+        Ok(())
+    }
+
+    /// A parameter or a buffer.
+    pub fn tensor(&self, path: &str) -> Result<Tensor, Fault> {
+        if let Some(parameter) = self.parameters.borrow().get(path) {
+            return Ok(parameter.tensor());
+        }
+        let found = self.buffers.borrow().get(path).cloned();
+        found.ok_or_else(|| Fault::Damaged(format!("the model has no {path}")))
+    }
+
+    /// Calls a module whose inside is not recorded.
+    pub fn call_module(&self, kind: LeafModule, path: &str, argument: &Tensor) -> Result<Tensor, Fault> {
+        // The module is cloned out of the table: its wrappers may call others.
+        let modules = self.modules.borrow();
+        match (kind, modules.get(path)) {
+            (LeafModule::Linear, Some(Leaf::Linear(module))) => {
+                let weight = module.get().weight.tensor();
+                if argument.rank() == 0 || argument.last(0) != weight.dim(1) {
+                    let function = format!("the Linear {path} of {}", weight.shape());
+                    return Err(Fault::Arguments {
+                        function,
+                        what: format!("a tensor of {}", argument.shape()),
+                    });
+                }
+                Ok(module.call(argument))
+            }
+            (LeafModule::Conv1d, Some(Leaf::Conv1d(module))) => Ok(module.call(argument)),
+            (LeafModule::Embedding, Some(Leaf::Embedding(module))) => Ok(module.call(argument)),
+            _ => Err(Fault::Damaged(format!("the model has no module {path}"))),
+        }
+    }
+}
+
+/// The model at the root.
+struct Recorded(Rc<State>);
+
+impl CausalLm for Recorded {
+    fn call(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Outputs {
+        let outcome = self.run(inputs, mode, cache);
+        outcome.unwrap_or_else(|fault| {
+            // The run is void: nobody looks at what the call returns.
+            self.0.fail(&fault);
+            Outputs { loss: None, logits: inputs.input_ids.without_memory(), cache: None }
+        })
+    }
+
+    fn windows(&self) -> Vec<Option<u64>> {
+        self.0.windows.clone()
+    }
+}
+
+impl Recorded {
+    fn run(&self, inputs: &Inputs<'_>, mode: &Mode, cache: Option<&mut Cache>) -> Result<Outputs, Fault> {
+        let State { program, device, .. } = &*self.0;
+        let key = ForwardKey {
+            attention: match mode.attention {
+                AttentionKernel::Eager => Attention::Eager,
+                AttentionKernel::Sdpa | AttentionKernel::Flash => Attention::Sdpa,
+            },
+            mode: if mode.training { RecordedMode::Train } else { RecordedMode::Eval },
+            mask: if inputs.attention_mask.is_some() { MaskUse::Masked } else { MaskUse::Unmasked },
+            cache: match (&cache, mode.use_cache) {
+                (Some(_), _) => CacheUse::Given,
+                (None, true) => CacheUse::Made,
+                (None, false) => CacheUse::None,
+            },
+        };
+        let program = program.clone();
+        let body = program.forward(key, &self.0.values)?.ok_or_else(|| Fault::Function(described(key)))?;
+        let mut frame = Frame::new(&self.0, Some(*mode), Some(inputs));
+        frame.cache = cache.map(CacheOf::Given);
+        {
+            let _module = device.module(&self.0.scope_of(&Path(String::new()), None));
+            frame.run(body)?;
+        }
+        let mut loss = None;
+        let mut logits = None;
+        for (name, value) in std::mem::take(&mut frame.returned) {
+            match (name.as_str(), value) {
+                ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
+                ("logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                _ => {}
+            }
+        }
+        let cache = match frame.cache.take() {
+            Some(CacheOf::Made(cache)) => Some(cache),
+            _ => None,
+        };
+        let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
+        Ok(Outputs { loss, logits, cache })
+    }
+}
+
+/// A call in words.
+fn described(key: ForwardKey) -> String {
+    let ForwardKey { attention, mode, mask, cache } = key;
+    format!(
+        "a call with attention {}, in {} mode, {}, cache {}",
+        attention.word(),
+        mode.word(),
+        mask.word(),
+        cache.word()
+    )
+}

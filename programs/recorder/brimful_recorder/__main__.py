@@ -1,0 +1,87 @@
+"""`python -m brimful_recorder MODEL_TYPE…`, or `--all`."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+# Where the binary takes programs from.
+_DATA = Path(__file__).resolve().parents[3] / "crates" / "facts" / "programs" / "data"
+
+
+def main():
+    """Records the types that the command line names."""
+    parser = argparse.ArgumentParser(prog="brimful_recorder", description="Record model types as programs.")
+    parser.add_argument("model_type", nargs="*")
+    parser.add_argument("--all", action="store_true", help="every causal-LM type of the installed transformers")
+    parser.add_argument("--out", help="the folder that the programs are written to; the default is the binary's")
+    parser.add_argument("--table", help="a Markdown file that gets the outcome of each type")
+    parser.add_argument("--limit", type=int, default=600, help="seconds that one type may take")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    import torch
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as ALL
+
+    # The tensors are so small that a second thread only costs time.
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    version = ".".join(transformers.__version__.split(".")[:2])
+    folder = Path(options.out or _DATA / f"transformers-{version}")
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = {}
+    for model_type in options.model_type + (list(ALL) if options.all else []):
+        started = time.monotonic()
+        outcomes[model_type] = _apart(model_type, folder, options.limit)
+        print(f"{model_type}: {outcomes[model_type]} ({time.monotonic() - started:.1f} s)", flush=True)
+        if options.table:
+            Path(options.table).write_text(_table(outcomes, transformers.__version__))
+    sys.exit(any(not outcome.startswith("recorded") for outcome in outcomes.values()))
+
+
+def _apart(model_type, folder, limit):
+    """Records one type in a process of its own, so that nothing of it reaches the next; says how it went."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(limit)
+        os.write(writer, _outcome(model_type, folder).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said or f"refused: the recording did not end within {limit} s"
+
+
+def _outcome(model_type, folder):
+    from .program import write
+
+    try:
+        _, notes = write(model_type, folder)
+    except Exception as error:  # noqa: BLE001 - one type must not keep the others from being recorded
+        first = (str(error).splitlines() or [""])[0]
+        return f"refused: {type(error).__name__}: {first[:300]}"
+    return "recorded" + "".join(f"; without {note}" for note in notes)
+
+
+def _table(outcomes, version):
+    rows = []
+    for model_type, outcome in sorted(outcomes.items()):
+        text = outcome.replace("|", "\\|")
+        rows.append(f"| `{model_type}` | {text} |")
+    count = sum(outcome.startswith("recorded") for outcome in outcomes.values())
+    head = [
+        f"# Causal-LM types of transformers {version}\n",
+        f"{count} of {len(rows)} types have a program. The recorder wrote this table ([programs.md](programs.md)).\n",
+        "| type | outcome |",
+        "|---|---|",
+    ]
+    return "\n".join(head + rows) + "\n"
+
+
+main()

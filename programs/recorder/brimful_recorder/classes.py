@@ -1,0 +1,193 @@
+"""What a config's class makes of its keys in `__post_init__`, as expressions of other keys."""
+
+import ast
+import inspect
+import textwrap
+
+# Values of other keys with which the class and the expression must agree.
+_TRIALS = [
+    {"num_hidden_layers": 7},
+    {"num_hidden_layers": 48},
+    {"num_hidden_layers": 9, "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 4},
+    {"num_hidden_layers": 9, "sliding_window": None},
+    {"num_hidden_layers": 9, "use_bidirectional_attention": True},
+    {"qk_rope_head_dim": 24, "qk_nope_head_dim": 40, "hidden_size": 960, "num_attention_heads": 12},
+    {"num_hidden_layers": 9, "no_rope_layer_interval": 3, "first_k_dense_replace": 2},
+]
+
+
+class _Unsaid(Exception):  # noqa: N818 - what it means
+    """The expression is none that a program can hold."""
+
+
+class Rules:
+    """What the class of a config makes of keys."""
+
+    def __init__(self, config):
+        """Reads the class's own `__post_init__`, and keeps what agrees with it."""
+        self.cls = type(config)
+        self.replaced, self.missing, self.defaults = {}, {}, {}
+        self.names = {}
+        body = _post_init(self.cls)
+        self._read(body)
+        self.replaced = {key: text for key, text in self.replaced.items() if self._agrees(key, text, {})}
+        self.missing = {key: text for key, text in self.missing.items() if self._agrees(key, text, {key: None})}
+
+    def _read(self, body):
+        for statement in body:
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+                self._assigned(statement.targets[0], statement.value, self.replaced)
+            elif isinstance(statement, ast.If) and (key := _asks_for_none(statement.test)) and not statement.orelse:
+                for inner in statement.body:
+                    if isinstance(inner, ast.Assign) and len(inner.targets) == 1:
+                        only = {}
+                        self._assigned(inner.targets[0], inner.value, only)
+                        self.missing |= {name: text for name, text in only.items() if name == key}
+
+    def _assigned(self, target, value, into):
+        try:
+            if isinstance(target, ast.Attribute) and _is_self(target.value):
+                if (given := self._from_kwargs(value)) is not None:
+                    self.names["self." + target.attr] = given
+                else:
+                    into[target.attr] = self.text(value)
+            elif isinstance(target, ast.Name):
+                given = self._from_kwargs(value)
+                self.names[target.id] = given if given is not None else self.text(value)
+        except _Unsaid:
+            return
+
+    def _from_kwargs(self, value):
+        """`kwargs.get(key, default)` is a key that config.json may hold and the class does not keep."""
+        if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and len(value.args) == 2):
+            return None
+        holder, (key, default) = value.func.value, value.args
+        if not (isinstance(holder, ast.Name) and holder.id == "kwargs" and value.func.attr in ("get", "pop")):
+            return None
+        if not (isinstance(key, ast.Constant) and isinstance(default, ast.Constant)):
+            return None
+        self.defaults[key.value] = default.value
+        return key.value
+
+    def text(self, node):
+        """An expression of Python as one of a program."""
+        if isinstance(node, ast.Constant):
+            return _literal(node.value)
+        if isinstance(node, ast.Attribute) and _is_self(node.value):
+            return self.names.get("self." + node.attr, node.attr)
+        if isinstance(node, ast.Name):
+            if node.id == "i":
+                return "i"
+            if node.id in self.names:
+                return self.names[node.id]
+            raise _Unsaid
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("bool", "list"):
+            return self.text(node.args[0])
+        return self._operation(node)
+
+    def _operation(self, node):
+        if isinstance(node, ast.IfExp):
+            return f"{self.text(node.body)} if {self.text(node.test)} else {self.text(node.orelse)}"
+        if isinstance(node, ast.BoolOp):
+            word = " and " if isinstance(node.op, ast.And) else " or "
+            return "(" + word.join(self.text(value) for value in node.values) + ")"
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return f"not ({self.text(node.operand)})"
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            return f"({self.text(node.left)} {_OPERATORS[type(node.op)]} {self.text(node.right)})"
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _OPERATORS:
+            return f"{self.text(node.left)} {_OPERATORS[type(node.ops[0])]} {self.text(node.comparators[0])}"
+        if isinstance(node, ast.ListComp) and len(node.generators) == 1:
+            return self._list(node)
+        raise _Unsaid
+
+    def _list(self, node):
+        loop = node.generators[0]
+        counted = isinstance(loop.iter, ast.Call) and isinstance(loop.iter.func, ast.Name)
+        if loop.ifs or not counted or loop.iter.func.id != "range" or len(loop.iter.args) != 1:
+            raise _Unsaid
+        if not isinstance(loop.target, ast.Name):
+            raise _Unsaid
+        self.names[loop.target.id] = "i"
+        return f"[{self.text(node.elt)} for i in {self.text(loop.iter.args[0])}]"
+
+    def _agrees(self, key, text, changed):
+        """Whether the class makes the same of a few configs."""
+        plain = getattr(self.cls(), key, None)
+        if not isinstance(plain, (list, int)) and key != "sliding_window":
+            return False
+        code = compile(text.replace(" for i in ", " for i in range_of @ "), key, "eval")
+        for trial in _TRIALS:
+            given = {name: value for name, value in trial.items() if hasattr(self.cls(), name)} | changed
+            try:
+                made = self.cls(**given)
+            except Exception:  # noqa: BLE001 - a class may refuse a value
+                continue
+            names = vars(self.cls()) | self.defaults | given
+            if key not in given:
+                names[key] = self.cls.__dict__.get(key, names.get(key))
+            names |= {"null": None, "true": True, "false": False, "range_of": _Range()}
+            try:
+                if eval(code, {"__builtins__": {}, **names}) != getattr(made, key):  # noqa: S307
+                    return False
+            except Exception:  # noqa: BLE001 - then it does not agree
+                return False
+        return True
+
+
+class _Range:
+    """Makes `range_of @ n` the range of n."""
+
+    def __matmul__(self, count):
+        return range(count)
+
+
+_OPERATORS = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Is: "==",
+    ast.IsNot: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+}
+
+
+def _literal(value):
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (int, float)):
+        return repr(value)
+    raise _Unsaid
+
+
+def _is_self(node):
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _asks_for_none(test):
+    """The key of `self.key is None`."""
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is) and isinstance(test.left, ast.Attribute):
+        none = isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value is None
+        return test.left.attr if none and _is_self(test.left.value) else None
+    return None
+
+
+def _post_init(cls):
+    function = cls.__dict__.get("__post_init__")
+    if function is None:
+        return []
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+    except (OSError, TypeError):
+        return []
+    return ast.parse(source).body[0].body

@@ -1,0 +1,154 @@
+"""One recording: a model of one config, built and called in one way."""
+
+import sys
+from contextlib import ExitStack, contextmanager
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.pytorch_utils import Conv1D
+
+from . import build, configs, dtypes, library, modules
+from .symbols import GUARDS, Integer, numbers_carried
+from .tracer import Tracer
+
+
+@contextmanager
+def _listening(tracer, reads):
+    """Inside, comparisons of symbols and reads of switches are the tracer's."""
+
+    def check(text, result):
+        if configs.model_code(_caller()):
+            tracer.check(text, result)
+
+    def read(key):
+        if not tracer.paused and configs.model_code(_caller()):
+            reads[key] = None
+
+    GUARDS.on_check, GUARDS.on_read = check, read
+    try:
+        with configs.reads_logged(reads), numbers_carried():
+            yield
+    finally:
+        GUARDS.on_check = GUARDS.on_read = None
+
+
+def _caller():
+    """The frame that compared, outside of the symbols' own code."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.endswith(
+        ("symbols.py", "recording.py", "recorder/configs.py")
+    ):
+        frame = frame.f_back
+    return frame
+
+
+class Built:
+    """A model and the lines of its constructor."""
+
+    def __init__(self, config, attention, dtype, auto=AutoModelForCausalLM):
+        """Builds the model of a plain config."""
+        self.reads = {}
+        # The modeling module must be there before its names are replaced.
+        self.model_class = auto._model_mapping[type(config)]
+        configs.symbolise(config)
+        tracer = build.BuildTracer()
+        watched = build.watched(tracer, Conv1D)
+        with torch.random.fork_rng(), _listening(tracer, self.reads), library.patched(tracer), watched, tracer:
+            torch.manual_seed(0)
+            dtype = dtypes.with_origin(dtype, "default")
+            self.model = auto.from_config(config, attn_implementation=attention, dtype=dtype)
+            tracer.poll()
+        self.lines = build.finished(tracer, self.model)
+        self.conditions = tracer.conditions
+        self.ties = build.ties(self.model)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        self.lists = {
+            path: module
+            for path, module in self.model.named_modules()
+            if isinstance(module, torch.nn.ModuleList) and len(module) > 1
+        }
+
+
+class Call:
+    """How a forward is called."""
+
+    def __init__(self, mode, mask, cache, tokens=None, past=0):
+        """The words of a program's `forward` head."""
+        self.mode, self.mask, self.cache, self.tokens, self.past = mode, mask, cache, tokens, past
+
+
+class Forward:
+    """The lines of one call."""
+
+    def __init__(self, built, call, sizes):
+        """Calls the model once."""
+        self.reads = {}
+        model = built.model.train(call.mode == "train")
+        tracer = Tracer()
+        for path, value in [*model.named_parameters(), *model.named_buffers()]:
+            tracer.fix(value, path)
+        tracer.unmasked = call.mask == "unmasked"
+        inputs = self._inputs(model, call, sizes)
+        for name in ("input_ids", "attention_mask", "labels", "past_key_values"):
+            if inputs.get(name) is not None:
+                tracer.fix(inputs[name], name)
+        undo = _unwrapped(model)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(library.patched(tracer))
+                modules.watch(tracer, model, GradientCheckpointingLayer)
+                stack.enter_context(_listening(tracer, self.reads))
+                stack.enter_context(tracer)
+                output = model(**inputs)
+                tracer.emit("return " + _returned(tracer, output))
+                tracer.paused = 1
+        finally:
+            undo()
+        self.lines, self.conditions, self.count = list(tracer.lines), tracer.conditions, tracer.count
+
+    def _inputs(self, model, call, sizes):
+        generator = torch.Generator().manual_seed(0)
+        tokens = call.tokens or sizes["tokens"]
+        ids = torch.randint(3, sizes["words"], (sizes["batch"], call.past + tokens), generator=generator)
+        inputs = dict(input_ids=ids[:, call.past :].clone(), use_cache=call.cache != "none")
+        if call.mask == "masked":
+            mask = torch.ones_like(ids)
+            mask[0, :2] = 0
+            inputs["attention_mask"] = mask
+        if call.mode == "train":
+            inputs["labels"] = inputs["input_ids"].clone()
+        elif "logits_to_keep" in _parameters(model):
+            inputs["logits_to_keep"] = Integer(0, "logits_to_keep")
+        if call.cache == "given":
+            inputs["past_key_values"] = DynamicCache(config=model.config)
+            if call.past:
+                before = dict(input_ids=ids[:, : call.past], past_key_values=inputs["past_key_values"], use_cache=True)
+                with torch.no_grad():
+                    model(**before)
+        return inputs
+
+
+def _parameters(model):
+    import inspect
+
+    return inspect.signature(type(model).forward).parameters
+
+
+def _unwrapped(model):
+    """Returns what takes the wrappers off all modules again."""
+
+    def undo():
+        for module in model.modules():
+            module.__dict__.pop("forward", None)
+
+    return undo
+
+
+def _returned(tracer, output):
+    shown = []
+    for key, value in output.items():
+        if isinstance(value, torch.Tensor) or id(value) in tracer.names:
+            shown.append(f"{key}={tracer.text(value)}")
+    return " ".join(shown)

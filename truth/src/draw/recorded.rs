@@ -1,0 +1,129 @@
+//! Random configs of models that a program describes: its defaults, small.
+
+use std::collections::BTreeSet;
+
+use brimful_programs::{Attention, Instruction, LeafModule, Program, Value as Default, shipped};
+use fastrand::Rng;
+use serde_json::{Map, Value, json};
+
+use super::{maybe, once_in, pick};
+
+const HEADS: [&str; 2] = ["num_attention_heads", "n_head"];
+const HIDDEN: [&str; 2] = ["hidden_size", "n_embd"];
+const LAYERS: [&str; 2] = ["num_hidden_layers", "n_layer"];
+const INNER: [&str; 5] = ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size"];
+const POSITIONS: [&str; 2] = ["max_position_embeddings", "n_positions"];
+
+/// A config without its class and its vocabulary.
+pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {
+    let Some((_, program)) = shipped(family) else { return Map::new() };
+    let mut config = Map::new();
+    let header = &program.header;
+    let derived = header.derived.iter().map(|row| row.0.as_str());
+    let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
+    sizes(rng, &mut config, &keys);
+    for (key, value) in &header.defaults {
+        if !key.contains('.') && !config.contains_key(key) {
+            other(rng, &mut config, key, value);
+        }
+    }
+    config
+}
+
+/// The class of the family's causal language model.
+pub(super) fn class(family: &str) -> Option<String> {
+    shipped(family).map(|(_, program)| program.header.class.clone())
+}
+
+fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) {
+    let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
+    let groups = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
+    let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128, 192, 200, 256]);
+    let mut put = |names: &[&str], value: u64| {
+        for name in names.iter().filter(|name| keys.contains(*name)) {
+            config.insert((*name).to_owned(), json!(value));
+        }
+    };
+    put(&HEADS, heads);
+    put(&HIDDEN, heads * width);
+    put(&["num_key_value_heads"], groups);
+    put(&LAYERS, rng.u64(1..5));
+    put(&INNER, rng.u64(16..700));
+    // A draw has at most 299 tokens and five more.
+    put(&POSITIONS, 512);
+    if once_in(rng, 2) {
+        put(&["head_dim"], width);
+    }
+}
+
+/// What is no size: kept as it is, or drawn by its kind.
+fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Default) {
+    let dropout = key.contains("dropout") || key.ends_with("pdrop");
+    match value {
+        _ if dropout => {
+            let p = pick(rng, &[0.0, 0.1, 0.125]);
+            maybe(rng, config, key, json!(p));
+        }
+        // Below the vocabulary's rows.
+        Default::Integer(_) if key == "pad_token_id" => {
+            config.insert(key.to_owned(), json!(rng.u64(..50)));
+        }
+        Default::Text(_) if matches!(key, "hidden_act" | "hidden_activation" | "activation_function") => {
+            let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
+            maybe(rng, config, key, json!(act));
+        }
+        Default::Flag(_) if key != "tie_word_embeddings" => {
+            let flag = rng.bool();
+            if once_in(rng, 3) {
+                config.insert(key.to_owned(), json!(flag));
+            }
+        }
+        Default::Null | Default::Integer(_) if key == "sliding_window" => {
+            let window = pick(rng, &[8, 40]);
+            maybe(rng, config, key, json!(window));
+        }
+        _ => {}
+    }
+}
+
+/// An attention that the class supports.
+pub(super) fn attention(rng: &mut Rng, family: &str) -> &'static str {
+    let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
+    let fused =
+        shipped(family).is_some_and(|(_, program)| program.header.attention.contains(&Attention::Sdpa));
+    if fused { drawn } else { "eager" }
+}
+
+/// LoRA's `target_modules`: all Linears, one kind of them, or two.
+pub(super) fn targets(rng: &mut Rng, family: &str) -> Value {
+    let names = shipped(family).map(|(_, program)| linears(&program)).unwrap_or_default();
+    let names: Vec<String> = names.into_iter().collect();
+    let count = rng.usize(..3);
+    if count == 0 || names.is_empty() {
+        return json!("all-linear");
+    }
+    let drawn: BTreeSet<String> = (0..count).map(|_| pick(rng, &names)).collect();
+    json!(drawn)
+}
+
+/// The last parts of the names of the Linears inside of layers.
+fn linears(program: &Program) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for build in &program.builds {
+        collect(&build.body, &mut names);
+    }
+    names
+}
+
+fn collect(instructions: &[Instruction], names: &mut BTreeSet<String>) {
+    for instruction in instructions {
+        match instruction {
+            Instruction::MakeModule { kind: LeafModule::Linear, path, .. } if path.0.contains("{i}") => {
+                names.extend(path.0.rsplit('.').next().map(str::to_owned));
+            }
+            Instruction::Each { kinds, .. } => kinds.iter().for_each(|(_, body)| collect(body, names)),
+            Instruction::When(_, body) => collect(body, names),
+            _ => {}
+        }
+    }
+}
