@@ -118,3 +118,21 @@ pub(crate) fn masked_fill(x: &Tensor, mask: &Tensor) -> Tensor {
             grads![Some(result(&[call.grad(), call.saved(0)], call.grad().dtype()))]
         })
 }
+
+/// `view.copy_(source)` of a part of `base`: the history of `base` goes on with it (`CopySlices` in
+/// torch/csrc/autograd/functions/tensor.cpp).
+pub(crate) fn copy_into_part(base: &Tensor, view: &Tensor, source: &Tensor) -> Tensor {
+    let (whole, strides) = (base.shape().clone(), base.strides().clone());
+    let (part, from) = (view.shape().clone(), source.dtype());
+    Op::new("copy_", "CopySlices", &[base, source]).run(|| base.clone()).backward(move |call| {
+        let (device, dtype) = (call.grad().device(), call.grad().dtype());
+        let rest = Tensor::empty_strided(device, whole.clone(), strides.clone(), dtype);
+        let own = Tensor::empty(device, part.clone(), dtype);
+        // `CopyBackwards` gives what was there before zeros, which are copied into the rest.
+        let zeros = call.want(0, || super::zeros_like(&own));
+        let grad = call.want(1, || super::to(&own, from));
+        drop(own);
+        drop(zeros);
+        grads![call.want(0, || rest.clone()), grad]
+    })
+}
