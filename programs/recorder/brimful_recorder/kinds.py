@@ -15,7 +15,7 @@ def _numbers(config):
     return {
         key: int(value)
         for key, value in vars(config).items()
-        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_")
+        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_") and "token" not in key
     }
 
 
@@ -59,6 +59,16 @@ def of_every_layer(sections):
                 continue
             del conditions[text]
     return " and ".join(found)
+
+
+def without_numbers_of_layers(sections, loops_of):
+    """Takes the comparisons of single layers' numbers out of the sections, where the kinds of layers say the same."""
+    said = " ".join(line for lines in loops_of for line in lines if line.startswith("kind "))
+    for conditions in sections:
+        for text in list(conditions):
+            compared = re.fullmatch(r"\((\w+) (?:<|<=|>|>=) \d+\)", text)
+            if compared and re.search(rf"\bi (?:<|>=) {compared.group(1)}\b", said):
+                del conditions[text]
 
 
 def _only(chosen, reads):
