@@ -50,14 +50,14 @@ pub(crate) fn divide_in_place(a: &Tensor, b: &Tensor) -> Tensor {
 /// `div_tensor_other_backward`, then `div_tensor_self_backward`.
 fn quotient_gradients(call: &Call<'_>) -> Grads {
     let divisor = call.want(1, || {
-        // `-grad * ((self / other) / other)`
-        let negative = neg(call.grad());
+        // `-grad * ((self / other) / other)`: C++ compilers evaluate the right operand first.
         let quotient = super::div(call.saved(1), call.saved(0));
         let again = super::div(&quotient, call.saved(0));
+        let negative = neg(call.grad());
         let product = mul(&negative, &again);
+        drop(negative);
         drop(again);
         drop(quotient);
-        drop(negative);
         product
     });
     grads![call.want(0, || super::div(call.grad(), call.saved(0))), divisor]
