@@ -11,6 +11,7 @@ _TRIALS = [
     {"num_hidden_layers": 9, "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 4},
     {"num_hidden_layers": 9, "sliding_window": None},
     {"num_hidden_layers": 9, "use_bidirectional_attention": True},
+    {"qk_rope_head_dim": 24, "qk_nope_head_dim": 40, "hidden_size": 960, "num_attention_heads": 12},
     {"num_hidden_layers": 9, "no_rope_layer_interval": 3, "first_k_dense_replace": 2},
 ]
 
@@ -113,7 +114,7 @@ class Rules:
     def _agrees(self, key, text, changed):
         """Whether the class makes the same of a few configs."""
         plain = getattr(self.cls(), key, None)
-        if not (isinstance(plain, list) and plain and isinstance(plain[0], (str, int))) and key != "sliding_window":
+        if not isinstance(plain, (list, int)) and key != "sliding_window":
             return False
         code = compile(text.replace(" for i in ", " for i in range_of @ "), key, "eval")
         for trial in _TRIALS:

@@ -12,9 +12,15 @@ from .symbols import GUARDS, Integer, Number, Text
 # ALiBi makes other slopes than of other numbers, and a quarter of a head's width is even, since some models rotate only
 # that.
 RECORDINGS = [
-    dict(heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0),
-    dict(heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4),
-    dict(heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8),
+    dict(
+        heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0, dense=2
+    ),
+    dict(
+        heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4, dense=2
+    ),
+    dict(
+        heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8, dense=3
+    ),
 ]
 
 IGNORED = {
@@ -44,14 +50,19 @@ def small(model_type, sizes, **settings):
         shared_expert_intermediate_size=56, pad_token_id=None, n_inner=None, ffn_dim=sizes["wide"],
         word_embed_proj_dim=heads * head_dim, bos_token_id=1, eos_token_id=2,
         qk_rope_head_dim=10 + odd, qk_nope_head_dim=18 + odd, v_head_dim=30 + odd, kv_lora_rank=42 + odd,
-        q_lora_rank=54 + odd, n_group=3, topk_group=2, first_k_dense_replace=2, num_dense_layers=2,
+        q_lora_rank=54 + odd, n_group=3, topk_group=2,
+        first_k_dense_replace=sizes["dense"], num_dense_layers=sizes["dense"],
         rotary_dim=12 + odd, num_kv_heads=sizes["groups"], ffn_hidden_size=sizes["wide"],
         attention_chunk_size=sizes["tokens"] + 9, intermediate_size_mlp=sizes["wide"] + 6, interleave_moe_layer_step=2,
         linear_key_head_dim=20 + odd, linear_value_head_dim=28 + odd, linear_num_key_heads=2, linear_num_value_heads=4,
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
-        moe_layer_start_index=2, moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
+        decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
+        moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
+    if hasattr(config, "encoder_layers"):
+        # The decoder of a model that has an encoder as well, of another length.
+        known["encoder_layers"] = known.pop("num_hidden_layers") + 1
     if latent:
         known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings

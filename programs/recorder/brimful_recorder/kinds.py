@@ -15,7 +15,7 @@ def _numbers(config):
     return {
         key: int(value)
         for key, value in vars(config).items()
-        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_")
+        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_") and "token" not in key
     }
 
 
@@ -59,6 +59,16 @@ def of_every_layer(sections):
                 continue
             del conditions[text]
     return " and ".join(found)
+
+
+def without_numbers_of_layers(sections, loops_of):
+    """Takes the comparisons of single layers' numbers out of the sections, where the kinds of layers say the same."""
+    said = " ".join(line for lines in loops_of for line in lines if line.startswith("kind "))
+    for conditions in sections:
+        for text in list(conditions):
+            compared = re.fullmatch(r"\((\w+) (?:<|<=|>|>=) \d+\)", text)
+            if compared and re.search(rf"\bi (?:<|>=) {compared.group(1)}\b", said):
+                del conditions[text]
 
 
 def _only(chosen, reads):
@@ -174,11 +184,15 @@ def _own_value(rules, config, key, value):
 
 
 def _nested(key, value, text):
-    return [
-        f"default {key}.{inner} {json.dumps(item)}"
-        for inner, item in value.items()
-        if not isinstance(item, dict) and re.search(rf"(?<![\w.]){key}\.{inner}(?![\w.])", text)
-    ]
+    """Lines for what a dict holds, and the dicts in it, such as the rotary embedding of each kind of layer."""
+    lines = []
+    for inner, item in value.items():
+        name = f"{key}.{inner}"
+        if isinstance(item, dict):
+            lines += _nested(name, item, text)
+        elif re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text):
+            lines.append(f"default {name} {json.dumps(item)}")
+    return lines
 
 
 def _derived(cls, key):

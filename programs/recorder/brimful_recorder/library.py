@@ -35,7 +35,7 @@ def patched(tracer):
         for name, (word, size) in _MASKS.items():
             _replace_everywhere(undo, getattr(masking_utils, name), _mask(tracer, name, word, size))
         _replace_everywhere(undo, generic.maybe_autocast, _autocast(tracer, generic.maybe_autocast))
-        for module in _modeling_modules():
+        for module in _places["modeling"]:
             original = vars(module).get("repeat_kv")
             if original is not None:
                 undo.callback(vars(module).__setitem__, "repeat_kv", original)
@@ -46,7 +46,7 @@ def patched(tracer):
         undo.callback(mapping.__setitem__, "sdpa", mapping["sdpa"])
         mapping["sdpa"] = attention
         _patch_cache(undo, tracer)
-        for module in _modeling_modules():
+        for module in _places["modeling"]:
             undo.callback(vars(module).pop, "int", None)
             vars(module)["int"] = CarryingInt
         undo.callback(activations(tracer, ClassInstantier))
@@ -64,13 +64,14 @@ _places = {}
 
 def _find_places():
     """Where modules hold these functions: modeling modules import them by name, and some keep them in a dict."""
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("transformers")]
-    if _places.get("modules") == len(modules):
+    if _places.get("modules") == len(sys.modules):
         return
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("transformers")]
     wanted = [getattr(masking_utils, name) for name in _MASKS]
     wanted += [generic.maybe_autocast, sdpa_attention.sdpa_attention_forward]
     _places.clear()
-    _places["modules"] = len(modules)
+    _places["modules"] = len(sys.modules)
+    _places["modeling"] = [module for module in modules if _is_modeling(module.__name__)]
     by_id = {id(function): _places.setdefault(id(function), []) for function in wanted}
     for module in modules:
         space = vars(module)
@@ -89,11 +90,10 @@ def _replace_everywhere(undo, original, replacement):
         space[name] = replacement
 
 
-def _modeling_modules():
-    for name, module in list(sys.modules.items()):
-        modeling = ".modeling_" in name and name.startswith("transformers.models.")
-        if modeling or name == "transformers.modeling_rope_utils":
-            yield module
+def _is_modeling(name):
+    """Whether a module holds models' code."""
+    modeling = ".modeling_" in name and name.startswith("transformers.models.")
+    return modeling or name == "transformers.modeling_rope_utils"
 
 
 def _default_dtype(original):

@@ -27,12 +27,14 @@ CALLS = [
 ]  # fmt: skip
 # At the second and the third size: each mode and each cache.
 _AGREEING = [
-    Call("train", "masked", "none"),
-    Call("train", "unmasked", "made"),
-    Call("eval", "unmasked", "none"),
-    Call("eval", "masked", "made"),
-    Call("eval", "masked", "given", 1, 7),
-    Call("eval", "unmasked", "given"),
+    [
+        Call("train", "masked", "none"),
+        Call("eval", "unmasked", "none"),
+        Call("eval", "masked", "made"),
+        Call("eval", "masked", "given", 1, 7),
+        Call("eval", "unmasked", "given"),
+    ],
+    [Call("train", "unmasked", "made"), Call("eval", "unmasked", "given", 1, 7)],
 ]
 
 _SIZES = list(zip(configs.RECORDINGS, _DTYPES))
@@ -84,12 +86,13 @@ class Recorder:
     def record(self, settings, attentions):
         """Records the constructor and all calls under one setting; three sizes must agree.
 
-        The second and the third size are recorded with half of the calls, in which each mode and each cache occur.
+        The second and the third size are recorded with some of the calls, in which each mode and each cache occur;
+        beside eager attention, the last, they are recorded with two.
         """
         sections = []
         for attention in attentions:
             made = self._recording(settings, attention, CALLS, *_SIZES[0])
-            self._agree(made, settings, attention, _AGREEING)
+            self._agree(made, settings, attention, _AGREEING if attention == attentions[-1] else _AGREEING[1:])
             sections += made if not sections else made[1:]
         return sections
 
@@ -98,8 +101,8 @@ class Recorder:
         by_head = {section.head: [] for section in made}
         for section in made:
             by_head[section.head].append(section)
-        for sizes, dtype in _SIZES[1:]:
-            for other in self._recording(settings, attention, calls, sizes, dtype):
+        for (sizes, dtype), some in zip(_SIZES[1:], calls):
+            for other in self._recording(settings, attention, some, sizes, dtype):
                 alike = [section for section in by_head[other.head] if section.lines == other.lines]
                 if not alike:
                     raise Refusal(f"{other.head}: {_difference(by_head[other.head][0].lines, other.lines)}")
@@ -113,28 +116,22 @@ class Recorder:
         """Records what another setting changes: all calls if a few of them show a difference from the sections `known`.
 
         Where these few are alike, the others are taken to be: their sections are those of `known` with other reads.
+        Eager attention, the last, is tried alone, since what the others do beside it is one instruction.
         """
         by_head = {}
         for section in known:
             by_head.setdefault(section.head, []).append(section.lines)
-        sections = []
-        for attention in attentions:
-            made = self._recording(settings, attention, _TRIAL, *_SIZES[0])
-            if all(section.lines in by_head[section.head] for section in made[1:]):
-                if made[0].lines not in by_head["build"]:
-                    self._agree(made[:1], settings, attention, [])
-                known_ones = [one for one in known if one.head.startswith(f"forward {attention} ")]
-                made = made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in known_ones]
-            else:
-                made = self.record(settings, [attention])
-            sections += made if not sections else made[1:]
-        return sections
+        made = self._recording(settings, attentions[-1], _TRIAL, *_SIZES[0])
+        if not all(section.lines in by_head[section.head] for section in made[1:]):
+            return self.record(settings, attentions)
+        if made[0].lines not in by_head["build"]:
+            self._agree(made[:1], settings, attentions[-1], [[]])
+        calls = [section for section in known if section.head != "build"]
+        return made[:1] + [Section(one.head, one.lines, one.conditions, dict(one.reads)) for one in calls]
 
     def constructor(self, settings, attention):
-        """Records the constructor alone."""
-        made = self._recording(settings, attention, [], *_SIZES[0])
-        self._agree(made, settings, attention, [])
-        return made
+        """Records the constructor alone, for two switches of which each one was recorded at other sizes."""
+        return self._recording(settings, attention, [], *_SIZES[0])
 
     def _recording(self, settings, attention, calls, sizes, dtype):
         built = Built(settings.config(self.model_type, sizes), attention, dtype)
@@ -154,7 +151,9 @@ class Recorder:
             self.reads |= forward.reads
             lines = self._folded(forward.lines, built, loops.fold)
             closed.check(lines)
-            section = Section(head, lines, forward.conditions, _values(forward.reads, built))
+            # What the constructor decided, the forward may have asked of it.
+            conditions = built.conditions | forward.conditions
+            section = Section(head, lines, conditions, _values(forward.reads, built))
             made.append(section)
             if call.mask == "unmasked":
                 unmasked[call.mode, call.cache, call.past] = section
@@ -207,6 +206,10 @@ def _common(one, other):
     return {text: result for text, result in one.items() if other.get(text) == result}
 
 
+def _contrary(one, other):
+    return [text for text, result in one.items() if other.get(text, result) != result]
+
+
 def _difference(one, other):
     for left, right in zip(one, other):
         if left != right:
@@ -235,11 +238,14 @@ def merged(sections, varied):
     groups = {}
     for section in sections:
         groups.setdefault((section.head, tuple(section.lines)), []).append(section)
-    made = []
+    made, idle = [], {}
     for (head, lines), members in groups.items():
         conditions = dict(members[0].conditions)
+        # A comparison that changes nothing in a head's first section, the usual one, is no condition of its others.
+        free = idle.setdefault(head, {text for member in members for text in _contrary(conditions, member.conditions)})
         for member in members[1:]:
             conditions = _common(conditions, member.conditions)
+        conditions = {text: result for text, result in conditions.items() if text not in free}
         reads = {}
         for member in members:
             for key, value in member.reads.items():
@@ -351,8 +357,14 @@ class File:
     def text(self):
         """The file."""
         every_layer = kinds.of_every_layer([section.conditions for section in self.sections])
+        recorder = self.recorder
+        loops_of = [
+            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
+            for path in recorder.layers
+        ]
+        kinds.without_numbers_of_layers([section.conditions for section in self.sections], loops_of)
         body = [line for section in self.sections for line in self._section(section)]
-        return "\n".join(self._header("\n".join(body), every_layer) + body) + "\n"
+        return "\n".join(self._header("\n".join(body), every_layer, loops_of) + body) + "\n"
 
     def _section(self, section):
         lines = ["", *section.head]
@@ -361,10 +373,13 @@ class File:
         for key, values in section.reads.items():
             if key in self.varied and len(values) < len(self.varied[key]):
                 lines.append(f"when {values_text(key, values)}")
+        if section.lines[0].startswith("when "):
+            # Otherwise the first block would be another condition of the head.
+            lines.append("do")
         several = [path for path, chosen in self.recorder.chosen.items() if any(max(one[1]) for one in chosen)]
         return lines + indented(_for_all_kinds(section.lines, several))
 
-    def _header(self, body, every_layer):
+    def _header(self, body, every_layer, loops_of):
         recorder = self.recorder
         python = ".".join(platform.python_version_tuple()[:2])
         lines = [
@@ -374,10 +389,6 @@ class File:
             f"model_type {recorder.model_type}",
             f"class {recorder.class_name}",
             "task causal-lm",
-        ]
-        loops_of = [
-            kinds.lines_of(path, recorder.layers[path], recorder.chosen[path], recorder.reads)
-            for path in recorder.layers
         ]
         if every_layer:
             loops_of = [[line.replace(" A true", f" A {every_layer}") for line in lines_of] for lines_of in loops_of]

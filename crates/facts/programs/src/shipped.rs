@@ -36,7 +36,11 @@ fn read(row: &Row) -> Option<(&'static str, Arc<Program>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::program::ForwardKey;
+    use crate::values::Values;
 
     #[test]
     fn every_shipped_program_is_read() {
@@ -45,6 +49,33 @@ mod tests {
             DeflateDecoder::new(row.2).read_to_string(&mut text).unwrap();
             let program = Program::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", row.0));
             assert_eq!((program.header.model_type.as_str(), program.header.class.as_str()), (row.0, row.1));
+        }
+    }
+
+    #[test]
+    fn every_shipped_program_covers_the_config_of_its_class() {
+        for row in SHIPPED {
+            let (name, program) = read(row).unwrap_or_else(|| panic!("{} is not read", row.0));
+            let header = &program.header;
+            let values = header.complete(Values::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(header.uncovered(&values), None, "{name}");
+            assert!(
+                program.build(&values).unwrap().is_some(),
+                "{name} has no constructor for its own config"
+            );
+            let keys: HashSet<ForwardKey> =
+                program.forwards.iter().flat_map(|forward| forward.keys.clone()).collect();
+            for key in keys {
+                let found = program.forward(key, &values).unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(found.is_some(), "{name} has no {key:?} for its own config");
+            }
+            for list in &header.lists {
+                let count = list.count(&values).unwrap_or_else(|error| panic!("{name}: {error}"));
+                for index in 0..count {
+                    let kind = list.kind(&values, index).unwrap_or_else(|error| panic!("{name}: {error}"));
+                    assert!(kind.is_some(), "{name}: layer {index} of {} is of no kind", list.path);
+                }
+            }
         }
     }
 }

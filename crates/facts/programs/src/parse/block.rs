@@ -52,12 +52,16 @@ impl<'a> Reader<'a> {
         Ok(heads)
     }
 
-    /// Lines `when CONDITION` right under the heads: for which configs the section holds.
+    /// Lines `when CONDITION` right under the heads: for which configs the section holds. A line `do` ends them where the
+    /// first instruction begins with `when` as well.
     pub fn conditions(&mut self) -> Result<Vec<Expression>, ProgramError> {
         let mut all = Vec::new();
         while let Some(line) = self.peek().filter(|line| line.text.starts_with("when ")) {
             self.next();
             all.push(self.words(line, 1, |words| words.expression())?);
+        }
+        if self.peek().is_some_and(|line| line.text == "do") {
+            self.next();
         }
         Ok(all)
     }

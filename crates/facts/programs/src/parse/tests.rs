@@ -22,6 +22,11 @@ kind model.layers A layer_types[i] == "full"
 kind model.layers B true
 
 build
+when hidden_size > 2
+do
+  when hidden_size > 4
+    parameter model.scale [hidden_size]
+  end
   embedding model.embed_tokens rows=vocab_size width=hidden_size
   each model.layers i
     kind A
@@ -75,6 +80,8 @@ fn a_program_is_read_with_its_blocks() {
     let program = small();
     assert_eq!(program.header.library.version, "5.23.0");
     assert_eq!(program.forwards[0].keys.len(), 2);
+    assert_eq!(program.builds[0].conditions.len(), 1);
+    assert!(matches!(program.builds[0].body[0], Instruction::When(..)), "{:?}", program.builds[0].body[0]);
     let Instruction::Each { kinds, .. } = &program.forwards[0].body[2] else { panic!("no `each`") };
     let Instruction::Scope { body, result, .. } = &kinds[0].1[0] else { panic!("no scope") };
     assert_eq!(body.len(), 4);

@@ -1,0 +1,71 @@
+"""Tests of what is done with recorded lines: unions, closedness, and what a config's class makes of its keys."""
+
+import unittest
+
+from brimful_recorder import classes, closed, unions
+from brimful_recorder.tracer import Refusal
+
+
+class Unions(unittest.TestCase):
+    """Two sections as one."""
+
+    def test_lines_that_differ_stand_under_their_conditions(self):
+        one = ["%0 = torch.ones(4)", "%1 = .add(%0, 1)", "drop %0", "return logits=%1"]
+        other = ["%0 = torch.ones(4)", "%1 = .neg(%0)", "drop %0", "%2 = .add(%1, 1)", "drop %1", "return logits=%2"]
+        made = unions.union(one, other, "key == null", "key != null")
+        ways = ["when key == null", one[1], "end", "when key != null", "%2 = .neg(%0)", "end", "drop %0"]
+        ways += ["when key != null", "%1 = .add(%2, 1)", "drop %2", "end", "return logits=%1"]
+        self.assertEqual(made, one[:1] + ways)
+        other = ["%0 = torch.ones(4)", "%1 = .neg(%0)", "drop %1", "%2 = .add(%0, 1)", "drop %0", "return logits=%2"]
+        made = unions.union(one, other, "key == null", "key != null")
+        block = ["when key != null", "%1 = .neg(%0)", "drop %1", "end"]
+        expected = [one[0], *block, "%2 = .add(%0, 1)", "drop %0", "return logits=%2"]
+        self.assertEqual(made, expected)
+
+    def test_a_block_is_not_cut(self):
+        one = ["%0 = torch.ones(4)", "%1 = .add(%0, 1)", "%2 = .add(%1, 1)", "return logits=%2"]
+        other = [one[0], "enter a A", one[1], "leave", *one[2:]]
+        self.assertIsNone(unions.union(one, other, "a", "not a"))
+
+    def test_sections_that_share_little_stay_apart(self):
+        self.assertIsNone(unions.union(["a", "b", "c"], ["a", "d", "e"], "x", "not x"))
+
+
+class Closed(unittest.TestCase):
+    """Names from nowhere."""
+
+    def test_a_name_that_was_dropped_is_refused(self):
+        with self.assertRaises(Refusal):
+            closed.check(["%0 = torch.ones(4)", "drop %0", "%1 = .neg(%0)"])
+
+    def test_the_size_of_a_name_that_was_dropped_is_none(self):
+        closed.check(["%0 = torch.ones(4)", "drop %0", "%1 = torch.ones(%0.0)"])
+
+    def test_a_checkpointed_layer_sees_its_arguments_alone(self):
+        lines = ["%0 = torch.ones(4)", "%1 = torch.ones(4)", "enter layer Layer (%0)", "%2 = .add(%0, %1)", "leave %2"]
+        with self.assertRaises(Refusal):
+            closed.check(lines)
+        lines[2] = "enter layer Layer (%0; mask=%1)"
+        closed.check(lines)
+
+    def test_both_ways_of_a_condition_may_end_a_name(self):
+        closed.check(["%0 = a()", "when x", "drop %0", "end", "when not x", "%1 = .neg(%0)", "drop %0", "end"])
+
+
+class Keys(unittest.TestCase):
+    """What classes make of keys."""
+
+    def test_a_list_of_kinds_follows_the_class(self):
+        from transformers import Qwen2Config
+
+        rules = classes.Rules(Qwen2Config())
+        self.assertEqual(rules.replaced, {"sliding_window": "sliding_window if use_sliding_window else null"})
+        kinds = '"sliding_attention" if (sliding_window != null and i >= max_window_layers) else "full_attention"'
+        self.assertEqual(rules.missing, {"layer_types": f"[{kinds} for i in num_hidden_layers]"})
+
+    def test_a_key_that_the_class_does_not_keep_has_the_classs_default(self):
+        from transformers import Gemma3TextConfig
+
+        rules = classes.Rules(Gemma3TextConfig())
+        self.assertIn("(i + 1) % sliding_window_pattern", rules.missing["layer_types"])
+        self.assertEqual(rules.defaults["sliding_window_pattern"], 6)
