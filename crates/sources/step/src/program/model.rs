@@ -46,8 +46,11 @@ pub(super) struct State {
     modules: RefCell<FxHashMap<String, Leaf>>,
     parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
     buffers: RefCell<FxHashMap<String, Tensor>>,
-    scopes: RefCell<FxHashMap<(Path, Option<u64>), Rc<str>>>,
+    scopes: RefCell<Scopes>,
 }
+
+/// Names of modules by path and layer.
+type Scopes = FxHashMap<(Path, Option<u64>), Rc<str>>;
 
 /// A module whose inside is not recorded.
 enum Leaf {
