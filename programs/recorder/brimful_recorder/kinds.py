@@ -185,11 +185,15 @@ def _own_value(rules, config, key, value):
 
 
 def _nested(key, value, text):
-    return [
-        f"default {key}.{inner} {json.dumps(item)}"
-        for inner, item in value.items()
-        if not isinstance(item, dict) and re.search(rf"(?<![\w.]){key}\.{inner}(?![\w.])", text)
-    ]
+    """Lines for what a dict holds, and the dicts in it, such as the rotary embedding of each kind of layer."""
+    lines = []
+    for inner, item in value.items():
+        name = f"{key}.{inner}"
+        if isinstance(item, dict):
+            lines += _nested(name, item, text)
+        elif re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text):
+            lines.append(f"default {name} {json.dumps(item)}")
+    return lines
 
 
 def _derived(cls, key):
