@@ -136,9 +136,7 @@ impl Walk<'_> {
 
 /// A key that the config lacks is false.
 fn is_true(scope: &ConfigScope<'_>, expression: &Expression) -> bool {
-    match expression {
-        other => scope.evaluate(other).is_ok_and(|value| value.is_true()),
-    }
+    scope.evaluate(expression).is_ok_and(|value| value.is_true())
 }
 
 fn size_of(scope: &ConfigScope<'_>, expression: &Expression) -> Result<u64, EvaluationError> {

@@ -73,7 +73,7 @@ fn keyed(text: &str) -> Result<(&str, &str), String> {
 
 fn libraries(text: &str) -> Result<Vec<Library>, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         return Err(format!("{text:?} is no list of libraries and versions"));
     }
     Ok(words
