@@ -154,7 +154,8 @@ def defaults(model_type, text):
     text += "\n" + "\n".join(made)
     lines = [f"default {key} {json.dumps(value)}" for key, value in rules.defaults.items()
              if key not in vars(config) and _names(text, key)]  # fmt: skip
-    if getattr(config, "head_dim", None) is None and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
+    unsaid = vars(config).get("head_dim") is None and "head_dim" not in rules.missing
+    if unsaid and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
         lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
