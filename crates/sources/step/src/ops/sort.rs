@@ -3,7 +3,7 @@
 use brimful_units::{Dtype, Shape};
 
 use super::embedding::INDEX;
-use super::{grads, new_tensor, plain_unary, saved, narrow_scan_scratch, sort_scratch};
+use super::{grads, narrow_scan_scratch, new_tensor, plain_unary, saved, sort_scratch};
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
