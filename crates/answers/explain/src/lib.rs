@@ -14,7 +14,7 @@ pub mod snapshot;
 pub use diff::{Amount, Diff, PlaceChange, ShareChange, diff};
 pub use history::{History, Life, Moment, SegmentLife, history, purposes};
 pub use holders::{Holder, TracedRun, holders, holders_of};
-pub use incident::{CardLedger, Cause, CausePage, Diagnosis, Fix, Part, cause_pages, diagnose};
+pub use incident::{AdvisedFix, CardLedger, Cause, CausePage, Diagnosis, Part, cause_pages, diagnose};
 pub use keeps::Keeps;
 pub use peak::{Block, Composition, Peak, Place, at_event, peak};
 pub use phases::{PhasePeak, phase_peaks};

@@ -3,7 +3,7 @@ use brimful_units::Bytes;
 
 use super::causes::{Causes, Rule};
 use super::figures::Figures;
-use super::fixes::{Fix, chosen};
+use super::fixes::{AdvisedFix, chosen};
 use super::ledger::{CardLedger, ledger};
 
 /// Why it failed.
@@ -33,7 +33,7 @@ pub struct Diagnosis {
     /// The card at that moment; `None` if the message does not say its size.
     pub ledger: Option<CardLedger>,
     /// What to change, most useful first.
-    pub fixes: Vec<Fix>,
+    pub fixes: Vec<AdvisedFix>,
     /// What the reader should know about the message.
     pub notes: Vec<String>,
 }
@@ -100,7 +100,7 @@ fn cause(
 
 /// What to change: the rule's own fixes or else the cause's, and where that is not sure, in turn what helps against
 /// each of the other classes.
-fn advice(cause: &Cause, rule: Option<&Rule>, figures: &Figures<'_>) -> Vec<Fix> {
+fn advice(cause: &Cause, rule: Option<&Rule>, figures: &Figures<'_>) -> Vec<AdvisedFix> {
     let of = |class: &str| Causes::get().of(class).map_or(&[][..], |known| &known.fixes);
     let rule = rule.filter(|rule| Causes::get().class(rule) == cause.class);
     let own = rule.and_then(Rule::fixes).unwrap_or_else(|| of(&cause.class));

@@ -18,7 +18,7 @@ const FILES: [&str; 3] = [
 
 /// A change that should help.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fix {
+pub struct AdvisedFix {
     /// Its name, such as `expandable-segments`.
     pub id: String,
     /// What it is.
@@ -100,8 +100,11 @@ fn read(source: &str) -> Result<Entry, toml::de::Error> {
 
 /// Those of the named fixes that apply, each once: of this world, not on already, and not useless here. Without any
 /// sign of training, what helps training alone comes last.
-pub(crate) fn chosen<'a>(ids: impl IntoIterator<Item = &'a String>, figures: &Figures<'_>) -> Vec<Fix> {
-    let mut fixes: Vec<(bool, Fix)> = Vec::new();
+pub(crate) fn chosen<'a>(
+    ids: impl IntoIterator<Item = &'a String>,
+    figures: &Figures<'_>,
+) -> Vec<AdvisedFix> {
+    let mut fixes: Vec<(bool, AdvisedFix)> = Vec::new();
     for entry in ids.into_iter().filter_map(|id| entry(id)) {
         if fixes.iter().all(|(_, fix)| fix.id != entry.id) {
             let late = entry.scope.trains_only() && figures.world.task != Some("train");
@@ -113,7 +116,7 @@ pub(crate) fn chosen<'a>(ids: impl IntoIterator<Item = &'a String>, figures: &Fi
 }
 
 impl Entry {
-    fn fix(&self, figures: &Figures<'_>) -> Option<Fix> {
+    fn fix(&self, figures: &Figures<'_>) -> Option<AdvisedFix> {
         let incident = figures.incident;
         let of = |formats: &[String]| formats.iter().any(|format| matches(format, &incident.format));
         let fits = (self.formats.is_empty() || of(&self.formats))
@@ -123,7 +126,7 @@ impl Entry {
             && self.conditions.iter().all(|condition| figures.hold(condition))
             && !self.where_not.iter().any(|condition| figures.hold(condition));
         let apply = self.change(&figures.world).filter(|_| fits)?;
-        Some(Fix {
+        Some(AdvisedFix {
             id: self.id.clone(),
             title: self.title.clone(),
             apply: figures.fill(apply).unwrap_or_else(|| plain(apply)),

@@ -9,5 +9,5 @@ mod world;
 
 pub use causes::{CausePage, cause_pages};
 pub use diagnose::{Cause, Diagnosis, diagnose};
-pub use fixes::Fix;
+pub use fixes::AdvisedFix;
 pub use ledger::{CardLedger, Part};

@@ -7,7 +7,7 @@ use crate::keeps::Keeps;
 
 /// A change that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fix {
+pub struct RecordedFix {
     /// Its name, as in the answers about messages.
     pub id: &'static str,
     /// What it is, in a line.
@@ -26,7 +26,7 @@ pub struct Fix {
 const WORTH: u64 = 50;
 
 /// The fixes of an explanation.
-pub fn fixes(explanation: &Explanation) -> Vec<Fix> {
+pub fn fixes(explanation: &Explanation) -> Vec<RecordedFix> {
     let mut fixes = Vec::new();
     match &explanation.out_of_memory {
         Some(oom) => {
@@ -47,12 +47,12 @@ pub fn fixes(explanation: &Explanation) -> Vec<Fix> {
     fixes
 }
 
-fn setting(what: &WhatIf) -> Fix {
+fn setting(what: &WhatIf) -> RecordedFix {
     let title = match what.fits {
         Some(true) => format!("every recorded request is served, at a peak of {}", what.peak.reserved),
         _ => format!("the same run reserves {} at its peak", what.peak.reserved),
     };
-    Fix {
+    RecordedFix {
         id: what.id,
         title,
         apply: format!("PYTORCH_CUDA_ALLOC_CONF={}", what.conf),
@@ -62,9 +62,9 @@ fn setting(what: &WhatIf) -> Fix {
     }
 }
 
-fn more_memory(needed: Bytes, capacity: Bytes) -> Fix {
+fn more_memory(needed: Bytes, capacity: Bytes) -> RecordedFix {
     let more = needed.saturating_sub(capacity);
-    Fix {
+    RecordedFix {
         id: "more-memory",
         title: format!("with about {more} more, every recorded request is served"),
         apply: format!(
@@ -76,8 +76,8 @@ fn more_memory(needed: Bytes, capacity: Bytes) -> Fix {
     }
 }
 
-fn stop_leak(leak: &Leak) -> Fix {
-    Fix {
+fn stop_leak(leak: &Leak) -> RecordedFix {
+    RecordedFix {
         id: "stop-leak",
         title: format!("{} grow by {} a step", leak.owner, leak.bytes_per_step),
         apply: "find who keeps these tensors (a list of losses or outputs?); keep .item() or .detach().cpu() instead"

@@ -19,7 +19,7 @@ use brimful_trace::{Event, Recording, Trace};
 use brimful_units::Bytes;
 
 pub use cause::{OutOfMemory, ledger};
-pub use fixes::{Fix, fixes};
+pub use fixes::{RecordedFix, fixes};
 pub use fragments::{Fragmentation, Pinned};
 pub use held::{Contents, Held, Owner, Share, Site};
 pub use leaks::Leak;

@@ -1,4 +1,4 @@
-use brimful_explain::{CardLedger, CausePage, Diagnosis, Fix, Keeps, Part};
+use brimful_explain::{AdvisedFix, CardLedger, CausePage, Diagnosis, Keeps, Part};
 use brimful_logs::{FormatInfo, Incident, Kind, Value};
 use brimful_units::Bytes;
 
@@ -111,7 +111,7 @@ fn or_else(diagnosis: &Diagnosis) -> Option<String> {
     (!others.is_empty()).then(|| format!("  or else: {}", others.join(", ")))
 }
 
-fn fix_lines(number: usize, fix: &Fix) -> Vec<String> {
+fn fix_lines(number: usize, fix: &AdvisedFix) -> Vec<String> {
     let result = match fix.keeps {
         Keeps::Identical => "same result".to_owned(),
         other => format!("result: {}", other.name()),

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use brimful_explain::{Diagnosis, Fix as AdvisedFix};
+use brimful_explain::{AdvisedFix, Diagnosis};
 use brimful_logs::{Accelerator, Incident, Value};
 use brimful_units::Bytes;
 use serde::Serialize;

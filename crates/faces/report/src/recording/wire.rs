@@ -1,4 +1,4 @@
-use brimful_explain::snapshot::{self, Explanation, Fix as RecordedFix, OutOfMemory, fixes};
+use brimful_explain::snapshot::{self, Explanation, OutOfMemory, RecordedFix, fixes};
 use brimful_units::Bytes;
 use serde::Serialize;
 

@@ -10,14 +10,14 @@ use crate::tensor::Tensor;
 
 /// Keys and values of earlier tokens, per block.
 pub(crate) struct Cache {
-    layers: Vec<Layer>,
+    layers: Vec<CachedLayer>,
     seen: u64,
     /// Tokens that a static cache holds; `None` for a dynamic one.
     capacity: Option<u64>,
 }
 
 #[derive(Default)]
-struct Layer {
+struct CachedLayer {
     held: Option<(Tensor, Tensor)>,
     /// The number on the device that a windowed or a static layer keeps.
     number: Option<Tensor>,
@@ -38,7 +38,7 @@ impl Cache {
     }
 
     fn new(windows: &[Option<u64>], capacity: Option<u64>) -> Cache {
-        let layer = |window: &Option<u64>| Layer { window: *window, ..Layer::default() };
+        let layer = |window: &Option<u64>| CachedLayer { window: *window, ..CachedLayer::default() };
         Cache { layers: windows.iter().map(layer).collect(), seen: 0, capacity }
     }
 
@@ -89,7 +89,7 @@ impl Drop for Cache {
     }
 }
 
-impl Layer {
+impl CachedLayer {
     /// `DynamicLayer.update`, or `DynamicSlidingWindowLayer.update` with a window.
     fn append(&mut self, key: Tensor, value: Tensor) -> (Tensor, Tensor) {
         if self.window.is_some() && self.number.is_none() {
