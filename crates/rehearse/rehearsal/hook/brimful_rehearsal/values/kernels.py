@@ -1,0 +1,508 @@
+"""The wrappers around PyTorch's own kernels for CUDA tensors."""
+
+import math
+
+from .operators import CHECKS, FOLLOWED, HARMLESS, IDEMPOTENT, POINTWISE, SELECTING, UNDECLARED, UNWRAPPABLE, base
+
+UNKNOWN = object()
+# The dispatch key of the wrappers. No tensor has it; a thread that includes it in its own keys runs the wrappers, and PyTorch
+# carries these keys into the backward pass, whose tensors must not come through Python: a gradient that has an object in
+# Python is not added to in place (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15).
+KEY = "FPGA"
+
+
+class Kernels:
+    """Registers a wrapper for each operator that is followed, and for each one that writes to an argument."""
+
+    def __init__(self, torch, table, library, reads):
+        self.torch, self.aten, self.table = torch, torch.ops.aten, table
+        self.library, self.reads = library, reads
+        self.tensor = torch.Tensor
+        self.numbers = {}
+        # PyTorch drops the kernels of a Library that nobody holds.
+        self.registered = torch.library.Library("aten", "IMPL")
+        self.others = torch.library.Library("_", "IMPL")
+        self.after = torch._C._dispatch_keyset_full_after(torch._C._dispatch_key_parse(KEY))
+        self.cuda = torch._C.DispatchKey.CUDA
+
+    def register(self):
+        """Wraps the operators of this torch."""
+        fall_through = self.torch.library.fallthrough_kernel
+        self.others.fallback(fall_through, KEY)
+        for schema in self.torch._C._jit_get_all_schemas():
+            if not schema.name.startswith("aten::"):
+                continue
+            name = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
+            # Operators without a kernel of their own for CUDA call others, which have wrappers.
+            if name != "aten::copy_" and not self.has_kernel(name):
+                continue
+            make, key = self.wrapper_of(name, schema), KEY
+            if make in (self.selecting, self.reading):
+                # A size that the forward pass has read has to be the same in the backward pass.
+                key = "CUDA"
+            if make is not None:
+                call = self.torch.library.get_kernel(name, "CUDA").call_boxed
+                self.registered.impl(name[6:], make(name, schema, call), key, with_keyset=True)
+            if make is None or key == "CUDA":
+                # Else the key would take a composite kernel before that for CUDA.
+                self.registered.impl(name[6:], fall_through, KEY)
+
+    def has_kernel(self, name):
+        """Whether PyTorch has a kernel of this operator that is for CUDA only."""
+        try:
+            return self.torch._C._dispatch_has_kernel_for_dispatch_key(name, "CUDA")
+        except RuntimeError:
+            # An operator of TorchScript's, which has no dispatcher.
+            return False
+
+    def wrapper_of(self, name, schema):
+        """The function that makes an operator's wrapper; `None` for an operator that needs none."""
+        special = {
+            "aten::_local_scalar_dense": self.reading,
+            "aten::copy_": self.copying,
+            "aten::_amp_foreach_non_finite_check_and_unscale_": self.unscaling,
+            "aten::_amp_update_scale_": self.scaling,
+        }.get(name)
+        if special is not None:
+            return special
+        if name in UNWRAPPABLE:
+            return None
+        if name in SELECTING:
+            return self.selecting
+        if any(is_written(argument) for argument in schema.arguments) or name in UNDECLARED:
+            return None if schema.name[6:] in HARMLESS else self.writing
+        if base(name) in FOLLOWED and all(argument.alias_info is None for argument in schema.arguments):
+            return self.following
+        return None
+
+    def elsewhere(self, schema, name):
+        """The function that calls an operator for tensors that are not on a GPU."""
+        put, redispatch, after = self.tensors_for_numbers(schema), self.operator(name).redispatch, self.after
+
+        def call(keys, args, kwargs):
+            return redispatch(keys & after, *(args if put is None else put(args)), **kwargs)
+
+        return call
+
+    def operator(self, name):
+        """PyTorch's own function for an operator, which runs on the CPU for tensors there."""
+        packet, _, overload = name[6:].partition(".")
+        return getattr(getattr(self.aten, packet), overload or "default")
+
+    # Values of arguments.
+
+    def on_host(self, argument):
+        """An argument with its known values in place of tensors on the GPU; `UNKNOWN` if one of them is not known."""
+        if isinstance(argument, self.tensor):
+            if not argument.is_cuda:
+                return argument
+            value = self.table.find(argument)
+            return UNKNOWN if value is None else value
+        if isinstance(argument, (list, tuple)):
+            values = [self.on_host(one) for one in argument]
+            return UNKNOWN if any(value is UNKNOWN for value in values) else values
+        return argument
+
+    def all_on_host(self, args, kwargs):
+        """Both kinds of arguments, as `on_host` returns them; `None` if one is not known."""
+        values = []
+        for argument in args:
+            value = self.on_host(argument)
+            if value is UNKNOWN:
+                return None
+            values.append(value)
+        named = {}
+        for name, argument in kwargs.items():
+            value = self.on_host(argument)
+            if value is UNKNOWN:
+                return None
+            named[name] = value
+        if "device" in named:
+            named["device"] = "cpu"
+        if "pin_memory" in named:
+            named["pin_memory"] = False
+        return values, named
+
+    def tensors_for_numbers(self, schema):
+        """A function that puts tensors in place of numbers that were given for tensors. PyTorch hands `x + 1` to a kernel
+        as a tensor of a special kind, which becomes a number on its way through Python.
+        """
+        places = [at for at, argument in enumerate(schema.arguments) if str(argument.type) == "Tensor"]
+        if len(places) < 2:
+            return None
+
+        def put(args):
+            for at in places:
+                if at < len(args) and not isinstance(args[at], self.tensor) and args[at] is not None:
+                    args = list(args)
+                    others = [args[other] for other in places if other < len(args)]
+                    args[at] = self.tensor_of(args[at], [one for one in others if isinstance(one, self.tensor)])
+            return args
+
+        return put
+
+    def tensor_of(self, number, others):
+        """A tensor on the CPU for a number beside tensors. Its dtype is one that leaves PyTorch's choice for the result as it
+        is for a number: that of the other tensors if they can hold the number's kind, else the default of its kind.
+        """
+        torch = self.torch
+        kind = torch.bool if isinstance(number, bool) else torch.int64
+        if isinstance(number, float):
+            kind = torch.get_default_dtype()
+        elif isinstance(number, complex):
+            kind = torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
+        for other in others:
+            if category(kind) <= category(other.dtype):
+                if isinstance(number, float):
+                    # As exact as the number; beside a tensor with dimensions it does not decide the result's dtype.
+                    kind = torch.float64 if other.dim() else other.dtype
+                elif not other.dim():
+                    kind = other.dtype
+                break
+        key = (number, type(number), kind)
+        found = self.numbers.get(key)
+        # A zero's sign and NaN are no keys.
+        if found is None or number == 0 or number != number:
+            if len(self.numbers) > 1024:
+                self.numbers.clear()
+            found = self.aten.empty.memory_format([], dtype=kind, device="cpu")
+            self.numbers[key] = self.aten.fill_.Scalar(found, number)
+        return found
+
+    # Evaluation.
+
+    def evaluate(self, operator, values):
+        """The result of an operator on the CPU; `None` if it has none there."""
+        try:
+            return operator(*values[0], **values[1])
+        except Exception:
+            # The operator on the GPU has succeeded, so this is a dtype or a form that the CPU does not have.
+            return None
+
+    def keep(self, results, found):
+        """Keeps what was found on the CPU as the values of results on the GPU."""
+        pairs = zip(results, found) if isinstance(results, (list, tuple)) else [(results, found)]
+        for result, value in pairs:
+            if isinstance(result, self.tensor) and result.is_cuda and isinstance(value, self.tensor):
+                if result.shape == value.shape and result.dtype == value.dtype:
+                    self.table.put(result, value, is_fresh=True)
+
+    def small(self, args):
+        """Whether all tensors of the arguments are small enough to be evaluated element by element."""
+        for argument in args:
+            if isinstance(argument, self.tensor):
+                if argument.is_cuda and not self.table.fits(argument):
+                    return False
+            elif isinstance(argument, (list, tuple)) and not self.small(argument):
+                return False
+        return True
+
+    # Wrappers.
+
+    def following(self, name, schema, call):
+        """For an operator that writes to no argument."""
+        operator, put = self.operator(name), self.tensors_for_numbers(schema)
+        is_check = name in CHECKS
+        table, cuda, elsewhere = self.table, self.cuda, self.elsewhere(schema, name)
+
+        def kernel(keys, *args, **kwargs):
+            if not keys.has(cuda):
+                return elsewhere(keys, args, kwargs)
+            given = args if put is None else put(args)
+            values = None if table.is_empty() else self.all_on_host(args, kwargs)
+            result = call(keys, *given, **kwargs)
+            if values is not None:
+                self.follow(name, operator, args, values, result)
+            elif is_check and self.is_check(name, args):
+                # Numbers that are not known are taken to be finite.
+                table.put_number(result, self.finds(name, args))
+            return result
+
+        return kernel
+
+    def follow(self, name, operator, args, values, result):
+        """Evaluates an operator whose inputs are known."""
+        if isinstance(result, self.tensor) and not self.table.fits(result) or not self.small(args):
+            self.follow_uniform(name, operator, args, values, result)
+            return
+        found = self.evaluate(operator, values)
+        if found is not None:
+            self.keep(result, found)
+
+    def follow_uniform(self, name, operator, args, values, result):
+        """Evaluates an operator on large tensors whose elements are all equal: one element is enough."""
+        if not isinstance(result, self.tensor):
+            return
+        tensors = [value for value in values[0] if isinstance(value, self.tensor)]
+        if any(value.numel() > 1 and any(value.stride(at) for at in range(value.dim())) for value in tensors):
+            return
+        kind = base(name)
+        if kind in POINTWISE:
+            ones = [
+                self.aten.as_strided.default(v, [1], [1], v.storage_offset()) if isinstance(v, self.tensor) else v
+                for v in values[0]
+            ]
+            found = self.evaluate(operator, (ones, values[1]))
+        elif kind in IDEMPOTENT and result.numel() > 0:
+            found = self.aten.as_strided.default(tensors[0], [1], [1], tensors[0].storage_offset())
+            found = (
+                self.aten._to_copy.default(found, dtype=result.dtype)
+                if kind not in ("all", "any")
+                else self.aten.ne.Scalar(found, 0)
+            )
+        elif kind == "sum" and result.numel() > 0 and not result.is_floating_point():
+            one = self.aten._local_scalar_dense.default(
+                self.aten.as_strided.default(tensors[0], [], [], tensors[0].storage_offset())
+            )
+            self.table.put_number(result, one * (args[0].numel() // result.numel()))
+            return
+        else:
+            return
+        if found is not None and found.dtype == result.dtype:
+            self.table.put(result, self.aten.as_strided.default(found, [], [], 0))
+
+    def same(self, args):
+        """Whether the first two arguments are one tensor."""
+        first, second = args[0], args[1]
+        return (
+            isinstance(second, self.tensor)
+            and first.data_ptr() == second.data_ptr()
+            and first.shape == second.shape
+            and first.stride() == second.stride()
+        )
+
+    def is_check(self, name, args):
+        """Whether a comparison asks if floating-point numbers are NaN or infinite."""
+        if not args[0].is_floating_point():
+            return False
+        if name == "aten::isnan":
+            return True
+        other = args[1]
+        if isinstance(other, self.tensor):
+            return self.same(args)
+        return isinstance(other, float) and math.isinf(other)
+
+    def finds(self, name, args):
+        """What such a comparison finds in finite numbers."""
+        if name == "aten::isnan":
+            return False
+        return (name[6:8] == "eq") == isinstance(args[1], self.tensor)
+
+    def writing(self, name, schema, call):
+        """For an operator that writes to arguments."""
+        put = self.tensors_for_numbers(schema)
+        places = [at for at, argument in enumerate(schema.arguments) if is_written(argument)] or list(UNDECLARED[name])
+        names = [argument.name for argument in schema.arguments]
+        written = [(at, names[at]) for at in places]
+        is_followed, replaces = base(name) in FOLLOWED | {"fill", "zero"}, replaces_all(name, schema)
+        operator, table = self.operator(name), self.table
+        cuda, elsewhere = self.cuda, self.elsewhere(schema, name)
+
+        def kernel(keys, *args, **kwargs):
+            if not keys.has(cuda):
+                return elsewhere(keys, args, kwargs)
+            given = args if put is None else put(args)
+            if table.is_empty() and not (is_followed and replaces):
+                return call(keys, *given, **kwargs)
+            targets = [args[at] if at < len(args) else kwargs.get(word) for at, word in written]
+            values = None
+            if is_followed and self.small(args):
+                places = {at for at, _ in written}
+                values = self.all_on_host(
+                    [None if at in places else value for at, value in enumerate(args)],
+                    {word: value for word, value in kwargs.items() if all(word != other for _, other in written)},
+                )
+            result = call(keys, *given, **kwargs)
+            if values is None or not self.write(operator, replaces, written, targets, values):
+                self.forget(targets)
+            return result
+
+        is_filling = base(name) in ("fill", "zero") and schema.name.endswith("_")
+        return self.filling(schema, name, call) if is_filling else kernel
+
+    def write(self, operator, replaces, written, targets, values):
+        """Evaluates an operator that writes to arguments; returns whether their values are known."""
+        fresh = []
+        for (at, word), target in zip(written, targets):
+            if not isinstance(target, self.tensor) or not target.is_cuda:
+                return False
+            if self.table.is_uniform(target) or not self.table.fits(target):
+                return False
+            found = self.table.find(target)
+            if found is None or replaces and self.table.covers(target):
+                if not replaces or not self.table.covers(target):
+                    return False
+                found = self.aten.empty.memory_format(target.shape, dtype=target.dtype, device="cpu")
+                fresh.append((target, found))
+            if at < len(values[0]):
+                values[0][at] = found
+            else:
+                values[1][word] = found
+        if self.evaluate(operator, values) is None:
+            return False
+        for target in targets:
+            self.table.written(target)
+        for target, found in fresh:
+            if found.shape != target.shape:
+                return False
+            self.table.put(target, found)
+        return True
+
+    def filling(self, schema, name, call):
+        """For `fill_` and `zero_`."""
+        table, cuda, elsewhere = self.table, self.cuda, self.elsewhere(schema, name)
+
+        def kernel(keys, target, *number):
+            if not keys.has(cuda):
+                return elsewhere(keys, (target, *number), {})
+            result = call(keys, target, *number)
+            value = number[0] if number else 0
+            if isinstance(value, self.tensor):
+                value = self.on_host(value)
+                value = value if value is UNKNOWN else self.aten._local_scalar_dense.default(value)
+            if value is UNKNOWN or not target.is_cuda:
+                self.forget([target])
+            else:
+                table.put_number(target, value)
+            return result
+
+        return kernel
+
+    def forget(self, targets):
+        """Forgets arguments that were written to."""
+        for target in targets:
+            if isinstance(target, self.tensor):
+                if target.is_cuda:
+                    self.table.forget(target)
+            elif isinstance(target, (list, tuple)):
+                self.forget(target)
+
+    def copying(self, name, schema, call):
+        """For `copy_`, which copies between the host and GPUs."""
+        table, reads, cuda, elsewhere = self.table, self.reads, self.cuda, self.elsewhere(schema, name)
+
+        def kernel(keys, target, source, non_blocking=False):
+            if not keys.has(cuda):
+                return elsewhere(keys, (target, source, non_blocking), {})
+            if not isinstance(source, self.tensor):
+                source = self.tensor_of(source, [target])
+            if not source.is_cuda:
+                call(keys, target, source, non_blocking)
+                table.is_empty()
+                table.put(target, source) if target.numel() else None
+                return target
+            value = None if table.is_empty() else table.find(source)
+            before = self.library.unknown()
+            call(keys, target, source, non_blocking)
+            if target.is_cuda:
+                table.forget(target) if value is None else table.put(target, value)
+            elif value is not None:
+                self.aten.copy_.default(target, value)
+            elif source.numel() and self.library.unknown() != before:
+                reads.read("copy", source.dtype, source.numel())
+            return target
+
+        return kernel
+
+    def reading(self, name, schema, call):
+        """For `item`, `int`, `float`, `bool`, and `if` of one element."""
+        table, reads = self.table, self.reads
+
+        def kernel(keys, source):
+            value = None if table.is_empty() else table.find(source)
+            before = self.library.unknown()
+            result = call(keys, source)
+            if value is not None:
+                return self.aten._local_scalar_dense.default(value)
+            if self.library.unknown() != before:
+                reads.read("number", source.dtype, 1)
+            return result
+
+        return kernel
+
+    def selecting(self, name, schema, call):
+        """For an operator whose result has as many rows as the data decides: the right number if the values are known,
+        else the most that there can be.
+        """
+        operator, most = self.operator(name), SELECTING[name]
+        table, library, reads = self.table, self.library, self.reads
+
+        def kernel(keys, *args, **kwargs):
+            values = None
+            if not table.is_empty() and (self.small(args) or table.is_uniform(args[0])):
+                values = self.all_on_host(args, kwargs)
+            found = None if values is None else self.evaluate(operator, values)
+            if found is None:
+                rows = most(*args)
+                reads.size(name[6:])
+            else:
+                first = found[0] if isinstance(found, (list, tuple)) else found
+                rows = first.size(args[1]) if "dim" in name else first.size(0)
+            library.count(rows)
+            try:
+                result = call(keys, *args, **kwargs)
+            finally:
+                library.count(-1)
+            if found is not None:
+                self.keep(result, found)
+            return result
+
+        return kernel
+
+    def unscaling(self, name, schema, call):
+        """For GradScaler's look at the gradients, which are taken to be finite: what it found stays as it is."""
+
+        def kernel(keys, gradients, found, scale):
+            result = call(keys, gradients, found, scale)
+            self.forget(gradients)
+            return result
+
+        return kernel
+
+    def scaling(self, name, schema, call):
+        """For GradScaler's update, which has no kernel on the CPU."""
+        aten, table = self.aten, self.table
+
+        def kernel(keys, scale, tracker, found, growth, backoff, interval):
+            values = [self.on_host(one) for one in (scale, tracker, found)]
+            result = call(keys, scale, tracker, found, growth, backoff, interval)
+            if any(value is UNKNOWN for value in values):
+                self.forget([scale, tracker])
+                return result
+            now, steps, bad = [aten._local_scalar_dense.default(value) for value in values]
+            if bad:
+                now, steps = now * backoff, 0
+            elif steps + 1 == interval:
+                now, steps = now * growth, 0
+            else:
+                steps += 1
+            table.put_number(scale, now)
+            table.put_number(tracker, steps)
+            return result
+
+        return kernel
+
+
+def is_written(argument):
+    """Whether an operator writes to this argument."""
+    return argument.alias_info is not None and argument.alias_info.is_write
+
+
+def replaces_all(name, schema):
+    """Whether an operator writes every element of the arguments that it writes to: `out=` of a functional one does."""
+    is_in_place = schema.name.endswith("_") and not schema.name.endswith("__")
+    return (
+        base(name) in ("fill", "zero")
+        and is_in_place
+        or "out" in name.partition(".")[2]
+        or any(argument.is_out for argument in schema.arguments)
+    )
+
+
+def category(dtype):
+    """The rank of a dtype's kind in type promotion: flags, whole numbers, floating-point, complex."""
+    if dtype.is_complex:
+        return 3
+    if dtype.is_floating_point:
+        return 2
+    return 0 if str(dtype) == "torch.bool" else 1
