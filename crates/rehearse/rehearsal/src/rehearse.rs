@@ -14,7 +14,7 @@ use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
     Ended, Glimpse, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine,
-    glimpse, host, python, run_file, servers,
+    glimpse, host, python, run_file, servers, values,
 };
 
 /// A run, with the snapshots that its processes handed over.
@@ -122,7 +122,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
         }
     }
     notes.extend(untested(&processes));
-    Ok(RunRecord {
+    let mut run = RunRecord {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         device: rehearsal.device.clone(),
@@ -131,7 +131,9 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
         processes,
         unseen,
         notes,
-    })
+    };
+    run.unseen.extend(values::unseen(&run));
+    Ok(run)
 }
 
 /// The releases of torch that rehearsals are tested with, the first and the last.

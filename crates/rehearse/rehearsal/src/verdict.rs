@@ -2,7 +2,7 @@
 
 use brimful_units::Bytes;
 
-use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving};
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving, values};
 
 /// Does the run fit its GPUs?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Judgement {
     pub steps: u64,
     /// Requests that failed and were survived.
     pub survived: u64,
+    /// Whether the run's memory depends on nothing that was not seen.
+    pub certain: bool,
 }
 
 /// Judges a run.
@@ -111,6 +113,7 @@ pub fn judge(run: &RunRecord) -> Judgement {
         ranks,
         fatal,
         reason,
+        certain: values::is_certain(run),
     }
 }
 

@@ -15,6 +15,8 @@ NEEDED = "get_kernel"
 
 def attach(torch, record):
     """Wraps the operators as soon as the program uses CUDA, if this torch hands out its kernels."""
+    if not hasattr(torch, "library"):
+        return
     if not hasattr(torch.library, NEEDED):
         record.values.off = f"torch {torch.__version__} has no torch.library.{NEEDED}, which came with 2.9"
         return

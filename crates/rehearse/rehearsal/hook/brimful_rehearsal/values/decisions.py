@@ -1,10 +1,19 @@
 """Whether a value that the program reads decides anything that its memory depends on.
 
-The rule: a size, a whole number and a flag decide. A floating-point number decides only if the program compares it,
-makes a whole number of it, or tests it: within the expression that reads it, or by the name that it is assigned to,
-within the same function. Training loops read losses and norms to print them; they decide nothing. What torch reads for
-itself alone, such as GradScaler's look at infinite gradients, decides nothing either. The rule looks at the program's
-source; if that is not there, a floating-point number is taken to decide nothing.
+The rule:
+
+* A size decides.
+* A whole number decides, and so does a list of them, unless the statement adds it to a sum (`correct += x.sum().item()`),
+  prints it or logs it. A tensor of whole numbers that is copied to the host as a whole, and no list, decides as a
+  floating-point number does.
+* A flag decides, except in an `assert`, and where torch itself reads it: torch checks its arguments, and goes on if they
+  are as they should be.
+* A floating-point number decides only if the program compares it, tests it, or makes a whole number of it: within the
+  expression that reads it, or by the name that it is assigned to, within the same function. Training loops read losses
+  and norms to print them.
+
+The rule looks at the program's source. Where there is none, a whole number and a flag decide, a floating-point number
+does not.
 """
 
 import ast
@@ -12,28 +21,49 @@ import functools
 import linecache
 
 
-def decides(kind, sort, where):
-    """Whether a read of this kind at this line decides something."""
-    if where is None:
-        return False
-    if sort != "float":
+# Calls that show a number: as a statement of their own they decide nothing.
+SHOWING = frozenset("print write info debug warning error log log_metrics add_scalar append update set_postfix".split())
+
+
+def decides(kind, sort, where, is_torchs_own):
+    """Whether a read of this kind, at this line outside of torch, decides something."""
+    if kind == "size":
         return True
+    if where is None or (sort == "flag" and is_torchs_own):
+        return False
     file, line = where
-    return line in _deciding_lines(file)
+    deciding, harmless, lists = _lines_of(file)
+    if sort == "float" or (kind == "copy" and line not in lists):
+        return line in deciding
+    return line in deciding or line not in harmless
 
 
 @functools.lru_cache(maxsize=256)
-def _deciding_lines(file):
-    """The lines of a file whose numbers are compared, tested, or made whole."""
+def _lines_of(file):
+    """The lines of a file whose numbers are compared, tested, or made whole; those of statements that decide nothing
+    otherwise; and those that make lists of tensors.
+    """
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError, RecursionError):
-        return frozenset()
-    lines = set()
-    for scope in ast.walk(tree):
-        if isinstance(scope, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            lines |= _of_scope(scope)
-    return frozenset(lines)
+        return frozenset(), frozenset(), frozenset()
+    deciding, harmless, lists = set(), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            deciding |= _of_scope(node)
+        if isinstance(node, (ast.AugAssign, ast.Assert)) or _is_showing(node):
+            harmless |= _lines(node)
+        if isinstance(node, ast.Attribute) and node.attr == "tolist":
+            lists |= _lines(node)
+    return frozenset(deciding), frozenset(harmless), frozenset(lists)
+
+
+def _is_showing(node):
+    """Whether a statement only prints or logs."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return False
+    called = node.value.func
+    return (called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")) in SHOWING
 
 
 def _of_scope(scope):

@@ -1,10 +1,12 @@
 """The wrappers around PyTorch's own kernels for CUDA tensors."""
 
+import functools
 import math
 
 from .operators import CHECKS, FOLLOWED, HARMLESS, IDEMPOTENT, POINTWISE, SELECTING, UNDECLARED, UNWRAPPABLE, base
 
-UNKNOWN = object()
+UNKNOWN, NOWHERE, PERHAPS = object(), object(), object()
+NUMBERS = frozenset((bool, int, float, complex))
 # The dispatch key of the wrappers. No tensor has it; a thread that includes it in its own keys runs the wrappers, and PyTorch
 # carries these keys into the backward pass, whose tensors must not come through Python: a gradient that has an object in
 # Python is not added to in place (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15).
@@ -22,8 +24,10 @@ class Kernels:
         # PyTorch drops the kernels of a Library that nobody holds.
         self.registered = torch.library.Library("aten", "IMPL")
         self.others = torch.library.Library("_", "IMPL")
-        self.after = torch._C._dispatch_keyset_full_after(torch._C._dispatch_key_parse(KEY))
-        self.cuda = torch._C.DispatchKey.CUDA
+        self.key = torch._C._dispatch_key_parse(KEY)
+        self.is_included = torch._C._dispatch_tls_is_dispatch_key_included
+        self.include = torch._C._dispatch_tls_set_dispatch_key_included
+        self.keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 
     def register(self):
         """Wraps the operators of this torch."""
@@ -41,8 +45,8 @@ class Kernels:
                 # A size that the forward pass has read has to be the same in the backward pass.
                 key = "CUDA"
             if make is not None:
-                call = self.torch.library.get_kernel(name, "CUDA").call_boxed
-                self.registered.impl(name[6:], make(name, schema, call), key, with_keyset=True)
+                call = functools.partial(self.torch.library.get_kernel(name, "CUDA").call_boxed, self.keys)
+                self.registered.impl(name[6:], make(name, schema, call), key)
             if make is None or key == "CUDA":
                 # Else the key would take a composite kernel before that for CUDA.
                 self.registered.impl(name[6:], fall_through, KEY)
@@ -75,14 +79,36 @@ class Kernels:
             return self.following
         return None
 
-    def elsewhere(self, schema, name):
-        """The function that calls an operator for tensors that are not on a GPU."""
-        put, redispatch, after = self.tensors_for_numbers(schema), self.operator(name).redispatch, self.after
+    def elsewhere(self, operator, args, kwargs):
+        """Calls an operator for tensors that are not on a GPU."""
+        if not self.is_included(self.key):
+            return operator(*args, **kwargs)
+        self.include(self.key, False)
+        try:
+            return operator(*args, **kwargs)
+        finally:
+            self.include(self.key, True)
 
-        def call(keys, args, kwargs):
-            return redispatch(keys & after, *(args if put is None else put(args)), **kwargs)
-
-        return call
+    def look(self, args):
+        """Where an operator's tensors are: `NOWHERE` if none is on a GPU, `UNKNOWN` if the value of one there is not known,
+        and `PERHAPS` if they may all be known. Most calls end here at their first tensor.
+        """
+        known, found = self.table.known, NOWHERE
+        for argument in args:
+            if isinstance(argument, self.tensor):
+                if argument.is_cuda:
+                    if not known:
+                        return UNKNOWN
+                    if argument.data_ptr() not in known and not argument.storage_offset() and argument.numel():
+                        return UNKNOWN
+                    found = PERHAPS
+            elif argument.__class__ is list:
+                inner = self.look(argument)
+                if inner is UNKNOWN:
+                    return UNKNOWN
+                if inner is PERHAPS:
+                    found = PERHAPS
+        return found
 
     def operator(self, name):
         """PyTorch's own function for an operator, which runs on the CPU for tensors there."""
@@ -105,6 +131,7 @@ class Kernels:
 
     def all_on_host(self, args, kwargs):
         """Both kinds of arguments, as `on_host` returns them; `None` if one is not known."""
+        self.table.refresh()
         values = []
         for argument in args:
             value = self.on_host(argument)
@@ -133,41 +160,40 @@ class Kernels:
 
         def put(args):
             for at in places:
-                if at < len(args) and not isinstance(args[at], self.tensor) and args[at] is not None:
+                if at < len(args) and args[at].__class__ in NUMBERS:
+                    others = [args[other] for other in places if other < len(args) and other != at]
                     args = list(args)
-                    others = [args[other] for other in places if other < len(args)]
-                    args[at] = self.tensor_of(args[at], [one for one in others if isinstance(one, self.tensor)])
+                    args[at] = self.tensor_of(args[at], others[0] if others else None)
             return args
 
         return put
 
-    def tensor_of(self, number, others):
-        """A tensor on the CPU for a number beside tensors. Its dtype is one that leaves PyTorch's choice for the result as it
-        is for a number: that of the other tensors if they can hold the number's kind, else the default of its kind.
+    def tensor_of(self, number, other):
+        """A tensor on the CPU for a number beside a tensor. Its dtype is one that leaves PyTorch's choice for the result as it
+        is for a number: that of the other tensor if it can hold the number's kind, else the default of its kind.
         """
-        torch = self.torch
-        kind = torch.bool if isinstance(number, bool) else torch.int64
-        if isinstance(number, float):
-            kind = torch.get_default_dtype()
-        elif isinstance(number, complex):
-            kind = torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
-        for other in others:
-            if category(kind) <= category(other.dtype):
-                if isinstance(number, float):
-                    # As exact as the number; beside a tensor with dimensions it does not decide the result's dtype.
-                    kind = torch.float64 if other.dim() else other.dtype
-                elif not other.dim():
-                    kind = other.dtype
-                break
-        key = (number, type(number), kind)
+        key = (number, number.__class__, getattr(other, "dtype", None))
         found = self.numbers.get(key)
-        # A zero's sign and NaN are no keys.
-        if found is None or number == 0 or number != number:
+        # A zero has a sign, and NaN is no key.
+        if found is None or number == 0:
             if len(self.numbers) > 1024:
                 self.numbers.clear()
-            found = self.aten.empty.memory_format([], dtype=kind, device="cpu")
-            self.numbers[key] = self.aten.fill_.Scalar(found, number)
+            kind = self.dtype_of(number.__class__)
+            if isinstance(other, self.tensor) and category(kind) <= category(other.dtype):
+                kind = other.dtype
+            found = self.numbers[key] = self.elsewhere(
+                self.aten.full.default, ([], number), {"dtype": kind, "device": "cpu"}
+            )
         return found
+
+    def dtype_of(self, cls):
+        """The dtype of a number in PyTorch."""
+        torch = self.torch
+        if cls is float:
+            return torch.get_default_dtype()
+        if cls is complex:
+            return torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
+        return torch.bool if cls is bool else torch.int64
 
     # Evaluation.
 
@@ -202,20 +228,25 @@ class Kernels:
     def following(self, name, schema, call):
         """For an operator that writes to no argument."""
         operator, put = self.operator(name), self.tensors_for_numbers(schema)
-        is_check = name in CHECKS
-        table, cuda, elsewhere = self.table, self.cuda, self.elsewhere(schema, name)
+        is_check, table = name in CHECKS, self.table
 
-        def kernel(keys, *args, **kwargs):
-            if not keys.has(cuda):
-                return elsewhere(keys, args, kwargs)
+        def kernel(*args, **kwargs):
+            where = self.look(args)
+            if where is NOWHERE:
+                return self.elsewhere(operator, args, kwargs)
             given = args if put is None else put(args)
-            values = None if table.is_empty() else self.all_on_host(args, kwargs)
-            result = call(keys, *given, **kwargs)
+            if where is UNKNOWN:
+                result = call(*given, **kwargs)
+                if is_check and self.is_check(name, args):
+                    # Numbers that are not known are taken to be finite.
+                    self.elsewhere(table.put_number, (result, self.finds(name, args)), {})
+                return result
+            values = self.elsewhere(self.all_on_host, (args, kwargs), {})
+            result = call(*given, **kwargs)
             if values is not None:
-                self.follow(name, operator, args, values, result)
+                self.elsewhere(self.follow, (name, operator, args, values, result), {})
             elif is_check and self.is_check(name, args):
-                # Numbers that are not known are taken to be finite.
-                table.put_number(result, self.finds(name, args))
+                self.elsewhere(table.put_number, (result, self.finds(name, args)), {})
             return result
 
         return kernel
@@ -296,29 +327,33 @@ class Kernels:
         written = [(at, names[at]) for at in places]
         is_followed, replaces = base(name) in FOLLOWED | {"fill", "zero"}, replaces_all(name, schema)
         operator, table = self.operator(name), self.table
-        cuda, elsewhere = self.cuda, self.elsewhere(schema, name)
+        inputs = self.without(places, names)
 
-        def kernel(keys, *args, **kwargs):
-            if not keys.has(cuda):
-                return elsewhere(keys, args, kwargs)
-            given = args if put is None else put(args)
-            if table.is_empty() and not (is_followed and replaces):
-                return call(keys, *given, **kwargs)
+        def kernel(*args, **kwargs):
             targets = [args[at] if at < len(args) else kwargs.get(word) for at, word in written]
+            if self.look(targets) is NOWHERE:
+                return self.elsewhere(operator, args, kwargs)
+            given = args if put is None else put(args)
             values = None
-            if is_followed and self.small(args):
-                places = {at for at, _ in written}
-                values = self.all_on_host(
-                    [None if at in places else value for at, value in enumerate(args)],
-                    {word: value for word, value in kwargs.items() if all(word != other for _, other in written)},
-                )
-            result = call(keys, *given, **kwargs)
-            if values is None or not self.write(operator, replaces, written, targets, values):
+            if is_followed and (replaces or table.known) and self.small(args):
+                values = self.elsewhere(self.all_on_host, inputs(args, kwargs), {})
+            result = call(*given, **kwargs)
+            if values is None or not self.elsewhere(self.write, (operator, replaces, written, targets, values), {}):
                 self.forget(targets)
             return result
 
         is_filling = base(name) in ("fill", "zero") and schema.name.endswith("_")
         return self.filling(schema, name, call) if is_filling else kernel
+
+    def without(self, places, names):
+        """A function that leaves out the arguments that are written to."""
+        words = {names[at] for at in places}
+
+        def inputs(args, kwargs):
+            named = {word: value for word, value in kwargs.items() if word not in words}
+            return [None if at in places else value for at, value in enumerate(args)], named
+
+        return inputs
 
     def write(self, operator, replaces, written, targets, values):
         """Evaluates an operator that writes to arguments; returns whether their values are known."""
@@ -350,23 +385,27 @@ class Kernels:
 
     def filling(self, schema, name, call):
         """For `fill_` and `zero_`."""
-        table, cuda, elsewhere = self.table, self.cuda, self.elsewhere(schema, name)
+        table, operator = self.table, self.operator(name)
 
-        def kernel(keys, target, *number):
-            if not keys.has(cuda):
-                return elsewhere(keys, (target, *number), {})
-            result = call(keys, target, *number)
-            value = number[0] if number else 0
-            if isinstance(value, self.tensor):
-                value = self.on_host(value)
-                value = value if value is UNKNOWN else self.aten._local_scalar_dense.default(value)
-            if value is UNKNOWN or not target.is_cuda:
-                self.forget([target])
+        def kernel(target, *number):
+            if not target.is_cuda:
+                return self.elsewhere(operator, (target, *number), {})
+            result = call(target, *number)
+            value = self.elsewhere(self.number, number, {}) if number else 0
+            if value is UNKNOWN:
+                table.forget(target)
             else:
-                table.put_number(target, value)
+                self.elsewhere(table.put_number, (target, value), {})
             return result
 
         return kernel
+
+    def number(self, value):
+        """A number, or the value of a tensor with one element."""
+        if isinstance(value, self.tensor):
+            value = self.on_host(value)
+            return value if value is UNKNOWN else self.aten._local_scalar_dense.default(value)
+        return value
 
     def forget(self, targets):
         """Forgets arguments that were written to."""
@@ -379,41 +418,45 @@ class Kernels:
 
     def copying(self, name, schema, call):
         """For `copy_`, which copies between the host and GPUs."""
-        table, reads, cuda, elsewhere = self.table, self.reads, self.cuda, self.elsewhere(schema, name)
+        table, reads, operator = self.table, self.reads, self.operator(name)
 
-        def kernel(keys, target, source, non_blocking=False):
-            if not keys.has(cuda):
-                return elsewhere(keys, (target, source, non_blocking), {})
+        def kernel(target, source, non_blocking=False):
             if not isinstance(source, self.tensor):
-                source = self.tensor_of(source, [target])
+                source = self.tensor_of(source, target)
             if not source.is_cuda:
-                call(keys, target, source, non_blocking)
-                table.is_empty()
-                table.put(target, source) if target.numel() else None
+                if not target.is_cuda:
+                    return self.elsewhere(operator, (target, source, non_blocking), {})
+                call(target, source, non_blocking)
+                self.elsewhere(table.put, (target, source), {})
                 return target
-            value = None if table.is_empty() else table.find(source)
+            value = None if self.look((source,)) is UNKNOWN else self.elsewhere(self.value, (source,), {})
             before = self.library.unknown()
-            call(keys, target, source, non_blocking)
+            call(target, source, non_blocking)
             if target.is_cuda:
-                table.forget(target) if value is None else table.put(target, value)
+                table.forget(target) if value is None else self.elsewhere(table.put, (target, value), {})
             elif value is not None:
-                self.aten.copy_.default(target, value)
+                self.elsewhere(operator, (target, value), {})
             elif source.numel() and self.library.unknown() != before:
                 reads.read("copy", source.dtype, source.numel())
             return target
 
         return kernel
 
+    def value(self, tensor):
+        """The known value of a tensor on the GPU; `None` if it is unknown."""
+        self.table.refresh()
+        return self.table.find(tensor)
+
     def reading(self, name, schema, call):
         """For `item`, `int`, `float`, `bool`, and `if` of one element."""
         table, reads = self.table, self.reads
 
-        def kernel(keys, source):
-            value = None if table.is_empty() else table.find(source)
+        def kernel(source):
+            value = self.elsewhere(self.value, (source,), {}) if table.known else None
             before = self.library.unknown()
-            result = call(keys, source)
+            result = call(source)
             if value is not None:
-                return self.aten._local_scalar_dense.default(value)
+                return self.elsewhere(self.number, (value,), {})
             if self.library.unknown() != before:
                 reads.read("number", source.dtype, 1)
             return result
@@ -427,24 +470,28 @@ class Kernels:
         operator, most = self.operator(name), SELECTING[name]
         table, library, reads = self.table, self.library, self.reads
 
-        def kernel(keys, *args, **kwargs):
-            values = None
-            if not table.is_empty() and (self.small(args) or table.is_uniform(args[0])):
-                values = self.all_on_host(args, kwargs)
-            found = None if values is None else self.evaluate(operator, values)
-            if found is None:
-                rows = most(*args)
-                reads.size(name[6:])
-            else:
+        def kernel(*args, **kwargs):
+            values = found = None
+            if table.known:
+                values = self.elsewhere(self.all_on_host, (args, kwargs), {})
+            if values is not None and self.small(args):
+                found = self.elsewhere(self.evaluate, (operator, values), {})
+            if found is not None:
                 first = found[0] if isinstance(found, (list, tuple)) else found
                 rows = first.size(args[1]) if "dim" in name else first.size(0)
+            elif values is not None and name == "aten::nonzero" and table.is_uniform(args[0]):
+                # All elements are equal: all are chosen, or none is.
+                rows = most(*args) if self.elsewhere(self.number, (values[0][0].flatten()[:1],), {}) else 0
+            else:
+                rows = most(*args)
+                reads.size(name[6:])
             library.count(rows)
             try:
-                result = call(keys, *args, **kwargs)
+                result = call(*args, **kwargs)
             finally:
                 library.count(-1)
             if found is not None:
-                self.keep(result, found)
+                self.elsewhere(self.keep, (result, found), {})
             return result
 
         return kernel
@@ -452,8 +499,8 @@ class Kernels:
     def unscaling(self, name, schema, call):
         """For GradScaler's look at the gradients, which are taken to be finite: what it found stays as it is."""
 
-        def kernel(keys, gradients, found, scale):
-            result = call(keys, gradients, found, scale)
+        def kernel(gradients, found, scale):
+            result = call(gradients, found, scale)
             self.forget(gradients)
             return result
 
@@ -463,12 +510,11 @@ class Kernels:
         """For GradScaler's update, which has no kernel on the CPU."""
         aten, table = self.aten, self.table
 
-        def kernel(keys, scale, tracker, found, growth, backoff, interval):
+        def update(scale, tracker, found, growth, backoff, interval):
             values = [self.on_host(one) for one in (scale, tracker, found)]
-            result = call(keys, scale, tracker, found, growth, backoff, interval)
             if any(value is UNKNOWN for value in values):
                 self.forget([scale, tracker])
-                return result
+                return
             now, steps, bad = [aten._local_scalar_dense.default(value) for value in values]
             if bad:
                 now, steps = now * backoff, 0
@@ -478,6 +524,10 @@ class Kernels:
                 steps += 1
             table.put_number(scale, now)
             table.put_number(tracker, steps)
+
+        def kernel(*args):
+            result = call(*args)
+            self.elsewhere(update, args, {})
             return result
 
         return kernel

@@ -39,13 +39,19 @@ class Reads:
 
     def add(self, kind, sort, operator):
         """Counts one read at the line that makes it."""
-        key = (kind, sort, operator, *self.place(sys._getframe(3)))
+        try:
+            # The caller of the wrapper; a thread of autograd may have none.
+            frame = sys._getframe(3)
+        except ValueError:
+            frame = None
+        key = (kind, sort, operator, *self.place(frame))
         if key in self.lines or len(self.lines) < MOST_LINES:
             self.lines[key] = self.lines.get(key, 0) + 1
 
     def place(self, frame):
         """The program's own line and the innermost line outside of torch; empty if there is none."""
         user = inner = None
+        is_torchs_own = frame is not None and self.owner(frame.f_code.co_filename) == "torch"
         while frame is not None and user is None:
             owner = self.owner(frame.f_code.co_filename)
             if owner != "torch":
@@ -54,7 +60,7 @@ class Reads:
                 if owner == "program":
                     user = where
             frame = frame.f_back
-        return user, inner
+        return user, inner, is_torchs_own
 
     def owner(self, file):
         """Whose code a file holds: `torch`, `library`, or `program`."""
@@ -66,7 +72,7 @@ class Reads:
     def content(self):
         """The reads as JSON: the most frequent first."""
         rows = []
-        for (kind, sort, operator, user, inner), count in sorted(self.lines.items(), key=lambda item: -item[1]):
+        for (kind, sort, operator, user, inner, own), count in sorted(self.lines.items(), key=lambda item: -item[1]):
             rows.append(
                 {
                     "kind": kind,
@@ -74,7 +80,7 @@ class Reads:
                     "operator": operator,
                     "line": shown(user or inner),
                     "inner": shown(inner),
-                    "decides": kind == "size" or decides(kind, sort, inner),
+                    "decides": decides(kind, sort, inner, own),
                     "count": count,
                 }
             )

@@ -25,11 +25,12 @@ class Table:
         self.known = {}
         self.added = 0
 
-    def is_empty(self):
-        """Whether nothing is known. It forgets everything after an event that may have written anywhere."""
-        if self.known and self.library.unfollowed() != self.seen:
+    def refresh(self):
+        """Forgets everything after an event that may have written anywhere."""
+        now = self.library.unfollowed()
+        if now != self.seen:
             self.forget_all()
-        return not self.known
+            self.seen = now
 
     def entry(self, tensor):
         """The entry of a tensor's storage; `None` if there is none. Tensors whose storage has none stay without an object for
@@ -130,13 +131,18 @@ class Table:
 
     def put_number(self, tensor, number):
         """Keeps that all elements of a tensor are this number."""
-        single = self.aten.empty.memory_format([], dtype=tensor.dtype, device="cpu")
-        self.put(tensor, self.aten.fill_.Scalar(single, number))
+        if tensor.numel() == 0:
+            return
+        shape = [tensor.numel()] if self.fits(tensor) and self.covers(tensor) else []
+        value = self.aten.full.default(shape, number, dtype=tensor.dtype, device="cpu")
+        if shape:
+            self.keep(tensor, value)
+        else:
+            self.put(tensor, value)
 
     def keep(self, tensor, value):
         """Adds an entry."""
-        if not self.known:
-            self.seen = self.library.unfollowed()
+        self.refresh()
         storage = tensor.untyped_storage()
         address = storage.data_ptr()
         if address in self.known:
