@@ -20,9 +20,8 @@ import ast
 import functools
 import linecache
 
-
 # Calls that show a number: as a statement of their own they decide nothing.
-SHOWING = frozenset("print write info debug warning error log log_metrics add_scalar append update set_postfix".split())
+SHOWING = frozenset(["print", "write", "info", "debug", "warning", "error", "log", "log_metrics", "add_scalar", "append", "update", "set_postfix"])
 
 
 def decides(kind, sort, where, is_torchs_own):
