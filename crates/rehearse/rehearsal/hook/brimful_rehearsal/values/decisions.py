@@ -20,6 +20,8 @@ import ast
 import functools
 import linecache
 
+# Calls that read a number from a tensor.
+READING = frozenset("bool float int item tolist".split())
 # Calls that show a number: as a statement of their own they decide nothing.
 SHOWING = frozenset(["print", "write", "info", "debug", "warning", "error", "log", "log_metrics", "add_scalar", "append", "update", "set_postfix"])
 
@@ -57,6 +59,11 @@ def _lines_of(file):
     return frozenset(deciding), frozenset(harmless), frozenset(lists)
 
 
+def _called(call):
+    """The name of the function or of the method that is called."""
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
 def _is_showing(node):
     """Whether a statement only prints or logs."""
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
@@ -74,7 +81,7 @@ def _of_scope(scope):
             for inner in ast.walk(part):
                 if isinstance(inner, ast.Name):
                     tested.add(inner.id)
-                elif isinstance(inner, ast.Call):
+                elif isinstance(inner, ast.Call) and _called(inner) in READING:
                     lines |= _lines(inner)
     for node in nodes:
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):

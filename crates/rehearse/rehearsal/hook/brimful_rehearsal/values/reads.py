@@ -94,6 +94,9 @@ def owner(file):
     parts = file.replace("\\", "/").split("/")
     for folder in INSTALLED:
         if folder in parts:
+            # An optimizer that reads values goes on or stops by them, as LBFGS does.
+            if parts[parts.index(folder) + 1 :][:2] == ["torch", "optim"]:
+                return "library"
             return "torch" if parts[parts.index(folder) + 1 :][:1] in (["torch"], ["triton"]) else "library"
     return "library" if file.startswith(STANDARD) else "program"
 
