@@ -23,10 +23,14 @@ pub fn difference(case: &Case) -> Option<String> {
         Ok(trace) => trace,
         Err(error) => return Some(format!("{}: {error}", case.id)),
     };
-    let real = case.changes();
-    let ours = changes(&trace);
-    let sizes: Vec<Change> = ours.iter().map(|change| change.0).take(real.len()).collect();
-    let same = if clears_casts(&job) { settled(&sizes) == settled(&real) } else { sizes == real };
+    let mut real = case.changes();
+    let mut ours = changes(&trace);
+    ours.truncate(real.len());
+    if clears_casts(&job) {
+        settle(&mut real, |change| *change);
+        settle(&mut ours, |change| change.0);
+    }
+    let same = ours.iter().map(|change| change.0).eq(real.iter().copied());
     (!same).then(|| first_difference(&case.id, &real, &trace, &ours))
 }
 
@@ -40,13 +44,11 @@ fn clears_casts(job: &Job) -> bool {
     precision.autocast().is_some()
 }
 
-/// Consecutive frees sorted by size.
-fn settled(changes: &[Change]) -> Vec<Change> {
-    let mut all = changes.to_vec();
-    for run in all.chunk_by_mut(|a, b| *a < 0 && *b < 0) {
-        run.sort_unstable();
+/// Sorts consecutive frees by size.
+fn settle<T>(changes: &mut [T], size: impl Fn(&T) -> Change) {
+    for run in changes.chunk_by_mut(|a, b| size(a) < 0 && size(b) < 0) {
+        run.sort_by_key(&size);
     }
-    all
 }
 
 /// Every change with its block and its phase.

@@ -7,7 +7,7 @@ use brimful_trace::{AllocationId, Category, Event, PhaseKind, Trace};
 use brimful_units::Bytes;
 
 use crate::holders::TracedRun;
-use crate::snapshot::{Doing, purposes_and_activity, purposes_of};
+use crate::snapshot::{Doing, Roles};
 
 /// Phases of a recording that a page marks. A recording with more has its short ones left out.
 const MOST_PHASES: usize = 4000;
@@ -65,18 +65,53 @@ pub struct History {
 /// The run in at most `ranges` moments, with the `most` largest blocks.
 pub fn history(run: TracedRun<'_>, ranges: usize, most: usize) -> History {
     let trace = run.trace;
-    let (purposes, phases) = if run.is_predicted() {
-        (purposes(run), simulated_phases(trace))
-    } else {
-        let (purposes, activity) = purposes_and_activity(trace);
-        (purposes.into_iter().map(|purpose| purpose.category).collect(), recorded_phases(&activity))
-    };
-    let lives = lives(trace, &purposes);
-    History {
-        moments: moments(run, &lives, ranges),
-        blocks: largest(trace, &lives, most),
-        segments: segments(trace),
-        phases,
+    if !run.is_predicted() {
+        let draft = Draft::of_recording(trace, &Roles::of(trace), ranges, most);
+        return draft.finish(&recorded_reserved(trace, reserved_at_start(trace)));
+    }
+    let draft = Draft::of(trace, &purposes(run), simulated_phases(trace), ranges, most);
+    let timeline = replay(trace, run.config, &Capacity::unlimited());
+    let reserved: Vec<(usize, u64)> =
+        timeline.reserved.into_iter().map(|(at, bytes)| (at, bytes.get())).collect();
+    draft.finish(&reserved)
+}
+
+/// A history whose moments lack what was reserved.
+pub(crate) struct Draft {
+    history: History,
+    /// Events in the range of a moment.
+    length: usize,
+}
+
+impl Draft {
+    /// The draft of a recording.
+    pub fn of_recording(trace: &Trace, roles: &Roles, ranges: usize, most: usize) -> Draft {
+        let purposes: Vec<Category> = roles.purposes.iter().map(|purpose| purpose.category).collect();
+        Draft::of(trace, &purposes, recorded_phases(&roles.activity), ranges, most)
+    }
+
+    fn of(
+        trace: &Trace,
+        purposes: &[Category],
+        phases: Vec<(usize, PhaseKind, String)>,
+        ranges: usize,
+        most: usize,
+    ) -> Draft {
+        let lives = lives(trace, purposes);
+        let length = trace.len().div_ceil(ranges.max(1)).max(1);
+        let history = History {
+            moments: moments(trace, &lives, length),
+            blocks: largest(trace, &lives, most),
+            segments: segments(trace),
+            phases,
+        };
+        Draft { history, length }
+    }
+
+    /// The history, given the events that change what is reserved, and the bytes.
+    pub fn finish(mut self, reserved: &[(usize, u64)]) -> History {
+        raise_reserved(&mut self.history.moments, reserved, self.length);
+        self.history
     }
 }
 
@@ -147,7 +182,7 @@ pub fn purposes(run: TracedRun<'_>) -> Vec<Category> {
     if run.is_predicted() {
         return run.trace.allocations.ids().map(|id| run.trace.allocations.category(id)).collect();
     }
-    purposes_of(run.trace).into_iter().map(|purpose| purpose.category).collect()
+    Roles::of(run.trace).purposes.into_iter().map(|purpose| purpose.category).collect()
 }
 
 fn lives(trace: &Trace, purposes: &[Category]) -> Vec<Life> {
@@ -166,14 +201,12 @@ fn lives(trace: &Trace, purposes: &[Category]) -> Vec<Life> {
     lives
 }
 
-fn moments(run: TracedRun<'_>, lives: &[Life], ranges: usize) -> Vec<Moment> {
-    let trace = run.trace;
+fn moments(trace: &Trace, lives: &[Life], length: usize) -> Vec<Moment> {
     let mut used = vec![0u64; Category::ALL.len()];
     for life in lives.iter().filter(|life| life.born.is_none()) {
         used[life.category as usize] += trace.allocations.bytes(life.id).get();
     }
     let mut now: u64 = used.iter().sum();
-    let length = trace.len().div_ceil(ranges.max(1)).max(1);
     let mut moments: Vec<Moment> = Vec::with_capacity(trace.len().div_ceil(length));
     let mut highest = 0;
     for (at, event) in trace.events().enumerate() {
@@ -191,7 +224,6 @@ fn moments(run: TracedRun<'_>, lives: &[Life], ranges: usize) -> Vec<Moment> {
             highest = now;
         }
     }
-    raise_reserved(&mut moments, &reserved(run), length);
     moments
 }
 
@@ -214,15 +246,10 @@ fn raise_reserved(moments: &mut [Moment], changes: &[(usize, u64)], length: usiz
     }
 }
 
-/// What is reserved over time: the events that change it, and the bytes.
-fn reserved(run: TracedRun<'_>) -> Vec<(usize, u64)> {
-    if run.is_predicted() {
-        let timeline = replay(run.trace, run.config, &Capacity::unlimited());
-        return timeline.reserved.into_iter().map(|(at, bytes)| (at, bytes.get())).collect();
-    }
-    let trace = run.trace;
+/// What is reserved over time in a recording: the events that change it, and the bytes.
+pub(crate) fn recorded_reserved(trace: &Trace, start: Bytes) -> Vec<(usize, u64)> {
     let segment = |id| trace.segments.get(id).bytes.get();
-    let mut now = reserved_at_start(trace);
+    let mut now = start.get();
     let mut changes = vec![(0, now)];
     for (at, event) in trace.events().enumerate() {
         match event {
@@ -235,9 +262,9 @@ fn reserved(run: TracedRun<'_>) -> Vec<(usize, u64)> {
     changes
 }
 
-fn reserved_at_start(trace: &Trace) -> u64 {
+fn reserved_at_start(trace: &Trace) -> Bytes {
     let begins_late = trace.recording.as_ref().is_some_and(|recording| recording.begins_late);
-    if begins_late { follow(trace, &recorded_config(trace)).start.reserved.get() } else { 0 }
+    if begins_late { follow(trace, &recorded_config(trace)).start.reserved } else { Bytes::ZERO }
 }
 
 /// The category whose use an event changes, and the bytes that it gains and loses.

@@ -123,6 +123,7 @@ struct Raw {
     pattern: String,
     unless: Option<String>,
     before: Option<String>,
+    before_not: Option<String>,
     #[serde(default)]
     message: bool,
     #[serde(default)]
@@ -167,6 +168,8 @@ pub(crate) struct Format {
     pub pattern: Pattern,
     pub unless: Option<Pattern>,
     pub before: Option<Pattern>,
+    /// What must not stand before the match.
+    pub before_not: Option<Pattern>,
     pub fields: Vec<Field>,
     /// Figures may stand anywhere around, not only after the message's beginning.
     pub wide: bool,
@@ -311,6 +314,7 @@ fn compile(raw: Raw, shared: &[String]) -> Format {
         pattern: Pattern::new(raw.pattern),
         unless: raw.unless.map(Pattern::new),
         before: raw.before.map(Pattern::new),
+        before_not: raw.before_not.map(Pattern::new),
         fields,
         wide: raw.wide,
         repeats: raw.repeats,
@@ -341,8 +345,9 @@ mod tests {
     fn patterns() -> Vec<&'static Pattern> {
         let catalog = Catalog::get();
         let formats = (0..catalog.sections.len()).map(|at| catalog.format(at)).flat_map(|format| {
-            let own = [Some(&format.pattern), format.unless.as_ref(), format.before.as_ref()];
-            own.into_iter().flatten().chain(format.fields.iter().map(Field::pattern))
+            let around = [format.unless.as_ref(), format.before.as_ref(), format.before_not.as_ref()];
+            let own = [Some(&format.pattern)].into_iter().chain(around);
+            own.flatten().chain(format.fields.iter().map(Field::pattern))
         });
         formats.chain(Context::get().patterns()).collect()
     }
@@ -375,6 +380,22 @@ mod tests {
     fn every_pattern_compiles() {
         for pattern in patterns() {
             assert_eq!(pattern.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_groups_of_a_field_s_pattern_are_its_placeholders() {
+        let catalog = Catalog::get();
+        let fields = (0..catalog.sections.len()).flat_map(|at| &catalog.format(at).fields);
+        let mut groups: BTreeMap<*const Pattern, (&Pattern, usize)> = BTreeMap::new();
+        for field in fields {
+            let pattern = field.pattern();
+            let last = &mut groups.entry(pattern).or_insert((pattern, 0)).1;
+            *last = field.group().max(*last);
+        }
+        for (pattern, last) in groups.values() {
+            // Group 0 is the whole match.
+            assert_eq!(pattern.groups(), last + 1, "{}", pattern.source());
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::pattern::Pattern;
 use crate::prefix::Label;
-use crate::wrap::{Piece, characters, counts_lines, joints};
+use crate::wrap::{Piece, counts_lines, joints, widths};
 
 /// Removes terminal escape sequences from a stream that comes in pieces.
 #[derive(Debug, Default)]
@@ -67,6 +67,8 @@ pub(crate) struct Cleaned {
     pub joined: bool,
     /// Whether the numbers before the lines count the lines: they name no ranks.
     pub numbered: bool,
+    /// The number and the length of each raw line that the next one may continue and that was not joined with it.
+    open: Vec<(usize, usize)>,
 }
 
 impl Cleaned {
@@ -80,7 +82,20 @@ impl Cleaned {
     pub fn line_of(&self, at: usize) -> u64 {
         self.starts.partition_point(|start| *start <= at).saturating_sub(1) as u64
     }
+
+    /// The lengths of lines near the raw line of this number that a terminal of an unusual width may have cut.
+    pub fn widths_near(&self, line: u64) -> Vec<usize> {
+        let line = usize::try_from(line).unwrap_or(usize::MAX);
+        let near = self.open.iter().filter(|(number, _)| number.abs_diff(line) <= NEAR);
+        let mut widths: Vec<usize> = near.map(|(_, width)| *width).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        widths
+    }
 }
+
+/// A message whose lines are joined on trial begins so many lines from its anchor, at most.
+const NEAR: usize = 2;
 
 /// How a text is cleaned.
 #[derive(Clone, Copy, Debug)]
@@ -89,14 +104,16 @@ pub(crate) struct Cleaning<'a> {
     pub source: Option<&'a Label>,
     /// Whether lines that a terminal cut are joined.
     pub join: bool,
-    /// Whether the prefixes of lines are kept, and the longest lines are taken for cut ones.
+    /// Whether the prefixes of lines are kept, and the longest lines that another may continue are taken for cut ones.
     pub as_paste: bool,
+    /// Lines of this length are taken for cut ones.
+    pub width: Option<usize>,
 }
 
 impl<'a> Cleaning<'a> {
     /// The lines of a source and those that name none, without prefixes and whole.
     pub fn of(source: Option<&'a Label>) -> Self {
-        Cleaning { source, join: true, as_paste: false }
+        Cleaning { source, join: true, as_paste: false, width: None }
     }
 }
 
@@ -113,8 +130,12 @@ pub(crate) fn clean(raw: &[u8], how: Cleaning<'_>) -> Cleaned {
     // The number of each raw line is kept also where the line itself is left out.
     let last = pieces.last().map_or(0, |piece| piece.number + 1);
     pieces.retain(|piece| numbered || !piece.label.as_ref().is_some_and(other));
-    let widest = pieces.iter().map(|piece| characters(piece.line)).max().filter(|_| how.as_paste);
-    let joints = if how.join { joints(&pieces, widest) } else { vec![None; pieces.len()] };
+    let open = if how.join { widths(&pieces, true) } else { vec![None; pieces.len()] };
+    let widths = if how.join && how.width.is_none() { widths(&pieces, false) } else { open.clone() };
+    let widest = widths.iter().copied().flatten().max().filter(|_| how.as_paste);
+    let joints = joints(&pieces, &open, &widths, widest.or(how.width));
+    let open = pieces.iter().zip(&open).zip(&joints).filter(|(_, joint)| joint.is_none());
+    out.open = open.filter_map(|((piece, width), _)| Some((piece.number, (*width)?))).collect();
     let mut joint = None;
     for (piece, next) in pieces.iter().zip(joints) {
         if let Some(glue) = joint {

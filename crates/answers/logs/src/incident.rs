@@ -104,23 +104,29 @@ const PHASE_BEFORE: usize = 1500;
 /// Bytes kept after the message, which show where the program was.
 const FRAMES_AFTER: usize = 1500;
 
+/// Formats of at most this weight go by words that many programs use: they stand back where a format knows the line.
+const GENERIC: u8 = 18;
+
 /// The first place of each format whose needles a text has and whose pattern matches after `from`.
-pub(crate) fn matches(text: &[u8], from: usize) -> Vec<Found> {
+pub(crate) fn matches(text: &[u8], needles: &[usize], from: usize) -> Vec<Found> {
     let catalog = Catalog::get();
-    let mut formats: Vec<usize> =
-        catalog.needles().within(text).iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
+    let mut formats: Vec<usize> = needles.iter().flat_map(|needle| catalog.formats_of(*needle)).collect();
     formats.sort_unstable();
     formats.dedup();
     let mut found: Vec<Found> = formats.into_iter().filter_map(|at| place(at, text, from)).collect();
     let kind = |found: &Found| catalog.kind(found.format);
-    // A line that a format claims is known, also where that format is less severe.
-    let known: Vec<(usize, usize)> = found
+    let weight = |found: &Found| catalog.format(found.format).weight;
+    // A line that a format claims is known, also where that format is less severe: what the driver calls a full GPU may be
+    // page-locked host memory, and only the frames before the line say so.
+    let known: Vec<(usize, usize, u8)> = found
         .iter()
         .filter(|found| !matches!(kind(found), Kind::Unknown | Kind::Ledger))
-        .map(|found| (line_start(text, found.start), line_end(text, found.end)))
+        .map(|found| (line_start(text, found.start), line_end(text, found.end), weight(found)))
         .collect();
-    let claimed = |at: usize| known.iter().any(|(start, end)| (*start..=*end).contains(&at));
-    found.retain(|found| kind(found) != Kind::Unknown || !claimed(found.start));
+    let claimed = |at: usize, weight: u8| {
+        known.iter().any(|(start, end, theirs)| (*start..=*end).contains(&at) && *theirs > weight)
+    };
+    found.retain(|found| weight(found) > GENERIC || !claimed(found.start, weight(found)));
     found
 }
 
@@ -143,7 +149,8 @@ fn allowed(format: &Format, text: &[u8], start: usize, end: usize) -> bool {
     let line = &text[line_start(text, start)..line_end(text, end)];
     let refused = format.unless.as_ref().is_some_and(|unless| unless.is_match(line));
     let wanted = format.before.as_ref().is_none_or(|before| before.is_match(&text[..end]));
-    !refused && wanted
+    let unwanted = format.before_not.as_ref().is_some_and(|not| not.is_match(&text[..start]));
+    !refused && wanted && !unwanted
 }
 
 fn line_start(text: &[u8], at: usize) -> usize {
@@ -154,20 +161,31 @@ fn line_end(text: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline)
 }
 
-/// What `look` finds in a text whose cut lines are joined; in the text as it stands if it finds nothing there.
-pub(crate) fn both_ways<T>(
-    raw: &[u8],
-    source: Option<&Label>,
-    look: impl Fn(&Cleaned) -> Vec<T>,
-) -> (Vec<u8>, Vec<T>) {
+/// A cleaned text and what was found in it.
+pub(crate) struct Looked {
+    pub text: Vec<u8>,
+    /// The needles that occur in the text.
+    pub needles: Vec<usize>,
+    pub found: Vec<Found>,
+}
+
+/// What begins in a text before the place that `until` names, with its cut lines joined; in the text as it stands if nothing
+/// is there.
+pub(crate) fn both_ways(raw: &[u8], source: Option<&Label>, until: impl Fn(&Cleaned) -> usize) -> Looked {
+    let look = |cleaned: Cleaned| {
+        let needles = Catalog::get().needles().within(&cleaned.text);
+        let mut found = matches(&cleaned.text, &needles, 0);
+        let until = until(&cleaned);
+        found.retain(|found| found.start <= until);
+        Looked { text: cleaned.text, needles, found }
+    };
     let joined = clean(raw, Cleaning::of(source));
-    let found = look(&joined);
-    if !found.is_empty() || !joined.joined {
-        return (joined.text, found);
+    let was_joined = joined.joined;
+    let looked = look(joined);
+    if !looked.found.is_empty() || !was_joined {
+        return looked;
     }
-    let plain = clean(raw, Cleaning { join: false, ..Cleaning::of(source) });
-    let found = look(&plain);
-    (plain.text, found)
+    look(clean(raw, Cleaning { join: false, ..Cleaning::of(source) }))
 }
 
 /// Reads the failure at `hit` in a piece of raw text; `None` where there is none after all.
@@ -177,16 +195,36 @@ pub(crate) fn read(raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
     let joined = clean(raw, how);
     let incident = read_in(&joined, raw, hit, line)
         .or_else(|| read_in(&clean(raw, Cleaning { join: false, ..how }), raw, hit, line))?;
+    let incident = unwrapped(incident, &joined, how, raw, (hit, line));
     // Numbers that count the lines are no ranks.
     let rank = source.filter(|_| !joined.numbered).and_then(|source| source.rank());
     Some(Incident { rank, ..incident })
+}
+
+/// The incident as it is read if lines of one length near it are parts of a longer one: a terminal of any width may have cut
+/// a message in two, in the middle of a word. That reading counts only if it has more figures.
+fn unwrapped(
+    incident: Incident,
+    joined: &Cleaned,
+    how: Cleaning<'_>,
+    raw: &[u8],
+    (hit, line): (usize, u64),
+) -> Incident {
+    let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
+    let read_at = |width| read_in(&clean(raw, Cleaning { width: Some(width), ..how }), raw, hit, line);
+    joined.widths_near(hit_line).into_iter().filter_map(read_at).fold(incident, |best, other| {
+        let figures = |incident: &Incident| incident.facts.iter().count();
+        let agrees = other.contradictions.len() <= best.contradictions.len();
+        if agrees && other.kind == best.kind && figures(&other) > figures(&best) { other } else { best }
+    })
 }
 
 fn read_in(cleaned: &Cleaned, raw: &[u8], hit: usize, line: u64) -> Option<Incident> {
     let text = &cleaned.text;
     let hit_line = memchr::memchr_iter(b'\n', &raw[..hit]).count() as u64;
     let here = cleaned.start_of(hit_line);
-    let found = matches(text, here.saturating_sub(300));
+    let needles = Catalog::get().needles().within(text);
+    let found = matches(text, &needles, here.saturating_sub(300));
     let main = chosen(&found)?;
     let format = Catalog::get().format(main.format);
     let extent = extent(text, main);

@@ -2,20 +2,22 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::captures::Captures;
+#[cfg(test)]
+use regex_automata::util::primitives::PatternID;
 use regex_automata::util::syntax;
 
 use crate::Value;
 use crate::parse::{float, integer, list, size};
 use crate::required::{Required, required};
 
-/// Bytes that a pattern searches before its lazy automaton is worth its compilation: a few short messages.
-const SHORT: usize = 1 << 15;
+/// Bytes that a pattern searches before its lazy automaton is worth its compilation: a short message, a few times.
+const SHORT: usize = 1 << 11;
 
 /// A regular expression that is compiled when it is first needed.
 ///
@@ -73,20 +75,27 @@ impl Pattern {
     /// The compiled pattern; `None` if the text lacks what every match holds.
     fn for_text(&self, text: &[u8]) -> Option<&Regex> {
         // A compiled pattern looks for its texts itself.
-        if self.compiled.get().is_none() {
+        if self.compiled.get().is_none() && self.automaton.get().is_none() {
             let required = self.required.get_or_init(|| required(&self.source));
             if required.as_ref().is_some_and(|texts| !texts.occur(text)) {
                 return None;
             }
         }
-        let searched = self.searched.fetch_add(text.len(), Ordering::Relaxed);
-        let (place, config) = if searched < SHORT {
-            (&self.compiled, meta::Config::new().hybrid(false).dfa(false).onepass(false))
+        let searched = self.searched.fetch_add(text.len(), Ordering::Relaxed) + text.len();
+        let (place, config) = if searched <= SHORT {
+            // Half of the time of compiling goes into finding literals to search for.
+            let quick = meta::Config::new().hybrid(false).dfa(false).onepass(false).auto_prefilter(false);
+            (&self.compiled, quick)
         } else {
             (&self.automaton, meta::Config::new())
         };
         // Cannot fail: the patterns are part of the program, and tests compile each.
         Some(place.get_or_init(|| self.compile(config).unwrap_or_else(|error| panic!("{error}"))))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn groups(&self) -> usize {
+        self.compile(meta::Config::new()).unwrap().group_info().group_len(PatternID::ZERO)
     }
 
     #[cfg(test)]
@@ -172,32 +181,39 @@ enum Reads {
     Shape,
 }
 
-/// A pattern with one placeholder.
+/// One placeholder of a pattern.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub name: String,
     reads: Reads,
-    pattern: Pattern,
+    /// The fields of one source share its pattern: compiling it takes longer than a short log takes to search.
+    pattern: Arc<Pattern>,
+    /// The group of the pattern that holds the figure.
+    group: usize,
 }
 
 impl Field {
-    /// The fields of `…{name}…{other}…`, one for each placeholder.
+    /// The fields of `…{name}…{other}…`, one for each placeholder. The source has no capturing groups of its own.
     pub fn parse(source: &str) -> Vec<Self> {
-        let places = placeholders(source);
-        (0..places.len()).map(|of| Field::nth(source, &places, of)).collect()
-    }
-
-    fn nth(source: &str, places: &[(usize, usize)], of: usize) -> Self {
-        let (mut pattern, mut done) = (String::new(), 0);
-        for (at, (open, close)) in places.iter().enumerate() {
-            let group = group(&placeholder(&source[open + 1..*close]).1);
-            pattern += &source[done..*open];
-            pattern += &if at == of { format!("({group})") } else { format!("(?:{group})") };
+        let (mut pattern, mut done, mut read) = (String::new(), 0, Vec::new());
+        for (open, close) in placeholders(source) {
+            let (name, reads) = placeholder(&source[open + 1..close]);
+            pattern += &source[done..open];
+            pattern += &format!("({})", group(&reads));
+            read.push((name.to_owned(), reads));
             done = close + 1;
         }
         pattern += &source[done..];
-        let (name, reads) = placeholder(&source[places[of].0 + 1..places[of].1]);
-        Field { name: name.to_owned(), reads, pattern: Pattern::new(pattern) }
+        let pattern = Arc::new(Pattern::new(pattern));
+        let numbered = (1..).zip(read);
+        numbered
+            .map(|(group, (name, reads))| Field { name, reads, pattern: Arc::clone(&pattern), group })
+            .collect()
+    }
+
+    #[cfg(test)]
+    pub fn group(&self) -> usize {
+        self.group
     }
 
     #[cfg(test)]
@@ -207,7 +223,7 @@ impl Field {
 
     /// Every figure that the text has of this kind, in order.
     pub fn all<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Value> + 'a {
-        self.pattern.captures_iter(text).filter_map(|found| self.value(found.get(1)?))
+        self.pattern.captures_iter(text).filter_map(|found| self.value(found.get(self.group)?))
     }
 
     /// The first figure of this kind.

@@ -7,7 +7,7 @@ use crate::Report;
 use crate::catalog::{Catalog, Kind, MOST_SEVERE};
 use crate::clean::{Ansi, Cleaning, clean};
 use crate::context::Context;
-use crate::incident::{Found, both_ways, matches, read, read_fields};
+use crate::incident::{Found, Looked, both_ways, read, read_fields};
 use crate::prefix::{Label, label_of};
 use crate::progress::last_step;
 use crate::shapes::{Known, Shapes, shape};
@@ -197,15 +197,13 @@ impl Scanner {
         let source = self.source(at);
         let (from, line, to) = glance(&self.buffer, at);
         let line_number = newlines(&self.buffer[from..line]);
-        let (text, found) = both_ways(&self.buffer[from..to], source.as_ref(), |cleaned| {
+        let looked = both_ways(&self.buffer[from..to], source.as_ref(), |cleaned| {
             // A message that begins after the anchor's line has an anchor of its own.
             let before_line = cleaned.start_of(line_number) + GLANCE_BEFORE.min(at - line);
-            let here = before_line + self.line_left(at).min(STEP);
-            let mut found = matches(&cleaned.text, 0);
-            found.retain(|found| found.start <= here);
-            found
+            before_line + self.line_left(at).min(STEP)
         });
-        self.settings(&text);
+        let Looked { text, needles, found } = looked;
+        self.settings(&text, &needles);
         let gravity = found.iter().map(|found| catalog.kind(found.format).gravity()).max();
         match gravity {
             Some(gravity) if gravity > 0 => {
@@ -242,10 +240,9 @@ impl Scanner {
         self.line_left(at)
     }
 
-    fn settings(&mut self, text: &[u8]) {
-        let catalog = Catalog::get();
-        for needle in catalog.needles().within(text) {
-            for setting in catalog.settings_of(needle) {
+    fn settings(&mut self, text: &[u8], needles: &[usize]) {
+        for needle in needles {
+            for setting in Catalog::get().settings_of(*needle) {
                 Context::get().read(setting, text, &mut self.report.settings);
             }
         }
@@ -272,7 +269,7 @@ impl Scanner {
         self.ledger(text, found);
         if let Some(incident) = read(&self.buffer[from..to], at - from, line) {
             let around = clean(&self.buffer[from..to], Cleaning::of(None));
-            self.settings(&around.text);
+            self.settings(&around.text, &Catalog::get().needles().within(&around.text));
             if let Some(step) = last_step(&self.buffer[from..at]) {
                 self.report.settings.insert("step".to_owned(), step);
             }

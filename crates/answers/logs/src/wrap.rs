@@ -11,7 +11,7 @@ const WIDTHS: [usize; 5] = [80, 100, 120, 132, 160];
 /// Two lines of one length, which is not below this, were cut there.
 const NARROWEST: usize = 40;
 /// Lines that begin with the same bytes, as many as this, are records of one kind and not the parts of a line.
-const SAME_BEGIN: usize = 6;
+const SAME_BEGIN: usize = 10;
 /// Lines whose numbers count up are numbered if there are so many.
 const COUNTED: usize = 3;
 
@@ -54,17 +54,31 @@ pub(crate) fn counts_lines(pieces: &[Piece<'_>]) -> bool {
     numbers.len() >= COUNTED && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
 }
 
-/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines. Lines of
-/// `widest` characters are cut whatever stands beside them.
-pub(crate) fn joints(pieces: &[Piece<'_>], widest: Option<usize>) -> Vec<Option<&'static [u8]>> {
-    let widths: Vec<Option<usize>> = (0..pieces.len()).map(|at| width_of_part(pieces, at)).collect();
+/// The length in characters of each line that the next line may continue. If `any`, the next line may be longer: only a part of
+/// the text was cut.
+pub(crate) fn widths(pieces: &[Piece<'_>], any: bool) -> Vec<Option<usize>> {
+    (0..pieces.len()).map(|at| width_of_part(pieces, at, any)).collect()
+}
+
+/// What stands between each line and the next one if both are parts of one line; `None` if they are two lines. Of the lines that
+/// the next may continue, `widths` holds those that no longer line follows. Lines of `cut` characters are cut whatever stands
+/// beside them.
+pub(crate) fn joints(
+    pieces: &[Piece<'_>],
+    open: &[Option<usize>],
+    widths: &[Option<usize>],
+    cut: Option<usize>,
+) -> Vec<Option<&'static [u8]>> {
     let neighbours = |at: usize| [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
     let beside = |at: usize, width| neighbours(at).find(|at| widths.get(*at) == Some(&Some(width)));
     let cut_at = |at: usize, width| WIDTHS.contains(&width) || beside(at, width).is_some();
     let joint = |at: usize| {
+        open[at]?;
+        if cuts_number(pieces[at].rest(), pieces[at + 1].rest()) {
+            return Some(&b""[..]);
+        }
         let width = widths[at]?;
-        let next = pieces[at + 1].rest();
-        if cut_at(at, width) || Some(width) == widest || cuts_number(pieces[at].rest(), next) {
+        if cut_at(at, width) || Some(width) == cut {
             return Some(&b""[..]);
         }
         // The cut fell before a space at the end of the line, and a copy lost that space.
@@ -77,11 +91,11 @@ pub(crate) fn joints(pieces: &[Piece<'_>], widest: Option<usize>) -> Vec<Option<
 /// The length of a line in characters if the next line may continue it.
 ///
 /// It is measured with as many prefixes as the next line has fewer: a terminal counts them, and repeats none.
-fn width_of_part(pieces: &[Piece<'_>], at: usize) -> Option<usize> {
+fn width_of_part(pieces: &[Piece<'_>], at: usize, any: bool) -> Option<usize> {
     let (piece, next) = (&pieces[at], pieces.get(at + 1)?);
     let (line, rest) = (piece.after(next.ends.count)?, next.rest());
     let width = characters(line);
-    let fits = width >= NARROWEST && width >= characters(rest);
+    let fits = width >= NARROWEST && (any || width >= characters(rest));
     (fits && continues(line, rest)).then_some(width)
 }
 
@@ -100,15 +114,29 @@ fn begins_record(line: &[u8]) -> bool {
     exception || line.starts_with(b"Traceback (most") || line.starts_with(b"File \"")
 }
 
-/// Whether a line ends in a number of which the next line has the rest and the unit: no program prints two numbers so.
+/// Whether the cut lies in a number, in its unit or in a tensor's shape: the line ends so that the next one must go on. No
+/// program prints two numbers so.
 fn cuts_number(line: &[u8], next: &[u8]) -> bool {
-    static REST: Pattern = Pattern::constant(r"^[.,]?\d[\d.,]*\s?(?:[KMGT]i?B\b|bytes\b)");
-    // Most lines end in no digit: the last byte is looked at first.
-    line.last().is_some_and(u8::is_ascii_digit) && REST.is_match(next)
+    static REST: Pattern = Pattern::constant(r"^[.,]?\d[\d.,]*(?:\s?(?:[KMGT]i?B\b|bytes\b)|\])");
+    static UNIT: Pattern = Pattern::constant(r"\d\s?(?:[KMGT]i?)$");
+    // Most lines end otherwise: the last bytes are looked at first. The cut may follow the point of a number.
+    match line {
+        [.., before, b'.' | b','] if before.is_ascii_digit() => {
+            next.first().is_some_and(u8::is_ascii_digit) && REST.is_match(next)
+        }
+        [.., b'K' | b'M' | b'G' | b'T' | b'i'] => {
+            let rest = next.strip_prefix(b"i").unwrap_or(next);
+            let ends_unit = |rest: &[u8]| rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+            rest.strip_prefix(b"B").is_some_and(ends_unit)
+                && UNIT.is_match(&line[line.len().saturating_sub(8)..])
+        }
+        [.., last] => last.is_ascii_digit() && REST.is_match(next),
+        [] => false,
+    }
 }
 
 /// The number of characters of a text in UTF-8.
-pub(crate) fn characters(line: &[u8]) -> usize {
+fn characters(line: &[u8]) -> usize {
     line.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
@@ -119,7 +147,7 @@ mod tests {
     fn joined(text: &str) -> Vec<Option<&'static [u8]>> {
         let pieces: Vec<Piece<'_>> =
             text.lines().enumerate().map(|(at, line)| Piece::new(at, line.as_bytes(), 0)).collect();
-        joints(&pieces, None)
+        joints(&pieces, &widths(&pieces, true), &widths(&pieces, false), None)
     }
 
     #[test]
@@ -142,6 +170,11 @@ mod tests {
         let line = format!("{} of which 4", "x".repeat(50));
         assert_eq!(joined(&format!("{line}\n12.00 MiB is free")), [Some(&b""[..]), None]);
         assert_eq!(joined(&format!("{line}\n12 requests")), [None, None]);
+        assert_eq!(joined(&format!("{line}.\n12 MiB is free")), [Some(&b""[..]), None]);
+        assert_eq!(joined(&format!("{line}.\n")), [None]);
+        assert_eq!(joined(&format!("{line}12.00 Mi\nB is free")), [Some(&b""[..]), None]);
+        assert_eq!(joined(&format!("{line}12.00 G\nBig is free")), [None, None]);
+        assert_eq!(joined(&format!("{}[16,1\n28,3] and type float", "x".repeat(50))), [Some(&b""[..]), None]);
     }
 
     #[test]

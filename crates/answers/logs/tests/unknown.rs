@@ -36,6 +36,34 @@ fn messages_of_programs_beside_the_frameworks_are_known_by_name() {
             "directml",
         ),
         ("ERROR: Insufficient memory on accelerator (src/a.h:1)", Kind::Oom, "lammps"),
+        ("[W dml_heap_allocator.cc:97] DML allocator out of memory!", Kind::Oom, "directml-allocator"),
+        ("Exception: jetson.utils -- cudaAllocMapped() failed to allocate memory", Kind::Oom, "gpu-named"),
+        (
+            "OpenCV(4.9.0) a.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1073741824 bytes in function",
+            Kind::Host,
+            "opencv-host",
+        ),
+        (
+            "a.cu:121: error: (-217:Gpu API call) out of memory in function 'allocate'",
+            Kind::Oom,
+            "opencv-gpu",
+        ),
+        (
+            "[TensorRT] ERROR: Requested amount of memory (167772160 bytes) could not be allocated.",
+            Kind::Oom,
+            "trt-tactic",
+        ),
+        (
+            "a (9 / 8)ggml_metal_add_buffer: warning: current allocated size is greater than the recommended max working \
+             set size\nggml_metal_get_buffer: error: buffer is nil",
+            Kind::Oom,
+            "metal-working-set",
+        ),
+        (
+            "gpu_async_0 cuMemAllocAsync failed to allocate 3221225472 bytes: RESOURCE_EXHAUSTED",
+            Kind::Oom,
+            "xla-cuda-async",
+        ),
         ("| WARNING: ran out of memory, skipping batch", Kind::Oom, "swallowed"),
         (
             "max_total_tokens=65536 is larger than the profiled value -120000.",
@@ -119,4 +147,45 @@ fn advice_options_and_code_are_no_failure() {
     ] {
         assert_eq!(found(&format!("{line}\n")), None, "{line}");
     }
+}
+
+#[test]
+fn a_heading_or_an_entry_of_a_changelog_is_shown_and_is_no_failure() {
+    for line in [
+        "# CUDA out of memory",
+        "## Out of memory",
+        "# fixed the CUDA out of memory",
+        "## Troubleshooting: CUDA error: out of memory",
+        "1. CUDA out of memory: reduce the batch size",
+        "* GPU out of memory during evaluation is now reported (#77)",
+        "* Training no longer fails with CUDA out of memory on small cards",
+        "# HIP out of memory",
+    ] {
+        let text = format!("{line}\n");
+        assert_eq!(found(&text), Some((Kind::Unknown, "unknown-memory".to_owned())), "{line}");
+    }
+}
+
+#[test]
+fn a_heading_that_quotes_an_error_is_one() {
+    for line in
+        ["# RuntimeError: CUDA error: out of memory", "### torch.cuda.OutOfMemoryError: CUDA out of memory"]
+    {
+        assert_eq!(found(&format!("{line}\n")).map(|found| found.0), Some(Kind::Oom), "{line}");
+    }
+}
+
+#[test]
+fn the_driver_s_code_for_a_full_gpu_in_a_call_that_pins_is_the_host_s_memory() {
+    let call = "  File \"torch/utils/data/_utils/pin_memory.py\", line 55, in pin_memory\n    return data.pin_memory(device)\n";
+    let carets = "           ^^^^^^^^^^^^^^^^^^^^^^^\n";
+    let late = "\nCUDA kernel errors might be asynchronously reported at some other API call.\n";
+    for (frames, end) in [(call.to_owned(), "\n"), (format!("{call}{carets}"), late)] {
+        for class in ["RuntimeError", "torch.AcceleratorError"] {
+            let text = format!("{frames}{class}: CUDA error: out of memory{end}");
+            assert_eq!(found(&text), Some((Kind::Pinned, "pinned-refused".to_owned())), "{text}");
+        }
+    }
+    let other = "  File \"a.py\", line 5, in forward\n    return x.clone()\nRuntimeError: CUDA error: out of memory\n";
+    assert_eq!(found(&format!("{call}{other}")).map(|found| found.0), Some(Kind::Oom));
 }

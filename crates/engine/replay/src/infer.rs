@@ -7,6 +7,8 @@ use brimful_units::Bytes;
 use crate::config::AllocatorConfig;
 use crate::driver::Driver;
 use crate::layout::{Follower, MismatchKind};
+use crate::shadow::Shadow;
+use crate::start::rebuild;
 use crate::ties::Ties;
 
 /// Addresses below this are those of Windows and WSL, and of expandable segments everywhere (`fixtures/addresses`).
@@ -64,9 +66,11 @@ pub fn settled(trace: &Trace, config: &AllocatorConfig) -> AllocatorConfig {
 /// It follows the recording under each order until the first placement that differs.
 pub fn recorded_ties(trace: &Trace, config: &AllocatorConfig) -> Ties {
     let mut best = (Ties::default(), None);
+    // What was there before the first event depends on sizes, not on the order of equal blocks.
+    let start = rebuild(trace, config);
     for ties in Ties::ALL {
         let config = AllocatorConfig { ties: Some(ties), ..config.clone() };
-        let Some(differs) = first_difference(trace, &config) else { return ties };
+        let Some(differs) = first_difference(trace, &config, start.clone()) else { return ties };
         if best.1.is_none_or(|furthest| differs > furthest) {
             best = (ties, Some(differs));
         }
@@ -75,8 +79,8 @@ pub fn recorded_ties(trace: &Trace, config: &AllocatorConfig) -> Ties {
 }
 
 /// The event of the first placement that is not as the rules say.
-fn first_difference(trace: &Trace, config: &AllocatorConfig) -> Option<usize> {
-    let mut follower = Follower::new(trace, config);
+fn first_difference(trace: &Trace, config: &AllocatorConfig, start: (Shadow, bool)) -> Option<usize> {
+    let mut follower = Follower::from_start(trace, config, start);
     for at in 0..trace.len() {
         follower.advance(at + 1);
         let placed = |kind| matches!(kind, MismatchKind::Placement | MismatchKind::Needless);

@@ -152,7 +152,15 @@ pub(crate) struct Follower<'a> {
 impl<'a> Follower<'a> {
     /// A follower before the first event, with the memory that the recording found.
     pub fn new(trace: &'a Trace, config: &'a AllocatorConfig) -> Follower<'a> {
-        let (mut shadow, sure) = rebuild(trace, config);
+        Follower::from_start(trace, config, rebuild(trace, config))
+    }
+
+    /// A follower of the memory that [`rebuild`] found, which is the same for every order of equal blocks.
+    pub fn from_start(
+        trace: &'a Trace,
+        config: &'a AllocatorConfig,
+        (mut shadow, sure): (Shadow, bool),
+    ) -> Follower<'a> {
         shadow.begin_counting(config.ties.unwrap_or_default(), config.driver.unwrap_or_default());
         let mut at_start = Vec::new();
         if shadow.iter().next().is_some() {

@@ -1,7 +1,7 @@
 //! A run as one HTML page, or two runs beside each other.
 
 use anyhow::{Context, Result, bail};
-use brimful_explain::snapshot::{Explanation, Fragmentation, explain_recording};
+use brimful_explain::snapshot::{Explanation, Fragmentation, Named, explain_with_history};
 use brimful_explain::{Diff, History, Holder, TracedRun, diff, history, holders, holders_of};
 use brimful_jobs::{LoadedJob, Overrides};
 use brimful_plan::{Fit, FitVerdict, Row, fit, techniques};
@@ -107,10 +107,10 @@ fn recorded(input: &str, recording: Recording) -> Result<Shown> {
         let label = "trace".to_owned();
         return Ok(Shown { label, trace, config, history, holders, subject: Subject::Trace, notes: unread });
     }
-    let (history, mut explanation) = rayon::join(
-        || history(TracedRun { trace: &trace, config: &config }, MOMENTS, BLOCKS),
-        || Box::new(explain_recording(&trace, usize::MAX)),
-    );
+    // A page shows all holders, and has the blocks from the history.
+    let named = Named { owners: ROWS, sites: usize::MAX, blocks: 0, segments: ROWS };
+    let (explanation, history) = explain_with_history(&trace, named, MOMENTS, BLOCKS);
+    let mut explanation = Box::new(explanation);
     let holders = holders_of(&explanation.contents);
     shorten(&mut explanation);
     let device = device.unwrap_or(0);
@@ -125,19 +125,16 @@ fn recorded(input: &str, recording: Recording) -> Result<Shown> {
     })
 }
 
-/// Drops what the page does not show: it has all blocks and stacks from the history.
+/// Drops what the page does not show: it has the stacks from the history and the holders.
 fn shorten(explanation: &mut Explanation) {
     let shorten = |fragmentation: &mut Fragmentation| {
-        fragmentation.pinned.truncate(ROWS);
         fragmentation.pinned.iter_mut().for_each(|segment| segment.pins.truncate(1));
     };
     shorten(&mut explanation.fragmentation);
     if let Some(oom) = &mut explanation.out_of_memory {
         shorten(&mut oom.fragmentation);
     }
-    explanation.contents.blocks.clear();
     explanation.contents.sites.clear();
-    explanation.contents.owners.truncate(ROWS);
     explanation.leaks.truncate(ROWS);
 }
 

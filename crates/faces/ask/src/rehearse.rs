@@ -321,7 +321,7 @@ impl Answer for RehearsalReply {
         match self.judgement.verdict {
             RunVerdict::Fits | RunVerdict::NoDevice => Outcome::Well,
             RunVerdict::DoesNotFit => Outcome::Found,
-            RunVerdict::Failed | RunVerdict::Unfinished => Outcome::Wrong,
+            RunVerdict::Failed | RunVerdict::Unfinished | RunVerdict::NoGpuMemory => Outcome::Wrong,
         }
     }
 }

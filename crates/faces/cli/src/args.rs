@@ -350,9 +350,10 @@ pub struct RehearseArguments {
     #[arg(long)]
     pub keep_serving: bool,
     /// Rows in place of data sets: `input_ids:int64[4,2048]` is four rows of 2048 numbers. Several fields are separated by
-    /// ';'. `text:string[8,500]` are 500 words, `image:image[16,224,224]` pictures.
-    #[arg(long, value_name = "FIELDS")]
-    pub synthetic: Option<String>,
+    /// ';'. `text:string[8,500]` are 500 words, `image:image[16,224,224]` pictures. `NAME=FIELDS` is for the data set or file of
+    /// that name; the option can be repeated.
+    #[arg(long, value_name = "[NAME=]FIELDS")]
+    pub synthetic: Vec<String>,
     /// Events that the history keeps, the newest. Peaks are of the whole run in any case.
     #[arg(long, value_name = "EVENTS", default_value_t = HISTORY)]
     pub history: u64,

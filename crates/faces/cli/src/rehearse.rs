@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use brimful_ask::{Outcome, RehearseRequest, name_of, rehearse};
-use brimful_rehearsal::{HookOptions, SyntheticError};
+use brimful_rehearsal::{HookOptions, Synthetic};
 
 use crate::args::RehearseArguments;
 use crate::lock::Gatekeeper;
@@ -48,8 +48,8 @@ pub fn run(arguments: &RehearseArguments) -> Result<Outcome> {
 }
 
 fn request(typed: RehearseArguments, path: &Path, named: &Path) -> Result<RehearseRequest> {
-    let synthetic = typed.synthetic.as_deref().map(str::parse).transpose();
-    let synthetic = synthetic.map_err(|error: SyntheticError| anyhow!("--synthetic {error}"))?;
+    let synthetic = Synthetic::list(typed.synthetic.iter().map(String::as_str));
+    let synthetic = synthetic.map_err(|error| anyhow!("--synthetic {error}"))?;
     Ok(RehearseRequest {
         command: typed.command,
         gpu: typed.gpu,

@@ -186,6 +186,7 @@ fn one_that_catches_everything_ends_too() {
     let text = "
 import torch
 optimizer = torch.optim.Optimizer()
+torch.allocate(1 << 30)
 while True:
     try:
         optimizer.step()
@@ -357,4 +358,59 @@ fn nothing_is_left_behind() {
     if rehearse("clean", TRAINS, &["--json"], &[place]).is_some() {
         assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
+}
+
+/// What the command makes of its end is its own: a notebook reports a failed cell.
+#[test]
+fn a_program_that_fails_at_the_end_of_its_steps_has_made_them() {
+    let text = "
+import torch
+optimizer = torch.optim.Optimizer()
+torch.allocate(1 << 30)
+try:
+    while True:
+        optimizer.step()
+except BaseException as error:
+    raise RuntimeError('training failed') from error
+";
+    let Some(run) = rehearse("turned", text, &["--capacity", "4GiB", "--steps", "2", "--json"], &[]) else {
+        return;
+    };
+    let json = run.json();
+    assert_eq!((run.code, json["verdict"].as_str()), (0, Some("fits")), "{}", run.stderr);
+    assert_eq!((json["exit"]["status"].as_i64(), json["steps"].as_u64()), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_request_is_the_cause_only_if_nothing_was_allocated_after_it() {
+    let text = "
+import sys, torch
+for size in SIZES:
+    try:
+        torch.allocate(size << 30)
+        break
+    except torch.OutOfMemoryError:
+        pass
+sys.exit(3)
+";
+    let capacity = ("STAND_IN_CAPACITY", "4294967296");
+    for (sizes, code, verdict) in [("(9, 8, 2)", 2, "failed"), ("(9, 8)", 1, "does-not-fit")] {
+        let text = text.replace("SIZES", sizes);
+        let Some(run) = rehearse("cause", &text, &["--capacity", "4GiB", "--json"], &[capacity]) else {
+            return;
+        };
+        let json = run.json();
+        assert_eq!((run.code, json["verdict"].as_str()), (code, Some(verdict)), "{}", run.stderr);
+        let reason = json["reason"].as_str();
+        let expected = "the command failed (exit status 3); 2 failed requests were caught";
+        assert_eq!(reason, (code == 2).then_some(expected));
+    }
+}
+
+#[test]
+fn a_run_without_gpu_memory_has_no_verdict() {
+    let Some(run) = rehearse("cpu", "import torch\n", &["--capacity", "4GiB"], &[]) else { return };
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stdout.starts_with("no verdict: "), "{}", run.stdout);
+    assert!(run.stdout.contains("no process took GPU memory through PyTorch"), "{}", run.stdout);
 }

@@ -8,34 +8,13 @@ mod rehearsed;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::process::Command;
 
 use flate2::read::GzDecoder;
-use rehearsed::{Rehearsed, current_test, left_out, script};
+use rehearsed::script;
+use rehearsed::torch::{python, rehearse};
 use serde_json::{Value, json};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures");
-
-/// The interpreter; `None` where there is none to use.
-fn python() -> Option<String> {
-    let python = std::env::var("BRIMFUL_TORCH_PYTHON").ok();
-    if python.is_none() {
-        left_out(&current_test(), "BRIMFUL_TORCH_PYTHON is not set (cargo xtask test --torch sets it)");
-    }
-    python
-}
-
-fn rehearse(arguments: &[&str], command: &[&str]) -> Rehearsed {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("run.zip");
-    let mut brimful = Command::new(env!("CARGO_BIN_EXE_brimful"));
-    brimful
-        .args(["rehearse", "--json", "--output", file.to_str().unwrap()])
-        .args(arguments)
-        .arg("--")
-        .args(command);
-    Rehearsed::of(brimful.output().unwrap(), folder, file)
-}
 
 fn lines(file: &str) -> Vec<Value> {
     let open = File::open(format!("{FIXTURES}/{file}")).unwrap();

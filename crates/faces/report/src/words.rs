@@ -6,8 +6,14 @@ use brimful_trace::{Category, PhaseKind};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// What can become of a rehearsal.
-const VERDICTS: [Verdict; 5] =
-    [Verdict::Fits, Verdict::DoesNotFit, Verdict::NoDevice, Verdict::Failed, Verdict::Unfinished];
+const VERDICTS: [Verdict; 6] = [
+    Verdict::Fits,
+    Verdict::DoesNotFit,
+    Verdict::NoDevice,
+    Verdict::Failed,
+    Verdict::Unfinished,
+    Verdict::NoGpuMemory,
+];
 
 /// The public categories, in their order and each once.
 fn categories() -> Vec<&'static str> {

@@ -120,6 +120,16 @@ impl Processor {
     /// What a job is predicted for that names no GPU, or one by its size only: an A100's.
     pub const ASSUMED: Processor = Processor { compute_capability: (8, 0), multiprocessors: 108 };
 
+    /// The most threads that a multiprocessor holds at once (`cudaDevAttrMaxThreadsPerMultiProcessor`; CUDA C++ Programming
+    /// Guide 13, "Technical Specifications per Compute Capability").
+    pub const fn threads_per_multiprocessor(&self) -> u64 {
+        match self.compute_capability {
+            (7, 5) => 1024,
+            (8, 6..=9) | (12, _) => 1536,
+            _ => 2048,
+        }
+    }
+
     /// [`Processor::ASSUMED`] in words.
     pub fn assumed_in_words() -> String {
         let Processor { compute_capability: (major, minor), multiprocessors } = Processor::ASSUMED;

@@ -1,6 +1,6 @@
 //! What the virtual GPU counted, and what it could not see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -28,11 +28,13 @@ pub(crate) fn add_to(records: &mut [ProcessRecord], state: &State) {
     for record in records {
         let Some(counted) = of(state, record.pid) else { continue };
         for device in &mut record.devices {
-            let on = counted.devices.get(device.device as usize);
-            let taken = on.map_or(0, |on| on.peak.saturating_add(on.context));
-            // A process may number its GPUs in its own way; then this is another one's.
+            let Some(gpu) = counted.visible.get(device.device as usize).copied() else { continue };
+            let taken = counted.devices.get(gpu).map_or(0, |on| on.peak.saturating_add(on.context));
+            device.gpu = u32::try_from(gpu).ok();
+            // A process without counters of its own shares them with others.
             device.taken = Some(Bytes::new(taken)).filter(|taken| *taken >= device.peak.reserved);
         }
+        record.size_reads = counted.size_reads;
         record.pinned = Some(Bytes::new(counted.pinned_peak));
         record.last_call =
             counted.last_call.and_then(|place| symbols().nth(place)).map(|symbol| symbol.name.to_owned());
@@ -55,6 +57,12 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
              takes more on a real GPU"
         )
     });
+    let beside: BTreeSet<&str> =
+        records.iter().flat_map(|record| &record.beside).map(String::as_str).collect();
+    let beside = (!beside.is_empty()).then(|| {
+        let named: Vec<&str> = beside.into_iter().collect();
+        format!("memory that {} takes beside PyTorch", named.join(" and "))
+    });
     let managed: u64 = state.processes.iter().map(|process| process.managed).max().unwrap_or(0);
     let managed = (managed > 0).then(|| {
         format!("{} of managed memory, which may be on the GPU or on the host", Bytes::new(managed))
@@ -74,23 +82,42 @@ pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
             Bytes::new(took)
         )
     });
-    sizes.into_iter().chain(managed).chain(not_modelled(state)).chain(silent).collect()
+    sizes.into_iter().chain(beside).chain(managed).chain(not_modelled(state)).chain(silent).collect()
 }
 
-/// Buffers that a library would have wanted, and whose size nobody knows.
-fn not_modelled(state: &State) -> Option<String> {
+/// Buffers that a library would have wanted, and whose size nobody knows: those that were left out, and those of which the
+/// least was counted.
+fn not_modelled(state: &State) -> Vec<String> {
+    let left_out = ("buffers of unknown size, taken as zero", Answer::NoSize);
+    let bounded = ("buffers of unknown size, of which the least was counted", Answer::LeastSize);
+    [left_out, bounded].into_iter().filter_map(|(what, answer)| sizes_asked(state, what, answer)).collect()
+}
+
+/// The functions with that answer, and how often each was called.
+fn sizes_asked(state: &State, what: &str, answer: Answer) -> Option<String> {
     let symbols: Vec<Symbol> = symbols().collect();
-    let asks = |symbol: &Symbol| symbol.answer() == Answer::NoSize;
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
     for (symbol, count) in &state.calls {
         *counts.entry(*symbol).or_default() += count;
     }
     let asked = counts.into_iter().filter_map(|(symbol, count)| Some((symbols.get(symbol)?, count)));
-    let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| asks(symbol)).collect();
+    let mut asked: Vec<(&Symbol, u64)> = asked.filter(|(symbol, _)| symbol.answer() == answer).collect();
     asked.sort_by_key(|(symbol, count)| (std::cmp::Reverse(*count), symbol.name));
     let more = asked.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let named: Vec<String> =
-        asked.iter().take(NAMED).map(|(symbol, count)| format!("{} ({count})", symbol.name)).collect();
-    (!named.is_empty()).then(|| format!("buffers of unknown size, taken as zero: {}{more}", named.join(", ")))
+        asked.iter().take(NAMED).map(|(symbol, count)| format!("{} ({count})", words(symbol.name))).collect();
+    (!named.is_empty()).then(|| format!("{what}: {}{more}", named.join(", ")))
+}
+
+/// What a function's buffers are for, where its name does not say it.
+fn words(function: &str) -> &str {
+    match function {
+        "cudnnBackendGetAttribute" => "workspaces of cuDNN's convolutions and attention",
+        "cudnnGetRNNTempSpaceSizes" => {
+            "what cuDNN's recurrent networks keep for the backward pass, and their workspaces"
+        }
+        "cudnnDropoutGetStatesSize" => "random states of cuDNN's dropout",
+        other => other,
+    }
 }

@@ -46,12 +46,13 @@ pub enum RehearsalError {
     },
     /// The command ended, and no process of it had imported torch.
     #[error(
-        "no process of the command imported torch, so nothing was rehearsed (it ended with {ended}); a Python that \
-         runs with -S, -I or -E cannot be rehearsed"
+        "no process of the command imported torch, so nothing was rehearsed (it ended with {ended}); {instead}"
     )]
     NothingSeen {
         /// How the command ended.
         ended: String,
+        /// What it imported instead, or what else may be the cause.
+        instead: String,
     },
     /// A file that is no run file.
     #[error(

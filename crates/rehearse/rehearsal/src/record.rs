@@ -30,6 +30,9 @@ pub struct Amounts {
 pub struct DeviceRecord {
     /// Its number in that process.
     pub device: u32,
+    /// Its number on the machine, which differs where `CUDA_VISIBLE_DEVICES` is set; `None` where nobody counted.
+    #[serde(default)]
+    pub gpu: Option<u32>,
     /// Peaks of the whole run.
     pub peak: Amounts,
     /// What there was at the end.
@@ -59,6 +62,9 @@ pub struct Failure {
     pub free_bytes: Bytes,
     /// Optimizer steps that were done.
     pub step: u64,
+    /// The sum of all requests on that GPU that had been served; `None` in files of older versions.
+    #[serde(default)]
+    pub asked: Option<Bytes>,
 }
 
 /// The exception that ended a process.
@@ -94,6 +100,12 @@ pub struct ProcessRecord {
     pub torch_hip: Option<String>,
     /// Optimizer steps.
     pub steps: u64,
+    /// Whether it made the steps after which the run was to end.
+    #[serde(default)]
+    pub reached: bool,
+    /// The libraries it had imported that take GPU memory beside PyTorch's allocator, such as jax.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// Their optimizers.
     pub optimizers: Vec<String>,
     /// The GPUs it used.
@@ -104,6 +116,9 @@ pub struct ProcessRecord {
     /// The function of CUDA that it called last among those that are not modelled.
     #[serde(default)]
     pub last_call: Option<String>,
+    /// How many sizes that depend on data it read as zero.
+    #[serde(default)]
+    pub size_reads: u64,
     /// Requests that failed, the first 64.
     pub failures: Vec<Failure>,
     /// What ended it.
@@ -124,6 +139,13 @@ impl ProcessRecord {
     /// The GPU on which it reserved most.
     pub fn fullest(&self) -> Option<&DeviceRecord> {
         self.devices.iter().max_by_key(|device| device.peak.reserved)
+    }
+
+    /// The last request that failed, if nothing was allocated on its GPU afterwards: a program that went on was not ended by it.
+    pub(crate) fn last_straw(&self) -> Option<&Failure> {
+        let failure = self.failures.last()?;
+        let on = self.devices.iter().find(|device| device.device == failure.device);
+        on.is_none_or(|on| failure.asked.is_none_or(|asked| on.asked <= asked)).then_some(failure)
     }
 }
 

@@ -39,7 +39,7 @@ pub struct HookOptions {
     /// Whether a server continues once it listens; else the rehearsal ends then.
     pub keep_serving: bool,
     /// Rows that stand in for data sets.
-    pub synthetic: Option<Synthetic>,
+    pub synthetic: Vec<Synthetic>,
     /// How many events the history keeps, the newest.
     pub history: u64,
 }

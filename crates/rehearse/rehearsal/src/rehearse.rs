@@ -1,6 +1,7 @@
 //! The run itself, from the folder that it needs to what its processes handed over.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +99,18 @@ fn hook_settings(rehearsal: &Rehearsal, folder: &Path) -> Result<String, Rehears
     serde_json::to_string(&settings).map_err(|error| at(folder)(error.into()))
 }
 
+/// What the command imported in place of torch, in words that end the sentence.
+fn instead(folder: &Folder) -> String {
+    let files = std::fs::read_dir(folder.records()).into_iter().flatten().flatten();
+    let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".beside")?.to_owned()));
+    let names: BTreeSet<String> = names.collect();
+    let named: Vec<&str> = names.iter().map(String::as_str).collect();
+    if named.is_empty() {
+        return "a Python that runs with -S, -I or -E cannot be rehearsed".to_owned();
+    }
+    format!("it imports {}; only memory of PyTorch is rehearsed", named.join(" and "))
+}
+
 /// Gathers the records that the processes handed over.
 fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRecord, RehearsalError> {
     let mut processes = records(&folder.records())?;
@@ -110,7 +123,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
         ));
     }
     if processes.is_empty() && ended.cut.is_none() {
-        return Err(RehearsalError::NothingSeen { ended: ended.to_string() });
+        return Err(RehearsalError::NothingSeen { ended: ended.to_string(), instead: instead(folder) });
     }
     let state = counted::read(&folder.states());
     counted::add_to(&mut processes, &state);
@@ -122,6 +135,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
         }
     }
     notes.extend(untested(&processes));
+    notes.extend(without_steps(rehearsal.options.steps, &processes, &ended));
     let mut run = RunRecord {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
@@ -134,6 +148,15 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
     };
     run.unseen.extend(values::unseen(&run));
     Ok(run)
+}
+
+/// That `--steps` had no effect, in a run that came to its own end.
+fn without_steps(asked: Option<u64>, processes: &[ProcessRecord], ended: &Ended) -> Option<String> {
+    let stepped = processes.iter().any(|process| process.steps > 0);
+    let steps = asked.filter(|_| !stepped && ended.is_success())?;
+    Some(format!(
+        "--steps {steps} had no effect: no torch.optim optimizer stepped, so the command ran to its own end"
+    ))
 }
 
 /// The releases of torch that rehearsals are tested with, the first and the last.

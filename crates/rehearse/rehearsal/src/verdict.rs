@@ -1,5 +1,7 @@
 //! What a run means: does it fit, and what failed?
 
+use std::collections::BTreeSet;
+
 use brimful_units::Bytes;
 
 use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving, values};
@@ -17,6 +19,8 @@ pub enum RunVerdict {
     Failed,
     /// It was ended from outside, and nothing had failed until then.
     Unfinished,
+    /// It ran to its end, and no process took GPU memory: there is nothing to judge.
+    NoGpuMemory,
 }
 
 impl RunVerdict {
@@ -28,6 +32,7 @@ impl RunVerdict {
             RunVerdict::NoDevice => "no-device",
             RunVerdict::Failed => "failed",
             RunVerdict::Unfinished => "unfinished",
+            RunVerdict::NoGpuMemory => "no-gpu-memory",
         }
     }
 }
@@ -39,7 +44,7 @@ pub struct RankUse {
     pub name: String,
     /// Its rank, where it has one.
     pub rank: Option<u64>,
-    /// The GPU, by its number in that process.
+    /// The GPU, by its number on the machine.
     pub device: u32,
     /// PyTorch's own peaks, in bytes.
     pub peak: Amounts,
@@ -87,27 +92,30 @@ pub struct Judgement {
 pub fn judge(run: &RunRecord) -> Judgement {
     let mut ranks: Vec<RankUse> = run.processes.iter().flat_map(|process| uses(run, process)).collect();
     ranks.sort_by_key(|rank| std::cmp::Reverse(rank.peak.reserved));
-    let failed = !run.ended.is_success();
+    let failed = !run.ended.is_success() && !ended_by_steps(run);
     let fatal = if failed { fatal(run) } else { None };
     let short = serving(run).filter(|_| !failed).and_then(|served| served.falls_short());
     let verdict = match (&fatal, run.ended.cut) {
         (Some(_), _) => RunVerdict::DoesNotFit,
         _ if short.is_some() => RunVerdict::DoesNotFit,
-        (None, Some(_)) => RunVerdict::Unfinished,
+        (None, Some(_)) if failed => RunVerdict::Unfinished,
         (None, None) if failed => RunVerdict::Failed,
+        _ if ranks.is_empty() => RunVerdict::NoGpuMemory,
         _ if run.device.named => RunVerdict::Fits,
         _ => RunVerdict::NoDevice,
     };
+    let failures: u64 = ranks.iter().map(|rank| rank.ooms).sum();
+    let survived = if fatal.is_some() { failures.saturating_sub(1) } else { failures };
     let reason = match verdict {
-        RunVerdict::Failed => Some(why(run)),
+        RunVerdict::Failed => Some(why(run) + &caught(survived)),
+        RunVerdict::NoGpuMemory => Some(nothing_taken(run)),
         RunVerdict::Unfinished => Some(cut(run)),
         _ => short.map(|(tokens, length)| {
             format!("the KV cache holds {tokens} tokens, and a request of full length has {length}")
         }),
     };
-    let failures: u64 = ranks.iter().map(|rank| rank.ooms).sum();
     Judgement {
-        survived: if fatal.is_some() { failures.saturating_sub(1) } else { failures },
+        survived,
         steps: run.processes.iter().map(|process| process.steps).max().unwrap_or(0),
         verdict,
         ranks,
@@ -117,11 +125,37 @@ pub fn judge(run: &RunRecord) -> Judgement {
     }
 }
 
+/// Whether the processes that used a GPU made the steps after which the run was to end. What the command makes of that end
+/// is its own: a notebook reports a failed cell, and some programs turn `SystemExit` into an error.
+fn ended_by_steps(run: &RunRecord) -> bool {
+    let is_done = |process: &ProcessRecord| process.reached || process.devices.is_empty();
+    run.processes.iter().any(|process| process.reached) && run.processes.iter().all(is_done)
+}
+
+fn caught(requests: u64) -> String {
+    match requests {
+        0 => String::new(),
+        1 => "; 1 failed request was caught".to_owned(),
+        many => format!("; {many} failed requests were caught"),
+    }
+}
+
+fn nothing_taken(run: &RunRecord) -> String {
+    let beside: BTreeSet<&str> =
+        run.processes.iter().flat_map(|process| &process.beside).map(String::as_str).collect();
+    let named: Vec<&str> = beside.into_iter().collect();
+    let whose = match named.as_slice() {
+        [] => String::new(),
+        names => format!("; the command imports {}, whose memory is not seen", names.join(" and ")),
+    };
+    format!("no process took GPU memory through PyTorch, so there is nothing to judge{whose}")
+}
+
 fn uses<'a>(run: &'a RunRecord, process: &'a ProcessRecord) -> impl Iterator<Item = RankUse> + 'a {
     process.devices.iter().map(|device: &DeviceRecord| RankUse {
         name: name(process),
         rank: process.rank,
-        device: device.device,
+        device: device.gpu.unwrap_or(device.device),
         peak: device.peak,
         on_device: device.taken.unwrap_or_else(|| {
             device.peak.reserved.checked_add(run.device.context).unwrap_or(device.peak.reserved)
@@ -132,12 +166,12 @@ fn uses<'a>(run: &'a RunRecord, process: &'a ProcessRecord) -> impl Iterator<Ite
     })
 }
 
-/// The process that died because memory ran out: by what it said, or where it said nothing, because a request failed.
+/// The process that died because memory ran out: by what it said, or where it said nothing, because its last request failed.
 fn fatal(run: &RunRecord) -> Option<FatalRequest> {
     let said = run.processes.iter().find(|process| process.error.as_ref().is_some_and(is_shortage));
     let silent = || {
         let failed = |process: &&ProcessRecord| {
-            !process.failures.is_empty() && process.error.is_none() && process.ended != "steps"
+            process.last_straw().is_some() && process.error.is_none() && !process.reached
         };
         run.processes.iter().find(failed)
     };
@@ -176,7 +210,8 @@ fn why(run: &RunRecord) -> String {
     match (error, killed) {
         (Some((process, error)), _) => {
             let line = error.message.lines().next().unwrap_or_default();
-            format!("the command failed ({}): {}: {line} (process {})", run.ended, error.kind, process.pid)
+            let said = format!("{}: {line} (process {})", error.kind, process.pid);
+            format!("the command failed ({}): {said}{}", run.ended, read_before(process))
         }
         (None, Some(process)) if run.ended.signal.is_some() => {
             let call = process.last_call.as_ref().filter(|_| run.ended.is_crash());
@@ -190,7 +225,22 @@ fn why(run: &RunRecord) -> String {
                 call.unwrap_or_default()
             )
         }
-        _ => format!("the command failed: {}", run.ended),
+        _ => format!("the command failed ({})", run.ended),
+    }
+}
+
+/// That a program may have failed because of what it read from a GPU that computes nothing.
+fn read_before(process: &ProcessRecord) -> String {
+    match process.size_reads {
+        0 => String::new(),
+        1 => {
+            "; before this, a value that depends on data was read as zero, which may be the cause".to_owned()
+        }
+        reads => {
+            format!(
+                "; before this, {reads} values that depend on data were read as zero, which may be the cause"
+            )
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub const STATE_VARIABLE: &str = "BRIMFUL_VGPU_STATE";
 
 /// `brimvgpu`, then the layout's version.
 const MAGIC: u64 = u64::from_le_bytes(*b"brimvgpu");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The number of processes with counters of their own; later processes share the last place.
 pub(crate) const MOST_PROCESSES: usize = 512;
 
@@ -43,8 +43,22 @@ pub(crate) enum OfProcess {
     PinnedPeak,
     Managed,
     LastCall,
+    Visible,
 }
-const OF_PROCESS: usize = 8;
+const OF_PROCESS: usize = 9;
+
+/// The machine's numbers of a process's GPUs in one number: four bits each, relative to the GPU of the same number, so that
+/// zero is a process that sees all GPUs in their order.
+#[cfg_attr(not(feature = "device"), allow(dead_code))]
+pub(crate) fn packed(visible: &[usize]) -> u64 {
+    let bits = |(at, device): (usize, &usize)| ((at ^ device) as u64 & 0xF) << (4 * at);
+    visible.iter().enumerate().map(bits).sum()
+}
+
+/// The machine's number of a GPU by its number in the process.
+fn unpacked(packed: u64, device: usize) -> usize {
+    device ^ (packed >> (4 * device.min(MOST_DEVICES - 1)) & 0xF) as usize
+}
 
 const PROCESS: usize = OF_PROCESS + MOST_DEVICES * ON_DEVICE;
 const FIRST_DEVICE: usize = 2;
@@ -110,8 +124,10 @@ pub struct ProcessUse {
     pub managed: u64,
     /// The last called function that is not modelled, as its index in [`crate::symbols()`].
     pub last_call: Option<usize>,
-    /// By GPU.
+    /// By GPU of the machine.
     pub devices: Vec<DeviceUse>,
+    /// The machine's number of each GPU, by the process's own numbers, which follow `CUDA_VISIBLE_DEVICES`.
+    pub visible: Vec<usize>,
 }
 
 /// The counters of a run.
@@ -184,6 +200,7 @@ fn read_process(process: usize, number: &dyn Fn(usize) -> u64) -> ProcessUse {
         managed: of(OfProcess::Managed),
         last_call: usize::try_from(of(OfProcess::LastCall)).ok().and_then(|place| place.checked_sub(1)),
         devices: (0..MOST_DEVICES).map(device).collect(),
+        visible: (0..MOST_DEVICES).map(|device| unpacked(of(OfProcess::Visible), device)).collect(),
     }
 }
 
@@ -220,11 +237,13 @@ mod tests {
         (numbers[0], numbers[1]) = (MAGIC, VERSION);
         numbers[place::process(1, OfProcess::Pid)] = 42;
         numbers[place::on_device(1, 2, OnDevice::Peak)] = 7 << 30;
+        numbers[place::process(1, OfProcess::Visible)] = packed(&[2, 0]);
         numbers[place::call(2)] = 5;
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         let state = State::read(&bytes).unwrap();
         assert_eq!(state.processes.len(), 1);
         assert_eq!((state.processes[0].pid, state.processes[0].devices[2].peak), (42, 7 << 30));
+        assert_eq!(state.processes[0].visible[..3], [2, 0, 2]);
         assert_eq!(state.calls, [(2, 5)]);
     }
 }

@@ -7,7 +7,14 @@ pub enum Answer {
     Success,
     /// It returns success and the size zero. The memory that the real library would request is not seen.
     NoSize,
+    /// It returns the least size that is possible. The real library may request more memory, which is not seen.
+    LeastSize,
 }
+
+/// Functions whose size has a known lower bound.
+const BOUNDED: [&str; 2] = ["cudnnGetRNNTempSpaceSizes", "cudnnDropoutGetStatesSize"];
+/// The function that returns, among many attributes, the workspace of an execution plan of cuDNN. Only these calls are counted.
+const PLANS: &str = "cudnnBackendGetAttribute";
 
 /// A function that programs may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +30,12 @@ impl Symbol {
     pub fn answer(&self) -> Answer {
         let asks =
             ["bufferSize", "BufferSize", "Workspace", "SpaceSize", "GetSize", "MakePlan", "CompressedSize"];
+        if BOUNDED.contains(&self.name) {
+            return Answer::LeastSize;
+        }
+        if self.name == PLANS {
+            return Answer::NoSize;
+        }
         let sets = self.name.contains("Set") || self.name.contains("Destroy");
         if !sets && asks.iter().any(|word| self.name.contains(word)) {
             Answer::NoSize
@@ -52,6 +65,9 @@ mod tests {
         assert_eq!(named("cudaMalloc").library, "runtime");
         assert_eq!(named("cusparseSpMM_bufferSize").answer(), Answer::NoSize);
         assert_eq!(named("cublasSetWorkspace_v2").answer(), Answer::Success);
+        assert_eq!(named("cudnnDropoutGetStatesSize").answer(), Answer::LeastSize);
+        assert_eq!(named("cudnnBackendGetAttribute").answer(), Answer::NoSize);
+        assert_eq!(named("cudnnBackendSetAttribute").answer(), Answer::Success);
         assert!(symbols().count() > 3000);
     }
 }

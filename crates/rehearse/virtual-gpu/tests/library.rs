@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 
-use brimful_virtual_gpu::{LIBRARY, SETTINGS_VARIABLE, STATE_VARIABLE, State, symbols};
+use brimful_virtual_gpu::{Answer, LIBRARY, SETTINGS_VARIABLE, STATE_VARIABLE, State, symbols};
 use libloading::Library;
 
 const MIB: usize = 1 << 20;
@@ -292,4 +292,63 @@ fn every_function_of_the_table_is_there() {
     let missing: Vec<&str> = symbols().map(|symbol| symbol.name).filter(|name| is_missing(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(symbols().count() > 5000);
+}
+
+/// Four layers of an LSTM with 320 floats, as in pytorch/pytorch issue 2895, where the reserve had 736 000 000 bytes.
+#[test]
+fn an_lstm_has_its_weights_in_a_row_and_keeps_what_was_measured() {
+    let gpu = Gpu::with(SMALL);
+    let (mut network, mut data, mut matrix, mut bias) = (0, 0, 0, 0);
+    call!(gpu, b"cudnnCreateRNNDescriptor", &mut network => &mut usize);
+    call!(gpu, b"cudnnCreateRNNDataDescriptor", &mut data => &mut usize);
+    call!(gpu, b"cudnnCreateTensorDescriptor", &mut matrix => &mut usize);
+    call!(gpu, b"cudnnCreateTensorDescriptor", &mut bias => &mut usize);
+    // CUDNN_LSTM, CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL, CUDNN_LINEAR_INPUT, CUDNN_DATA_FLOAT
+    let set = call!(
+        gpu, b"cudnnSetRNNDescriptor_v8",
+        network => usize, 0 => i32, 2 => i32, 2 => i32, 0 => i32, 0 => i32, 0 => i32, 0 => i32, 0 => i32,
+        123 => i32, 320 => i32, 320 => i32, 4 => i32, 0 => usize, 0 => u32
+    );
+    assert_eq!(set, 0);
+    let mut bytes = 0;
+    call!(gpu, b"cudnnGetRNNWeightSpaceSize", 0 => usize, network => usize, &mut bytes => &mut usize);
+    // The parameters of `torch.nn.LSTM(123, 320, 4)`.
+    assert_eq!(bytes, 3_034_880 * 4);
+    let mut next = 1 << 40;
+    for number in 0..8 {
+        let (mut place, mut beside) = (0usize, 0usize);
+        let found = call!(
+            gpu, b"cudnnGetRNNWeightParams",
+            0 => usize, network => usize, 1 => i32, bytes => usize, 1usize << 40 => usize, number => i32,
+            matrix => usize, &mut place => &mut usize, bias => usize, &mut beside => &mut usize
+        );
+        let (mut kind, mut count, mut sizes, mut strides) = (9, 0, [0; 3], [0; 3]);
+        call!(
+            gpu, b"cudnnGetTensorNdDescriptor",
+            matrix => usize, 3 => i32, &mut kind => &mut i32, &mut count => &mut i32,
+            &mut sizes => &mut [i32; 3], &mut strides => &mut [i32; 3]
+        );
+        assert_eq!((found, count, sizes), (0, 3, [1, 320, 320]));
+        // The first layer's eight matrices come before those of the second.
+        let expected = if number == 0 { (1 << 40) + 4 * 4 * (320 * 123 + 320 * 320) } else { next };
+        assert_eq!(place, expected, "matrix {number}");
+        next = place + 4 * 320 * 320;
+        let biases = (1 << 40) + bytes - 4 * (4 * 8 * 320);
+        assert_eq!(beside, biases + 4 * 320 * (8 + number as usize), "bias {number}");
+    }
+    let lengths = [1000; 25];
+    call!(
+        gpu, b"cudnnSetRNNDataDescriptor",
+        data => usize, 0 => i32, 0 => i32, 1000 => i32, 25 => i32, 123 => i32, &lengths => &[i32; 25], 0 => usize
+    );
+    let (mut scratch, mut kept) = (1, 1);
+    call!(
+        gpu, b"cudnnGetRNNTempSpaceSizes",
+        0 => usize, network => usize, 1 => i32, data => usize, &mut scratch => &mut usize, &mut kept => &mut usize
+    );
+    assert_eq!((scratch, kept), (0, 736_000_000));
+    let counted = gpu.state().calls;
+    assert!(counted.iter().any(|(symbol, count)| {
+        *count == 1 && symbols().nth(*symbol).is_some_and(|symbol| symbol.answer() == Answer::LeastSize)
+    }));
 }

@@ -141,10 +141,16 @@ impl Machine<'_> {
         Some((integer(self.data.get(at + 2..end)?)?, end))
     }
 
-    /// A list that is remembered and holds references to frames.
+    /// A list that is remembered and holds references to frames, or nothing: blocks of the engine's thread have no frames.
+    #[inline]
     fn plain_stack(&mut self, at: usize) -> Option<(Value, usize)> {
-        if self.data.get(at..at + 2) != Some(&[opcode::MEMOIZE, opcode::MARK]) {
+        if self.data.get(at) != Some(&opcode::MEMOIZE) {
             return None;
+        }
+        // One item that is appended without a mark comes behind it, where the machine finds the list on its stack.
+        if self.data.get(at + 1) != Some(&opcode::MARK) {
+            let empty = Value::List { slot: NO_SLOT };
+            return Some((self.memo.put(self.memo.next_slot(), empty).0, at + 1));
         }
         let (stack, end) = self.run_of_frames(at + 2)?;
         let value = Value::Stack { stack, slot: NO_SLOT };

@@ -191,3 +191,22 @@ fn traces_of_several_devices_each_have_the_stacks_and_devices_that_are_not_there
         assert_eq!(trace.len(), one.len());
     }
 }
+
+/// CPython's pickler appends a single item without a mark. The pickle is of protocol 4; frames come last in three events.
+#[test]
+fn a_stack_of_no_one_or_two_frames_is_read_wherever_it_stands_in_its_event() {
+    let pickle = b"\x80\x04\x95$\x01\x00\x00\x00\x00\x00\x00}\x94(\x8c\x08segments\x94]\x94\x8c\x0ddevice_traces\x94]\x94]\
+        \x94(}\x94(\x8c\x06action\x94\x8c\x05alloc\x94\x8c\x04addr\x94M\x00\x02\x8c\x04size\x94M\x00\x02\x8c\x06\
+        stream\x94K\x00\x8c\x06frames\x94]\x94(}\x94(\x8c\x04name\x94\x8c\x01f\x94\x8c\x08filename\x94\x8c\x04a.\
+        py\x94\x8c\x04line\x94K\x03uh\x0eeu}\x94(h\x07h\x08h\x09M\x00\x04h\x0aM\x00\x02h\x0bK\x00h\x0c]\x94h\x0e\
+        au}\x94(h\x07h\x08h\x09M\x00\x06h\x0aM\x00\x02h\x0bK\x00h\x0c]\x94u}\x94(h\x07h\x08h\x09M\x00\x08h\x0c]\
+        \x94h\x0eah\x0aM\x00\x02h\x0bK\x00u}\x94(h\x07h\x08h\x09M\x00\x0ah\x0c]\x94h\x0aM\x00\x02h\x0bK\x00u}\
+        \x94(h\x07h\x08h\x09M\x00\x0ch\x0c]\x94(h\x0eh\x0eeh\x0aM\x00\x02h\x0bK\x00ueau.";
+    let trace = read(pickle).unwrap().into_trace(0).unwrap();
+    let rows = trace.allocations.ids().map(|id| trace.allocations.get(id));
+    let depth = |context| trace.contexts.frames_of(trace.contexts.get(context).stack).len();
+    let read: Vec<_> = rows.map(|row| (row.address, row.bytes.get(), depth(row.context))).collect();
+    let depths = [2, 1, 0, 1, 0, 2];
+    let expected: Vec<_> = (1u64..).zip(depths).map(|(at, depth)| (Some(512 * at), 512, depth)).collect();
+    assert_eq!(read, expected);
+}

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use brimful_devices::Processor;
 use brimful_trace::{
     Allocation, AllocationId, Category, Context, Event, LaneId, Origin, PhaseKind, StrId, TensorInfo, Trace,
 };
@@ -13,15 +14,6 @@ use crate::StepError;
 use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
 use crate::rules::{CublasWorkspace, TorchRules};
-
-/// What the kernels' own buffers depend on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Properties {
-    /// Major and minor.
-    pub compute_capability: (u8, u8),
-    /// Streaming multiprocessors.
-    pub multiprocessors: u64,
-}
 
 /// A run with more allocations would need gigabytes and minutes to simulate.
 const MOST_ALLOCATIONS: usize = 1 << 24;
@@ -34,7 +26,7 @@ pub(crate) const DEFAULT_STREAM: u16 = 0;
 pub(crate) struct Device(Rc<State>);
 
 struct State {
-    properties: Properties,
+    properties: Processor,
     rules: TorchRules,
     /// The threads and streams that hold a cuBLAS workspace.
     workspaces: RefCell<Vec<(Thread, u16)>>,
@@ -111,7 +103,7 @@ impl Drop for StreamGuard {
 
 impl Device {
     /// A GPU with an empty trace.
-    pub fn new(properties: Properties, rules: TorchRules) -> Self {
+    pub fn new(properties: Processor, rules: TorchRules) -> Self {
         Device(Rc::new(State {
             properties,
             rules,
@@ -131,7 +123,7 @@ impl Device {
     }
 
     /// What the kernels' own buffers depend on.
-    pub fn properties(&self) -> Properties {
+    pub fn properties(&self) -> Processor {
         self.0.properties
     }
 
@@ -414,7 +406,7 @@ mod tests {
         /// An A100.
         pub fn for_tests() -> Device {
             Device::new(
-                Properties { compute_capability: (8, 0), multiprocessors: 108 },
+                Processor { compute_capability: (8, 0), multiprocessors: 108 },
                 TorchRules::of(brimful_jobs::TorchRules::V2_15, brimful_jobs::CudnnRules::V9_26),
             )
         }

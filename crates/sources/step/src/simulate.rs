@@ -4,7 +4,7 @@ use brimful_jobs::{Job, Workload};
 use brimful_trace::Trace;
 
 use crate::categories::categorize;
-use crate::device::{DEFAULT_STREAM, Device, Properties};
+use crate::device::{DEFAULT_STREAM, Device};
 use crate::rules::{TorchRules, TransformersRules};
 use crate::run::{infer, train};
 
@@ -43,13 +43,8 @@ pub enum StepError {
 /// # Errors
 /// [`StepError`] where the job is too large for 64 bits or asks for what is not known.
 pub fn simulate(job: &Job) -> Result<Trace, StepError> {
-    let processor = job.processor();
-    let properties = Properties {
-        compute_capability: processor.compute_capability,
-        multiprocessors: processor.multiprocessors,
-    };
     let rules = TorchRules::of(job.versions.torch_rules(), job.versions.cudnn_rules());
-    let device = Device::new(properties, rules);
+    let device = Device::new(job.processor(), rules);
     let transformers = TransformersRules::of(job.versions.transformers_rules());
     // One GPU and no collectives: all of the program runs on the default stream.
     let default_stream = device.stream(DEFAULT_STREAM);

@@ -172,12 +172,17 @@ pub(crate) fn version(text: &str) -> Option<Version> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// An AMD GPU of 96 to 128 GiB is one that shares the machine's RAM: discrete ones have 64 GiB or 192 GiB.
+/// An AMD GPU of 96 to 128 GiB is one that shares the machine's RAM: discrete ones have 64 GiB or 192 GiB. Half of an Instinct
+/// accelerator that is divided into partitions has as much, so the size counts only where no such accelerator is named.
 fn unified(accelerator: &Accelerator, incident: &Incident, around: &str) -> bool {
     let named = ["gfx1151", "Strix", "GB10", "MI300A"].iter().any(|name| around.contains(name));
     let gib = incident.facts.bytes("total_bytes").map_or(0, |total| total.get() >> 30);
+    let partition =
+        ["Instinct", "MI300X", "MI308", "MI325", "MI350", "MI355", "MI250", "gfx942", "gfx950", "gfx90a"]
+            .iter()
+            .any(|name| around.contains(name));
     let shares = matches!(accelerator.name.as_str(), "metal" | "jetson");
-    named || shares || (accelerator.name == "hip" && (96..=128).contains(&gib))
+    named || shares || (accelerator.name == "hip" && !partition && (96..=128).contains(&gib))
 }
 
 /// Where a rule or a fix applies; an empty list means everywhere.
@@ -288,6 +293,15 @@ mod tests {
         assert_eq!(world(oom).task, None);
         assert_eq!(world(&format!("    loss.backward()\n{oom}")).task, Some("train"));
         assert_eq!(world(&format!("    pipe.to(\"cuda\")\n{oom}")).task, Some("infer"));
+    }
+
+    #[test]
+    fn half_of_a_divided_accelerator_shares_no_memory_with_the_cpu() {
+        let oom = "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 128.00 GiB of \
+                   which 1.00 GiB is free.";
+        assert!(world(oom).unified);
+        assert!(!world(&format!("GPU 0: AMD Instinct MI300X VF\n{oom}")).unified);
+        assert!(world(&format!("GPU 0: AMD Instinct MI300A\n{oom}")).unified);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use brimful_replay::{LayoutBlock, Ledger, recorded_config};
 use brimful_trace::{BlockState, Category, Event, LaneId, Trace};
 use brimful_units::Bytes;
 
+use super::Named;
 use super::fragments::{Fragmentation, fragmentation};
 use super::held::{Contents, contents};
 use super::leaks::Leak;
@@ -57,8 +58,8 @@ pub(crate) struct Known<'a> {
     pub purposes: &'a [Purpose],
     /// What the program was doing when the request failed.
     pub doing: Doing,
-    /// Sites, blocks and segments that are named.
-    pub most: usize,
+    /// How many of each are named.
+    pub named: Named,
 }
 
 /// Explains the request that failed at an event, with the memory as it was then.
@@ -71,11 +72,11 @@ pub(crate) fn out_of_memory(
     let Event::Oom(id) = trace.event(event) else { return None };
     let row = trace.oom_row(id);
     let config = recorded_config(trace);
-    let (purposes, most) = (known.purposes, known.most);
+    let (purposes, named) = (known.purposes, known.named);
     let held = ledger(trace, blocks);
     let capacity = capacity_at(trace, event);
     let usable = usable_free(blocks, row.lane, row.tried);
-    let fragmentation = fragmentation(trace, blocks, purposes, Some(event), most);
+    let fragmentation = fragmentation(trace, blocks, purposes, Some(event), named.segments);
     Some(OutOfMemory {
         event,
         tried: config.device_request(row.tried),
@@ -88,7 +89,7 @@ pub(crate) fn out_of_memory(
         largest_usable: usable.into_iter().max().unwrap_or_default(),
         owner: owner(trace, row.context),
         stack: stack_text(trace, row.context),
-        contents: contents(trace, blocks, purposes, most),
+        contents: contents(trace, blocks, purposes, named),
         fragmentation,
         class: "unknown",
         confidence: 0.0,

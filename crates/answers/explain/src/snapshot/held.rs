@@ -5,6 +5,7 @@ use brimful_trace::{AllocationId, BlockState, Category, ContextId, Trace};
 use brimful_units::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::Named;
 use super::purpose::Purpose;
 use super::sites::{module, owner, stack_text};
 
@@ -17,6 +18,8 @@ pub struct Share {
     pub bytes: Bytes,
     /// How much of it could be for something else.
     pub uncertain: Bytes,
+    /// How much of it are parameters that get no gradient.
+    pub frozen: Bytes,
 }
 
 /// Memory that one place in the program holds.
@@ -77,13 +80,13 @@ pub struct Contents {
     pub blocks: Vec<Held>,
 }
 
-/// The memory of an instant, the `most` largest sites and blocks by name.
-pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], most: usize) -> Contents {
+/// The memory of an instant.
+pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], named: Named) -> Contents {
     let active = blocks.iter().filter(|block| block.state != BlockState::Inactive);
     let mut ids: Vec<AllocationId> = active.filter_map(|block| block.allocation).collect();
     let mut shares: Vec<Share> = Category::ALL
         .iter()
-        .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO })
+        .map(|c| Share { category: *c, bytes: Bytes::ZERO, uncertain: Bytes::ZERO, frozen: Bytes::ZERO })
         .collect();
     let mut sites: FxHashMap<(ContextId, Category), (Bytes, u64)> = FxHashMap::default();
     for id in &ids {
@@ -91,6 +94,7 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], mos
         let share = &mut shares[purpose.category as usize];
         share.bytes += row.bytes;
         share.uncertain += if purpose.uncertain { row.bytes } else { Bytes::ZERO };
+        share.frozen += if purpose.frozen { row.bytes } else { Bytes::ZERO };
         let site = sites.entry((row.context, purpose.category)).or_default();
         site.0 += row.bytes;
         site.1 += 1;
@@ -102,9 +106,9 @@ pub fn contents(trace: &Trace, blocks: &[LayoutBlock], purposes: &[Purpose], mos
     ids.sort_by_key(|id| (std::cmp::Reverse(trace.allocations.bytes(*id)), id.0));
     Contents {
         shares,
-        owners: owners(trace, &by_size, most),
-        sites: by_size.into_iter().take(most).map(|(key, site)| named(trace, key, site)).collect(),
-        blocks: ids.into_iter().take(most).map(|id| held(trace, id, purposes)).collect(),
+        owners: owners(trace, &by_size, named.owners),
+        sites: by_size.into_iter().take(named.sites).map(|(key, sum)| site(trace, key, sum)).collect(),
+        blocks: ids.into_iter().take(named.blocks).map(|id| held(trace, id, purposes)).collect(),
     }
 }
 
@@ -126,7 +130,7 @@ fn owners(trace: &Trace, sites: &[Summed], most: usize) -> Vec<Owner> {
     owners
 }
 
-fn named(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
+fn site(trace: &Trace, (context, category): (ContextId, Category), (bytes, blocks): (Bytes, u64)) -> Site {
     Site { bytes, blocks, category, owner: owner(trace, context), stack: stack_text(trace, context) }
 }
 

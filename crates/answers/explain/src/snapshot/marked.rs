@@ -7,8 +7,17 @@ use brimful_trace::{AllocationId, Category, Event, Trace};
 /// Named ranges that are marks: `brimful:parameter:7f0012000000`, an address in hexadecimal digits.
 const PREFIX: &str = "brimful:";
 
-/// The blocks that were marked, with what they are for.
-pub fn marked(trace: &Trace) -> HashMap<AllocationId, Category> {
+/// What a mark says of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What the block is for.
+    pub category: Category,
+    /// Whether it is a parameter that gets no gradient.
+    pub frozen: bool,
+}
+
+/// The blocks that were marked, with the last mark of each.
+pub fn marked(trace: &Trace) -> HashMap<AllocationId, Mark> {
     let named = trace.recording.iter().flat_map(|recording| &recording.annotations);
     let mut marks = named.filter_map(|range| Some((range.event, mark(&range.name)?))).peekable();
     let mut found = HashMap::new();
@@ -17,9 +26,9 @@ pub fn marked(trace: &Trace) -> HashMap<AllocationId, Category> {
     }
     let mut alive: HashMap<u64, AllocationId> = HashMap::new();
     for (at, event) in trace.events().map(Some).chain([None]).enumerate() {
-        while let Some((_, (category, address))) = marks.next_if(|(event, _)| *event <= at) {
+        while let Some((_, (mark, address))) = marks.next_if(|(event, _)| *event <= at) {
             if let Some(id) = alive.get(&address) {
-                found.insert(*id, category);
+                found.insert(*id, mark);
             }
         }
         match event {
@@ -35,15 +44,15 @@ pub fn marked(trace: &Trace) -> HashMap<AllocationId, Category> {
     found
 }
 
-fn mark(name: &str) -> Option<(Category, u64)> {
+fn mark(name: &str) -> Option<(Mark, u64)> {
     let (kind, address) = name.strip_prefix(PREFIX)?.split_once(':')?;
     let category = match kind {
-        "parameter" => Category::Parameter,
+        "parameter" | "frozen" => Category::Parameter,
         "gradient" => Category::Gradient,
         "optimizer" => Category::Optimizer,
         _ => return None,
     };
-    Some((category, u64::from_str_radix(address, 16).ok()?))
+    Some((Mark { category, frozen: kind == "frozen" }, u64::from_str_radix(address, 16).ok()?))
 }
 
 #[cfg(test)]
@@ -61,7 +70,7 @@ mod tests {
         let second = trace.alloc(at(0x20));
         let range = |name: &str, event| Annotation { name: name.to_owned(), begins: true, event };
         let annotations = vec![
-            range("brimful:parameter:10", 1),
+            range("brimful:frozen:10", 1),
             range("brimful:gradient:20", 2),
             range("Optimizer.step#AdamW.step", 3),
             range("brimful:optimizer:20", 4),
@@ -70,7 +79,9 @@ mod tests {
         trace.recording = Some(Recording { annotations, ..Recording::default() });
         let found = marked(&trace);
         assert_eq!(found.len(), 3);
-        assert_eq!(found[&weight], Category::Parameter);
-        assert_eq!((found[&first], found[&second]), (Category::Gradient, Category::Optimizer));
+        assert_eq!(found[&weight], Mark { category: Category::Parameter, frozen: true });
+        let category = |id| found[id].category;
+        assert_eq!((category(&first), category(&second)), (Category::Gradient, Category::Optimizer));
+        assert!(!found[&first].frozen);
     }
 }

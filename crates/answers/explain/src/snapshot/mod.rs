@@ -12,6 +12,8 @@ mod purpose;
 mod sites;
 mod whatif;
 
+use std::sync::OnceLock;
+
 use brimful_replay::{Followed, Ledger, follow_with_layouts, recorded_config};
 use brimful_trace::{Event, Recording, Trace};
 use brimful_units::Bytes;
@@ -24,6 +26,7 @@ pub use leaks::Leak;
 pub use purpose::Purpose;
 pub use sites::{Doing, owner, stack_text};
 
+use crate::history::{Draft, History, recorded_reserved};
 use sites::Sites;
 use whatif::Trials;
 pub use whatif::WhatIf;
@@ -93,13 +96,71 @@ impl Explanation {
     }
 }
 
+/// How many of each an explanation names, the largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Lines of the program.
+    pub owners: usize,
+    /// Stacks.
+    pub sites: usize,
+    /// Blocks.
+    pub blocks: usize,
+    /// Segments with free memory in them.
+    pub segments: usize,
+}
+
+impl Named {
+    /// As many of each.
+    pub const fn most(most: usize) -> Named {
+        Named { owners: most, sites: most, blocks: most, segments: most }
+    }
+}
+
+/// What the program was doing at each event of a recording, and what each block is for.
+pub(crate) struct Roles {
+    pub activity: Vec<Doing>,
+    pub purposes: Vec<Purpose>,
+}
+
+impl Roles {
+    /// Reads them from the stacks.
+    pub fn of(trace: &Trace) -> Roles {
+        let sites = Sites::of(trace);
+        let activity = activity::activity(trace, &sites);
+        let purposes = purpose::purposes(trace, &sites, &activity);
+        Roles { activity, purposes }
+    }
+}
+
 /// Explains a recorded trace; the `most` largest sites, blocks and segments by name.
 pub fn explain_recording(trace: &Trace, most: usize) -> Explanation {
+    explain(trace, Named::most(most), &OnceLock::new())
+}
+
+/// Explains a recorded trace and draws its history, in at most `ranges` moments with the `most` largest blocks. What both
+/// need is found once.
+pub fn explain_with_history(
+    trace: &Trace,
+    named: Named,
+    ranges: usize,
+    most: usize,
+) -> (Explanation, History) {
+    let roles = OnceLock::new();
+    let (draft, explanation) = both(
+        || Draft::of_recording(trace, roles.get_or_init(|| Roles::of(trace)), ranges, most),
+        || explain(trace, named, &roles),
+    );
+    let history = draft.finish(&recorded_reserved(trace, explanation.followed.start.reserved));
+    (explanation, history)
+}
+
+/// Explains a recorded trace; `roles` are found where nobody has yet.
+fn explain(trace: &Trace, named: Named, roles: &OnceLock<Roles>) -> Explanation {
     let failed = trace.events().rposition(|event| matches!(event, Event::Oom(_)));
     let capacity = failed.and_then(|event| cause::capacity_at(trace, event));
     let trials = Trials::new(trace, capacity);
     let (mut tried, (mut explanation, rest)) =
-        both(|| trials.run(), || (explain_as_recorded(trace, failed, most), trials.run()));
+        both(|| trials.run(), || (explain_as_recorded(trace, failed, named, roles), trials.run()));
     if explanation.followed.unverified.start {
         return explanation;
     }
@@ -129,19 +190,7 @@ pub fn describe_recording(trace: &Trace, most: usize) -> Explanation {
     if trace.events().any(|event| matches!(event, Event::Oom(_))) {
         return explain_recording(trace, most);
     }
-    explain_as_recorded(trace, None, most)
-}
-
-/// The purpose of every block of a recording.
-pub(crate) fn purposes_of(trace: &Trace) -> Vec<Purpose> {
-    purposes_and_activity(trace).0
-}
-
-/// The purpose of every block of a recording, and what the program was doing at every event.
-pub(crate) fn purposes_and_activity(trace: &Trace) -> (Vec<Purpose>, Vec<Doing>) {
-    let sites = Sites::of(trace);
-    let activity = activity::activity(trace, &sites);
-    (purpose::purposes(trace, &sites, &activity), activity)
+    explain_as_recorded(trace, None, Named::most(most), &OnceLock::new())
 }
 
 /// The phase that each event of a recording belongs to; `None` outside of all.
@@ -149,21 +198,25 @@ pub(crate) fn phases_of(trace: &Trace) -> Vec<Option<brimful_trace::PhaseKind>> 
     activity::activity(trace, &Sites::of(trace)).into_iter().map(Doing::phase).collect()
 }
 
-/// The peaks of a recording, and all that was in memory at the requested one.
+/// The peaks of a recording, and every site that was in memory at the requested one.
 pub(crate) fn contents_at_peak(trace: &Trace) -> (Ledger, Contents) {
-    let explanation = explain_as_recorded(trace, None, usize::MAX);
+    let named = Named { owners: 0, sites: usize::MAX, blocks: 0, segments: 0 };
+    let explanation = explain_as_recorded(trace, None, named, &OnceLock::new());
     (explanation.followed.peak, explanation.contents)
 }
 
-fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Explanation {
+fn explain_as_recorded(
+    trace: &Trace,
+    failed: Option<usize>,
+    named: Named,
+    roles: &OnceLock<Roles>,
+) -> Explanation {
     let (followed, layouts) = follow_with_layouts(trace, &recorded_config(trace), failed);
-    let sites = Sites::of(trace);
-    let activity = activity::activity(trace, &sites);
-    let purposes = purpose::purposes(trace, &sites, &activity);
-    let leaks = leaks::leaks(trace, &activity);
+    let Roles { activity, purposes } = roles.get_or_init(|| Roles::of(trace));
+    let leaks = leaks::leaks(trace, activity);
     let doing =
         |event: Option<usize>| event.and_then(|event| activity.get(event).copied()).unwrap_or_default();
-    let known = cause::Known { purposes: &purposes, doing: doing(failed), most };
+    let known = cause::Known { purposes, doing: doing(failed), named };
     let out_of_memory = failed.and_then(|event| cause::out_of_memory(trace, event, &layouts.after, &known));
     let at = followed.peak_event.map(|event| activity::site(trace, event));
     let mut explanation = Explanation {
@@ -171,13 +224,13 @@ fn explain_as_recorded(trace: &Trace, failed: Option<usize>, most: usize) -> Exp
         module: at.map_or("", |context| sites::module(trace, context)).to_owned(),
         owner: at.map_or_else(String::new, |context| owner(trace, context)),
         stack: at.map_or_else(Vec::new, |context| stack_text(trace, context)),
-        contents: held::contents(trace, &layouts.at_peak, &purposes, most),
+        contents: held::contents(trace, &layouts.at_peak, purposes, named),
         fragmentation: fragments::fragmentation(
             trace,
             &layouts.at_fullest,
-            &purposes,
+            purposes,
             followed.reserved_event,
-            most,
+            named.segments,
         ),
         leaks,
         segments: trace.recording.as_ref().map(segment_sums).unwrap_or_default(),

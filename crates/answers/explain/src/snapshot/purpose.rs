@@ -13,6 +13,8 @@ pub struct Purpose {
     pub category: Category,
     /// Whether its stack or its end leaves room for another answer.
     pub uncertain: bool,
+    /// Whether it is a parameter that gets no gradient; known of rehearsals only.
+    pub frozen: bool,
 }
 
 /// When and where a block was born and died.
@@ -33,8 +35,8 @@ pub fn purposes(trace: &Trace, sites: &Sites, activity: &[Doing]) -> Vec<Purpose
     let (lives, backwards) = lives(trace, sites, activity);
     let marked = marked(trace);
     let judge = |id: AllocationId| {
-        if let Some(category) = marked.get(&id) {
-            return Purpose { category: *category, uncertain: false };
+        if let Some(mark) = marked.get(&id) {
+            return Purpose { category: mark.category, uncertain: false, frozen: mark.frozen };
         }
         let signs = sites.get(trace.allocations.get(id).context);
         let life = &lives[id.index()];
@@ -83,7 +85,7 @@ fn die(lives: &mut [Life], id: AllocationId, region: u32, doing: Doing, backward
 fn judge(doing: Doing, life: &Life, backwards: u32) -> Purpose {
     let never = life.died == u32::MAX;
     let at_once = life.died == life.born && life.died_in != Doing::Script;
-    let by = |category, uncertain| Purpose { category, uncertain };
+    let by = |category, uncertain| Purpose { category, uncertain, frozen: false };
     match doing {
         Doing::Load if life.died == life.born => by(Category::Temporary, false),
         Doing::Load => by(Category::Parameter, false),

@@ -7,6 +7,7 @@
 pub mod left_out;
 #[path = "../seen/mod.rs"]
 pub mod seen;
+pub mod torch;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -98,9 +98,9 @@ pub(super) fn value(json: &str) -> Value {
 #[derive(Serialize)]
 pub(super) struct Failure {
     event: usize,
-    tried: u64,
     free: Option<u64>,
-    place: Vec<String>,
+    pub(super) place: Vec<String>,
+    tried: u64,
 }
 
 /// Every request that failed, in the order of the run.

@@ -5,7 +5,7 @@ mod data;
 mod paths;
 
 use brimful_explain::{History, Holder, TracedRun};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::diff::DiffAnswer;
 use crate::fit::FitAnswer;
@@ -112,13 +112,13 @@ fn escape(text: &str) -> String {
 
 /// JSON that cannot end the script element it stands in, nor begin a comment there: `<` is only in strings, where JSON can
 /// write it as a number.
-fn in_script(json: &Value) -> String {
-    json.to_string().replace('<', "\\u003c")
+fn in_script(data: &impl Serialize) -> String {
+    crate::wire::line(data).replace('<', "\\u003c")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// The keys of a page's data that hold frames: `FILE:LINE FUNCTION`.
+/// The keys of an answer that hold frames: `FILE:LINE FUNCTION`.
 const OF_FRAMES: [&str; 3] = ["frames", "stack", "place"];
 /// Folders that say enough of what is inside them: of packages, and of Python's own library.
 const LIBRARIES: [&str; 3] = ["site-packages", "dist-packages", "lib/python"];
@@ -13,30 +13,47 @@ const HOME_OF_ROOT: &str = "/root";
 /// Folders that hold the homes of users.
 const HOMES: [&str; 3] = ["/home/", "/Users/", "\\Users\\"];
 
-/// Shortens the paths of all frames in a page's data, the same in every run of it.
-pub(super) fn shorten(data: &mut Value) {
-    let runs = data["runs"].as_array();
-    let frames = runs.into_iter().flatten().filter_map(|run| run["frames"].as_array()).flatten();
-    let common = common_folder(frames.filter_map(Value::as_str)).to_owned();
-    shorten_within(data, &common, false);
+/// How the paths of a page's frames are shortened.
+pub(super) struct Paths {
+    /// The folder that holds every own file of the program.
+    common: String,
 }
 
-fn shorten_within(value: &mut Value, common: &str, is_frame: bool) {
-    match value {
-        Value::String(text) if is_frame => {
-            if let Cow::Owned(short) = short(text, common) {
-                *text = short;
+impl Paths {
+    /// The folder that all these frames have in common decides.
+    pub(super) fn of<'a>(frames: impl Iterator<Item = &'a str>) -> Paths {
+        Paths { common: common_folder(frames).to_owned() }
+    }
+
+    /// Shortens frames.
+    pub(super) fn shorten_frames(&self, frames: &mut [String]) {
+        frames.iter_mut().for_each(|frame| self.shorten_frame(frame));
+    }
+
+    /// Shortens the frames in an answer, which are what stands under the keys of [`OF_FRAMES`].
+    pub(super) fn shorten_answer(&self, answer: &mut Value) {
+        self.shorten_within(answer, false);
+    }
+
+    fn shorten_within(&self, value: &mut Value, is_frame: bool) {
+        match value {
+            Value::String(text) if is_frame => self.shorten_frame(text),
+            Value::Array(values) => {
+                values.iter_mut().for_each(|value| self.shorten_within(value, is_frame));
             }
-        }
-        Value::Array(values) => {
-            values.iter_mut().for_each(|value| shorten_within(value, common, is_frame));
-        }
-        Value::Object(values) => {
-            for (key, value) in values {
-                shorten_within(value, common, is_frame || OF_FRAMES.contains(&key.as_str()));
+            Value::Object(values) => {
+                for (key, value) in values {
+                    self.shorten_within(value, is_frame || OF_FRAMES.contains(&key.as_str()));
+                }
             }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn shorten_frame(&self, frame: &mut String) {
+        if let Cow::Owned(short) = short(frame, &self.common) {
+            *frame = short;
+        }
     }
 }
 
@@ -107,10 +124,9 @@ mod tests {
     use super::*;
 
     fn shortened(frames: &[&str]) -> Vec<String> {
-        let mut data = json!({"runs": [{"frames": frames}]});
-        shorten(&mut data);
-        let frames = data["runs"][0]["frames"].as_array().into_iter().flatten();
-        frames.filter_map(Value::as_str).map(str::to_owned).collect()
+        let mut short: Vec<String> = frames.iter().copied().map(str::to_owned).collect();
+        Paths::of(frames.iter().copied()).shorten_frames(&mut short);
+        short
     }
 
     #[test]
@@ -154,12 +170,9 @@ mod tests {
 
     #[test]
     fn stacks_of_the_answer_are_shortened_and_other_texts_are_not() {
-        let mut data = json!({
-            "title": "/home/ada/a.py:1 f",
-            "runs": [{"frames": ["/home/ada/a.py:1 f"], "answer": {"leaks": [{"stack": ["/home/ada/a.py:1 f"]}]}}],
-        });
-        shorten(&mut data);
-        assert_eq!(data["runs"][0]["answer"]["leaks"][0]["stack"], json!(["a.py:1 f"]));
-        assert_eq!(data["title"], "/home/ada/a.py:1 f");
+        let mut answer = json!({"title": "/home/ada/a.py:1 f", "leaks": [{"stack": ["/home/ada/a.py:1 f"]}]});
+        Paths::of(["/home/ada/a.py:1 f"].into_iter()).shorten_answer(&mut answer);
+        assert_eq!(answer["leaks"][0]["stack"], json!(["a.py:1 f"]));
+        assert_eq!(answer["title"], "/home/ada/a.py:1 f");
     }
 }

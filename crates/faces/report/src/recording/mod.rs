@@ -6,5 +6,5 @@ mod wire;
 
 pub use answer::RecordingAnswer;
 pub use text::recording_text;
-pub(crate) use text::{leaks, owners, peak};
+pub(crate) use text::{leaks, owners, peak, peak_line};
 pub use wire::*;

@@ -14,7 +14,10 @@ pub fn recording_text(answer: &RecordingAnswer<'_>) -> String {
     let mut lines =
         vec![format!("{} (GPU {}, {})", Style::STRONG.paint(answer.input), answer.device, answer.format)];
     lines.extend(verdict(answer));
-    lines.extend(peak(explanation, answer.partial));
+    let least = if explanation.begins_late || answer.partial { "at least " } else { "" };
+    let of_peak = &explanation.followed.peak;
+    lines.push(peak_line(least, of_peak.requested, of_peak.allocated, of_peak.reserved));
+    lines.extend(peak(explanation));
     lines.extend(owners(explanation));
     let oom = explanation.out_of_memory.as_ref();
     lines.extend(stranded(oom.map_or(&explanation.fragmentation, |oom| &oom.fragmentation)));
@@ -53,7 +56,13 @@ fn out_of_memory(oom: &OutOfMemory) -> Vec<String> {
     lines
 }
 
-pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
+/// The peak by ledger.
+pub(crate) fn peak_line(least: &str, requested: Bytes, allocated: Bytes, reserved: Bytes) -> String {
+    format!("  peak {least}{requested} requested, {allocated} allocated, {reserved} reserved")
+}
+
+/// Where the peak is, and what fills it.
+pub(crate) fn peak(explanation: &Explanation) -> Vec<String> {
     let peak = &explanation.followed.peak;
     // An owner that is not known stands in brackets: "backward (no stack)".
     let comma = if explanation.owner.starts_with('(') { "" } else { "," };
@@ -62,22 +71,15 @@ pub(crate) fn peak(explanation: &Explanation, is_partial: bool) -> Vec<String> {
     let at = explanation.followed.peak_event.map_or("before the first event".to_owned(), |event| {
         format!("at event {event}, {phase}{}", explanation.owner)
     });
-    let least = if explanation.begins_late || is_partial { "at least " } else { "" };
-    let mut lines = vec![
-        format!(
-            "  peak {least}{} requested, {} allocated, {} reserved",
-            peak.requested, peak.allocated, peak.reserved
-        ),
-        Style::DIM.paint(&format!("  {at}")),
-        bar_of(explanation),
-    ];
+    let mut lines = vec![Style::DIM.paint(&format!("  {at}")), bar_of(explanation)];
     let full = peak.requested.get().max(1);
     let share = |bytes: Bytes| format!("{:.0} %", bytes.get() as f64 / full as f64 * 100.0);
     let rows = explanation.contents.shares.iter().map(|share_of| {
-        let sure = if share_of.uncertain == Bytes::ZERO {
-            String::new()
-        } else {
-            format!("{} of it uncertain", share_of.uncertain)
+        let sure = match (share_of.frozen, share_of.uncertain) {
+            (frozen, _) if frozen == share_of.bytes => "frozen".to_owned(),
+            (frozen, _) if frozen > Bytes::ZERO => format!("{frozen} of it frozen"),
+            (_, Bytes::ZERO) => String::new(),
+            (_, uncertain) => format!("{uncertain} of it uncertain"),
         };
         vec![
             format!("  {} {}", sign(share_of.category.public_name()), share_of.category.name()),

@@ -17,6 +17,14 @@ pub struct RehearsalAnswer<'a> {
     pub search: Option<&'a SearchAnswer>,
 }
 
+impl<'a> RehearsalAnswer<'a> {
+    /// The recording, if the peak of the run is in it: a history that was too short begins behind it.
+    pub(crate) fn explained(&self) -> Option<&'a Explanation> {
+        let whole = self.judgement.ranks.first()?.peak.requested;
+        self.explanation.filter(|found| !found.begins_late || found.followed.peak.requested >= whole)
+    }
+}
+
 /// What a search over one flag of the script found.
 pub struct SearchAnswer {
     /// What was searched for.

@@ -3,7 +3,7 @@ use brimful_units::Bytes;
 
 use super::{RehearsalAnswer, SearchAnswer};
 use crate::forms::{Style, can_be_named_again, file_word, next_line, table};
-use crate::recording::{leaks, owners, peak};
+use crate::recording::{leaks, owners, peak, peak_line};
 use crate::serving::serving_text;
 
 /// Ranks that are listed.
@@ -11,21 +11,39 @@ const ROWS: usize = 8;
 
 /// The answer for people: verdict first, the fullest rank, what fills it, what failed, the next command.
 pub fn rehearse_text(answer: &RehearsalAnswer<'_>) -> String {
-    let RehearsalAnswer { run, judgement, explanation, .. } = answer;
+    let RehearsalAnswer { run, judgement, .. } = answer;
     let mut lines = verdict(run, judgement);
     lines.extend(failure(judgement));
     lines.extend(search(answer.search));
     lines.extend(serving_text(run));
     lines.extend(ranks(judgement));
-    if let Some(explanation) = explanation {
-        lines.extend(peak(explanation, false));
-        lines.extend(owners(explanation));
-        lines.extend(leaks(explanation));
-    }
+    lines.extend(recorded(answer));
     lines.extend(run.unseen.iter().map(|what| Style::DIM.paint(&format!("  not seen: {what}"))));
     lines.extend(answer.notes.iter().map(|note| Style::DIM.paint(&format!("  note: {note}"))));
     lines.extend(next(answer).map(|next| next_line(&next)));
     lines.join("\n") + "\n"
+}
+
+/// The peak of the fullest rank, exact however long the history is, and what filled it where the history holds it.
+fn recorded(answer: &RehearsalAnswer<'_>) -> Vec<String> {
+    let (Some(explanation), Some(fullest)) = (answer.explanation, answer.judgement.ranks.first()) else {
+        return Vec::new();
+    };
+    let mut lines =
+        vec![peak_line("", fullest.peak.requested, fullest.peak.allocated, fullest.peak.reserved)];
+    match answer.explained() {
+        Some(explained) => {
+            lines.extend(peak(explained));
+            lines.extend(owners(explained));
+        }
+        None => lines.push(
+            "  the peak lies before the recorded history, which keeps the newest events: who held it is not known; repeat \
+             the run with a larger --history"
+                .to_owned(),
+        ),
+    }
+    lines.extend(leaks(explanation));
+    lines
 }
 
 fn verdict(run: &RunRecord, judgement: &Judgement) -> Vec<String> {
@@ -52,6 +70,7 @@ fn verdict(run: &RunRecord, judgement: &Judgement) -> Vec<String> {
             (Style::STRONG.paint("no GPU was named"), format!("needs {needs} and the CUDA context"))
         }
         RunVerdict::Failed => (Style::BAD.paint("✗ failed"), format!("had {needs} until then")),
+        RunVerdict::NoGpuMemory => (Style::BAD.paint("no verdict"), "needs no GPU memory".to_owned()),
         RunVerdict::Unfinished => (Style::BAD.paint("✗ unfinished"), format!("had {needs} until then")),
     };
     let reason = judgement.reason.as_ref().map(|reason| format!("  {reason}"));
@@ -83,7 +102,8 @@ fn failure(judgement: &Judgement) -> Vec<String> {
         }
         lines.extend(fatal.message.lines().map(|line| Style::DIM.paint(&format!("    {line}"))));
     }
-    if judgement.survived > 0 {
+    // The reason of a run that failed has their number.
+    if judgement.survived > 0 && judgement.verdict != RunVerdict::Failed {
         lines.push(format!(
             "  {} failed requests were caught by the command, which went on",
             judgement.survived

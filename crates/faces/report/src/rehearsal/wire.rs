@@ -26,9 +26,9 @@ pub struct RehearseJson<'a> {
     pub certain: bool,
     /// The peak of the fullest rank; zero where nothing was recorded.
     pub peak: Peak,
-    /// Where that peak is; null where nothing was recorded.
+    /// Where that peak is; null where it was not recorded.
     pub peak_at: Option<Place<'a>>,
-    /// What the bytes at the requested peak are for; empty where nothing was recorded.
+    /// What the bytes at the requested peak are for; empty where it was not recorded.
     #[cfg_attr(feature = "schema", schemars(schema_with = "words::composition_if_recorded"))]
     pub composition: Composition,
     /// The largest blocks at the peak.
@@ -204,7 +204,8 @@ pub fn rehearse_json(answer: &RehearsalAnswer<'_>) -> String {
 
 impl<'a> From<&RehearsalAnswer<'a>> for RehearseJson<'a> {
     fn from(answer: &RehearsalAnswer<'a>) -> RehearseJson<'a> {
-        let RehearsalAnswer { run, judgement, explanation, .. } = *answer;
+        let RehearsalAnswer { run, judgement, .. } = *answer;
+        let explanation = answer.explained();
         let fullest = judgement.ranks.first();
         let (serving, max_concurrency) = serving_json(run).unzip();
         RehearseJson {

@@ -6,8 +6,33 @@ def install():
     from . import imports
 
     # These modules import torch themselves. The hook begins within that import, too late to watch theirs.
-    imports.expect("datasets", "evaluate", "sglang.srt.server_args")
+    imports.expect("sglang.srt.server_args")
+    # A program that imports its data first has bound their loaders by then.
+    imports.after("datasets", _stand_in)
+    imports.after("evaluate", _stand_in)
     imports.after("torch", _begin)
+    # A program that computes with one of these alone is named for what it is.
+    for name in ("jax", "tensorflow", "cupy"):
+        imports.after(name, _note_beside)
+
+
+def _stand_in(module):
+    """Has the loaders of a library give rows that the user stated, if there are any."""
+    from . import synthetic
+
+    synthetic.begin(module)
+
+
+def _note_beside(module):
+    """Leaves a file with the name of a library that takes GPU memory beside PyTorch."""
+    import contextlib
+    import json
+    import os
+
+    folder = json.loads(os.environ["BRIMFUL_REHEARSAL"])["folder"]
+    # After the rehearsal its folder is gone.
+    with contextlib.suppress(OSError):
+        open(os.path.join(folder, module.__name__ + ".beside"), "w").close()
 
 
 def _begin(torch):

@@ -10,6 +10,22 @@ BATCHES = 64
 Field = namedtuple("Field", ["name", "dtype", "shape"])
 
 
+# Rows that stand in for a data set. If `name` is `None`, they stand in for every one without rows of its own. `text` is
+# what the user typed for `columns`.
+Rows = namedtuple("Rows", ["name", "columns", "text"])
+
+
+def stated(settings):
+    """The rows of every data set for which the user stated fields."""
+    return [Rows(one["name"], parse(one["fields"]), one["fields"]) for one in settings.synthetic]
+
+
+def choose(rows, names):
+    """The rows for a data set that has these names; `None` if the user stated none for it."""
+    fitting = [one for one in rows if one.name in names] or [one for one in rows if one.name is None]
+    return fitting[0] if fitting else None
+
+
 def parse(text):
     """Reads fields with `;` between them. The launcher has checked them."""
     return [_field(part) for part in text.split(";") if part.strip()]

@@ -1,4 +1,4 @@
-"""Which blocks are parameters, gradients and states of the optimizer, at the end of the first steps."""
+"""Which blocks are parameters, gradients and states: after the first forward of a model and the first steps."""
 
 import time
 from array import array
@@ -6,8 +6,8 @@ from array import array
 # Steps whose blocks are marked: the gradients of each step are other blocks.
 STEPS = 4
 # The purposes of blocks, by their number in the array.
-PURPOSES = ("parameter", "gradient", "optimizer")
-PARAMETER, GRADIENT, STATE = range(3)
+PURPOSES = ("parameter", "gradient", "optimizer", "frozen")
+PARAMETER, GRADIENT, STATE, FROZEN = range(4)
 
 
 class Marks:
@@ -17,6 +17,12 @@ class Marks:
 
     def __init__(self):
         self.numbers = array("Q")
+
+    def add_model(self, model):
+        """Marks the blocks of a model's parameters, and says which get no gradient."""
+        now = time.time_ns() // 1000
+        for parameter in model.parameters():
+            self.put(now, PARAMETER if parameter.requires_grad else FROZEN, parameter)
 
     def add(self, optimizer):
         """Marks the blocks of an optimizer's parameters, of their gradients, and of its states."""

@@ -3,7 +3,7 @@
 import functools
 import io
 
-from .fields import row_count
+from .fields import choose, row_count
 
 
 def encoded(height, width):
@@ -20,16 +20,15 @@ def picture(height, width, mode="RGB"):
     return Image.new(mode, (width, height))
 
 
-def replace(record, datasets, fields, text):
-    """Replaces every data set of torchvision, if one of the fields is a picture."""
-    shapes = [field.shape for field in fields if field.dtype == "image"]
-    if not shapes:
-        return
-    size, rows = shapes[0][1:], row_count(fields)
+def replace(record, datasets, stated):
+    """Replaces every data set of torchvision for which one of the stated fields is a picture."""
     for name in datasets.__all__:
         cls = getattr(datasets, name)
         if isinstance(cls, type) and "__init__" in vars(cls) and name not in ("VisionDataset", "FakeData"):
-            replace_one(record, cls, size, rows, text)
+            rows = choose(stated, (name,))
+            shapes = [field.shape for field in rows.columns if field.dtype == "image"] if rows else ()
+            if shapes:
+                replace_one(record, cls, shapes[0][1:], row_count(rows.columns), rows.text)
 
 
 def replace_one(record, cls, size, rows, text):

@@ -30,6 +30,8 @@ VERSIONS = (
 )
 # The folder of this hook.
 OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+# Libraries that take GPU memory beside PyTorch's allocator.
+BESIDE = ("jax", "tensorflow", "cupy")
 # Characters of an error's message that a record keeps.
 MESSAGE_LIMIT = 20000
 
@@ -58,10 +60,21 @@ class Record:
         self.serving = None
         self.recording = False
         self.written = False
+        # Whether the steps that were asked for are done.
+        self.reached = False
+        self.last_words = []
 
     def begin(self):
         """Writes a first record, so that a process that is killed is known, too."""
         self.hand_over("running")
+
+    def before_end(self, call):
+        """Calls a function before the last record is written."""
+        self.last_words.append(call)
+
+    def hand_over_now(self):
+        """Writes the amounts so far, for a process that may be killed before it ends."""
+        self.hand_over("running", list(self.devices()) if self.used_cuda() else ())
 
     def show_steps(self):
         """Writes the number of steps down, for the line that shows a run while it goes on."""
@@ -112,6 +125,11 @@ class Record:
         counts["ooms"] += stats["num_ooms"]
         counts["asked"] += stats["requested_bytes"]["all"]["allocated"]
 
+    def asked(self, device):
+        """The sum of all requests that were served. It grows with every allocation."""
+        stats, _, counts = self.fold(device)
+        return counts["asked"] + stats["requested_bytes"]["all"]["allocated"]
+
     def devices(self):
         """The amounts of each GPU on which this process asked for memory."""
         for device in range(self.torch._C._cuda_getDeviceCount()):
@@ -143,6 +161,8 @@ class Record:
         if self.is_finishing():
             return
         self.process, self.written = os.getpid(), True
+        for call in self.last_words:
+            call()
         if not self.used_cuda():
             self.hand_over(ended)
             return
@@ -187,6 +207,8 @@ class Record:
             "torch_cuda": self.torch.version.cuda,
             "torch_hip": getattr(self.torch.version, "hip", None),
             "steps": self.steps,
+            "reached": self.reached,
+            "beside": [name for name in BESIDE if name in sys.modules],
             "optimizers": self.optimizers,
             "devices": list(devices),
             "failures": self.failures,

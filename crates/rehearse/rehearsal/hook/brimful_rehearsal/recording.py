@@ -29,7 +29,14 @@ def add_failure(record, device, tried, total, free):
     """PyTorch's observer of requests that fail; all sizes are bytes."""
     if len(record.failures) < FAILURE_LIMIT:
         record.failures.append(
-            {"device": device, "tried_bytes": tried, "total_bytes": total, "free_bytes": free, "step": record.steps}
+            {
+                "device": device,
+                "tried_bytes": tried,
+                "total_bytes": total,
+                "free_bytes": free,
+                "step": record.steps,
+                "asked": record.asked(device),
+            }
         )
 
 

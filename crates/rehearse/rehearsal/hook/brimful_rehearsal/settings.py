@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -24,8 +25,8 @@ class Settings:
     dummy_weights: bool = False
     # Whether a server continues once it listens.
     keep_serving: bool = False
-    # The fields of rows that stand in for data sets.
-    synthetic: Optional[str] = None
+    # The fields of rows that stand in for data sets, each with the name of its data set, or `None` for all others.
+    synthetic: Sequence[dict] = ()
 
     @classmethod
     def from_environment(cls):

@@ -13,7 +13,7 @@ def begin(torch):
         record.refuse()
     recording.attach(torch, record)
     stops.attach(record)
-    modules.attach(torch)
+    modules.attach(torch, record.marks)
     exits.attach(record)
     serving.attach(record)
     deepspeed.attach(torch, record)

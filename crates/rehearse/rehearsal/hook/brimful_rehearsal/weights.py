@@ -115,7 +115,7 @@ def write_checkpoint(torch, folder, build, config, dtype):
 
 
 def replace_tokenizers(record, module):
-    """Loads a tokenizer of bytes if the model's own is missing."""
+    """Loads a stand-in if the model's own tokenizer is missing."""
     base = module.PreTrainedTokenizerBase
     load = base.from_pretrained.__func__
 
@@ -128,10 +128,13 @@ def replace_tokenizers(record, module):
                 raise FileNotFoundError(name)
             return load(cls, name, *args, **kwargs)
         except (OSError, ValueError) as error:
-            tokenizer = byte_tokenizer(name, longest_input(str(name), subfolder))
+            tokenizer = made_up_tokenizer(name, longest_input(str(name), subfolder))
             if tokenizer is None:
                 raise error
-            record.note(f"dummy weights: {name} has no tokenizer here; text becomes its bytes")
+            record.note(
+                f"dummy weights: {name} has no tokenizer here; a stand-in gives one token for about four bytes, "
+                "so that lengths, and so the peak, are made up"
+            )
             return tokenizer
 
     base.from_pretrained = classmethod(from_pretrained)
@@ -156,16 +159,24 @@ def longest_input(name, subfolder):
     return None
 
 
-def byte_tokenizer(name, longest):
-    """A tokenizer with a token for each byte; `None` if the libraries for it are missing."""
+def made_up_tokenizer(name, longest):
+    """A tokenizer with a token for about four bytes of text; `None` if the libraries for it are missing."""
     try:
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+        from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
     except ImportError:
         return None
     special = ["<pad>", "<s>", "</s>", "<unk>"]
     words = special + sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, [], unk_token="<unk>"))
+    # The vocabulary is that of bytes, which fits every model. One letter stands for up to five of a word, and spaces
+    # belong to their word: English text has one token for about four bytes.
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"(?:[ \t]+\S|\S)\K\S{1,4}"), ""),
+            normalizers.Replace(Regex(r"[ \t]+(?=\S)"), ""),
+        ]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     template = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"

@@ -15,10 +15,14 @@ class FakeRecord:
         self.settings = Settings(folder="/nowhere", history=10, **settings)
         self.notes, self.figures, self.errors, self.ends = [], {}, [], []
         self.steps, self.optimizers = 0, []
+        self.error, self.reached = None, False
         self.marks = SimpleNamespace(add=lambda optimizer: None)
 
     def show_steps(self):
         """Nobody looks."""
+
+    def hand_over_now(self):
+        """Nobody reads it."""
 
     def note(self, text):
         """Keeps a note."""

@@ -42,6 +42,14 @@ impl Counters {
     }
 
     fn claim(&self, pid: u64) -> usize {
+        let process = self.free_place(pid);
+        if let Some(visible) = super::visible::packed_if_read() {
+            self.number(place::process(process, OfProcess::Visible)).store(visible, Relaxed);
+        }
+        process
+    }
+
+    fn free_place(&self, pid: u64) -> usize {
         let free = |process: &usize| {
             let number = self.number(place::process(*process, OfProcess::Pid));
             number.compare_exchange(0, pid, Relaxed, Relaxed).is_ok()
@@ -57,6 +65,11 @@ impl Counters {
     /// Subtracts from a number of this process.
     pub fn subtract(&self, what: OfProcess, amount: u64) {
         self.number(place::process(self.process(), what)).fetch_sub(amount, Relaxed);
+    }
+
+    /// Sets a number of this process.
+    pub fn set(&self, what: OfProcess, to: u64) {
+        self.number(place::process(self.process(), what)).store(to, Relaxed);
     }
 
     /// Raises a number of this process to `to` if it is lower.

@@ -35,7 +35,7 @@ pub(super) fn machine() -> &'static Machine {
 }
 
 impl Machine {
-    /// The number of GPUs.
+    /// The number of GPUs, whether or not this process may use them.
     pub fn devices(&self) -> usize {
         self.settings.devices as usize
     }

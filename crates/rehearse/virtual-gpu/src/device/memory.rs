@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::addresses::{Addresses, Driver};
 use super::machine::machine;
-use super::{OUT_OF_MEMORY, Status, libc, written};
+use super::visible::{on_machine, visible};
+use super::{NO_DEVICE, OUT_OF_MEMORY, Status, libc, written};
 use crate::Settings;
 use crate::state::{OfProcess, OnDevice};
 
@@ -173,7 +174,7 @@ impl Memory {
         let bytes = whole_granules(bytes).ok_or(OUT_OF_MEMORY)?;
         take(device, bytes)?;
         self.place(device, bytes, Kind::Memory).ok_or_else(|| {
-            machine().counters.give_back(device, bytes as u64);
+            machine().counters.give_back(on_machine(device), bytes as u64);
             OUT_OF_MEMORY
         })
     }
@@ -193,7 +194,7 @@ impl Memory {
     pub fn free(&mut self, address: usize) -> Option<(usize, usize)> {
         let range = self.take_back(address)?;
         if range.kind == Kind::Memory {
-            machine().counters.give_back(range.device, range.bytes as u64);
+            machine().counters.give_back(on_machine(range.device), range.bytes as u64);
         }
         (range.kind == Kind::Pooled).then_some((range.bytes, range.device))
     }
@@ -209,7 +210,7 @@ impl Memory {
     /// `cuMemRelease`.
     pub fn release(&mut self, handle: usize) {
         if let Some((bytes, device)) = self.physical.remove(&handle) {
-            machine().counters.give_back(device, bytes as u64);
+            machine().counters.give_back(on_machine(device), bytes as u64);
         }
     }
 }
@@ -224,21 +225,24 @@ fn system() -> Driver {
 pub(super) fn take(device: usize, bytes: usize) -> Result<(), Status> {
     use_device(device)?;
     let machine = machine();
-    if machine.counters.take(device, bytes as u64, machine.settings.total, OnDevice::Used) {
+    if machine.counters.take(on_machine(device), bytes as u64, machine.settings.total, OnDevice::Used) {
         return Ok(());
     }
-    machine.counters.refused(device, bytes as u64);
+    machine.counters.refused(on_machine(device), bytes as u64);
     Err(OUT_OF_MEMORY)
 }
 
 /// Makes this process's context on a GPU if it has none yet.
 pub(super) fn use_device(device: usize) -> Result<(), Status> {
+    if visible().is_empty() {
+        return Err(NO_DEVICE);
+    }
     let machine = machine();
     let context = machine.settings.context;
-    if context == 0 || machine.counters.has_context(device) {
+    if context == 0 || machine.counters.has_context(on_machine(device)) {
         return Ok(());
     }
-    let taken = machine.counters.take(device, context, machine.settings.total, OnDevice::Context);
+    let taken = machine.counters.take(on_machine(device), context, machine.settings.total, OnDevice::Context);
     if taken { Ok(()) } else { Err(OUT_OF_MEMORY) }
 }
 
@@ -247,7 +251,7 @@ pub(super) fn use_device(device: usize) -> Result<(), Status> {
 pub(super) fn take_beside(device: usize, bytes: u64) {
     let machine = machine();
     if bytes > 0 {
-        machine.counters.take(device, bytes, machine.settings.total, OnDevice::Context);
+        machine.counters.take(on_machine(device), bytes, machine.settings.total, OnDevice::Context);
     }
 }
 

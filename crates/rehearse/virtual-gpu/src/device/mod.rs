@@ -17,6 +17,7 @@ mod pytorch;
 mod runtime;
 mod streams;
 mod unmodelled;
+mod visible;
 mod written;
 
 use std::cell::Cell;
@@ -31,6 +32,7 @@ const SUCCESS: Status = 0;
 const INVALID_VALUE: Status = cudaError::cudaErrorInvalidValue;
 const OUT_OF_MEMORY: Status = cudaError::cudaErrorMemoryAllocation;
 const INVALID_DEVICE: Status = cudaError::cudaErrorInvalidDevice;
+const NO_DEVICE: Status = cudaError::cudaErrorNoDevice;
 const NOT_READY: Status = cudaError::cudaErrorNotReady;
 const NOT_FOUND: Status = cudaError::cudaErrorSymbolNotFound;
 

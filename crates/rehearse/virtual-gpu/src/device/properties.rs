@@ -6,11 +6,13 @@
 use std::ffi::c_char;
 
 use super::machine::machine;
+use super::visible::on_machine;
 use crate::abi::{cudaDeviceAttr::*, cudaDeviceProp12, cudaDeviceProp13, cudaUUID_t};
 
 /// The limits that differ by compute capability.
-struct Limits {
-    threads_per_multiprocessor: i32,
+pub(crate) struct Limits {
+    /// `cudaDevAttrMaxThreadsPerMultiProcessor`.
+    pub(crate) threads_per_multiprocessor: i32,
     blocks_per_multiprocessor: i32,
     shared_per_multiprocessor: i32,
     shared_per_block_optin: i32,
@@ -23,12 +25,13 @@ const SHARED_PER_BLOCK: i32 = 48 * KIB;
 const REGISTERS: i32 = 65536;
 const MOST_PER_GRID: i32 = i32::MAX;
 
-fn limits() -> Limits {
+/// The limits of the GPU that is in place.
+pub(crate) fn limits() -> Limits {
     let (threads, blocks, shared, optin, cache) = match machine().settings.compute_capability {
         (7, 0) => (2048, 32, 96, 96, 6),
         (7, 5) => (1024, 16, 64, 64, 4),
         (8, 0) => (2048, 32, 164, 163, 40),
-        (8, 6) => (1536, 16, 100, 99, 6),
+        (8, 6 | 7) => (1536, 16, 100, 99, 6),
         (8, 9) => (1536, 24, 100, 99, 64),
         (9, _) => (2048, 32, 228, 227, 50),
         (10, _) | (11, _) => (2048, 32, 228, 227, 126),
@@ -74,7 +77,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
         cudaDevAttrComputeCapabilityMajor => major as i32,
         cudaDevAttrComputeCapabilityMinor => minor as i32,
         cudaDevAttrAsyncEngineCount => 3,
-        cudaDevAttrPciBusId => pci_bus(device) as i32,
+        cudaDevAttrPciBusId => pci_bus(on_machine(device)) as i32,
         cudaDevAttrHostNumaId | cudaDevAttrNumaId => -1,
         cudaDevAttrClusterLaunch => i32::from(major >= 9),
         cudaDevAttrMemoryPoolSupportedHandleTypes => 1,
@@ -89,7 +92,7 @@ pub(super) fn attribute(number: i32, device: usize) -> i32 {
     }
 }
 
-/// The number of a GPU on the PCI bus.
+/// The number on the PCI bus of a GPU by its number on the machine.
 pub(super) fn pci_bus(device: usize) -> usize {
     0x10 + device
 }
@@ -114,7 +117,7 @@ macro_rules! describe {
     ($properties:ident, $device:ident) => {
         let ask = |number| attribute(number, $device);
         $properties.name = name_bytes();
-        $properties.uuid = cudaUUID_t { bytes: uuid($device).map(|byte| byte as c_char) };
+        $properties.uuid = cudaUUID_t { bytes: uuid(on_machine($device)).map(|byte| byte as c_char) };
         $properties.totalGlobalMem = machine().settings.total as usize;
         $properties.sharedMemPerBlock = SHARED_PER_BLOCK as usize;
         $properties.regsPerBlock = REGISTERS;

@@ -1,5 +1,8 @@
 //! Every other function of the CUDA libraries: it returns success, and its calls are counted.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::machine::machine;
 use super::{SUCCESS, Status, new_handle};
 
@@ -17,8 +20,12 @@ fn sent(symbol: usize) -> Status {
 
 /// Counts a call of a function that is defined here but cannot give the real function's answer.
 pub(super) fn not_answered(name: &str) {
-    if let Some(symbol) = crate::symbols().position(|symbol| symbol.name == name) {
-        machine().counters.called(symbol);
+    // A convolution asks for each shape, and the table is long.
+    static NUMBERS: LazyLock<HashMap<&str, usize>> = LazyLock::new(|| {
+        crate::symbols().enumerate().map(|(number, symbol)| (symbol.name, number)).collect()
+    });
+    if let Some(symbol) = NUMBERS.get(name) {
+        machine().counters.called(*symbol);
     }
 }
 

@@ -130,7 +130,9 @@ impl Plan {
             step_output *= block_height
         }
         let grid_x = (outputs / output_vector).div_ceil(step_output);
-        let target = device.properties().multiprocessors * (THREADS_PER_SM / (block_width * block_height));
+        let processor = device.properties();
+        let blocks_at_once = processor.threads_per_multiprocessor() / (block_width * block_height);
+        let target = processor.multiprocessors * blocks_at_once;
         let mut blocks_per_output = 1;
         if split_warps && values(step_input) >= MAX_VALUES_PER_THREAD && grid_x <= target {
             let filling = target.div_ceil(grid_x);
@@ -155,9 +157,6 @@ impl Plan {
         drop(staging);
     }
 }
-
-/// `maxThreadsPerMultiProcessor` of the data-centre chips.
-const THREADS_PER_SM: u64 = 2048;
 
 /// The widest vector of outputs that one thread can own.
 fn largest_divisor(outputs: u64) -> u64 {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use brimful_devices::Processor;
 use brimful_jobs::{Checkpointing, CudnnRules, TorchRules as Release};
 use brimful_trace::{Event, PhaseKind, Trace};
 use brimful_units::Dtype::{self, Bf16, Bool, F16, F32};
@@ -13,7 +14,7 @@ use super::*;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::checkpoint::{Function, non_reentrant, reentrant};
-use crate::device::{Device, Properties};
+use crate::device::Device;
 use crate::rules::TorchRules;
 use crate::tensor::Tensor;
 
@@ -230,17 +231,17 @@ fn rows() -> BTreeMap<String, Value> {
 }
 
 /// The GPU of the recording, which the first row names.
-fn recorded_on() -> Properties {
+fn recorded_on() -> Processor {
     let head: Value = serde_json::from_str(RECORDED.lines().next().unwrap()).unwrap();
     let capability = |at: usize| u8::try_from(head["compute_capability"][at].as_u64().unwrap()).unwrap();
-    Properties {
+    Processor {
         compute_capability: (capability(0), capability(1)),
         multiprocessors: head["multiprocessors"].as_u64().unwrap(),
     }
 }
 
 /// One forward and backward of a case, as the recorder writes it.
-fn events_of(case: &Case, kind: Checkpointing, properties: Properties) -> String {
+fn events_of(case: &Case, kind: Checkpointing, properties: Processor) -> String {
     let (_, given, function) = *case;
     let device = Device::new(properties, TorchRules::of(Release::V2_15, CudnnRules::V9_26));
     let mut tensors = given.iter().map(|given| make(&device, *given));

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use super::super::machine::machine;
 use super::super::memory::use_device;
 use super::super::runtime::CUDA_VERSION;
+use super::super::visible::{on_machine, visible};
 use super::super::{
-    CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, kernels, properties,
-    streams,
+    CURRENT, INVALID_DEVICE, INVALID_VALUE, NO_DEVICE, SUCCESS, Status, answer, current_device, kernels,
+    properties, streams,
 };
 
 /// The handle of the first GPU's primary context; the handles of the others follow it.
@@ -23,12 +24,12 @@ fn context_of(device: usize) -> usize {
 }
 
 fn is_device(device: i32) -> Option<usize> {
-    usize::try_from(device).ok().filter(|device| *device < machine().devices())
+    usize::try_from(device).ok().filter(|device| *device < visible().len())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuInit(_flags: u32) -> Status {
-    SUCCESS
+    if visible().is_empty() { NO_DEVICE } else { SUCCESS }
 }
 
 #[unsafe(no_mangle)]
@@ -46,7 +47,7 @@ extern "C" fn cuDeviceGet(device: Option<&mut i32>, ordinal: i32) -> Status {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGetCount(count: Option<&mut i32>) -> Status {
-    answer(count, machine().devices() as i32)
+    answer(count, visible().len() as i32)
 }
 
 /// # Safety
@@ -60,7 +61,7 @@ unsafe extern "C" fn cuDeviceGetName(name: *mut u8, room: i32, _device: i32) -> 
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGetUuid(uuid: Option<&mut [u8; 16]>, device: i32) -> Status {
-    is_device(device).map_or(INVALID_DEVICE, |device| answer(uuid, properties::uuid(device)))
+    is_device(device).map_or(INVALID_DEVICE, |device| answer(uuid, properties::uuid(on_machine(device))))
 }
 
 #[unsafe(no_mangle)]
@@ -91,8 +92,9 @@ extern "C" fn cuDevicePrimaryCtxGetState(
 ) -> Status {
     answer(flags, 0);
     let machine = machine();
-    let known = is_device(device)
-        .is_some_and(|device| machine.settings.context == 0 || machine.counters.has_context(device));
+    let known = is_device(device).is_some_and(|device| {
+        machine.settings.context == 0 || machine.counters.has_context(on_machine(device))
+    });
     answer(active, i32::from(known))
 }
 
@@ -114,7 +116,7 @@ extern "C" fn cuCtxGetCurrent(context: Option<&mut usize>) -> Status {
 extern "C" fn cuCtxSetCurrent(context: usize) -> Status {
     HAS_CONTEXT.set(context != 0);
     let device = context.checked_sub(FIRST_CONTEXT).map(|offset| offset / 16);
-    if let Some(device) = device.filter(|device| *device < machine().devices()) {
+    if let Some(device) = device.filter(|device| *device < visible().len()) {
         CURRENT.set(device);
     }
     SUCCESS

@@ -2,6 +2,7 @@
 
 use super::super::machine::machine;
 use super::super::runtime::copy;
+use super::super::visible::on_machine;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device};
 use crate::abi::CUpointer_attribute_enum::*;
 
@@ -21,7 +22,7 @@ extern "C" fn cuMemFree_v2(address: usize) -> Status {
 extern "C" fn cuMemGetInfo_v2(free: Option<&mut usize>, total: Option<&mut usize>) -> Status {
     let machine = machine();
     let whole = machine.settings.total;
-    answer(free, whole.saturating_sub(machine.counters.used(current_device())) as usize);
+    answer(free, whole.saturating_sub(machine.counters.used(on_machine(current_device()))) as usize);
     answer(total, whole as usize)
 }
 

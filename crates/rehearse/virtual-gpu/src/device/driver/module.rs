@@ -1,5 +1,6 @@
 //! Modules and their functions. Images are not read.
 
+use super::super::properties::limits;
 use super::super::{SUCCESS, Status, answer, new_handle};
 use crate::abi::CUfunction_attribute_enum::*;
 
@@ -72,7 +73,7 @@ extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
     _function: usize,
     threads: i32,
 ) -> Status {
-    answer(blocks, (2048 / threads.max(1)).clamp(1, 32))
+    answer(blocks, (limits().threads_per_multiprocessor / threads.max(1)).clamp(1, 32))
 }
 
 #[unsafe(no_mangle)]

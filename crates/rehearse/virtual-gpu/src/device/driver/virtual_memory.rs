@@ -2,6 +2,7 @@
 
 use super::super::machine::machine;
 use super::super::memory::GRANULE;
+use super::super::visible::visible;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device};
 
 /// The fields of `CUmemAllocationProp` that are read here: type, handle types, then the location's type and number.
@@ -15,7 +16,7 @@ pub struct AllocationProperties {
 
 fn device_of(properties: Option<&AllocationProperties>) -> usize {
     let named = properties.and_then(|properties| usize::try_from(properties.location).ok());
-    named.filter(|device| *device < machine().devices()).unwrap_or_else(current_device)
+    named.filter(|device| *device < visible().len()).unwrap_or_else(current_device)
 }
 
 #[unsafe(no_mangle)]

@@ -1,8 +1,10 @@
-//! cuDNN: the choice of algorithms, none of which needs a workspace here.
+//! cuDNN: the choice of algorithms. The workspace that each would need is not known: its size is zero, which is counted as
+//! not seen.
 
 use std::ffi::c_void;
 
 use super::super::machine::machine;
+use super::super::unmodelled::not_answered;
 use super::super::{SUCCESS, Status, answer, new_handle};
 use super::{library_handle, set_stream, stream_of};
 use crate::abi::cudnnConvolutionAlgoPerf;
@@ -47,10 +49,11 @@ extern "C" fn cudnnGetStream(handle: usize, stream: Option<&mut usize>) -> Statu
 }
 
 /// Defines functions that return the first algorithm of a convolution, without a workspace. The names in brackets are the
-/// descriptors and buffers that come before the number of requested algorithms.
+/// descriptors and buffers that come before the number of requested algorithms; each entry is followed by the function that
+/// would return its workspace, under whose name the call is counted.
 macro_rules! first_algorithm {
-    ($given:tt: $($name:ident),+) => {$(first_algorithm!(@ $name $given);)+};
-    (@ $name:ident ($($given:ident),+)) => {
+    ($given:tt: $($name:ident $space:literal),+) => {$(first_algorithm!(@ $name $space $given);)+};
+    (@ $name:ident $space:literal ($($given:ident),+)) => {
         #[unsafe(no_mangle)]
         #[allow(clippy::too_many_arguments)]
         extern "C" fn $name(
@@ -59,6 +62,7 @@ macro_rules! first_algorithm {
             count: Option<&mut i32>,
             found: Option<&mut cudnnConvolutionAlgoPerf>,
         ) -> Status {
+            not_answered($space);
             // SAFETY: numbers only, for which zeros are a value.
             answer(found, unsafe { std::mem::zeroed() });
             answer(count, 1)
@@ -68,22 +72,22 @@ macro_rules! first_algorithm {
 
 first_algorithm!(
     (_handle, _a, _b, _convolution, _c):
-    cudnnGetConvolutionForwardAlgorithm_v7,
-    cudnnGetConvolutionBackwardDataAlgorithm_v7,
-    cudnnGetConvolutionBackwardFilterAlgorithm_v7,
-    cudnnFindConvolutionForwardAlgorithm,
-    cudnnFindConvolutionBackwardDataAlgorithm,
-    cudnnFindConvolutionBackwardFilterAlgorithm
+    cudnnGetConvolutionForwardAlgorithm_v7 "cudnnGetConvolutionForwardWorkspaceSize",
+    cudnnGetConvolutionBackwardDataAlgorithm_v7 "cudnnGetConvolutionBackwardDataWorkspaceSize",
+    cudnnGetConvolutionBackwardFilterAlgorithm_v7 "cudnnGetConvolutionBackwardFilterWorkspaceSize",
+    cudnnFindConvolutionForwardAlgorithm "cudnnGetConvolutionForwardWorkspaceSize",
+    cudnnFindConvolutionBackwardDataAlgorithm "cudnnGetConvolutionBackwardDataWorkspaceSize",
+    cudnnFindConvolutionBackwardFilterAlgorithm "cudnnGetConvolutionBackwardFilterWorkspaceSize"
 );
 
 first_algorithm!(
     (_handle, _a, _a_data, _b, _b_data, _convolution, _c, _c_data):
-    cudnnFindConvolutionForwardAlgorithmEx,
-    cudnnFindConvolutionBackwardDataAlgorithmEx,
-    cudnnFindConvolutionBackwardFilterAlgorithmEx
+    cudnnFindConvolutionForwardAlgorithmEx "cudnnGetConvolutionForwardWorkspaceSize",
+    cudnnFindConvolutionBackwardDataAlgorithmEx "cudnnGetConvolutionBackwardDataWorkspaceSize",
+    cudnnFindConvolutionBackwardFilterAlgorithmEx "cudnnGetConvolutionBackwardFilterWorkspaceSize"
 );
 
-// The graph interface of cuDNN 8 and 9: one engine, no knobs, no workspace. Numbers: cudnnBackendAttributeName_t and
+// The graph interface of cuDNN 8 and 9, for convolutions and attention: one engine, no knobs, no workspace. Numbers: cudnnBackendAttributeName_t and
 // cudnnBackendAttributeType_t in cudnn_graph.h.
 const ENGINEHEUR_RESULTS: i32 = 202;
 const ENGINECFG_ENGINE: i32 = 300;
@@ -130,6 +134,9 @@ unsafe extern "C" fn cudnnBackendGetAttribute(
         ENGINE_KNOB_INFO | ENGINE_NUMERICAL_NOTE | ENGINE_BEHAVIOR_NOTE => (0, false),
         _ => (i64::from(is_number), is_number),
     };
+    if zero && name == EXECUTION_PLAN_WORKSPACE_SIZE {
+        not_answered("cudnnBackendGetAttribute");
+    }
     if zero {
         // SAFETY: there is room for one number.
         unsafe { values.cast::<i64>().write(0) };

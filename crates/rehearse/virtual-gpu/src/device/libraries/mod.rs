@@ -5,6 +5,7 @@ mod cudnn;
 mod nccl;
 mod nvml;
 mod nvrtc;
+mod rnn;
 mod texts;
 mod unbound;
 

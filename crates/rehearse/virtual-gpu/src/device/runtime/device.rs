@@ -4,8 +4,10 @@ use std::ffi::{CStr, c_char};
 
 use super::super::machine::machine;
 use super::super::memory::use_device;
+use super::super::visible::{on_machine, visible};
 use super::super::{
-    CURRENT, INVALID_DEVICE, INVALID_VALUE, SUCCESS, Status, answer, current_device, properties,
+    CURRENT, INVALID_DEVICE, INVALID_VALUE, NO_DEVICE, SUCCESS, Status, answer, current_device, properties,
+    remember,
 };
 use crate::abi::{cudaDeviceProp12, cudaDeviceProp13};
 
@@ -13,12 +15,13 @@ use crate::abi::{cudaDeviceProp12, cudaDeviceProp13};
 pub(crate) const CUDA_VERSION: i32 = 13020;
 
 fn is_device(device: i32) -> Option<usize> {
-    usize::try_from(device).ok().filter(|device| *device < machine().devices())
+    usize::try_from(device).ok().filter(|device| *device < visible().len())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cudaGetDeviceCount(count: Option<&mut i32>) -> Status {
-    answer(count, machine().devices() as i32)
+    answer(count, visible().len() as i32);
+    if visible().is_empty() { remember(NO_DEVICE) } else { SUCCESS }
 }
 
 #[unsafe(no_mangle)]
@@ -77,8 +80,9 @@ extern "C" fn cudaRuntimeGetVersion(version: Option<&mut i32>) -> Status {
 unsafe extern "C" fn cudaDeviceGetPCIBusId(name: *mut u8, room: i32, device: i32) -> Status {
     let Some(device) = is_device(device) else { return INVALID_DEVICE };
     // SAFETY: the caller says how much room there is.
-    let written =
-        unsafe { super::super::write_text(name, room.max(0) as usize, &properties::pci_name(device)) };
+    let written = unsafe {
+        super::super::write_text(name, room.max(0) as usize, &properties::pci_name(on_machine(device)))
+    };
     if written { SUCCESS } else { INVALID_VALUE }
 }
 
@@ -91,8 +95,7 @@ unsafe extern "C" fn cudaDeviceGetByPCIBusId(device: Option<&mut i32>, name: *co
     }
     // SAFETY: the caller hands over a C string.
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    let found =
-        (0..machine().devices()).find(|device| properties::pci_name(*device).eq_ignore_ascii_case(&name));
+    let found = visible().iter().position(|device| properties::pci_name(*device).eq_ignore_ascii_case(&name));
     found.map_or(INVALID_VALUE, |found| answer(device, found as i32))
 }
 
@@ -109,11 +112,11 @@ extern "C" fn cudaDeviceCanAccessPeer(can: Option<&mut i32>, device: i32, peer: 
 extern "C" fn cudaMemGetInfo(free: Option<&mut usize>, total: Option<&mut usize>) -> Status {
     let device = current_device();
     if let Err(status) = use_device(device) {
-        return super::super::remember(status);
+        return remember(status);
     }
     let machine = machine();
     let whole = machine.settings.total;
-    answer(free, whole.saturating_sub(machine.counters.used(device)) as usize);
+    answer(free, whole.saturating_sub(machine.counters.used(on_machine(device))) as usize);
     answer(total, whole as usize)
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::machine::machine;
 use super::super::memory::{HostKind, give_back_pages, host_pages, pin, use_device};
+use super::super::visible::{on_machine, visible};
 use super::super::{
     INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, hook, kernels, remember, written,
 };
@@ -265,7 +266,7 @@ extern "C" fn cudaGetSymbolAddress(address: Option<&mut usize>, _symbol: usize) 
     answer(address, machine().memory().base())
 }
 
-/// A handle of memory for other processes: its address, its bytes and its GPU.
+/// A handle of memory for other processes: its address, its bytes and its GPU, by the machine's number.
 #[repr(C)]
 pub struct IpcHandle {
     address: usize,
@@ -280,13 +281,15 @@ extern "C" fn cudaIpcGetMemHandle(handle: Option<&mut IpcHandle>, address: usize
     let (Some((start, bytes)), Some(device)) = (memory.holding(address), memory.device_of(address)) else {
         return INVALID_VALUE;
     };
-    answer(handle, IpcHandle { address: start, bytes, device, reserved: [0; 5] })
+    answer(handle, IpcHandle { address: start, bytes, device: on_machine(device), reserved: [0; 5] })
 }
 
 /// Opens memory of another process. It has addresses in this process and is counted in the other one.
 #[unsafe(no_mangle)]
 extern "C" fn cudaIpcOpenMemHandle(address: Option<&mut usize>, handle: IpcHandle, _flags: u32) -> Status {
-    let device = handle.device.min(machine().devices() - 1);
+    // The other process may number its GPUs in another way.
+    let found = visible().iter().position(|device| *device == handle.device);
+    let device = found.unwrap_or_else(current_device);
     let reserved = machine().memory().reserve(device, handle.bytes);
     reserved.map_or_else(remember, |found| answer(address, found))
 }

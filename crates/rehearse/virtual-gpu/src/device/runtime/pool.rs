@@ -9,6 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::super::machine::machine;
 use super::super::memory::{GRANULE, take};
+use super::super::visible::on_machine;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device, new_handle, remember};
 use crate::abi::cudaMemPoolAttr::*;
 
@@ -120,7 +121,7 @@ impl Pool {
             let of_one_step = machine().memory().holding(address) == Some((address, size));
             if of_one_step {
                 machine().memory().free(address);
-                machine().counters.give_back(self.device, size as u64);
+                machine().counters.give_back(on_machine(self.device), size as u64);
                 self.free.remove(&address);
                 self.reserved -= size;
             }

@@ -25,9 +25,9 @@ pub(super) fn memory_efficient(
     let saves = |(out, extra): &(Tensor, Extra)| {
         saved![Some(extra.lse.clone()), Some(out.detach()), extra.offset.clone(), extra.seed.clone()]
     };
-    let (out, _) = ran
-        .saves_results(saves)
-        .backward(|call| memory_efficient_backward(call.saved(2), call.saved(1), call.saved(5), call.grad()));
+    let (out, _) = ran.saves_results(saves).backward(move |call| {
+        backward([call.saved(2), call.saved(1), call.saved(5), call.grad()], dropout > 0.0)
+    });
     out
 }
 
@@ -83,7 +83,7 @@ fn refuse_unaligned(device: &Device, q: &Tensor) {
 }
 
 /// `_efficient_attention_backward`.
-fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor) -> Grads {
+fn backward([q, k, out, grad]: [&Tensor; 4], dropout: bool) -> Grads {
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_backward");
     let sizes = Sizes::of(q, k);
@@ -99,7 +99,7 @@ fn memory_efficient_backward(q: &Tensor, k: &Tensor, out: &Tensor, grad: &Tensor
     } else {
         Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32)
     };
-    let workspace = gradient_accumulators(&device, &sizes, q.dtype());
+    let workspace = gradient_accumulators(&device, &sizes, q.dtype(), dropout);
     drop(delta);
     drop(workspace);
     if let Some((k, v)) = expanded {
@@ -125,24 +125,45 @@ fn row_sums(out: &Tensor, grad: &Tensor, sizes: &Sizes) -> Tensor {
     delta
 }
 
+/// The tile of a backward kernel, in rows and columns, and whether it sums the gradients of keys and values in fp32.
+struct Tile {
+    rows: u64,
+    columns: u64,
+    accumulates: bool,
+}
+
+impl Tile {
+    /// The first kernel of the head's width and the dtype that the GPU's shared memory holds (`dispatch_cutlassB` in
+    /// mem_eff_attention/kernels/cutlassB.h). Read off torch 2.15 on compute capabilities 7.5, 8.0, 8.9 and 9.0.
+    fn of(device: &Device, width: u64, half: bool, dropout: bool) -> Tile {
+        let capability = device.properties().compute_capability;
+        let roomy = matches!(capability, (8, 0) | (9, _) | (10, _));
+        // A kernel without dropout is there for heads of up to 96 elements.
+        let narrow = width <= 96 && !dropout;
+        let (rows, columns) = match (width, half) {
+            (0..=64, _) => (64, 64),
+            (65..=WIDEST_IN_REGISTERS, true) if roomy => (128, 128),
+            (65..=WIDEST_IN_REGISTERS, true) if capability.0 >= 8 && !narrow => (64, 64),
+            (_, false) if !roomy => (64, 64),
+            _ => (128, 64),
+        };
+        // `kNeedsAccumGradK`: an output that is wider than the tile does not stay in the registers, but for the two kernels
+        // that are made for it.
+        let in_registers = width <= columns || (rows == 128 && width <= WIDEST_IN_REGISTERS);
+        Tile { rows, columns, accumulates: half && !in_registers }
+    }
+}
+
 /// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
-/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h), and the gradients of wide half-precision keys and values in
-/// fp32, too (`kNeedsAccumGradK`). Tile sizes read off torch 2.15 on compute capabilities 8.0, 8.9 and 9.0; wide tiles are
-/// taken where shared memory is large.
-fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype) -> Tensor {
+/// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h), and some of them the gradients of half-precision keys and
+/// values in fp32, too (`kNeedsAccumGradK`).
+fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype, dropout: bool) -> Tensor {
     const LOCK: u64 = 16;
-    let half = dtype != Dtype::F32;
-    let roomy = matches!(device.properties().compute_capability, (8, 0) | (9, _) | (10, _));
-    let (rows, columns) = match sizes.width {
-        0..=64 => (64, 64),
-        65..=WIDEST_IN_REGISTERS if half && roomy => (128, 128),
-        _ if !half && !roomy => (64, 64),
-        _ => (128, 64),
-    };
+    let Tile { rows, columns, accumulates } = Tile::of(device, sizes.width, dtype != Dtype::F32, dropout);
     let tile = rows * columns * 4 + LOCK;
     let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(columns));
     let queries = device.mul(tiles, tile);
-    let others = if half && sizes.width > WIDEST_IN_REGISTERS {
+    let others = if accumulates {
         let keys = sizes.keys.div_ceil(columns).saturating_mul(columns);
         let width = sizes.width.div_ceil(rows).saturating_mul(rows);
         // The keys' gradient and the values', 4 bytes an element.
