@@ -4,13 +4,16 @@ import functools
 import math
 
 from .operators import CHECKS, FOLLOWED, HARMLESS, IDEMPOTENT, POINTWISE, SELECTING, UNDECLARED, UNWRAPPABLE, base
+from .tags import KEY as TAG
 
 UNKNOWN, NOWHERE, PERHAPS = object(), object(), object()
 NUMBERS = frozenset((bool, int, float, complex))
-# The dispatch key of the wrappers. No tensor has it; a thread that includes it in its own keys runs the wrappers, and PyTorch
-# carries these keys into the backward pass, whose tensors must not come through Python: a gradient that has an object in
-# Python is not added to in place (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15).
+# The dispatch key of the wrappers of operators that make a known value where none was. No tensor has it; a thread that
+# includes it in its own keys runs them. Operators that need a known value have the key of tags, so tensors that are not known
+# never come through Python.
 KEY = "FPGA"
+# Composite kernels, which PyTorch would take for a key before the kernel for CUDA.
+COMPOSITES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional", "CompositeImplicitAutograd")
 
 
 class Kernels:
@@ -32,7 +35,8 @@ class Kernels:
     def register(self):
         """Wraps the operators of this torch."""
         fall_through = self.torch.library.fallthrough_kernel
-        self.others.fallback(fall_through, KEY)
+        for key in (KEY, TAG):
+            self.others.fallback(fall_through, key)
         for schema in self.torch._C._jit_get_all_schemas():
             if not schema.name.startswith("aten::"):
                 continue
@@ -40,21 +44,27 @@ class Kernels:
             # Operators without a kernel of their own for CUDA call others, which have wrappers.
             if name != "aten::copy_" and not self.has_kernel(name):
                 continue
-            make, key = self.wrapper_of(name, schema), KEY
-            if make in (self.selecting, self.reading):
-                # A size that the forward pass has read has to be the same in the backward pass.
-                key = "CUDA"
+            make = self.wrapper_of(name, schema)
+            key = None if make is None else self.key_of(make, name, schema)
             if make is not None:
                 call = functools.partial(self.torch.library.get_kernel(name, "CUDA").call_boxed, self.keys)
                 self.registered.impl(name[6:], make(name, schema, call), key)
-            if make is None or key == "CUDA":
-                # Else the key would take a composite kernel before that for CUDA.
-                self.registered.impl(name[6:], fall_through, KEY)
+            if any(self.has_kernel(name, composite) for composite in COMPOSITES):
+                for other in {KEY, TAG} - {key}:
+                    self.registered.impl(name[6:], fall_through, other)
 
-    def has_kernel(self, name):
-        """Whether PyTorch has a kernel of this operator that is for CUDA only."""
+    def key_of(self, make, name, schema):
+        """The dispatch key of an operator's wrapper."""
+        if make in (self.selecting, self.reading):
+            # A size that the forward pass has read has to be the same in the backward pass.
+            return "CUDA"
+        reads_tensors = any("Tensor" in str(one.type) and not is_written(one) for one in schema.arguments)
+        return TAG if reads_tensors and make != self.copying and name not in CHECKS else KEY
+
+    def has_kernel(self, name, key="CUDA"):
+        """Whether PyTorch has a kernel of this operator that is for one dispatch key only."""
         try:
-            return self.torch._C._dispatch_has_kernel_for_dispatch_key(name, "CUDA")
+            return self.torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
         except RuntimeError:
             # An operator of TorchScript's, which has no dispatcher.
             return False
@@ -236,6 +246,7 @@ class Kernels:
                 return self.elsewhere(operator, args, kwargs)
             given = args if put is None else put(args)
             if where is UNKNOWN:
+                table.meet(args)
                 result = call(*given, **kwargs)
                 if is_check and self.is_check(name, args):
                     # Numbers that are not known are taken to be finite.
@@ -413,6 +424,7 @@ class Kernels:
             if isinstance(target, self.tensor):
                 if target.is_cuda:
                     self.table.forget(target)
+                    self.table.tags.remove(target)
             elif isinstance(target, (list, tuple)):
                 self.forget(target)
 
@@ -430,11 +442,13 @@ class Kernels:
                 self.elsewhere(table.put, (target, source), {})
                 return target
             value = None if self.look((source,)) is UNKNOWN else self.elsewhere(self.value, (source,), {})
+            if target.is_cuda:
+                call(target, source, non_blocking)
+                table.forget(target) if value is None else self.elsewhere(table.put, (target, value), {})
+                return target
             before = self.library.unknown()
             call(target, source, non_blocking)
-            if target.is_cuda:
-                table.forget(target) if value is None else self.elsewhere(table.put, (target, value), {})
-            elif value is not None:
+            if value is not None:
                 self.elsewhere(operator, (target, value), {})
             elif source.numel() and self.library.unknown() != before:
                 reads.read("copy", source.dtype, source.numel())

@@ -5,12 +5,19 @@ equal. Its key is the address on the GPU. A weak reference to the storage's obje
 the same address; it does not keep the memory that the storage holds.
 """
 
+from .tags import Tags
+
 # The most elements of a storage that is followed, for whole numbers and flags, and for floating-point numbers.
 MOST_WHOLE, MOST_FLOAT = 1 << 16, 1 << 12
 # The most elements from the host that are looked through for being all equal.
 MOST_LOOKED_THROUGH = 1 << 20
 # The most storages that are kept. Beyond it the oldest is forgotten.
 MOST_KEPT = 1 << 13
+# How often a known floating-point tensor may meet unknown ones, as a weight of ones does in each layer norm, before it is
+# forgotten, so that the operators on it run at full speed.
+MOST_MET = 64
+# The uses of a storage that one tensor holds: the tensor's, and that of the object that asks.
+ALONE = 2
 # After so many new entries, those whose storages are gone are removed.
 SWEEP_EVERY = 512
 
@@ -21,6 +28,7 @@ class Table:
     def __init__(self, torch, library):
         self.torch, self.aten = torch, torch.ops.aten
         self.library = library
+        self.tags = Tags(torch)
         self.seen = library.unfollowed()
         self.known = {}
         self.added = 0
@@ -144,6 +152,10 @@ class Table:
         """Adds an entry."""
         self.refresh()
         storage = tensor.untyped_storage()
+        if tensor.is_inference() and self.torch._C._storage_Use_Count(storage._cdata) > ALONE:
+            # Nobody counts the writes by way of other tensors, which may have no tag.
+            self.forget(tensor)
+            return
         address = storage.data_ptr()
         if address in self.known:
             self.remove(address)
@@ -151,6 +163,7 @@ class Table:
         if self.added % SWEEP_EVERY == 0:
             self.sweep()
         self.known[address] = Entry(value, storage._weak_ref(), version(tensor))
+        self.tags.add(tensor)
 
     def written(self, tensor):
         """Notes that the known value of a tensor was changed as the tensor was."""
@@ -162,6 +175,21 @@ class Table:
         """Notes that something unknown was written to a tensor."""
         if self.entry(tensor) is not None:
             self.remove(tensor.untyped_storage().data_ptr())
+
+    def meet(self, args):
+        """Notes that known tensors met unknown ones in an operator."""
+        for tensor in args:
+            if isinstance(tensor, (list, tuple)):
+                self.meet(tensor)
+            elif isinstance(tensor, self.torch.Tensor) and tensor.is_cuda:
+                entry = self.entry(tensor)
+                if entry is None:
+                    self.tags.remove(tensor)
+                elif tensor.is_floating_point():
+                    entry.met += 1
+                    if entry.met > MOST_MET:
+                        self.forget(tensor)
+                        self.tags.remove(tensor)
 
     def remove(self, address):
         """Removes an entry and its weak reference."""
@@ -184,10 +212,10 @@ class Table:
 class Entry:
     """The value of one storage, the address of the storage's object, and the version of the tensor that was written."""
 
-    __slots__ = ("value", "storage", "version")
+    __slots__ = ("value", "storage", "version", "met")
 
     def __init__(self, value, storage, version):
-        self.value, self.storage, self.version = value, storage, version
+        self.value, self.storage, self.version, self.met = value, storage, version, 0
 
     def is_current(self, tensor):
         """Whether nothing was written since. PyTorch counts a write after the operator that makes it, so one more is the

@@ -4,15 +4,16 @@ import functools
 import threading
 
 from .kernels import KEY
+from .tags import KEY as TAG
 
 
 def attach(torch):
-    """Includes the wrappers' dispatch key in this thread and in those that the program starts from now on."""
-    include(torch, True)
+    """Runs the wrappers in this thread and in those that the program starts from now on."""
+    switch(torch, True)
     start = threading.Thread._bootstrap_inner
 
     def bootstrap(self):
-        include(torch, True)
+        switch(torch, True)
         start(self)
 
     threading.Thread._bootstrap_inner = bootstrap
@@ -23,31 +24,35 @@ def attach(torch):
     follow_recomputation(torch, checkpoint)
 
 
-def include(torch, is_included):
-    """Includes the key in this thread's keys; returns whether it was before."""
+def switch(torch, is_on):
+    """Has this thread run the wrappers, or not; returns whether it did before."""
     key = torch._C._dispatch_key_parse(KEY)
     before = torch._C._dispatch_tls_is_dispatch_key_included(key)
-    torch._C._dispatch_tls_set_dispatch_key_included(key, is_included)
+    torch._C._dispatch_tls_set_dispatch_key_included(key, is_on)
+    torch._C._dispatch_tls_set_dispatch_key_excluded(torch._C._dispatch_key_parse(TAG), not is_on)
     return before
 
 
-def with_key(torch, call, is_included):
-    """A function that runs with the key or without it."""
+def switched(torch, call, is_on):
+    """A function that runs with the wrappers or without them."""
 
     @functools.wraps(call)
     def within(*args, **kwargs):
-        before = include(torch, is_included)
+        before = switch(torch, is_on)
         try:
             return call(*args, **kwargs)
         finally:
-            include(torch, before)
+            switch(torch, before)
 
     return within
 
 
 def leave_backward_alone(torch, graph):
-    """PyTorch's engine carries this thread's keys into its own threads."""
-    without = with_key(torch, graph._engine_run_backward, False)
+    """Switches the wrappers off in the backward pass: a gradient that has an object in Python is not added to in place
+    (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15). PyTorch's engine carries this thread's keys
+    into its own threads.
+    """
+    without = switched(torch, graph._engine_run_backward, False)
     graph._engine_run_backward = without
     torch.autograd._engine_run_backward = without
 
@@ -55,7 +60,7 @@ def leave_backward_alone(torch, graph):
 def follow_recomputation(torch, checkpoint):
     """A forward pass that is run again within the backward pass takes the sizes that it took before."""
     function = checkpoint.CheckpointFunction
-    function.backward = staticmethod(with_key(torch, function.backward, True))
+    function.backward = staticmethod(switched(torch, function.backward, True))
     frame = getattr(checkpoint, "_CheckpointFrame", None)
     if frame is None:
         return
@@ -63,6 +68,6 @@ def follow_recomputation(torch, checkpoint):
 
     @functools.wraps(begin)
     def init(self, recompute, *args, **kwargs):
-        begin(self, with_key(torch, recompute, True), *args, **kwargs)
+        begin(self, switched(torch, recompute, True), *args, **kwargs)
 
     frame.__init__ = init
