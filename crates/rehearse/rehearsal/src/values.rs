@@ -96,7 +96,7 @@ pub(crate) fn unseen(run: &RunRecord) -> Vec<String> {
     let more = reads.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("{more} more lines that read values that only the GPU knows"));
     let without = values(&run.processes).find_map(|values| values.without_gradient);
-    let without = without.filter(|_| !reads.is_empty()).map(|without| {
+    let without = without.map(|without| {
         format!(
             "{} parameters of {} had no gradient when their optimizer stepped: their gradients and states would take up to \
              {} more",

@@ -244,11 +244,14 @@ class Record:
 
 
 def leave_out_own_frames(snapshot):
-    """Removes the innermost frames that are this hook's: PyTorch's kernels are called by its wrappers."""
+    """Removes the frames that are this hook's: it wraps PyTorch's kernels, and functions of libraries."""
+    done = set()
     blocks = (block for segment in snapshot["segments"] for block in segment["blocks"])
     events = (event for trace in snapshot["device_traces"] for event in trace)
     for part in (blocks, events):
         for one in part:
             frames = one.get("frames")
-            while frames and frames[0]["filename"].startswith(OWN):
-                del frames[0]
+            # Events with the same stack share one list.
+            if frames and id(frames) not in done:
+                done.add(id(frames))
+                frames[:] = [frame for frame in frames if not frame["filename"].startswith(OWN)]

@@ -1,10 +1,10 @@
 """Values on the virtual GPU that are known: what the host sent, constants, and what follows from them.
 
-The kernels of the virtual GPU do nothing. PyTorch's operators for it are wrapped: each calls PyTorch's own kernel, which
-allocates what it allocates, and if all of its inputs are known and small, it is evaluated once more on the CPU. A wrapper
-takes some microseconds, only operators on CUDA tensors have one, and those without a wrapper cost nothing. A mode of
-`__torch_dispatch__` would see every operator in one place, but PyTorch takes other paths under one (`isTensorSubclassLike`
-is true then), which allocate other memory.
+The kernels of the virtual GPU do nothing. PyTorch's operators for it are wrapped: each calls PyTorch's own kernel,
+which allocates what it allocates, and if all of its inputs are known and small, it is evaluated once more on the CPU. A
+wrapper takes some microseconds, so only tensors whose value is known, and operators that make one from nothing, come
+through it (`tags`). A mode of `__torch_dispatch__` would see every operator in one place, but PyTorch takes other paths
+under one (`isTensorSubclassLike` is true then), which allocate other memory.
 """
 
 from . import generation, gradients, threads
@@ -33,7 +33,9 @@ def _wrap(torch, record):
 
     try:
         library = Library()
-        Kernels(torch, Table(torch, library), library, record.values).register()
+        kernels = Kernels(torch, Table(torch, library), library, record.values)
+        kernels.register()
+        record.values.know, record.values.find = kernels.know, kernels.find
         threads.attach(torch)
     except Exception as error:
         record.values.off = f"the operators of torch {torch.__version__} cannot be wrapped: {error}"

@@ -3,11 +3,11 @@
 The rule:
 
 * A size decides.
-* A whole number decides, and so does a list of them, unless the statement adds it to a sum (`correct += x.sum().item()`),
-  prints it or logs it. A tensor of whole numbers that is copied to the host as a whole, and no list, decides as a
-  floating-point number does.
-* A flag decides, except in an `assert`, and where torch itself reads it: torch checks its arguments, and goes on if they
-  are as they should be.
+* A whole number decides, and so does a list of them, unless the statement adds it to a sum (`correct +=
+  x.sum().item()`), prints it or logs it. A tensor of whole numbers that is copied to the host as a whole, and no list,
+  decides as a floating-point number does.
+* A flag decides, except in an `assert`, and where torch itself reads it: torch checks its arguments, and goes on if
+  they are as they should be.
 * A floating-point number decides only if the program compares it, tests it, or makes a whole number of it: within the
   expression that reads it, or by the name that it is assigned to, within the same function. Training loops read losses
   and norms to print them.
@@ -21,9 +21,24 @@ import functools
 import linecache
 
 # Calls that read a number from a tensor.
-READING = frozenset("bool float int item tolist".split())
+READING = frozenset(["bool", "float", "int", "item", "tolist"])
 # Calls that show a number: as a statement of their own they decide nothing.
-SHOWING = frozenset(["print", "write", "info", "debug", "warning", "error", "log", "log_metrics", "add_scalar", "append", "update", "set_postfix"])
+SHOWING = frozenset(
+    [
+        "print",
+        "write",
+        "info",
+        "debug",
+        "warning",
+        "error",
+        "log",
+        "log_metrics",
+        "add_scalar",
+        "append",
+        "update",
+        "set_postfix",
+    ]
+)
 
 
 def decides(kind, sort, where, is_torchs_own):

@@ -19,8 +19,8 @@ def attach(record):
 
 
 def missing(optimizer):
-    """How many parameters have no gradient, their bytes, and what their gradients and states would take by the measure of
-    the others; `None` if all have one.
+    """How many parameters have no gradient, their bytes, and what their gradients and states would take by the measure
+    of the others; `None` if all have one.
     """
     parameters = [
         one for group in optimizer.param_groups for one in group["params"] if one.requires_grad and one.is_cuda

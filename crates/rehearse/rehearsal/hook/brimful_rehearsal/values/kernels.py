@@ -9,8 +9,8 @@ from .tags import KEY as TAG
 UNKNOWN, NOWHERE, PERHAPS = object(), object(), object()
 NUMBERS = frozenset((bool, int, float, complex))
 # The dispatch key of the wrappers of operators that make a known value where none was. No tensor has it; a thread that
-# includes it in its own keys runs them. Operators that need a known value have the key of tags, so tensors that are not known
-# never come through Python.
+# includes it in its own keys runs them. Operators that need a known value have the key of tags, so tensors that are not
+# known never come through Python.
 KEY = "FPGA"
 # Composite kernels, which PyTorch would take for a key before the kernel for CUDA.
 COMPOSITES = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional", "CompositeImplicitAutograd")
@@ -100,8 +100,8 @@ class Kernels:
             self.include(self.key, True)
 
     def look(self, args):
-        """Where an operator's tensors are: `NOWHERE` if none is on a GPU, `UNKNOWN` if the value of one there is not known,
-        and `PERHAPS` if they may all be known. Most calls end here at their first tensor.
+        """Where an operator's tensors are: `NOWHERE` if none is on a GPU, `UNKNOWN` if the value of one there is not
+        known, and `PERHAPS` if they may all be known. Most calls end here at their first tensor.
         """
         known, found = self.table.known, NOWHERE
         for argument in args:
@@ -161,8 +161,8 @@ class Kernels:
         return values, named
 
     def tensors_for_numbers(self, schema):
-        """A function that puts tensors in place of numbers that were given for tensors. PyTorch hands `x + 1` to a kernel
-        as a tensor of a special kind, which becomes a number on its way through Python.
+        """A function that puts tensors in place of numbers that were given for tensors. PyTorch hands `x + 1` to a
+        kernel as a tensor of a special kind, which becomes a number on its way through Python.
         """
         places = [at for at, argument in enumerate(schema.arguments) if str(argument.type) == "Tensor"]
         if len(places) < 2:
@@ -179,8 +179,9 @@ class Kernels:
         return put
 
     def tensor_of(self, number, other):
-        """A tensor on the CPU for a number beside a tensor. Its dtype is one that leaves PyTorch's choice for the result as it
-        is for a number: that of the other tensor if it can hold the number's kind, else the default of its kind.
+        """A tensor on the CPU for a number beside a tensor. Its dtype is one that leaves PyTorch's choice for the
+        result as it is for a number: that of the other tensor if it can hold the number's kind, else the default of its
+        kind.
         """
         key = (number, number.__class__, getattr(other, "dtype", None))
         found = self.numbers.get(key)
@@ -205,6 +206,14 @@ class Kernels:
             return torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
         return torch.bool if cls is bool else torch.int64
 
+    def find(self, tensor):
+        """The known value of a tensor on the GPU, as a tensor on the CPU; `None` if it is unknown."""
+        return self.elsewhere(self.value, (tensor,), {})
+
+    def know(self, tensor, number):
+        """Keeps that all elements of a tensor are this number."""
+        self.elsewhere(self.table.put_number, (tensor, number), {})
+
     # Evaluation.
 
     def evaluate(self, operator, values):
@@ -219,9 +228,9 @@ class Kernels:
         """Keeps what was found on the CPU as the values of results on the GPU."""
         pairs = zip(results, found) if isinstance(results, (list, tuple)) else [(results, found)]
         for result, value in pairs:
-            if isinstance(result, self.tensor) and result.is_cuda and isinstance(value, self.tensor):
-                if result.shape == value.shape and result.dtype == value.dtype:
-                    self.table.put(result, value, is_fresh=True)
+            are_tensors = isinstance(result, self.tensor) and isinstance(value, self.tensor) and result.is_cuda
+            if are_tensors and result.shape == value.shape and result.dtype == value.dtype:
+                self.table.put(result, value, is_fresh=True)
 
     def small(self, args):
         """Whether all tensors of the arguments are small enough to be evaluated element by element."""

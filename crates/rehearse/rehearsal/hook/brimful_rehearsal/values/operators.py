@@ -2,13 +2,109 @@
 
 # One element of the result depends on one element of each input.
 POINTWISE = frozenset(
-    ["abs", "add", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "cos", "div", "eq", "exp", "floor", "floor_divide", "fmod", "ge", "gt", "isnan", "le", "log", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sign", "sin", "sqrt", "sub", "trunc", "where", "__lshift__", "__rshift__"]
+    [
+        "abs",
+        "add",
+        "bitwise_and",
+        "bitwise_left_shift",
+        "bitwise_not",
+        "bitwise_or",
+        "bitwise_right_shift",
+        "bitwise_xor",
+        "ceil",
+        "clamp",
+        "clamp_max",
+        "clamp_min",
+        "cos",
+        "div",
+        "eq",
+        "exp",
+        "floor",
+        "floor_divide",
+        "fmod",
+        "ge",
+        "gt",
+        "isnan",
+        "le",
+        "log",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "logical_xor",
+        "lt",
+        "masked_fill",
+        "maximum",
+        "minimum",
+        "mul",
+        "ne",
+        "neg",
+        "pow",
+        "reciprocal",
+        "remainder",
+        "round",
+        "rsqrt",
+        "rsub",
+        "sign",
+        "sin",
+        "sqrt",
+        "sub",
+        "trunc",
+        "where",
+        "__lshift__",
+        "__rshift__",
+    ]
 )
 # Reductions that return the common value of elements that are all equal.
 IDEMPOTENT = frozenset(["all", "any", "amax", "amin", "max", "min"])
 # The others.
 OTHERS = frozenset(
-    ["argmax", "argmin", "aminmax", "arange", "bincount", "bucketize", "cat", "count_nonzero", "cummax", "cummin", "cumprod", "cumsum", "eye", "flip", "gather", "index", "index_add", "index_copy", "index_fill", "index_put", "_index_put_impl", "index_select", "isin", "linspace", "logspace", "masked_scatter", "masked_select", "mean", "prod", "range", "repeat_interleave", "roll", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sort", "sum", "take", "topk", "trace", "tril", "tril_indices", "triu", "triu_indices"]
+    [
+        "argmax",
+        "argmin",
+        "aminmax",
+        "arange",
+        "bincount",
+        "bucketize",
+        "cat",
+        "count_nonzero",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumsum",
+        "eye",
+        "flip",
+        "gather",
+        "index",
+        "index_add",
+        "index_copy",
+        "index_fill",
+        "index_put",
+        "_index_put_impl",
+        "index_select",
+        "isin",
+        "linspace",
+        "logspace",
+        "masked_scatter",
+        "masked_select",
+        "mean",
+        "prod",
+        "range",
+        "repeat_interleave",
+        "roll",
+        "scatter",
+        "scatter_add",
+        "scatter_reduce",
+        "searchsorted",
+        "sort",
+        "sum",
+        "take",
+        "topk",
+        "trace",
+        "tril",
+        "tril_indices",
+        "triu",
+        "triu_indices",
+    ]
 )
 FOLLOWED = POINTWISE | IDEMPOTENT | OTHERS
 # What `eq`, `ne` and `isnan` find in floating-point numbers that are not known, if the run is a sound one.
@@ -32,12 +128,25 @@ UNDECLARED = {
     "aten::batch_norm_gather_stats": (3, 4),
     "aten::batch_norm_gather_stats_with_counts": (3, 4),
 }
-# Operators that PyTorch calls with a number as a tensor on the GPU (`wrapped_scalar_tensor` with a device), which it cannot
-# hand to Python.
+# Operators that PyTorch calls with a number as a tensor on the GPU (`wrapped_scalar_tensor` with a device), which it
+# cannot hand to Python.
 UNWRAPPABLE = frozenset(["aten::pow.Tensor_Tensor_out", "aten::isin.Tensor_Tensor_out"])
 # Operators that change what a tensor refers to, and no element.
 HARMLESS = frozenset(
-    ["as_strided_", "detach_", "record_stream", "resize_", "resize_as_", "set_", "squeeze_", "swapaxes_", "swapdims_", "t_", "transpose_", "unsqueeze_"]
+    [
+        "as_strided_",
+        "detach_",
+        "record_stream",
+        "resize_",
+        "resize_as_",
+        "set_",
+        "squeeze_",
+        "swapaxes_",
+        "swapdims_",
+        "t_",
+        "transpose_",
+        "unsqueeze_",
+    ]
 )
 
 

@@ -21,6 +21,8 @@ class Reads:
         self.lines = {}
         self.places = {}
         self.missing = None
+        # The functions of `kernels.Kernels`, from when the operators are wrapped.
+        self.know = self.find = None
 
     def read(self, kind, dtype, elements):
         """Counts a read of values on the host."""
@@ -71,25 +73,31 @@ class Reads:
 
     def content(self):
         """The reads as JSON: the most frequent first."""
-        rows = []
+        rows = {}
         for (kind, sort, operator, user, inner, own), count in sorted(self.lines.items(), key=lambda item: -item[1]):
-            rows.append(
+            # A line of the program is one row, however many places in libraries it comes through.
+            row = rows.setdefault(
+                (kind, sort, operator, user or inner),
                 {
                     "kind": kind,
                     "type": sort,
                     "operator": operator,
                     "line": shown(user or inner),
                     "inner": shown(inner),
-                    "decides": decides(kind, sort, inner, own),
-                    "count": count,
-                }
+                    "decides": False,
+                    "count": 0,
+                },
             )
-        return {"off": self.off, "reads": rows, "without_gradient": self.missing}
+            if decides(kind, sort, inner, own) and not row["decides"]:
+                row.update(decides=True, inner=shown(inner))
+            row["count"] += count
+        found = sorted(rows.values(), key=lambda row: -row["count"])
+        return {"off": self.off, "reads": found, "without_gradient": self.missing}
 
 
 def owner(file):
     """Whose code a file holds."""
-    if file.startswith(OWN) or file.startswith("<frozen"):
+    if file.startswith((OWN, "<frozen")):
         return "torch"
     parts = file.replace("\\", "/").split("/")
     for folder in INSTALLED:

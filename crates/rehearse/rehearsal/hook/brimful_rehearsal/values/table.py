@@ -1,8 +1,8 @@
 """The known values, by storage.
 
 A value is kept as a tensor on the CPU with as many elements as the storage on the GPU, or with a single one if all are
-equal. Its key is the address on the GPU. A weak reference to the storage's object tells this storage from a later one at
-the same address; it does not keep the memory that the storage holds.
+equal. Its key is the address on the GPU. A weak reference to the storage's object tells this storage from a later one
+at the same address; it does not keep the memory that the storage holds.
 """
 
 from .tags import Tags
@@ -13,8 +13,8 @@ MOST_WHOLE, MOST_FLOAT = 1 << 16, 1 << 12
 MOST_LOOKED_THROUGH = 1 << 20
 # The most storages that are kept. Beyond it the oldest is forgotten.
 MOST_KEPT = 1 << 13
-# How often a known floating-point tensor may meet unknown ones, as a weight of ones does in each layer norm, before it is
-# forgotten, so that the operators on it run at full speed.
+# How often a known floating-point tensor may meet unknown ones, as a weight of ones does in each layer norm, before it
+# is forgotten, so that the operators on it run at full speed.
 MOST_MET = 64
 # The uses of a storage that one tensor holds: the tensor's, and that of the object that asks.
 ALONE = 2
@@ -41,8 +41,8 @@ class Table:
             self.seen = now
 
     def entry(self, tensor):
-        """The entry of a tensor's storage; `None` if there is none. Tensors whose storage has none stay without an object for
-        it in Python.
+        """The entry of a tensor's storage; `None` if there is none. Tensors whose storage has none stay without an
+        object for it in Python.
         """
         address = tensor.data_ptr()
         entry = self.known.get(address)
@@ -61,7 +61,9 @@ class Table:
         return entry
 
     def find(self, tensor):
-        """The known value of a tensor on the GPU, as a tensor on the CPU with the same shape; `None` if it is unknown."""
+        """The known value of a tensor on the GPU, as a tensor on the CPU with the same shape; `None` if it is
+        unknown.
+        """
         entry = self.entry(tensor)
         if entry is None:
             return self.empty_like(tensor) if tensor.numel() == 0 else None
@@ -96,8 +98,8 @@ class Table:
         return tensor.numel() <= most
 
     def put(self, tensor, value, is_fresh=False):
-        """Keeps the value that a tensor has now. If it is a part of its storage, that has to be known, or fresh: nobody can
-        read the rest of a storage that an operator has just made.
+        """Keeps the value that a tensor has now. If it is a part of its storage, that has to be known, or fresh: nobody
+        can read the rest of a storage that an operator has just made.
         """
         if value.shape != tensor.shape:
             value = self.aten.expand.default(value, tensor.shape)
@@ -218,8 +220,8 @@ class Entry:
         self.value, self.storage, self.version, self.met = value, storage, version, 0
 
     def is_current(self, tensor):
-        """Whether nothing was written since. PyTorch counts a write after the operator that makes it, so one more is the
-        entry's own the first time that it is looked at.
+        """Whether nothing was written since. PyTorch counts a write after the operator that makes it, so one more is
+        the entry's own the first time that it is looked at.
         """
         now = version(tensor)
         if self.version == now or now is None:

@@ -1,7 +1,8 @@
-"""Tags on tensors whose value is known: a dispatch key in the tensor's own set, by which its operators reach the wrappers.
+"""Tags on tensors whose value is known: a dispatch key in the tensor's own set, by which its operators reach the
+wrappers.
 
-Views, `detach` and `.data` hand the key on. A tensor without the key never comes through Python, so that following values
-costs nothing where none is known.
+Views, `detach` and `.data` hand the key on. A tensor without the key never comes through Python, so that following
+values costs nothing where none is known.
 """
 
 import ctypes

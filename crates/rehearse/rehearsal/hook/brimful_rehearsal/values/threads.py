@@ -49,8 +49,8 @@ def switched(torch, call, is_on):
 
 def leave_backward_alone(torch, graph):
     """Switches the wrappers off in the backward pass: a gradient that has an object in Python is not added to in place
-    (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15). PyTorch's engine carries this thread's keys
-    into its own threads.
+    (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp, torch 2.15). PyTorch's engine carries this
+    thread's keys into its own threads.
     """
     without = switched(torch, graph._engine_run_backward, False)
     graph._engine_run_backward = without
