@@ -57,6 +57,8 @@ ids = torch.randint(5, 320, (4, 16)).cuda()
 for sample in (False, True):
     out = m.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=sample, pad_token_id=0)
     assert out.shape == (4, 36), out.shape
+out = m.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, num_beams=2, pad_token_id=0)
+assert out.shape == (4, 36), out.shape
 ",
     );
     let Some(answer) = answer else { return };

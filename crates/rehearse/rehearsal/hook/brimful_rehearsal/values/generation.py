@@ -44,10 +44,10 @@ def keep_beams(torch, record, mixin):
     @functools.wraps(flatten)
     def flattened(tensor):
         # The only whole numbers of 32 bits are the beams of each token, -1 where there is none: all tokens have one.
+        result = flatten(tensor)
         if tensor.is_cuda and tensor.dtype == torch.int32 and tensor.dim() == 3 and record.values.know:
-            base = tensor if tensor._base is None else tensor._base
-            record.values.know(base, 0)
-        return flatten(tensor)
+            record.values.know(result, 0)
+        return result
 
     mixin._beam_search_has_unfinished_sequences = staticmethod(has_unfinished)
     mixin._flatten_beam_dim = staticmethod(flattened)

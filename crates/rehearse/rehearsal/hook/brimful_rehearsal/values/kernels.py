@@ -211,8 +211,11 @@ class Kernels:
         return self.elsewhere(self.value, (tensor,), {})
 
     def know(self, tensor, number):
-        """Keeps that all elements of a tensor are this number."""
-        self.elsewhere(self.table.put_number, (tensor, number), {})
+        """Keeps that all elements of a tensor, and of the one that it is a view of, are this number."""
+        whole = tensor if tensor._base is None else tensor._base
+        self.elsewhere(self.table.put_number, (whole, number), {})
+        # A view has a tag only if its base had one when the view was made.
+        self.table.tags.add(tensor)
 
     # Evaluation.
 
