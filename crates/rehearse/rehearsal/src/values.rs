@@ -50,6 +50,19 @@ pub struct WithoutGradient {
     pub states: Bytes,
 }
 
+impl WithoutGradient {
+    /// The parameters in words, for people.
+    fn text(self) -> String {
+        format!(
+            "{} parameters of {} had no gradient when their optimizer stepped: their gradients and states would take up to \
+             {} more",
+            self.parameters,
+            self.bytes,
+            self.bytes.checked_add(self.states).unwrap_or(self.states)
+        )
+    }
+}
+
 impl Read {
     /// The read in words, for people.
     pub fn text(&self) -> String {
@@ -72,7 +85,11 @@ impl Read {
 
 /// The reads on which the memory of a run can depend, the most frequent first.
 pub fn deciding(run: &RunRecord) -> Vec<&Read> {
-    let mut reads: Vec<&Read> = values(&run.processes).flat_map(|values| &values.reads).collect();
+    deciding_of(values(&run.processes))
+}
+
+fn deciding_of<'a>(values: impl Iterator<Item = &'a Values>) -> Vec<&'a Read> {
+    let mut reads: Vec<&Read> = values.flat_map(|values| &values.reads).collect();
     reads.retain(|read| read.decides);
     reads.sort_by_key(|read| std::cmp::Reverse(read.count));
     reads
@@ -90,21 +107,16 @@ pub(crate) fn is_certain(run: &RunRecord) -> bool {
 
 /// What was not seen for want of values, for people.
 pub(crate) fn unseen(run: &RunRecord) -> Vec<String> {
-    let off = values(&run.processes).find_map(|values| values.off.as_ref());
+    described(&values(&run.processes).collect::<Vec<_>>())
+}
+
+fn described(all: &[&Values]) -> Vec<String> {
+    let off = all.iter().find_map(|values| values.off.as_ref());
     let off = off.map(|why| format!("values on the GPU, which were all read as zero: {why}"));
-    let reads = deciding(run);
+    let reads = deciding_of(all.iter().copied());
     let more = reads.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("{more} more lines that read values that only the GPU knows"));
-    let without = values(&run.processes).find_map(|values| values.without_gradient);
-    let without = without.map(|without| {
-        format!(
-            "{} parameters of {} had no gradient when their optimizer stepped: their gradients and states would take up to \
-             {} more",
-            without.parameters,
-            without.bytes,
-            without.bytes.checked_add(without.states).unwrap_or(without.states)
-        )
-    });
+    let without = all.iter().find_map(|values| values.without_gradient).map(|without| without.text());
     off.into_iter()
         .chain(without)
         .chain(reads.iter().take(NAMED).map(|read| read.text()))
@@ -114,4 +126,23 @@ pub(crate) fn unseen(run: &RunRecord) -> Vec<String> {
 
 fn values(processes: &[ProcessRecord]) -> impl Iterator<Item = &Values> {
     processes.iter().filter_map(|process| process.values.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_without_a_gradient_are_named_in_a_run_that_read_nothing_unknown() {
+        let without = WithoutGradient { parameters: 3, bytes: Bytes::new(4096), states: Bytes::new(8192) };
+        let values = Values { without_gradient: Some(without), ..Values::default() };
+        assert_eq!(
+            described(&[&values]),
+            [
+                "3 parameters of 4.00 KiB had no gradient when their optimizer stepped: their gradients and states would take \
+              up to 12.00 KiB more"
+            ]
+        );
+        assert!(described(&[&Values::default()]).is_empty());
+    }
 }
