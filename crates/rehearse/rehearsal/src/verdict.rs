@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use brimful_units::Bytes;
 
-use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving};
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving, values};
 
 /// Does the run fit its GPUs?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Judgement {
     pub steps: u64,
     /// Requests that failed and were survived.
     pub survived: u64,
+    /// Whether the run's memory depends on nothing that was not seen.
+    pub certain: bool,
 }
 
 /// Judges a run.
@@ -119,6 +121,7 @@ pub fn judge(run: &RunRecord) -> Judgement {
         ranks,
         fatal,
         reason,
+        certain: values::is_certain(run),
     }
 }
 
