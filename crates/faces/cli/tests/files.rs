@@ -130,7 +130,9 @@ fn an_earlier_run_file_is_kept() {
     fs::write(folder.path().join("rehearsal.zip"), "an hour of work").unwrap();
     let output = bash(
         folder.path(),
-        &format!("PYTHONPATH={STAND_IN} brimful rehearse --json -- python3 -c 'import torch; torch.allocate(1 << 30)'"),
+        &format!(
+            "PYTHONPATH={STAND_IN} brimful rehearse --json -- python3 -c 'import torch; torch.allocate(1 << 30)'"
+        ),
     );
     assert_eq!(fs::read_to_string(folder.path().join("rehearsal.zip")).unwrap(), "an hour of work");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -1,7 +1,7 @@
 """The known values, by storage.
 
 A value is kept as a tensor on the CPU with as many elements as the storage on the GPU, or with a single one if all are
-equal. Its key is the address on the GPU. A weak reference to the storage's object tells this storage from a later one
+equal. Its key is the address on the GPU. A weak reference to the storage's object distinguishes this storage from a later one
 at the same address; it does not keep the memory that the storage holds.
 """
 

@@ -224,7 +224,7 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
                 written::put(to, bytes);
                 kernels::put(to, bytes);
             }
-            // An operator's own count comes first: the hook has told it for the result that is being made.
+            // An operator's own count comes first: the hook has set it for the result that is being made.
             (true, false) => match (hook::count(bytes), written::get(from, bytes)) {
                 (Some(count), _) => std::ptr::copy(count.as_ptr(), to as *mut u8, bytes),
                 (None, Some(known)) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
