@@ -30,6 +30,10 @@ class Rules:
         self.names = {}
         body = _post_init(self.cls)
         self._read(body)
+        for key, text in list(self.replaced.items()):
+            kept = f"{key} if {key} != null else "
+            if text.startswith(kept):
+                self.missing[key] = self.replaced.pop(key).removeprefix(kept)
         self.replaced = {key: text for key, text in self.replaced.items() if self._agrees(key, text, {})}
         self.missing = {key: text for key, text in self.missing.items() if self._agrees(key, text, {key: None})}
 

@@ -86,7 +86,8 @@ def small(model_type, sizes, **settings):
             present[key] = [kinds[index // spread % len(kinds)] for index in range(sizes["layers"])]
             # Where two lists say kinds, every pair of them occurs.
             spread *= len(kinds)
-    if getattr(config, "sliding_window", None) is None and "sliding_window" not in settings:
+    windows = "sliding_window" in settings or present.get("use_sliding_window")
+    if getattr(config, "sliding_window", None) is None and not windows:
         present.pop("sliding_window", None)
     try:
         # Models ask for this key with a default of their own, so that it must be there to be seen.

@@ -154,7 +154,8 @@ def defaults(model_type, text):
     text += "\n" + "\n".join(made)
     lines = [f"default {key} {json.dumps(value)}" for key, value in rules.defaults.items()
              if key not in vars(config) and _names(text, key)]  # fmt: skip
-    if getattr(config, "head_dim", None) is None and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
+    unsaid = vars(config).get("head_dim") is None and "head_dim" not in rules.missing
+    if unsaid and re.search(r"(?<![\w.])head_dim(?![\w.])", text):
         lines.append("derive head_dim hidden_size // num_attention_heads")
     for key, value in vars(config).items():
         if isinstance(value, dict):
@@ -185,11 +186,15 @@ def _own_value(rules, config, key, value):
 
 
 def _nested(key, value, text):
-    return [
-        f"default {key}.{inner} {json.dumps(item)}"
-        for inner, item in value.items()
-        if not isinstance(item, dict) and re.search(rf"(?<![\w.]){key}\.{inner}(?![\w.])", text)
-    ]
+    """Lines for what a dict holds, and the dicts in it, such as the rotary embedding of each kind of layer."""
+    lines = []
+    for inner, item in value.items():
+        name = f"{key}.{inner}"
+        if isinstance(item, dict):
+            lines += _nested(name, item, text)
+        elif re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text):
+            lines.append(f"default {name} {json.dumps(item)}")
+    return lines
 
 
 def _derived(cls, key):

@@ -151,7 +151,9 @@ class Recorder:
             self.reads |= forward.reads
             lines = self._folded(forward.lines, built, loops.fold)
             closed.check(lines)
-            section = Section(head, lines, forward.conditions, _values(forward.reads, built))
+            # What the constructor decided, the forward may have asked of it.
+            conditions = built.conditions | forward.conditions
+            section = Section(head, lines, conditions, _values(forward.reads, built))
             made.append(section)
             if call.mask == "unmasked":
                 unmasked[call.mode, call.cache, call.past] = section
@@ -204,6 +206,10 @@ def _common(one, other):
     return {text: result for text, result in one.items() if other.get(text) == result}
 
 
+def _contrary(one, other):
+    return [text for text, result in one.items() if other.get(text, result) != result]
+
+
 def _difference(one, other):
     for left, right in zip(one, other):
         if left != right:
@@ -232,11 +238,14 @@ def merged(sections, varied):
     groups = {}
     for section in sections:
         groups.setdefault((section.head, tuple(section.lines)), []).append(section)
-    made = []
+    made, idle = [], {}
     for (head, lines), members in groups.items():
         conditions = dict(members[0].conditions)
+        # A comparison that changes nothing in a head's first section, the usual one, is no condition of its others.
+        free = idle.setdefault(head, {text for member in members for text in _contrary(conditions, member.conditions)})
         for member in members[1:]:
             conditions = _common(conditions, member.conditions)
+        conditions = {text: result for text, result in conditions.items() if text not in free}
         reads = {}
         for member in members:
             for key, value in member.reads.items():

@@ -61,7 +61,8 @@ class Keys(unittest.TestCase):
         rules = classes.Rules(Qwen2Config())
         self.assertEqual(rules.replaced, {"sliding_window": "sliding_window if use_sliding_window else null"})
         kinds = '"sliding_attention" if (sliding_window != null and i >= max_window_layers) else "full_attention"'
-        self.assertEqual(rules.missing, {"layer_types": f"[{kinds} for i in num_hidden_layers]"})
+        self.assertEqual(rules.missing["layer_types"], f"[{kinds} for i in num_hidden_layers]")
+        self.assertEqual(rules.missing["num_key_value_heads"], "num_attention_heads")
 
     def test_a_key_that_the_class_does_not_keep_has_the_classs_default(self):
         from transformers import Gemma3TextConfig

@@ -37,7 +37,16 @@ fn every_job_of_the_simulated_families_loads() {
 #[test]
 fn every_other_job_is_refused_with_its_reason() {
     for case in lines(OTHERS) {
-        let error = job(&case).map(|loaded| loaded.job).unwrap_err();
+        // A job of a family whose class was recorded is answered.
+        let Err(error) = job(&case).map(|loaded| loaded.job) else {
+            let model_type = case["job"]["model"]["model_type"].as_str().unwrap_or_default();
+            assert!(
+                brimful_models::simulated_families().any(|family| family == model_type),
+                "{}",
+                case["id"]
+            );
+            continue;
+        };
         let known = match &error.fault {
             JobFault::NotSimulated { .. } => true,
             JobFault::ModelTable(fault) => matches!(**fault, Fault::NotSimulated { .. }),

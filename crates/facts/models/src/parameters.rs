@@ -93,11 +93,14 @@ impl Config {
     }
 
     fn total(&self) -> u128 {
-        let sum = |tensors: Vec<(String, Shape)>| tensors.iter().map(|(_, shape)| numel(shape)).sum::<u128>();
+        let add = |sum: u128, (_, shape): &(String, Shape)| sum.saturating_add(numel(shape));
+        let sum = |tensors: Vec<(String, Shape)>| tensors.iter().fold(0, add);
         if let Config::Recorded(recorded) = self {
             return sum(recorded.parameters.clone());
         }
-        sum(before(self)) + sum(after(self)) + u128::from(self.layers()) * sum(block(self))
+        sum(before(self))
+            .saturating_add(sum(after(self)))
+            .saturating_add(sum(block(self)).saturating_mul(u128::from(self.layers())))
     }
 }
 

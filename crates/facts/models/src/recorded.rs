@@ -56,7 +56,12 @@ impl RecordedConfig {
                 return Err(Fault::value(&list.length.to_string(), count, expected));
             }
         }
+        refuse_other_kinds(&program, keys)?;
         let declared = program.parameters(&values).map_err(fault)?;
+        if let Some((name, sizes)) = declared.iter().find(|(_, sizes)| sizes.contains(&0)) {
+            let expected = "a parameter has elements; look at the sizes in the config";
+            return Err(Fault::value(name, format!("{sizes:?}"), expected));
+        }
         let parameters =
             declared.into_iter().map(|(name, sizes)| (name, sizes.into_iter().collect())).collect();
         let ties = program.ties(&values).map_err(fault)?;
@@ -90,6 +95,19 @@ impl RecordedConfig {
             sdpa,
         }
     }
+}
+
+/// Refuses a key that is a whole number in the class and something else here; null stands for the class's own value.
+fn refuse_other_kinds(program: &Program, keys: &Map<String, Json>) -> Result<(), Fault> {
+    for (key, default) in &program.header.defaults {
+        let given = keys.get(key).filter(|json| !json.is_null());
+        if let (Value::Integer(_), Some(json)) = (default, given)
+            && json.as_i64().is_none()
+        {
+            return Err(crate::keys::wrong_type(key, json, "a whole number"));
+        }
+    }
+    Ok(())
 }
 
 /// Older files have `rope_scaling` and `rope_theta`, which transformers 5.23 reads as `rope_parameters`

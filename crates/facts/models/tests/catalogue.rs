@@ -1,13 +1,16 @@
 //! The catalogue's models load, have the published number of parameters, and are found as people write them.
 
-use brimful_models::{Fault, NoFiles, Source, catalogue};
+use brimful_models::{Config, Fault, NoFiles, Source, catalogue};
 
 #[test]
 fn parameter_counts_are_the_published_ones() {
     for name in catalogue::simulated() {
-        let published =
-            catalogue::published_parameters(name).unwrap_or_else(|| panic!("{name} has no `params`"));
         let model = catalogue::model(name).unwrap_or_else(|error| panic!("{error}"));
+        let Some(published) = catalogue::published_parameters(name) else {
+            // The families that are written by hand have a published count each.
+            assert!(matches!(model.file.config, Config::Recorded(_)), "{name} has no `params`");
+            continue;
+        };
         assert_eq!(model.file.config.parameter_count(), published, "{name}");
         let listed: u64 =
             model.file.config.parameter_tensors().iter().map(|(_, shape)| shape.numel().unwrap()).sum();
@@ -22,8 +25,14 @@ fn other_architectures_are_known_but_not_simulated() {
         catalogue::names().filter(|name| catalogue::published_parameters(name).is_none()).collect();
     assert!(!others.is_empty());
     for name in others {
-        let fault = catalogue::model(name).unwrap_err().fault;
-        assert!(matches!(fault, Fault::NotSimulated { .. }), "{name}: {fault}");
+        match catalogue::model(name) {
+            Ok(model) => assert!(matches!(model.file.config, Config::Recorded(_)), "{name}"),
+            // A class that was recorded refuses a config that the recording does not cover.
+            Err(error) => assert!(
+                matches!(error.fault, Fault::NotSimulated { .. } | Fault::Value { .. }),
+                "{name}: {error}"
+            ),
+        }
     }
 }
 
@@ -154,7 +163,7 @@ fn a_hint_never_leads_to_what_is_refused_next() {
             other => panic!("{asked} → {other:?}"),
         }
     }
-    for asked in ["gemma-3-12b-it", "whisper", "bert-large", "mixtral-8x7b"] {
+    for asked in ["gemma-3-12b-it", "whisper", "bert-large"] {
         assert!(matches!(read_as(asked), Err(Fault::NotSimulated { .. })), "{asked}: {:?}", read_as(asked));
     }
     let Err(Fault::SeveralModels { known }) = read_as("llama3") else { panic!("{:?}", read_as("llama3")) };

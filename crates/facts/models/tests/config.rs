@@ -172,9 +172,9 @@ fn what_transformers_refuses_is_refused_with_key_and_value() {
 #[test]
 fn unknown_architectures_say_which_are_known() {
     let fault = |text: &str| ConfigFile::from_json(text).unwrap_err();
-    assert!(matches!(fault(r#"{"model_type": "phi3"}"#), Fault::NotSimulated { name } if name == "phi3"));
+    assert!(matches!(fault(r#"{"model_type": "bamba"}"#), Fault::NotSimulated { name } if name == "bamba"));
     assert!(
-        matches!(fault(r#"{"architectures": ["Phi3ForCausalLM"]}"#), Fault::NotSimulated { name } if name == "phi3")
+        matches!(fault(r#"{"architectures": ["BambaForCausalLM"]}"#), Fault::NotSimulated { name } if name == "bamba")
     );
     let near = refusal(r#"{"architectures": ["LammaForCausalLM"]}"#);
     assert!(near.contains("did you mean `LlamaForCausalLM`") && near.contains("qwen3"), "{near}");

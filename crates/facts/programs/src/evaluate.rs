@@ -306,6 +306,7 @@ fn call<S: Scope>(
                 Builtin::Float => return Ok(Value::Number(number)),
                 Builtin::Sqrt => return Ok(Value::Number(number.sqrt())),
                 Builtin::Log => return Ok(Value::Number(number.ln())),
+                Builtin::Log2 => return Ok(Value::Number(number.log2())),
                 Builtin::Int => number.trunc(),
                 Builtin::Floor => number.floor(),
                 Builtin::Ceil => number.ceil(),

@@ -160,6 +160,8 @@ pub enum Builtin {
     Sqrt,
     /// `log(a)`: the natural logarithm.
     Log,
+    /// `log2(a)`: the logarithm to base 2.
+    Log2,
     /// `len(layer_types)`.
     Len,
     /// `bool(%3)`: the value of a tensor decided.
@@ -170,7 +172,7 @@ pub enum Builtin {
 
 impl Builtin {
     /// Every function with its name.
-    pub(crate) const ALL: [(Builtin, &'static str); 13] = [
+    pub(crate) const ALL: [(Builtin, &'static str); 14] = [
         (Builtin::Min, "min"),
         (Builtin::Max, "max"),
         (Builtin::Float, "float"),
@@ -181,6 +183,7 @@ impl Builtin {
         (Builtin::Round, "round"),
         (Builtin::Sqrt, "sqrt"),
         (Builtin::Log, "log"),
+        (Builtin::Log2, "log2"),
         (Builtin::Len, "len"),
         (Builtin::Bool, "bool"),
         (Builtin::Item, "item"),

@@ -2,7 +2,7 @@
 //! again in the backward.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use brimful_units::Dtype;
 
@@ -55,7 +55,8 @@ struct Frame {
     other: Option<Tensor>,
     input: Tensor,
     precision: Option<Dtype>,
-    saved: Cell<usize>,
+    /// What the first run saved. A graph that died with the run, such as that of a choice, took its places with it.
+    holders: RefCell<Vec<Weak<Holder>>>,
     recomputed: RefCell<Vec<Option<Tensor>>>,
     done: Cell<bool>,
 }
@@ -85,15 +86,16 @@ pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Func
         other,
         input,
         precision: active_dtype(&device),
-        saved: Cell::new(0),
+        holders: RefCell::new(Vec::new()),
         recomputed: RefCell::new(Vec::new()),
         done: Cell::new(false),
     });
     let packing = frame.clone();
     let hooks = SavedTensorHooks(Rc::new(move |_| {
-        let index = packing.saved.get();
-        packing.saved.set(index + 1);
-        Packed::Hooked(Rc::new(Holder { frame: packing.clone(), index }))
+        let mut holders = packing.holders.borrow_mut();
+        let holder = Rc::new(Holder { frame: packing.clone(), index: holders.len() });
+        holders.push(Rc::downgrade(&holder));
+        Packed::Hooked(holder)
     }));
     device.hooks().borrow_mut().push(hooks);
     let output = (frame.function)(&frame.input, frame.other.as_ref());
@@ -110,11 +112,13 @@ impl Frame {
         let hooks = SavedTensorHooks(Rc::new(move |tensor: Tensor| {
             let kept = if tensor.requires_grad() { tensor.detach() } else { tensor };
             if let Some(frame) = frame.upgrade() {
+                let holders = frame.holders.borrow();
                 let mut recomputed = frame.recomputed.borrow_mut();
-                if recomputed.len() < frame.saved.get() {
-                    recomputed.push(Some(kept.clone()));
+                if let Some(holder) = holders.get(recomputed.len()) {
+                    // Only what somebody can still ask for is kept for him (`_recomputation_hook`).
+                    recomputed.push(holder.upgrade().map(|_| kept.clone()));
                 }
-                if recomputed.len() == frame.saved.get() {
+                if recomputed.len() == holders.len() {
                     stopping.stop();
                 }
             }

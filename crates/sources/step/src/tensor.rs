@@ -202,6 +202,11 @@ impl Tensor {
         self.0.base.is_some()
     }
 
+    /// The tensor that a view looks into.
+    pub fn base(&self) -> Option<&Tensor> {
+        self.0.base.as_ref()
+    }
+
     /// Whether nobody else holds the tensor or its memory (`can_accumulate_inplace` in
     /// torch/csrc/autograd/input_buffer.cpp).
     pub fn is_sole_owner(&self) -> bool {

@@ -219,9 +219,16 @@ impl Builder {
             if it.declares("weight") {
                 return Linear { weight: it.weight("weight"), bias: it.optional("bias") };
             }
-            // It is allocated and freed at once: the only holder of the constructor's parameter was the head.
-            drop(it.parameter(joined(&it.path, "weight"), "empty", shape));
-            Linear { weight: table.clone(), bias: it.optional("bias") }
+            // The head was the only holder of the constructor's parameter.
+            let untied = it.parameter(joined(&it.path, "weight"), "empty", shape);
+            let bias = it.optional("bias");
+            drop(untied);
+            if let Some(bias) = &bias {
+                // `_adjust_bias` pads the bias to the table's rows, by none (transformers/modeling_utils.py, 5.23).
+                let shape = bias.tensor().shape().clone();
+                bias.set_data(ops::new_tensor(&it.device, "constant_pad_nd", shape, it.dtype));
+            }
+            Linear { weight: table.clone(), bias }
         });
         self.adapt(&module, name, width, rows);
         module

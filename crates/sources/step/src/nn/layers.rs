@@ -144,7 +144,7 @@ impl Forward for LayerNorm {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        ops::layer_norm(x, &self.weight.tensor(), &self.bias.tensor())
+        ops::layer_norm(x, Some(&self.weight.tensor()), Some(&self.bias.tensor()))
     }
 }
 

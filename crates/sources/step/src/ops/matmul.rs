@@ -18,11 +18,10 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
     let out_shape: Shape = x.shape().with_last(1, &[weight.dim(0)]);
     let rows = x.numel() / x.last(0).max(1);
     match bias {
-        None => {
-            let transposed = t(&weight);
-            let product = mm(&flat(&x, rows), &transposed);
-            drop(transposed);
-            unsafe_view(product, out_shape)
+        None => unbiased(&x, &weight, rows, out_shape),
+        // Only a matrix, and three dimensions in row-major order, have the bias in the product.
+        Some(bias) if x.rank() > 3 || (x.rank() == 3 && !x.is_contiguous()) => {
+            add_in_place(unbiased(&x, &weight, rows, out_shape), &bias)
         }
         Some(bias) => {
             let flat = reshape(&x, [rows, x.last(0)]);
@@ -30,6 +29,20 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
             view(&product, out_shape)
         }
     }
+}
+
+fn unbiased(x: &Tensor, weight: &Tensor, rows: u64, out_shape: Shape) -> Tensor {
+    let transposed = t(weight);
+    let product = mm(&flat(x, rows), &transposed);
+    drop(transposed);
+    unsafe_view(product, out_shape)
+}
+
+/// `x.add_(y)` of a product that nobody else holds.
+fn add_in_place(x: Tensor, y: &Tensor) -> Tensor {
+    Op::new("add_", "AddBackward0", &[&x, y])
+        .run(|| x.unsafe_view_as(x.shape().clone(), x.strides().clone()))
+        .backward(|call| grads![call.want(0, || call.grad().clone()), call.want(1, || call.grad().clone())])
 }
 
 fn flat(x: &Tensor, rows: u64) -> Tensor {

@@ -3,29 +3,49 @@
 use brimful_units::Dtype;
 
 use super::iterator::result;
-use super::{grads, saved};
+use super::saved;
 use crate::autocast::to_float;
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
 /// `layer_norm(x, (width,), weight, bias)`.
-pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+pub(crate) fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
     // autocast converts from the last argument to the first: C++ compilers evaluate them in this order.
-    let (bias, weight, x) = (&to_float(bias), &to_float(weight), &to_float(x));
+    let (bias, weight, x) = (bias.map(to_float), weight.map(to_float), &to_float(x));
     let rows = x.numel() / x.last(0).max(1);
     let statistic = || Tensor::empty(x.device(), [rows], Dtype::F32);
-    let op = Op::new("native_layer_norm", "NativeLayerNormBackward0", &[x, weight, bias]);
-    let ran = op
-        .saves_inputs(|| saved![Some(bias.clone()), Some(x.clone()), Some(weight.clone())])
-        .run(|| (Tensor::empty(x.device(), x.shape().clone(), x.dtype()), (statistic(), statistic())));
+    // Gradients come by position: the input's, and those of what there is of weight and bias.
+    let inputs: Vec<&Tensor> = [Some(x), weight.as_ref(), bias.as_ref()].into_iter().flatten().collect();
+    let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
+    let ran = Op::new("native_layer_norm", "NativeLayerNormBackward0", &inputs)
+        .saves_inputs(|| saved![bias.clone(), Some(x.clone()), weight.clone()])
+        .run(|| {
+            // The kernel reads row-major rows (`input.expect_contiguous()`).
+            let rows = row_major(x);
+            let out = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
+            let statistics = (statistic(), statistic());
+            drop(rows);
+            (out, statistics)
+        });
     let (out, _) = ran
         .saves_results(|(_, (mean, rstd))| saved![Some(mean.clone()), Some(rstd.clone())])
-        .backward(|call| {
+        .backward(move |call| {
             let _op = call.grad().device().op("native_layer_norm_backward");
-            let (x, weight) = (call.saved(1), call.saved(2));
-            let x_grad = call.want(0, || result(&[x], x.dtype()));
-            let weight_grad = call.want(1, || result(&[weight], weight.dtype()));
-            grads![x_grad, weight_grad, call.want(2, || result(&[weight], weight.dtype()))]
+            let x = call.saved(1);
+            let rows = row_major(x);
+            let x_grad = call.want(0, || Tensor::empty(x.device(), x.shape().clone(), x.dtype()));
+            let of_saved = |at: usize| result(&[call.saved(at)], call.saved(at).dtype());
+            let weight_grad = has_weight.then(|| call.want(1, || of_saved(2)));
+            let bias_grad = has_bias.then(|| call.want(1 + usize::from(has_weight), || of_saved(0)));
+            let grad_rows = row_major(call.grad());
+            drop(grad_rows);
+            drop(rows);
+            [Some(x_grad), weight_grad, bias_grad].into_iter().flatten().collect()
         });
     out
+}
+
+/// A row-major copy for the time of a kernel; the tensor itself where it is row-major.
+fn row_major(x: &Tensor) -> Tensor {
+    if x.is_contiguous() { x.clone() } else { Tensor::empty(x.device(), x.shape().clone(), x.dtype()) }
 }

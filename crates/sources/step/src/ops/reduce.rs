@@ -197,7 +197,8 @@ pub(crate) fn cumsum_last(x: &Tensor) -> Tensor {
     let whole = super::to(x, dtype);
     let rows = x.numel() / x.last(0).max(1);
     if rows == 1 {
-        device.kernel_buffer(super::scan_scratch(x.last(0)));
+        let scratch = if dtype.size() > 4 { super::scan_scratch } else { super::narrow_scan_scratch };
+        device.kernel_buffer(scratch(x.last(0)));
     }
     drop(whole);
     out

@@ -50,14 +50,14 @@ pub(crate) fn divide_in_place(a: &Tensor, b: &Tensor) -> Tensor {
 /// `div_tensor_other_backward`, then `div_tensor_self_backward`.
 fn quotient_gradients(call: &Call<'_>) -> Grads {
     let divisor = call.want(1, || {
-        // `-grad * ((self / other) / other)`
-        let negative = neg(call.grad());
+        // `-grad * ((self / other) / other)`: C++ compilers evaluate the right operand first.
         let quotient = super::div(call.saved(1), call.saved(0));
         let again = super::div(&quotient, call.saved(0));
+        let negative = neg(call.grad());
         let product = mul(&negative, &again);
+        drop(negative);
         drop(again);
         drop(quotient);
-        drop(negative);
         product
     });
     grads![call.want(0, || super::div(call.grad(), call.saved(0))), divisor]
@@ -117,4 +117,22 @@ pub(crate) fn masked_fill(x: &Tensor, mask: &Tensor) -> Tensor {
             let _op = call.grad().device().op("masked_fill");
             grads![Some(result(&[call.grad(), call.saved(0)], call.grad().dtype()))]
         })
+}
+
+/// `view.copy_(source)` of a part of `base`: the history of `base` goes on with it (`CopySlices` in
+/// torch/csrc/autograd/functions/tensor.cpp).
+pub(crate) fn copy_into_part(base: &Tensor, view: &Tensor, source: &Tensor) -> Tensor {
+    let (whole, strides) = (base.shape().clone(), base.strides().clone());
+    let (part, from) = (view.shape().clone(), source.dtype());
+    Op::new("copy_", "CopySlices", &[base, source]).run(|| base.clone()).backward(move |call| {
+        let (device, dtype) = (call.grad().device(), call.grad().dtype());
+        let rest = Tensor::empty_strided(device, whole.clone(), strides.clone(), dtype);
+        let own = Tensor::empty(device, part.clone(), dtype);
+        // `CopyBackwards` gives what was there before zeros, which are copied into the rest.
+        let zeros = call.want(0, || super::zeros_like(&own));
+        let grad = call.want(1, || super::to(&own, from));
+        drop(own);
+        drop(zeros);
+        grads![call.want(0, || rest.clone()), grad]
+    })
 }

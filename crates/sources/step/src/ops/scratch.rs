@@ -8,37 +8,34 @@ use crate::device::Device;
 
 const ALIGNMENT: u64 = 256;
 const SLACK: u64 = ALIGNMENT - 1;
-/// A tile's state, and the tiles of one warp in front of the first (`ScanTileState`).
+/// A tile's state of 64-bit sums, and the tiles of one warp in front of the first (`ScanTileState`).
 const TILE_STATE: u64 = 16;
+/// A tile's state of 32-bit sums: sum and status share a word of 64 bits.
+const NARROW_TILE_STATE: u64 = 8;
 const PADDING_TILES: u64 = 32;
 
 /// The states of a decoupled look-back over `length` items, nested twice.
-fn look_back(length: u64, tile: u64) -> u64 {
-    look_back_of(length, tile, TILE_STATE)
-}
-
-fn look_back_of(length: u64, tile: u64, state: u64) -> u64 {
-    let states = (length.div_ceil(tile) + PADDING_TILES) * state;
+fn look_back(length: u64, tile: u64, tile_state: u64) -> u64 {
+    let states = (length.div_ceil(tile) + PADDING_TILES) * tile_state;
     (states.next_multiple_of(ALIGNMENT) + SLACK).next_multiple_of(ALIGNMENT) + SLACK
 }
 
 /// `cub::DeviceScan` over 64-bit integers.
 pub(super) fn scan_scratch(length: u64) -> u64 {
     const TILE: u64 = 896;
-    look_back(length, TILE)
+    look_back(length, TILE, TILE_STATE)
 }
 
-/// `cub::DeviceScan` over 32-bit integers, whose tiles' states are half as large. Read off up to 1 000 numbers, which are
-/// fewer than the tiles that one rounding holds.
-pub(super) fn scan_scratch_of_four_bytes(length: u64) -> u64 {
-    const TILE: u64 = 896;
-    look_back_of(length, TILE, TILE_STATE / 2)
+/// `cub::DeviceScan` over 32-bit numbers. The tile is read off torch 2.15 at lengths from 100 to 1 000 000.
+pub(super) fn narrow_scan_scratch(length: u64) -> u64 {
+    const TILE: u64 = 1920;
+    look_back(length, TILE, NARROW_TILE_STATE)
 }
 
 /// `thrust::unique_by_key` over 64-bit keys and values, its look-back part.
 pub(super) fn unique_scratch(device: &Device, length: u64) -> u64 {
     let tile = if device.properties().compute_capability.0 >= 9 { 4864 } else { 1344 };
-    look_back(length, tile)
+    look_back(length, tile, TILE_STATE)
 }
 
 /// `cub::DeviceRadixSort::SortPairs` of 64-bit keys and values over `bits` bits: a second pair of

@@ -3,7 +3,7 @@
 use brimful_units::{Dtype, Shape};
 
 use super::embedding::INDEX;
-use super::{grads, new_tensor, plain_unary, saved, scan_scratch_of_four_bytes, sort_scratch};
+use super::{grads, narrow_scan_scratch, new_tensor, plain_unary, saved, sort_scratch};
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
@@ -53,7 +53,7 @@ pub(crate) fn running_sum(x: &Tensor) -> Tensor {
     let device = x.device();
     let _op = device.op("cumsum");
     let out = Tensor::empty(device, x.shape().clone(), x.dtype());
-    device.kernel_buffer(scan_scratch_of_four_bytes(x.numel()));
+    device.kernel_buffer(narrow_scan_scratch(x.numel()));
     out
 }
 

@@ -382,12 +382,12 @@ impl Scope for Frame<'_> {
         self.index
     }
 
-    /// Not of a static cache: sizes and places would be read from a tensor, which programs are not recorded with.
+    /// Not of a static cache that holds something: sizes and places would be read from a tensor, which programs are not
+    /// recorded with. A static cache that holds nothing yet says 0 (`StaticLayer.get_seq_length` in cache_utils.py).
     fn past(&self) -> Option<u64> {
-        match &self.cache {
-            None => Some(0),
-            Some(cache) => cache.held().knows_its_length().then(|| cache.seen()),
-        }
+        let Some(cache) = &self.cache else { return Some(0) };
+        let seen = cache.seen();
+        (seen == 0 || cache.held().knows_its_length()).then_some(seen)
     }
 
     fn logits_to_keep(&self) -> Option<u64> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
-    Attention, CacheUse, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode, Path, Program, Values,
+    Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode,
+    Path, Program, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -127,8 +128,18 @@ impl State {
 
     /// Voids the run.
     pub fn fail(&self, fault: &Fault) {
-        let header = &self.program.header;
-        self.device.fail(StepError::Program { class: header.class.clone(), message: fault.to_string() });
+        let class = self.program.header.class.clone();
+        self.device.fail(match fault {
+            Fault::Expression(EvaluationError::Unknown(what)) if *what == Expression::Past.to_string() => {
+                StepError::Unsupported {
+                    key: "infer.cache",
+                    value: "static".to_owned(),
+                    cure: "this model reads the number of cached positions as a size, which a static cache keeps on the GPU: \
+                           write infer.cache = dynamic, or infer.decode_steps = 0",
+                }
+            }
+            fault => StepError::Program { class, message: fault.to_string() },
+        });
     }
 
     /// The name of a module as the trace has it.

@@ -18,6 +18,7 @@ pub(super) fn memory_efficient(
     bias: Option<Tensor>,
 ) -> Tensor {
     refuse_unaligned(q.device(), q);
+    refuse_unaligned(q.device(), v);
     let node = "ScaledDotProductEfficientAttentionBackward0";
     let ran = Op::new("_efficient_attention_forward", node, &[q, k, v])
         .saves_inputs(|| saved![bias.clone(), Some(k.clone()), Some(q.clone()), Some(v.clone())])
@@ -26,7 +27,8 @@ pub(super) fn memory_efficient(
         saved![Some(extra.lse.clone()), Some(out.detach()), extra.offset.clone(), extra.seed.clone()]
     };
     let (out, _) = ran.saves_results(saves).backward(move |call| {
-        backward([call.saved(2), call.saved(1), call.saved(5), call.grad()], dropout > 0.0)
+        let [q, k, v, out] = [2, 1, 3, 5].map(|at| call.saved(at));
+        backward([q, k, v, out, call.grad()], dropout > 0.0)
     });
     out
 }
@@ -50,14 +52,16 @@ fn forward(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> (Tensor, Extra) 
         (seed, Tensor::empty(&device, [], Dtype::I64))
     });
     let (seed, offset) = random.unzip();
-    let out = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
+    // Values may be narrower than keys.
+    let values = Sizes { width: v.last(0), ..sizes };
+    let out = values.output(&device, sizes.heads, sizes.queries, q.dtype());
     // Rows are padded to whole warps of 32, and only kept for a backward.
     let lse_rows = if wants_gradient(q, k, v) { sizes.queries.next_multiple_of(32) } else { 0 };
     let lse = Tensor::empty(&device, [sizes.batch, sizes.heads, lse_rows], Dtype::F32);
-    if q.dtype() != Dtype::F32 && sizes.width > WIDEST_IN_REGISTERS {
+    if q.dtype() != Dtype::F32 && sizes.width.max(values.width) > WIDEST_IN_REGISTERS {
         // `kNeedsOutputAccumulatorBuffer` (mem_eff_attention/kernel_forward.h): an output that is too wide for the
         // registers is summed up in fp32.
-        drop(sizes.output(&device, sizes.heads, sizes.queries, Dtype::F32));
+        drop(values.output(&device, sizes.heads, sizes.queries, Dtype::F32));
     }
     (out, Extra { lse, seed, offset })
 }
@@ -83,23 +87,24 @@ fn refuse_unaligned(device: &Device, q: &Tensor) {
 }
 
 /// `_efficient_attention_backward`.
-fn backward([q, k, out, grad]: [&Tensor; 4], dropout: bool) -> Grads {
+fn backward([q, k, v, out, grad]: [&Tensor; 5], dropout: bool) -> Grads {
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_backward");
     let sizes = Sizes::of(q, k);
+    let values = Sizes { width: v.last(0), ..sizes };
     let q_grad = sizes.output(&device, sizes.heads, sizes.queries, q.dtype());
     let k_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
-    let v_grad = sizes.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
+    let v_grad = values.output(&device, sizes.kv_heads, sizes.keys, q.dtype());
     let expanded = (sizes.heads != sizes.kv_heads).then(|| {
         let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
-        (k, sizes.output(&device, sizes.heads, sizes.keys, q.dtype()))
+        (k, values.output(&device, sizes.heads, sizes.keys, q.dtype()))
     });
     let delta = if q.dtype() == Dtype::F32 {
         row_sums(out, grad, &sizes)
     } else {
         Tensor::empty(&device, [sizes.batch, sizes.heads, sizes.queries], Dtype::F32)
     };
-    let workspace = gradient_accumulators(&device, &sizes, q.dtype(), dropout);
+    let workspace = gradient_accumulators(&device, &sizes, values.width, q.dtype(), dropout);
     drop(delta);
     drop(workspace);
     if let Some((k, v)) = expanded {
@@ -157,17 +162,24 @@ impl Tile {
 /// The kernels accumulate the queries' gradient in fp32 tiles with a lock in front of each
 /// (`GradQTempStorage` in mem_eff_attention/kernel_backward.h), and some of them the gradients of half-precision keys and
 /// values in fp32, too (`kNeedsAccumGradK`).
-fn gradient_accumulators(device: &Device, sizes: &Sizes, dtype: Dtype, dropout: bool) -> Tensor {
+fn gradient_accumulators(
+    device: &Device,
+    sizes: &Sizes,
+    value_width: u64,
+    dtype: Dtype,
+    dropout: bool,
+) -> Tensor {
     const LOCK: u64 = 16;
-    let Tile { rows, columns, accumulates } = Tile::of(device, sizes.width, dtype != Dtype::F32, dropout);
+    let Tile { rows, columns, accumulates } =
+        Tile::of(device, sizes.width.max(value_width), dtype != Dtype::F32, dropout);
     let tile = rows * columns * 4 + LOCK;
     let tiles = sizes.queries.div_ceil(rows).saturating_mul(sizes.width.div_ceil(columns));
     let queries = device.mul(tiles, tile);
     let others = if accumulates {
         let keys = sizes.keys.div_ceil(columns).saturating_mul(columns);
-        let width = sizes.width.div_ceil(rows).saturating_mul(rows);
+        let rounded = |width: u64| width.div_ceil(rows).saturating_mul(rows);
         // The keys' gradient and the values', 4 bytes an element.
-        device.mul(device.mul(keys, width), 2 * 4)
+        device.mul(device.mul(keys, rounded(sizes.width).saturating_add(rounded(value_width))), 4)
     } else {
         0
     };

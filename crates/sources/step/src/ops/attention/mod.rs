@@ -10,6 +10,7 @@ use self::cudnn::cudnn;
 use self::flash::flash;
 use self::memory_efficient::memory_efficient;
 use super::new_tensor;
+use crate::StepError;
 use crate::autocast::to_lower;
 use crate::device::Device;
 use crate::tensor::Tensor;
@@ -42,7 +43,10 @@ pub(crate) fn scaled_dot_product_attention(
     let _op = q.device().op("scaled_dot_product_attention");
     let dropout = options.dropout;
     match kernel_for(&q, &k, &v, options) {
-        Kernel::Cudnn => cudnn(&q, &k, &v, None),
+        Kernel::Cudnn => {
+            refuse_narrow_values(&q, &v);
+            cudnn(&q, &k, &v, None)
+        }
         Kernel::Flash if q.last(0) % HEAD_ALIGNMENT != 0 => {
             let width = q.last(0).next_multiple_of(HEAD_ALIGNMENT);
             let pad = |x: &Tensor| super::pad_last(x, width);
@@ -68,9 +72,22 @@ pub(crate) fn masked_attention(
     let _op = q.device().op("scaled_dot_product_attention");
     let bias = bias_of(mask, q.dtype());
     if uses_cudnn(&q, &k, &v, options) {
+        refuse_narrow_values(&q, &v);
         return cudnn(&q, &k, &v, Some(bias));
     }
     memory_efficient(&q, &k, &v, options.dropout, Some(padded(bias)))
+}
+
+/// cuDNN takes values of another width than the keys, and what it needs for them was not read off.
+fn refuse_narrow_values(q: &Tensor, v: &Tensor) {
+    if q.last(0) != v.last(0) {
+        q.device().fail(StepError::Unsupported {
+            key: "model.v_head_dim",
+            value: v.last(0).to_string(),
+            cure: "on this GPU cuDNN's attention takes values of another width than the keys, which is not simulated: \
+                   attention = \"eager\" is",
+        });
+    }
 }
 
 /// `convert_boolean_attn_mask`: the mask as numbers.
@@ -150,6 +167,8 @@ fn can_use_flash(q: &Tensor, k: &Tensor, v: &Tensor, dropout: f64) -> bool {
     is_half(q)
         && capability >= rules.flash_earliest
         && width <= rules.flash_widest_head
+        // `check_batch_size_and_num_heads_dense`, `check_head_dim_size_flash`: all heads have one width.
+        && v.last(0) == width
         && (!small || fits || !wants_gradient(q, k, v))
 }
 

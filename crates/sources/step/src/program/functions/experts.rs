@@ -29,6 +29,11 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "div_" | "__itruediv__" if by_tensor(given) => quotient_in_place(given),
         "add_" | "__iadd__" if by_tensor(given) => sum_in_place(given),
         "mul_" | "__imul__" if !by_tensor(given) => given.tensor(0, "self").map(ops::scale_in_place),
+        "copy_" if given.positional.first().and_then(Value::tensor).is_some_and(Tensor::is_view) => {
+            copy(given)
+        }
+        "bool" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::Bool)),
+        "new_empty" => new_empty(given),
         "sigmoid" | "F.sigmoid" => given.tensor(0, "input").map(ops::sigmoid),
         "gather" => gather(given),
         "scatter_" | "masked_fill_" => written(given),
@@ -209,6 +214,27 @@ fn sum_in_place(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         refuse_views(given, x)?;
     }
     Ok(ops::add_in_place(x, other))
+}
+
+/// `view.copy_(source)`.
+fn copy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (view, source) = (given.tensor(0, "self")?, given.tensor(1, "src")?);
+    let base = view.base().ok_or_else(|| given.fault("no view"))?;
+    if base.is_leaf() && recorded(&[base]) {
+        return Err(given.fault("a part of a parameter"));
+    }
+    ops::copy_into_part(base, view, source);
+    Ok(view.clone())
+}
+
+/// `x.new_empty(sizes)`.
+fn new_empty(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let size = |size: i64| u64::try_from(size).map_err(|_| given.fault(format!("the size {size}")));
+    let shape =
+        given.integers(1, "size")?.into_iter().map(size).collect::<Result<brimful_units::Shape, _>>()?;
+    let dtype = given.optional_dtype(usize::MAX, "dtype")?.unwrap_or(x.dtype());
+    Ok(ops::new_tensor(x.device(), "new_empty", shape, dtype))
 }
 
 /// `x.gather(dim, index)`, or `torch.gather(x, dim, index)`.

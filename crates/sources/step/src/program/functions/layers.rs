@@ -79,9 +79,13 @@ fn bmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 
 fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
-    let weight = given.optional_tensor(2, "weight")?.ok_or_else(|| given.fault("no weight"))?;
-    let bias = given.optional_tensor(3, "bias")?.ok_or_else(|| given.fault("no bias"))?;
-    Ok(ops::layer_norm(x, weight, bias))
+    let [width] = given.integers(1, "normalized_shape")?[..] else {
+        return Err(given.fault("more dimensions than the last"));
+    };
+    if x.rank() == 0 || u64::try_from(width) != Ok(x.last(0)) {
+        return Err(given.fault("a width that is not the last dimension's"));
+    }
+    Ok(ops::layer_norm(x, given.optional_tensor(2, "weight")?, given.optional_tensor(3, "bias")?))
 }
 
 /// The kernels differ by whether the dimension is the last one.

@@ -30,7 +30,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "stack" => stack(given),
         "repeat_interleave" => repeat_interleave(given),
         "F.pad" => pad(given),
-        "split" | "split_with_sizes" => return Some(split(given)),
+        "split" | "split_with_sizes" | "functional.split" => return Some(split(given)),
         "chunk" => return Some(chunk(given)),
         _ => return None,
     };
