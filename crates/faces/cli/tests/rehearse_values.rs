@@ -198,6 +198,12 @@ fn a_value_travels_from_gpu_to_gpu() {
     certain("peer");
 }
 
+/// An operator of another library runs its kernel for the device, not one for any device.
+#[test]
+fn operators_of_other_libraries_run_the_kernel_of_their_device() {
+    certain("libraries");
+}
+
 /// The same training with values and without them has the same history.
 #[test]
 fn following_values_adds_no_event_to_the_allocators_history() {

@@ -1,7 +1,7 @@
 //! Programs whose memory depends on values on the GPU. Each asserts what it read.
 
 /// The scripts that one process runs, one after the other. The first needs an allocator that nobody has used.
-pub const SCRIPTS: [(&str, &str); 12] = [
+pub const SCRIPTS: [(&str, &str); 13] = [
     (
         "overwritten",
         "
@@ -183,6 +183,24 @@ head(torch.randn(64, 512, device='cuda'), torch.randint(0, 50000, (64,)).cuda())
         "
 import torch
 assert torch.tensor([3, 1, 2]).to('cuda:0').to('cuda:1').tolist() == [3, 1, 2]
+",
+    ),
+    (
+        "libraries",
+        "
+import torch
+torch.ones(1, device='cuda')
+import torch._prims
+@torch.library.custom_op('brimful_example::twice', mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    raise AssertionError('the kernel for any device')
+@twice.register_kernel('cuda')
+def _(x):
+    return x + x
+known = torch.tensor([1, 2]).cuda()
+assert twice(known).tolist() == [2, 4]
+with torch.device('meta'):
+    assert (1.0 / (10000.0 ** (torch.arange(0, 8, 2) / 8))).shape == (4,)
 ",
     ),
 ];

@@ -26,7 +26,7 @@ class Kernels:
         self.numbers = {}
         # PyTorch drops the kernels of a Library that nobody holds.
         self.registered = torch.library.Library("aten", "IMPL")
-        self.others = torch.library.Library("_", "IMPL")
+        self.others = {"_": torch.library.Library("_", "IMPL")}
         self.key = torch._C._dispatch_key_parse(KEY)
         self.is_included = torch._C._dispatch_tls_is_dispatch_key_included
         self.include = torch._C._dispatch_tls_set_dispatch_key_included
@@ -36,11 +36,12 @@ class Kernels:
         """Wraps the operators of this torch."""
         fall_through = self.torch.library.fallthrough_kernel
         for key in (KEY, TAG):
-            self.others.fallback(fall_through, key)
+            self.others["_"].fallback(fall_through, key)
         for schema in self.torch._C._jit_get_all_schemas():
-            if not schema.name.startswith("aten::"):
-                continue
             name = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
+            if not schema.name.startswith("aten::"):
+                self.pass_by(name)
+                continue
             # Operators without a kernel of their own for CUDA call others, which have wrappers.
             if name != "aten::copy_" and not self.has_kernel(name):
                 continue
@@ -52,6 +53,34 @@ class Kernels:
             if any(self.has_kernel(name, composite) for composite in COMPOSITES):
                 for other in {KEY, TAG} - {key}:
                     self.registered.impl(name[6:], fall_through, other)
+
+        self.pass_by_later_ones()
+
+    def pass_by(self, name):
+        """Has an operator of another library run its kernel for the device of its tensors, where PyTorch would take a
+        composite kernel for the keys of the wrappers.
+        """
+        if any(self.has_kernel(name, composite) for composite in COMPOSITES):
+            space = name.partition("::")[0]
+            if space not in self.others:
+                self.others[space] = self.torch.library.Library(space, "IMPL")
+            for key in (KEY, TAG):
+                if not self.has_kernel(name, key):
+                    self.others[space].impl(name, self.torch.library.fallthrough_kernel, key)
+
+    def pass_by_later_ones(self):
+        """Does so for operators that Python registers from now on."""
+        library, passed = self.torch.library.Library, self.pass_by
+        register = library.impl
+
+        @functools.wraps(register)
+        def impl(own, op_name, fn, dispatch_key="", **options):
+            register(own, op_name, fn, dispatch_key, **options)
+            if own.ns not in ("aten", "_") and (dispatch_key or own.dispatch_key or COMPOSITES[-1]) in COMPOSITES:
+                name = op_name if isinstance(op_name, str) else op_name._name
+                passed(name if "::" in name else f"{own.ns}::{name}")
+
+        library.impl = impl
 
     def key_of(self, make, name, schema):
         """The dispatch key of an operator's wrapper."""
@@ -212,6 +241,8 @@ class Kernels:
 
     def know(self, tensor, number):
         """Keeps that all elements of a tensor, and of the one that it is a view of, are this number."""
+        if not tensor.is_cuda:
+            return
         whole = tensor if tensor._base is None else tensor._base
         self.elsewhere(self.table.put_number, (whole, number), {})
         # A view has a tag only if its base had one when the view was made.

@@ -151,7 +151,9 @@ class Table:
             self.put(tensor, value)
 
     def keep(self, tensor, value):
-        """Adds an entry."""
+        """Adds an entry. Only tensors on a GPU have one: an operator of the meta device can come through a wrapper, too."""
+        if not tensor.is_cuda:
+            return
         self.refresh()
         storage = tensor.untyped_storage()
         if tensor.is_inference() and self.torch._C._storage_Use_Count(storage._cdata) > ALONE:
