@@ -1,8 +1,37 @@
 """Reads of values that only the GPU knows."""
 
+import pathlib
+import tempfile
 import unittest
 
+from brimful_rehearsal.values.decisions import decides
 from brimful_rehearsal.values.reads import Reads
+
+LOOP = """
+loss = model(batch)
+value = loss.item()
+if not math.isfinite(value):
+    raise SystemExit(value)
+least = loss.item()
+if least < 1e-3:
+    stop()
+if torch.isnan(loss) or not math.isfinite(loss.item()):
+    raise SystemExit(loss.item())
+while loss.item() > 1:
+    step()
+"""
+
+
+class Decisions(unittest.TestCase):
+    """Which reads of numbers decide anything."""
+
+    def test_a_guard_against_numbers_that_are_none_decides_nothing_and_a_threshold_does(self):
+        """Lines 3 and 9 are read for `isfinite`, lines 6 and 11 for a comparison."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "loop.py"
+            file.write_text(LOOP)
+            found = [line for line in range(1, 13) if decides("number", "float", (str(file), line), False)]
+        self.assertEqual(found, [6, 11])
 
 
 class Rows(unittest.TestCase):

@@ -10,7 +10,7 @@ The rule:
   they are as they should be.
 * A floating-point number decides only if the program compares it, tests it, or makes a whole number of it: within the
   expression that reads it, or by the name that it is assigned to, within the same function. Training loops read losses
-  and norms to print them.
+  and norms to print them, and to end where one is no number (`math.isfinite`), which no sound run does.
 
 The rule looks at the program's source. Where there is none, a whole number and a flag decide, a floating-point number
 does not.
@@ -22,6 +22,8 @@ import linecache
 
 # Calls that read a number from a tensor.
 READING = frozenset(["bool", "float", "int", "item", "tolist"])
+# Calls that ask whether a number is one: zero is, as every number of a sound run, so they decide nothing.
+GUARDING = frozenset(["isfinite", "isinf", "isnan"])
 # Calls that show a number: as a statement of their own they decide nothing.
 SHOWING = frozenset(
     [
@@ -93,7 +95,7 @@ def _of_scope(scope):
     tested, lines = set(), set()
     for node in nodes:
         for part in _tests(node):
-            for inner in ast.walk(part):
+            for inner in _unguarded(part):
                 if isinstance(inner, ast.Name):
                     tested.add(inner.id)
                 elif isinstance(inner, ast.Call) and _called(inner) in READING:
@@ -105,6 +107,16 @@ def _of_scope(scope):
             if names & tested:
                 lines |= _lines(node)
     return lines
+
+
+def _unguarded(part):
+    """The nodes of an expression without the arguments of calls that ask whether a number is one."""
+    waiting = [part]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not (isinstance(node, ast.Call) and _called(node) in GUARDING):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _within(scope):
