@@ -1,8 +1,8 @@
 """The known values, by storage.
 
 A value is kept as a tensor on the CPU with as many elements as the storage on the GPU, or with a single one if all are
-equal. Its key is the address on the GPU. A weak reference to the storage's object distinguishes this storage from a later one
-at the same address; it does not keep the memory that the storage holds.
+equal. Its key is the address on the GPU. A weak reference to the storage's object distinguishes this storage from a
+later one at the same address; it does not keep the memory that the storage holds.
 """
 
 from .tags import Tags
@@ -151,7 +151,7 @@ class Table:
             self.put(tensor, value)
 
     def keep(self, tensor, value):
-        """Adds an entry. Only tensors on a GPU have one: an operator of the meta device can come through a wrapper, too."""
+        """Adds an entry. Only tensors on a GPU have one: operators of the meta device may come through a wrapper."""
         if not tensor.is_cuda:
             return
         self.refresh()
