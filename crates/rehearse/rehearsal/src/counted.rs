@@ -48,7 +48,10 @@ fn of(state: &State, process: u32) -> Option<&ProcessUse> {
 /// What the virtual GPU could not see, for people.
 pub(crate) fn unseen(records: &[ProcessRecord], state: &State) -> Vec<String> {
     let sizes: u64 = state.processes.iter().map(|process| process.size_reads).sum();
-    let sizes = (sizes > 0).then(|| {
+    // Where values are followed, each size is known, or named with its line.
+    let are_followed =
+        records.iter().any(|record| record.values.as_ref().is_some_and(|values| values.off.is_none()));
+    let sizes = (sizes > 0 && !are_followed).then(|| {
         format!(
             "{sizes} sizes that depend on data (nonzero, unique, boolean masks) were read as zero: what was made of them \
              takes more on a real GPU"

@@ -18,6 +18,7 @@ mod serving;
 mod synthetic;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
+mod values;
 mod verdict;
 mod versions;
 
@@ -54,5 +55,6 @@ pub use serving::{Serving, ServingRecord, engine, serving};
 pub use synthetic::{Synthetic, SyntheticError};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{Rehearsed, rehearse};
+pub use values::{Read, Values, WithoutGradient, deciding};
 pub use verdict::{FatalRequest, Judgement, RankUse, RunVerdict, judge};
 pub use versions::REHEARSED;

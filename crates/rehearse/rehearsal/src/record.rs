@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RehearsalError;
 use crate::ServingRecord;
+use crate::Values;
 use crate::error::at;
 
 /// Amounts by ledger, in bytes: `requested ≤ allocated ≤ active ≤ reserved`.
@@ -127,6 +128,9 @@ pub struct ProcessRecord {
     /// The figures that a serving engine reported.
     #[serde(default)]
     pub serving: Option<ServingRecord>,
+    /// What it read of the GPU without knowing it; `None` in records that do not say.
+    #[serde(default)]
+    pub values: Option<Values>,
     /// The file with its snapshot.
     pub snapshot: Option<String>,
 }

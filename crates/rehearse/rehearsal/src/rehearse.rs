@@ -15,7 +15,7 @@ use crate::record::records;
 use crate::run_file::SCHEMA;
 use crate::{
     Ended, Glimpse, HookOptions, ProcessRecord, Rehearsal, RehearsalError, RunRecord, counted, engine,
-    glimpse, host, python, run_file, servers,
+    glimpse, host, python, run_file, servers, values,
 };
 
 /// A run, with the snapshots that its processes handed over.
@@ -136,7 +136,7 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
     }
     notes.extend(untested(&processes));
     notes.extend(without_steps(rehearsal.options.steps, &processes, &ended));
-    Ok(RunRecord {
+    let mut run = RunRecord {
         schema: SCHEMA.to_owned(),
         command: rehearsal.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         device: rehearsal.device.clone(),
@@ -145,7 +145,9 @@ fn gather(rehearsal: &Rehearsal, folder: &Folder, ended: Ended) -> Result<RunRec
         processes,
         unseen,
         notes,
-    })
+    };
+    run.unseen.extend(values::unseen(&run));
+    Ok(run)
 }
 
 /// That `--steps` had no effect, in a run that came to its own end.

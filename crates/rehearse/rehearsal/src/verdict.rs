@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use brimful_units::Bytes;
 
-use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving};
+use crate::{Amounts, Cut, DeviceRecord, Failure, ProcessRecord, RunRecord, name, serving, values};
 
 /// Does the run fit its GPUs?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Judgement {
     pub steps: u64,
     /// Requests that failed and were survived.
     pub survived: u64,
+    /// Whether the run's memory depends on nothing that was not seen.
+    pub certain: bool,
 }
 
 /// Judges a run.
@@ -119,6 +121,7 @@ pub fn judge(run: &RunRecord) -> Judgement {
         ranks,
         fatal,
         reason,
+        certain: values::is_certain(run),
     }
 }
 
@@ -228,16 +231,20 @@ fn why(run: &RunRecord) -> String {
 
 /// That a program may have failed because of what it read from a GPU that computes nothing.
 fn read_before(process: &ProcessRecord) -> String {
-    match process.size_reads {
+    let reads = process.values.iter().flat_map(|values| &values.reads).filter(|read| read.decides);
+    let (first, count) = (reads.clone().next(), reads.map(|read| read.count).sum::<u64>());
+    let place = first.and_then(|read| read.line.as_deref()).map(|line| format!(" (most often at {line})"));
+    // Where values are not followed, the device counts the sizes that it gave as zero.
+    match count.saturating_add(process.size_reads) {
         0 => String::new(),
-        1 => {
-            "; before this, a value that depends on data was read as zero, which may be the cause".to_owned()
-        }
-        reads => {
-            format!(
-                "; before this, {reads} values that depend on data were read as zero, which may be the cause"
-            )
-        }
+        1 => format!(
+            "; before this, a value that only a real GPU knows was read{}, which may be the cause",
+            place.map(|place| place.replace("most often ", "")).unwrap_or_default()
+        ),
+        reads => format!(
+            "; before this, {reads} values that only a real GPU knows were read{}, which may be the cause",
+            place.unwrap_or_default()
+        ),
     }
 }
 

@@ -55,7 +55,11 @@ fn verdict(run: &RunRecord, judgement: &Judgement) -> Vec<String> {
     let total = run.device.total;
     let (sign, needs) = match judgement.verdict {
         RunVerdict::Fits => (
-            Style::GOOD.paint("✓ fits"),
+            if judgement.certain {
+                Style::GOOD.paint("✓ fits")
+            } else {
+                Style::STRONG.paint("~ fits, as far as was seen")
+            },
             format!("needs {needs} of {total}, {} to spare", total.saturating_sub(needs)),
         ),
         RunVerdict::DoesNotFit => {

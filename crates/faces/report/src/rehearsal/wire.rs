@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use brimful_explain::snapshot::Explanation;
-use brimful_rehearsal::{Cut, FatalRequest, RankUse, RunRecord};
+use brimful_rehearsal::{Cut, FatalRequest, RankUse, Read, RunRecord, deciding};
 use serde::Serialize;
 
 use super::{RehearsalAnswer, SearchAnswer};
@@ -22,6 +22,8 @@ pub struct RehearseJson<'a> {
     /// What became of it.
     #[cfg_attr(feature = "schema", schemars(schema_with = "words::rehearsal_verdict"))]
     pub verdict: &'static str,
+    /// Whether the memory of the run depends on nothing that was not seen.
+    pub certain: bool,
     /// The peak of the fullest rank; zero where nothing was recorded.
     pub peak: Peak,
     /// Where that peak is; null where it was not recorded.
@@ -45,6 +47,8 @@ pub struct RehearseJson<'a> {
     pub steps: u64,
     /// What the recording could not see.
     pub unseen: &'a [String],
+    /// The lines that read values that only the GPU knows, and that its memory can depend on; the most frequent first.
+    pub reads: Vec<ReadJson<'a>>,
     /// The versions of the libraries, by name.
     pub versions: BTreeMap<&'a str, &'a str>,
     /// How the command ended.
@@ -64,6 +68,38 @@ pub struct RehearseJson<'a> {
     pub search: Option<Search<'a>>,
     /// What else to know.
     pub notes: &'a [String],
+}
+
+/// A line that read values that only the GPU knows.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReadJson<'a> {
+    /// What was read: a size, a number, or a copy of a tensor.
+    pub kind: &'a str,
+    /// The kind of number: whole, flag or float.
+    #[serde(rename = "type")]
+    pub sort: &'a str,
+    /// The operator that took a size; empty for other reads.
+    pub operator: &'a str,
+    /// The line of the program; null where no Python ran.
+    pub line: Option<&'a str>,
+    /// The innermost line outside of torch.
+    pub inner: Option<&'a str>,
+    /// How often.
+    pub count: u64,
+}
+
+impl<'a> From<&'a Read> for ReadJson<'a> {
+    fn from(read: &'a Read) -> ReadJson<'a> {
+        ReadJson {
+            kind: &read.kind,
+            sort: &read.sort,
+            operator: &read.operator,
+            line: read.line.as_deref(),
+            inner: read.inner.as_deref(),
+            count: read.count,
+        }
+    }
 }
 
 /// The GPU that was shown.
@@ -176,6 +212,7 @@ impl<'a> From<&RehearsalAnswer<'a>> for RehearseJson<'a> {
             schema: "brimful.rehearse/1",
             command: &run.command,
             verdict: judgement.verdict.word(),
+            certain: judgement.certain,
             peak: fullest.map_or(Peak { active: Some(0), device: Some(0), ..Peak::default() }, peak),
             peak_at: explanation.map(Place::of_peak),
             composition: explanation.map(whole).unwrap_or_default(),
@@ -187,6 +224,7 @@ impl<'a> From<&RehearsalAnswer<'a>> for RehearseJson<'a> {
             survived_ooms: judgement.survived,
             steps: judgement.steps,
             unseen: &run.unseen,
+            reads: deciding(run).into_iter().map(ReadJson::from).collect(),
             versions: versions(run),
             exit: exit(run),
             reason: judgement.reason.as_deref(),

@@ -5,6 +5,7 @@ import os
 import sys
 
 from . import marks
+from .values.reads import Reads
 
 # The amounts of a record, and PyTorch's names for them.
 LEDGERS = {
@@ -27,6 +28,8 @@ VERSIONS = (
     "vllm",
     "sglang",
 )
+# The folder of this hook.
+OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Libraries that take GPU memory beside PyTorch's allocator.
 BESIDE = ("jax", "tensorflow", "cupy")
 # Characters of an error's message that a record keeps.
@@ -53,6 +56,7 @@ class Record:
         self.steps = 0
         self.optimizers = []
         self.marks = marks.Marks()
+        self.values = Reads()
         self.serving = None
         self.recording = False
         self.written = False
@@ -179,6 +183,7 @@ class Record:
         import pickle
 
         content = self.torch.cuda.memory._snapshot()
+        leave_out_own_frames(content)
         annotations = list(content.get("external_annotations", ()))
         for device in devices:
             annotations += [{**mark, "device": device["device"]} for mark in self.marks.annotations()]
@@ -210,6 +215,7 @@ class Record:
             "error": self.error,
             "notes": self.notes,
             "serving": self.serving,
+            "values": self.values.content(),
             "snapshot": snapshot,
         }
         path = os.path.join(self.settings.folder, f"{os.getpid()}.json")
@@ -235,3 +241,17 @@ class Record:
             if isinstance(version, str):
                 found[name] = version
         return found
+
+
+def leave_out_own_frames(snapshot):
+    """Removes the frames that are this hook's: it wraps PyTorch's kernels, and functions of libraries."""
+    done = set()
+    blocks = (block for segment in snapshot["segments"] for block in segment["blocks"])
+    events = (event for trace in snapshot["device_traces"] for event in trace)
+    for part in (blocks, events):
+        for one in part:
+            frames = one.get("frames")
+            # Events with the same stack share one list.
+            if frames and id(frames) not in done:
+                done.add(id(frames))
+                frames[:] = [frame for frame in frames if not frame["filename"].startswith(OWN)]

@@ -1,6 +1,6 @@
 """The beginning of a rehearsal in a process that has imported torch."""
 
-from . import deepspeed, exits, modules, objects, recording, serving, stops
+from . import deepspeed, exits, modules, objects, recording, serving, stops, values
 from .record import Record
 from .settings import Settings
 
@@ -18,6 +18,7 @@ def begin(torch):
     serving.attach(record)
     deepspeed.attach(torch, record)
     objects.attach(torch, settings.imagined)
+    values.attach(torch, record)
     if settings.imagined:
         from . import imagined
 

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use super::hook;
+use super::libc;
 use super::machine::machine;
 use super::pytorch::Traits;
 use super::pytorch::flags::{self, Flag, Flags};
@@ -49,7 +51,20 @@ fn names() -> MutexGuard<'static, Names> {
 
 /// Counts a launch, and remembers the kernel for the next read.
 pub(super) fn launched(host_function: usize, stream: usize) {
-    BEFORE.set(LAST.replace(host_function));
+    count_launch(host_function, stream);
+    if !names().traits(host_function).is_pytorchs {
+        hook::unfollowed();
+    }
+}
+
+/// As [`launched`], for a kernel that was loaded through the driver: those of Triton, of NVRTC, and of other compilers.
+pub(super) fn launched_by_driver(function: usize, stream: usize) {
+    count_launch(function, stream);
+    hook::unfollowed();
+}
+
+fn count_launch(function: usize, stream: usize) {
+    BEFORE.set(LAST.replace(function));
     machine().counters.add(OfProcess::Launches, 1);
     super::streams::launched(stream);
 }
@@ -178,7 +193,7 @@ impl Names {
         let traits = noted.map_or_else(Traits::default, |(_, name, _)| {
             // SAFETY: the library that registered the kernel keeps its name for as long as it is loaded.
             let name = unsafe { CStr::from_ptr(name as *const _) }.to_string_lossy();
-            Traits::of(&name)
+            Traits { is_pytorchs: libc::file_of(host_function).contains("libtorch"), ..Traits::of(&name) }
         });
         self.traits.insert(host_function, traits);
         traits
@@ -190,6 +205,7 @@ impl Names {
 pub(super) fn read(address: usize, bytes: usize) -> u8 {
     let counters = &machine().counters;
     counters.add(OfProcess::Reads, 1);
+    hook::unknown();
     let mut names = names();
     let traits = names.traits(LAST.get());
     if traits.selects && bytes <= 8 {

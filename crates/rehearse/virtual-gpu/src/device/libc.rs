@@ -1,10 +1,10 @@
-//! The four functions of libc that the library calls, with their constants.
+//! The five functions of libc that the library calls, with their constants.
 //!
 //! They are declared here so that the library has no dependency: `build.rs` compiles it by one call of rustc, which works
 //! from the registry, from a vendored folder and without a network. Numbers are those of Linux's `asm-generic/mman-common.h`
 //! and `asm-generic/mman.h` (6.12), which x86-64 and ARM use; POWER's `mman.h` has another `MAP_NORESERVE`.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 #[allow(non_camel_case_types)]
 pub(super) type pid_t = i32;
@@ -39,4 +39,27 @@ unsafe extern "C" {
     pub(super) fn munmap(address: *mut c_void, bytes: usize) -> c_int;
     pub(super) fn kill(process: pid_t, signal: c_int) -> c_int;
     pub(super) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn dladdr(address: *const c_void, found: *mut DlInfo) -> c_int;
+}
+
+/// `Dl_info` of glibc and of musl.
+#[repr(C)]
+struct DlInfo {
+    file: *const c_char,
+    base: *mut c_void,
+    symbol: *const c_char,
+    address: *mut c_void,
+}
+
+/// The path of the library that holds an address; empty if none does.
+pub(super) fn file_of(address: usize) -> String {
+    let null: *mut c_void = std::ptr::null_mut();
+    let mut found = DlInfo { file: null.cast(), base: null, symbol: null.cast(), address: null };
+    // SAFETY: `dladdr` takes any address, and writes to the structure only.
+    let is_found = unsafe { dladdr(address as *const c_void, &raw mut found) } != 0;
+    if !is_found || found.file.is_null() {
+        return String::new();
+    }
+    // SAFETY: the loader keeps the path of a library for as long as it is loaded.
+    unsafe { CStr::from_ptr(found.file) }.to_string_lossy().into_owned()
 }

@@ -6,6 +6,7 @@
 mod addresses;
 mod counters;
 mod driver;
+mod hook;
 mod kernels;
 mod libc;
 mod libraries;

@@ -239,7 +239,7 @@ extern "C" fn cuLaunchKernel(
     _shared: u32,
     stream: usize,
 ) -> Status {
-    kernels::launched(function, stream);
+    kernels::launched_by_driver(function, stream);
     SUCCESS
 }
 
@@ -252,6 +252,6 @@ pub struct LaunchConfig {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuLaunchKernelEx(config: Option<&LaunchConfig>, function: usize) -> Status {
-    kernels::launched(function, config.map_or(0, |config| config.stream));
+    kernels::launched_by_driver(function, config.map_or(0, |config| config.stream));
     SUCCESS
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use super::super::hook;
 use super::super::machine::machine;
 use super::super::memory::take_beside;
 use super::super::{INVALID_VALUE, SUCCESS, Status, answer, current_device, new_handle};
@@ -180,6 +181,9 @@ fn collective(communicator: usize, part: Part, datatype: i32) -> Status {
         Part::Whole(count) => count,
         Part::OfEachRank(count) => count.saturating_mul(known.ranks.max(1) as usize),
     };
+    if known.ranks > 1 {
+        hook::unfollowed();
+    }
     let large = elements.saturating_mul(element(datatype)) > SMALL;
     if large && known.ranks > 1 {
         let mut connected = CONNECTED.lock().unwrap_or_else(PoisonError::into_inner);

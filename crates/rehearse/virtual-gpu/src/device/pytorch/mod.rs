@@ -27,6 +27,8 @@ pub(in crate::device) struct Traits {
     pub casts: bool,
     /// It reduces many elements to one.
     pub reduces: bool,
+    /// It belongs to PyTorch's own library, whose operators say which of their arguments they write.
+    pub is_pytorchs: bool,
 }
 
 impl Traits {
@@ -39,6 +41,7 @@ impl Traits {
             counts: has_one_of(&COUNTING) && name.contains("11sum_functor"),
             casts: flags::is_elementwise(name) && has_one_of(&CASTING),
             reduces: name.contains("13reduce_kernel"),
+            is_pytorchs: false,
         }
     }
 }

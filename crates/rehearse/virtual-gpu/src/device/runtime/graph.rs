@@ -130,5 +130,7 @@ extern "C" fn cudaGraphInstantiateWithFlags(
 #[unsafe(no_mangle)]
 extern "C" fn cudaGraphLaunch(_executable: usize, stream: usize) -> Status {
     streams::launched(stream);
+    // The kernels of a graph write again to the addresses that they were captured with.
+    super::super::hook::unfollowed();
     SUCCESS
 }

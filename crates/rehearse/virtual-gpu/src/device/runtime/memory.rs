@@ -4,7 +4,7 @@ use super::super::machine::machine;
 use super::super::memory::{HostKind, give_back_pages, host_pages, pin, use_device};
 use super::super::visible::{on_machine, visible};
 use super::super::{
-    INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, kernels, remember, written,
+    INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, Status, answer, current_device, hook, kernels, remember, written,
 };
 use crate::abi::cudaPointerAttributes;
 use crate::state::OfProcess;
@@ -224,9 +224,11 @@ pub(crate) unsafe fn copy(to: usize, from: usize, bytes: usize) -> Status {
                 written::put(to, bytes);
                 kernels::put(to, bytes);
             }
-            (true, false) => match written::get(from, bytes) {
-                Some(known) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
-                None => (to as *mut u8).write_bytes(kernels::read(from, bytes), bytes),
+            // An operator's own count comes first: the hook has set it for the result that is being made.
+            (true, false) => match (hook::count(bytes), written::get(from, bytes)) {
+                (Some(count), _) => std::ptr::copy(count.as_ptr(), to as *mut u8, bytes),
+                (None, Some(known)) => std::ptr::copy(known.as_ptr(), to as *mut u8, bytes),
+                (None, None) => (to as *mut u8).write_bytes(kernels::read(from, bytes), bytes),
             },
             (false, false) => std::ptr::copy(from as *const u8, to as *mut u8, bytes),
         }
