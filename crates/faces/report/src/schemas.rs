@@ -1,5 +1,6 @@
 //! The schemas of all answers, from their types.
 
+use brimful_rehearsal::RunRecord;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use crate::statistics::StatisticsJson;
 /// What makes the schema of a type.
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
-/// The schema of every answer, as the name of its command and a JSON Schema of draft 2020-12.
+/// The schema of every answer and of the run file, as the name of its command and a JSON Schema of draft 2020-12.
 pub fn schemas() -> Vec<(&'static str, Value)> {
     // One object has one of these shapes; its key `kind` says which.
     let explain: [Shape; 3] =
@@ -34,6 +35,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),
         ("rehearse", schema("rehearse", &[shape::<RehearseJson<'_>>])),
         ("replay", schema("replay", &[shape::<ReplayJson<'_>>])),
+        // No command's answer: the member run.json of a run file, from which `open`, `explain` and `replay` answer.
+        ("run", schema("run", &[shape::<RunRecord>])),
     ]
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The GPUs that a command is shown. All are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Device {
     /// How many.
     pub count: u32,

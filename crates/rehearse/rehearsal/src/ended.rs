@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a command was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Cut {
     /// Its time was over.
@@ -16,6 +17,7 @@ pub enum Cut {
 
 /// How the command ended; of several, the first that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ended {
     /// Its exit status; `None` where a signal ended it.
     pub status: Option<i32>,

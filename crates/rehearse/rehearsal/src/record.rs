@@ -14,6 +14,7 @@ use crate::error::at;
 
 /// Amounts by ledger, in bytes: `requested ≤ allocated ≤ active ≤ reserved`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Amounts {
     /// Asked of the allocator.
     pub requested: Bytes,
@@ -27,6 +28,7 @@ pub struct Amounts {
 
 /// A GPU as one process used it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceRecord {
     /// Its number in that process.
     pub device: u32,
@@ -51,6 +53,7 @@ pub struct DeviceRecord {
 
 /// A request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The GPU, by its number in that process.
     pub device: u32,
@@ -69,6 +72,7 @@ pub struct Failure {
 
 /// The exception that ended a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScriptError {
     /// Its type's name, such as `OutOfMemoryError`.
     #[serde(rename = "type")]
@@ -79,6 +83,7 @@ pub struct ScriptError {
 
 /// One process of the command that imported torch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcessRecord {
     /// Its number.
     pub pid: u32,

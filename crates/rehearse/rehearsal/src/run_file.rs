@@ -20,6 +20,7 @@ pub const MAGIC: &[u8] = b"PK\x03\x04";
 
 /// What is known of a rehearsal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// `brimful.run/1`.
     pub schema: String,

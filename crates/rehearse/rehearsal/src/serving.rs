@@ -15,6 +15,7 @@ const ENGINES: [&str; 2] = ["vllm", "sglang"];
 /// The figures that one process of an engine reported. `None` if the engine did not report it or this process does not
 /// own it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ServingRecord {
     /// `vllm`, `sglang`.

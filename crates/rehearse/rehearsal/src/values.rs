@@ -10,6 +10,7 @@ const NAMED: usize = 10;
 
 /// What one process read of the GPU without knowing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Values {
     /// Why no value was followed; `None` if values were.
     pub off: Option<String>,
@@ -21,6 +22,7 @@ pub struct Values {
 
 /// Reads at one line of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Read {
     /// What was read: `size`, `number`, or `copy`, a tensor that was copied to the host.
     pub kind: String,
@@ -41,6 +43,7 @@ pub struct Read {
 
 /// Parameters that require a gradient and had none when their optimizer stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WithoutGradient {
     /// How many.
     pub parameters: u64,
