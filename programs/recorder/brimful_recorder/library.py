@@ -51,6 +51,7 @@ def patched(tracer):
             vars(module)["int"] = CarryingInt
         undo.callback(activations(tracer, ClassInstantier))
         _set(undo, torch, "get_default_dtype", _default_dtype(torch.get_default_dtype))
+        _patch_functions(undo, tracer)
         yield
 
 
@@ -94,6 +95,23 @@ def _is_modeling(name):
     """Whether a module holds models' code."""
     modeling = ".modeling_" in name and name.startswith("transformers.models.")
     return modeling or name == "transformers.modeling_rope_utils"
+
+
+def _patch_functions(undo, tracer):
+    """`torch.autograd.Function.apply`: autograd does not see its forward, and its backward is Python of its own."""
+    base = torch.autograd.Function
+    original = vars(base)["apply"]
+
+    def apply(cls, *args, **kwargs):
+        run = original.__get__(None, cls)
+        if tracer.paused:
+            return run(*args, **kwargs)
+        with tracer.pause():
+            result = run(*args, **kwargs)
+        return tracer.bound(f"function {cls.__name__}({tracer.arguments(args, kwargs)})", result, args, kwargs)
+
+    base.apply = classmethod(apply)
+    undo.callback(setattr, base, "apply", original)
 
 
 def _default_dtype(original):

@@ -53,15 +53,21 @@ class Section:
 class Settings:
     """Values of a config that a recording sets, with the sizes of one of the three recordings."""
 
-    def __init__(self, values=None, heads_alike=False, layers=0):
-        """`heads_alike` records as many heads of keys as heads; `layers` are recorded beside the usual number."""
+    def __init__(self, values=None, heads_alike=False, layers=0, heads_uneven=False):
+        """`heads_alike` records as many heads of keys as heads, `heads_uneven` a number of heads that is no power of 2.
+
+        `layers` are recorded beside the usual number.
+        """
         self.values, self.heads_alike, self.layers = values or {}, heads_alike, layers
+        self.heads_uneven = heads_uneven
 
     def config(self, model_type, sizes):
         """A config of these settings."""
         sizes = sizes | {"layers": sizes["layers"] + self.layers}
         if self.heads_alike:
             sizes = sizes | {"groups": sizes["heads"]}
+        if self.heads_uneven:
+            sizes = sizes | {"heads": 3 * sizes["heads"]}
         return configs.small(model_type, sizes, **self.values)
 
 
@@ -79,9 +85,9 @@ class Recorder:
         self.reads = {}
         self.ties = None
 
-    def settings(self, values=None, heads_alike=False):
+    def settings(self, values=None, heads_alike=False, heads_uneven=False):
         """Settings with this recorder's number of layers."""
-        return Settings(values, heads_alike, self.more_layers)
+        return Settings(values, heads_alike, self.more_layers, heads_uneven)
 
     def record(self, settings, attentions):
         """Records the constructor and all calls under one setting; three sizes must agree.

@@ -28,6 +28,10 @@ def recorded(model_type):
     usual = {key: value for section in base for key, value in section.reads.items()}
     runs, varied, biases = [({}, base)], {}, {}
     compares_heads = any("num_key_value_heads" in text for section in base for text in section.conditions)
+    asks_for_powers = any("log2(" in text for section in base for text in section.conditions)
+    if asks_for_powers:
+        # ALiBi makes other slopes for a number of heads that is no power of 2.
+        runs.append(({}, recorder.changed(recorder.settings(heads_uneven=True), attentions, base)))
     for settings, values in _alternatives(recorder, usual, compares_heads):
         combined = len(values) > 1
         if combined and not all(value in varied.get(key, []) for key, value in values.items()):

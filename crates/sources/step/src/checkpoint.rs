@@ -4,47 +4,67 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use brimful_units::Dtype;
+use brimful_units::{Dtype, Shape};
 
 use crate::autocast::{active_dtype, autocast};
-use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward};
-use crate::ops::{grads, saved};
+use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward_all};
+use crate::ops::{self, grads, saved};
 use crate::tensor::Tensor;
 
 /// What a checkpoint runs: the input and another positional tensor in, the output out. What a model passes by keyword is
-/// the function's own.
-pub(crate) type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Tensor>;
+/// the function's own. The first of the results goes on through the model; further ones are results that a layer returns
+/// beside it, such as its attention weights.
+pub(crate) type Function = Rc<dyn Fn(&Tensor, Option<&Tensor>) -> Vec<Tensor>>;
 
 /// `torch.utils.checkpoint.checkpoint(function, input, other)` of one kind.
-pub(crate) type Checkpoint = fn(Tensor, Option<Tensor>, Function) -> Tensor;
+pub(crate) type Checkpoint = fn(Tensor, Option<Tensor>, Function) -> Vec<Tensor>;
 
 /// `CheckpointFunction`: no graph in the forward; the backward runs forward and backward.
-pub(crate) fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+pub(crate) fn reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Vec<Tensor> {
     let device = input.device().clone();
     let precision = active_dtype(&device);
     // `save_for_backward` of a Python function is packed when its forward has returned: after the result.
     let kept = input.clone();
+    let further: Rc<RefCell<Vec<(Shape, Dtype)>>> = Rc::default();
+    let sizes = further.clone();
     Op::nameless("CheckpointFunctionBackward", &[&input])
         .run(|| {
             let _off = device.set_grad_enabled(false);
-            function(&input, other.as_ref())
+            let outputs = function(&input, other.as_ref());
+            sizes.borrow_mut().extend(outputs.iter().skip(1).map(|it| (it.shape().clone(), it.dtype())));
+            outputs
         })
         .saves_results(|_| saved![Some(kept), other.clone()])
-        .backward(move |call| grads![Some(rerun(call, &function, precision))])
+        .backward(move |call| grads![Some(rerun(call, &function, precision, &further))])
 }
 
-fn rerun(call: &Call<'_>, function: &Function, precision: Option<Dtype>) -> Tensor {
+fn rerun(
+    call: &Call<'_>,
+    function: &Function,
+    precision: Option<Dtype>,
+    further: &RefCell<Vec<(Shape, Dtype)>>,
+) -> Tensor {
+    // No gradient comes to further results, whose place zeros take (`PyNode::apply` in
+    // torch/csrc/autograd/python_function.cpp).
+    let zeros: Vec<Tensor> = further
+        .borrow()
+        .iter()
+        .map(|(shape, dtype)| ops::new_tensor(call.grad().device(), "zeros", shape.clone(), *dtype))
+        .collect();
     let (input, other) = (call.saved(0), call.saved[1].as_ref());
     let device = input.device().clone();
     let detached = input.detach_requiring_grad(input.requires_grad());
-    let output = {
+    let mut outputs = {
         let _on = device.set_grad_enabled(true);
         let _autocast = precision.map(|dtype| autocast(&device, Some(dtype)));
         function(&detached, other)
     };
-    backward(&output, call.grad().clone());
-    // `outputs` lives until the inner backward has returned; its gradient is in the detached input.
-    drop(output);
+    let grads: Vec<Tensor> = std::iter::once(call.grad().clone()).chain(zeros.iter().cloned()).collect();
+    backward_all(&outputs, grads);
+    // `outputs` lives until the inner backward has returned; its gradient is in the detached input. CPython drops a tuple
+    // from its end.
+    while outputs.pop().is_some() {}
+    drop(zeros);
     // Every block adds its input to its output, so that a gradient reaches it; but for one that voided the run.
     detached.grad().unwrap_or_else(|| detached.without_memory())
 }
@@ -79,7 +99,7 @@ impl Unpack for Holder {
 }
 
 /// `_checkpoint_without_reentrant_generator`.
-pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Tensor {
+pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Function) -> Vec<Tensor> {
     let device = input.device().clone();
     let frame = Rc::new(Frame {
         function,
@@ -98,9 +118,9 @@ pub(crate) fn non_reentrant(input: Tensor, other: Option<Tensor>, function: Func
         Packed::Hooked(holder)
     }));
     device.hooks().borrow_mut().push(hooks);
-    let output = (frame.function)(&frame.input, frame.other.as_ref());
+    let outputs = (frame.function)(&frame.input, frame.other.as_ref());
     device.hooks().borrow_mut().pop();
-    output
+    outputs
 }
 
 impl Frame {
@@ -127,10 +147,10 @@ impl Frame {
         let _on = device.set_grad_enabled(true);
         let _autocast = self.precision.map(|dtype| autocast(&device, Some(dtype)));
         device.hooks().borrow_mut().push(hooks);
-        let output = (self.function)(&self.input, self.other.as_ref());
+        let mut outputs = (self.function)(&self.input, self.other.as_ref());
         device.hooks().borrow_mut().pop();
         device.resume();
         // Nobody takes the second run's output: it goes when the region has been left.
-        drop(output);
+        while outputs.pop().is_some() {}
     }
 }

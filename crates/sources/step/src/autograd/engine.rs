@@ -48,12 +48,21 @@ impl Ord for Ready {
 
 /// Runs the backward from `root` with the gradient `grad`; what was saved is released on the way.
 pub(crate) fn backward(root: &Tensor, grad: Tensor) {
-    let Some(edge) = root.edge() else { return };
-    let device = root.device().clone();
+    backward_all(std::slice::from_ref(root), vec![grad]);
+}
+
+/// As [`backward`], from several roots with a gradient for each; a root that wants none is left out.
+pub(crate) fn backward_all(roots: &[Tensor], grads: Vec<Tensor>) {
+    let Some(device) = roots.first().map(|root| root.device().clone()) else { return };
     let _off = device.set_grad_enabled(false);
-    count_dependencies(&edge);
+    let roots: Vec<(Edge, Tensor)> =
+        roots.iter().zip(grads).filter_map(|(root, grad)| Some((root.edge()?, grad))).collect();
+    // The roots hang on a node of their own (`GraphRoot`), which counts as one that brings a gradient to each.
+    count_dependencies(roots.iter().map(|(edge, _)| edge));
     let mut ready = BinaryHeap::new();
-    deliver(&edge, Some(grad), &mut ready, false);
+    for (edge, grad) in roots {
+        deliver(&edge, Some(grad), &mut ready);
+    }
     while let Some(next) = ready.pop() {
         match next {
             Ready::Node(node) => evaluate(&node, &mut ready),
@@ -69,22 +78,23 @@ pub(crate) fn backward(root: &Tensor, grad: Tensor) {
 }
 
 /// Counts for every reachable node how many gradients will come.
-fn count_dependencies(root: &Edge) {
+fn count_dependencies<'a>(roots: impl Iterator<Item = &'a Edge>) {
     let mut pending: Vec<Rc<Node>> = Vec::new();
-    if let Target::Node(node) = &root.target {
-        pending.push(node.clone());
-    }
+    roots.for_each(|edge| count(edge, &mut pending));
     while let Some(node) = pending.pop() {
-        for edge in node.edges.iter().flatten() {
-            match &edge.target {
-                Target::Leaf(leaf) => leaf.state.borrow_mut().dependencies += 1,
-                Target::Node(next) => {
-                    let before = next.dependencies.get();
-                    next.dependencies.set(before + 1);
-                    if before == 0 {
-                        pending.push(next.clone());
-                    }
-                }
+        node.edges.iter().flatten().for_each(|edge| count(edge, &mut pending));
+    }
+}
+
+/// Counts one edge; what it leads to is pending when it is reached for the first time.
+fn count(edge: &Edge, pending: &mut Vec<Rc<Node>>) {
+    match &edge.target {
+        Target::Leaf(leaf) => leaf.state.borrow_mut().dependencies += 1,
+        Target::Node(next) => {
+            let before = next.dependencies.get();
+            next.dependencies.set(before + 1);
+            if before == 0 {
+                pending.push(next.clone());
             }
         }
     }
@@ -95,7 +105,7 @@ fn evaluate(node: &Rc<Node>, ready: &mut BinaryHeap<Ready>) {
     node.release();
     for (edge, output) in node.edges.iter().zip(outputs) {
         if let Some(edge) = edge {
-            deliver(edge, output, ready, true);
+            deliver(edge, output, ready);
         }
     }
 }
@@ -136,14 +146,14 @@ fn validated(edge: &Edge, grad: Tensor) -> Tensor {
 }
 
 /// Adds a gradient to a node's input, and queues the node when it was the last to come.
-fn deliver(edge: &Edge, grad: Option<Tensor>, ready: &mut BinaryHeap<Ready>, counted: bool) {
+fn deliver(edge: &Edge, grad: Option<Tensor>, ready: &mut BinaryHeap<Ready>) {
     match &edge.target {
         Target::Leaf(leaf) => {
             let mut state = leaf.state.borrow_mut();
             if let Some(grad) = grad {
                 add_to(&mut state.buffer, grad);
             }
-            state.dependencies -= u32::from(counted);
+            state.dependencies -= 1;
             if state.dependencies == 0 {
                 drop(state);
                 ready.push(Ready::Leaf(leaf.clone()));
@@ -157,7 +167,7 @@ fn deliver(edge: &Edge, grad: Option<Tensor>, ready: &mut BinaryHeap<Ready>, cou
                 add_to(&mut buffer[edge.slot], grad);
             }
             drop(buffer);
-            let left = node.dependencies.get() - u32::from(counted);
+            let left = node.dependencies.get() - 1;
             node.dependencies.set(left);
             if left == 0 {
                 ready.push(Ready::Node(node.clone()));

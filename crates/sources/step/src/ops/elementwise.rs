@@ -185,6 +185,12 @@ pub(crate) fn plain_unary(op: &'static str, x: &Tensor, dtype: Dtype) -> Tensor 
     result(&[x], dtype)
 }
 
+/// An elementwise op of two inputs without gradient, in the dtype that both are promoted to.
+pub(crate) fn plain_binary(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
+    let _op = a.device().op(op);
+    result(&[a, b], promote(a, b))
+}
+
 /// `torch.where(condition, a, number)` and the like without gradient: a new tensor over the inputs' broadcast.
 pub(crate) fn plain_ternary(op: &'static str, inputs: &[&Tensor], dtype: Dtype) -> Tensor {
     let _op = inputs[0].device().op(op);

@@ -143,6 +143,22 @@ pub(crate) fn bmm(a: &Tensor, b: &Tensor) -> Tensor {
 
 /// `torch.baddbmm(self, a, b, beta=0, alpha)` with a scale other than 1: `self` is not read.
 pub(crate) fn baddbmm_without_self(a: &Tensor, b: &Tensor) -> Tensor {
+    added_product(a, b, true)
+}
+
+/// `torch.baddbmm(self, a, b, beta, alpha)` of a `self` that wants no gradient: the kernel copies it into the output before
+/// the product is added. Autocast converts the last argument first. `scaled` is whether `alpha` is not 1.
+pub(crate) fn baddbmm(input: &Tensor, a: &Tensor, b: &Tensor, scaled: bool) -> Tensor {
+    let b = to_lower(b);
+    let a = to_lower(a);
+    let input = to_lower(input);
+    let product = added_product(&a, &b, scaled);
+    drop((input, a, b));
+    product
+}
+
+fn added_product(a: &Tensor, b: &Tensor, scaled: bool) -> Tensor {
+    let times_alpha = move |x: Tensor| if scaled { mul_scalar(x) } else { x };
     Op::new("baddbmm", "BaddbmmBackward0", &[a, b])
         .saves_inputs(|| others(a, b))
         .run(|| {
@@ -150,12 +166,23 @@ pub(crate) fn baddbmm_without_self(a: &Tensor, b: &Tensor) -> Tensor {
             a.device().cublas_workspace();
             out
         })
-        .backward(|call| {
+        .backward(move |call| {
             // `maybe_multiply(…, alpha)` makes a scaled copy of each product.
-            let a_grad = call.want(0, || mul_scalar(bmm(call.grad(), &transpose(call.saved(0), 1, 2))));
-            let b_grad = call.want(1, || mul_scalar(bmm(&transpose(call.saved(1), 1, 2), call.grad())));
+            let a_grad = call.want(0, || times_alpha(bmm(call.grad(), &transpose(call.saved(0), 1, 2))));
+            let b_grad = call.want(1, || times_alpha(bmm(&transpose(call.saved(1), 1, 2), call.grad())));
             grads![a_grad, b_grad]
         })
+}
+
+/// `torch.matmul(a, b)` of row-major matrices with one matrix: they become one (`should_fold` in
+/// aten/src/ATen/native/LinearAlgebra.cpp).
+pub(crate) fn matmul_folded(a: &Tensor, b: &Tensor) -> Tensor {
+    let (b, a) = (to_lower(b), to_lower(a));
+    let out_shape: Shape = a.shape().with_last(1, &[b.dim(1)]);
+    let rows = a.numel() / a.last(0).max(1);
+    let product = mm(&flat(&a, rows), &b);
+    drop((a, b));
+    unsafe_view(product, out_shape)
 }
 
 /// `torch.matmul(a, b)` of batched matrices: both become three-dimensional, with a copy where

@@ -313,12 +313,13 @@ fn events_of(case: &Case, kind: Checkpointing, properties: Processor) -> String 
     let others: Rc<[Tensor]> = tensors.collect();
     let borrowed = others.clone();
     device.begin_phase(PhaseKind::Forward, "case");
-    let region: Function = Rc::new(move |x, _| function(x, &borrowed));
-    let out = match kind {
+    let region: Function = Rc::new(move |x, _| vec![function(x, &borrowed)]);
+    let mut outputs = match kind {
         Checkpointing::None => region(&x, None),
         Checkpointing::Reentrant => reentrant(x.clone(), None, region),
         Checkpointing::NonReentrant => non_reentrant(x.clone(), None, region),
     };
+    let out = outputs.remove(0);
     let ones = like(&out, "ones_like", out.dtype());
     backward(&out, ones.clone());
     drop(out);

@@ -226,6 +226,15 @@ pub(crate) fn repeat_interleave(x: &Tensor, count: u64, dim: usize) -> Tensor {
     view(&clone_contiguous(&expand(unsqueezed, repeated)), shape)
 }
 
+/// `x.repeat(counts)` without gradient: row-major, with new dimensions in front (aten/src/ATen/native/TensorShape.cpp).
+pub(crate) fn repeat(x: &Tensor, counts: &[u64]) -> Tensor {
+    let _op = x.device().op("repeat");
+    let missing = counts.len() - x.rank();
+    let own = |at: usize| at.checked_sub(missing).map_or(1, |at| x.dim(at));
+    let shape: Shape = counts.iter().enumerate().map(|(at, count)| count.saturating_mul(own(at))).collect();
+    Tensor::empty(x.device(), shape, x.dtype())
+}
+
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.
 pub(crate) fn cat(parts: &[&Tensor], dim: usize) -> Tensor {
     cat_as(parts, dim, parts[0].dtype())

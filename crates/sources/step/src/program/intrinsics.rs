@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
 use super::value::{Items, Value};
 use crate::models::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
+use crate::nn::bloom_gelu;
 use crate::tensor::Tensor;
 
 /// Calls `family name(…)`.
@@ -33,6 +34,7 @@ pub(super) fn call(
             Ok(Value::Cache)
         }
         ("cache", "update") => update(frame, &given),
+        ("function", "GeLUFunction") => Ok(bloom_gelu(given.tensor(0, "input")?).into()),
         _ => Err(Fault::Function(function)),
     }
 }

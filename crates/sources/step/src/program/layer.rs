@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brimful_jobs::Checkpointing;
-use brimful_programs::{Expression, Instruction, LayerCall, Path};
+use brimful_programs::{Expression, Instruction, LayerCall, Path, Slot};
 
 use super::fault::Fault;
 use super::frame::Frame;
 use super::model::State;
-use super::value::{Items, Value};
+use super::value::Value;
 use crate::checkpoint::{Checkpoint, non_reentrant, reentrant};
 use crate::models::Mode;
 use crate::tensor::Tensor;
@@ -37,8 +37,11 @@ pub(super) fn run(
     let input = positional.next().ok_or_else(|| Fault::Damaged(format!("{path} is called without input")))?;
     let input = tensor_of(frame, input, path)?;
     let other = second_tensor(frame, positional.as_slice(), path)?;
-    let output = checkpoint(input, other, Rc::new(move |input, other| layer.run(input, other)));
-    bind_result(frame, result, output, path)
+    let outputs = checkpoint(input, other, Rc::new(move |input, other| layer.run(input, other)));
+    for (slot, output) in tensors_of(result, path)?.into_iter().zip(outputs) {
+        frame.set(slot, output.into());
+    }
+    Ok(())
 }
 
 /// The tensor among the further arguments. Most layers have one at most, such as the mask.
@@ -59,25 +62,19 @@ fn tensor_of(frame: &Frame<'_>, expression: &Expression, path: &Path) -> Result<
     value.tensor().cloned().ok_or_else(|| Fault::Damaged(format!("{path} is called with {}", value.kind())))
 }
 
-/// The output of a checkpointed layer takes the names that the layer's own run would have bound.
-fn bind_result(frame: &mut Frame<'_>, result: &Expression, output: Tensor, path: &Path) -> Result<(), Fault> {
-    match result {
-        Expression::Slot(slot) => {
-            frame.set(*slot, output.into());
-            Ok(())
-        }
-        Expression::Tuple(items) => match items.as_slice() {
-            [Expression::Slot(slot), rest @ ..]
-                if !rest.iter().any(|it| matches!(it, Expression::Slot(_))) =>
-            {
-                frame.set(*slot, output.into());
-                Ok(())
-            }
-            _ => Err(Fault::Arguments {
-                function: format!("gradient checkpointing of {path}"),
-                what: format!("the result {result}"),
-            }),
-        },
+/// The names of the tensors that a layer returns; those of the checkpoint's outputs are the same.
+fn tensors_of(result: &Expression, path: &Path) -> Result<Vec<Slot>, Fault> {
+    let one = std::slice::from_ref(result);
+    let items = match result {
+        Expression::Tuple(items) => items.as_slice(),
+        _ => one,
+    };
+    let slot = |item: &Expression| match item {
+        Expression::Slot(slot) => Some(*slot),
+        _ => None,
+    };
+    match items.first() {
+        Some(Expression::Slot(_)) => Ok(items.iter().filter_map(slot).collect()),
         _ => Err(Fault::Damaged(format!("{path} returns {result}"))),
     }
 }
@@ -121,7 +118,7 @@ impl Layer {
         })
     }
 
-    fn run(&self, input: &Tensor, other: Option<&Tensor>) -> Tensor {
+    fn run(&self, input: &Tensor, other: Option<&Tensor>) -> Vec<Tensor> {
         let mut frame = Frame::new(&self.state, self.mode, None);
         frame.index = self.index;
         // What is not the input and not the other tensor is `None` or a number, which the instructions write out.
@@ -135,20 +132,22 @@ impl Layer {
         }
         let outcome = {
             let _module = self.state.device.module(&self.state.scope_of(&self.path, self.index));
-            frame.run(&self.body).and_then(|()| frame.value(&self.result))
+            frame.run(&self.body).and_then(|()| self.results(&frame))
         };
         // A layer that cannot be run voids the simulation, and what it returns is not used.
-        let output = outcome.and_then(|value| {
-            let first = match &value {
-                Value::Items(Items(items)) => items.first().and_then(Value::tensor),
-                other => other.tensor(),
-            };
-            first.cloned().ok_or_else(|| Fault::Damaged(format!("{} returns no tensor", self.path)))
-        });
-        output.unwrap_or_else(|fault| {
+        outcome.unwrap_or_else(|fault| {
             self.state.fail(&fault);
-            input.without_memory()
+            vec![input.without_memory()]
         })
+    }
+
+    fn results(&self, frame: &Frame<'_>) -> Result<Vec<Tensor>, Fault> {
+        let no_tensor = || Fault::Damaged(format!("{} returns no tensor", self.path));
+        let slots = tensors_of(&self.result, &self.path)?;
+        slots
+            .into_iter()
+            .map(|slot| frame.value(&Expression::Slot(slot))?.tensor().cloned().ok_or_else(no_tensor))
+            .collect()
     }
 }
 

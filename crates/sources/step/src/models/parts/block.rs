@@ -103,8 +103,10 @@ impl<B: Block> Wrapper<B> for GradientCheckpointing {
         let function = move |hidden: &Tensor, mask: Option<&Tensor>| {
             let positional = as_mask(mask.cloned());
             let arguments = Arguments { positional, keywords: keywords.clone(), mode };
-            block.call(BlockInput { hidden, arguments: &arguments, cache: None })
+            vec![block.call(BlockInput { hidden, arguments: &arguments, cache: None })]
         };
-        (self.0)(input.hidden.clone(), mask, std::rc::Rc::new(function))
+        let mut outputs = (self.0)(input.hidden.clone(), mask, std::rc::Rc::new(function));
+        // A block returns one tensor.
+        outputs.swap_remove(0)
     }
 }

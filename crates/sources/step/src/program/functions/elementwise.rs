@@ -19,7 +19,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "div" | "__truediv__" => quotient(given),
         "neg" | "__neg__" => given.tensor(0, "input").map(ops::neg),
         "pow" | "__pow__" => power(given),
-        "__rpow__" => power_of_number(given),
+        "__rpow__" => given.tensor(0, "input").and_then(|x| power_of_number(given, x)),
         "__rtruediv__" => number_by(given),
         "rsqrt" => given.tensor(0, "input").map(ops::rsqrt_autocast),
         "tanh" | "F.tanh" | "nn.functional.tanh" => given.tensor(0, "input").map(ops::tanh),
@@ -106,16 +106,30 @@ fn quotient(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 
 /// `x ** number`; autocast runs it in fp32.
 fn power(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    if given.get(0, "input").is_some_and(|base| base.tensor().is_none()) {
+        return power_of_number(given, given.tensor(1, "exponent")?);
+    }
     let x = given.tensor(0, "input")?;
+    if let Some(exponent) = given.get(1, "exponent").and_then(Value::tensor) {
+        return power_of_tensors(given, x, exponent);
+    }
     match given.optional_number(1, "exponent")? {
         Some(exponent) if exponent != 0.0 && exponent != 1.0 => Ok(ops::pow_autocast(x)),
-        _ => Err(given.fault("an exponent that is a tensor, 0 or 1")),
+        _ => Err(given.fault("an exponent that is 0 or 1")),
     }
 }
 
+/// `x ** exponent` of two tensors without gradient; autocast runs it in fp32, which changes nothing here.
+fn power_of_tensors(given: &Arguments<'_>, x: &Tensor, exponent: &Tensor) -> Result<Tensor, Fault> {
+    let halves = |x: &Tensor| matches!(x.dtype(), Dtype::F16 | Dtype::Bf16);
+    if x.requires_grad() || exponent.requires_grad() || halves(x) || halves(exponent) {
+        return Err(given.fault("half precision, or tensors that want a gradient"));
+    }
+    Ok(ops::plain_binary("pow", x, exponent))
+}
+
 /// `number ** x`: the number becomes a tensor for the length of the call (`pow` in aten/src/ATen/native/Pow.cpp).
-fn power_of_number(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    let x = given.tensor(0, "input")?;
+fn power_of_number(given: &Arguments<'_>, x: &Tensor) -> Result<Tensor, Fault> {
     if x.requires_grad() {
         return Err(given.fault("an exponent that wants a gradient"));
     }

@@ -18,6 +18,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
+        "baddbmm" => baddbmm(given),
         "F.layer_norm" => layer_norm(given),
         "F.softmax" | "softmax" | "special.softmax" => softmax(given),
         "F.dropout" => dropout(given),
@@ -64,6 +65,9 @@ fn cumsum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 
 fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (a, b) = (given.tensor(0, "input")?, given.tensor(1, "other")?);
+    if a.rank() >= 3 && b.rank() == 2 && a.is_contiguous() && a.last(0) == b.dim(0) {
+        return Ok(ops::matmul_folded(a, b));
+    }
     if a.rank() < 3 || b.rank() < 3 {
         return Err(given.fault(format!("tensors of {} and {} dimensions", a.rank(), b.rank())));
     }
@@ -71,6 +75,19 @@ fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())));
     }
     Ok(ops::matmul(a, b))
+}
+
+fn baddbmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let input = given.tensor(0, "input")?;
+    let (a, b) = (given.tensor(1, "batch1")?, given.tensor(2, "batch2")?);
+    if input.requires_grad() && input.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    if a.rank() != 3 || b.rank() != 3 || a.dim(0) != b.dim(0) || a.last(0) != b.last(1) {
+        return Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())));
+    }
+    let alpha = given.optional_number(usize::MAX, "alpha")?.unwrap_or(1.0);
+    Ok(ops::baddbmm(input, a, b, alpha != 1.0))
 }
 
 fn bmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {

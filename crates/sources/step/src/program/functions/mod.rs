@@ -44,6 +44,11 @@ pub(super) fn activation(values: &Values, key: &str, argument: &Value) -> Result
         "relu" => ops::relu(x),
         "tanh" => ops::tanh(x),
         "gelu_new" => crate::nn::gelu_new(x),
+        // `torch.square(relu(x))`; the square is a power of 2.
+        "relu2" => {
+            let positive = ops::relu(x);
+            ops::pow_autocast(&positive)
+        }
         other => return Err(Fault::Function(format!("the activation {other:?}"))),
     }))
 }

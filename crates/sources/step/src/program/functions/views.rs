@@ -18,10 +18,11 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "flatten" => flatten(given),
         "transpose" | "swapaxes" => transpose(given),
         "permute" => permute(given),
+        "T" => reversed(given),
         "t" => given.tensor(0, "input").map(ops::t),
         "unsqueeze" => unsqueeze(given),
         "squeeze" => squeeze(given),
-        "expand" => expand(given),
+        "expand" | "broadcast_to" => expand(given),
         "contiguous" => given.tensor(0, "input").map(ops::contiguous),
         "clone" => given.tensor(0, "input").map(ops::clone_preserving),
         "detach" => given.tensor(0, "input").map(Tensor::detach),
@@ -29,6 +30,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__getitem__" => indexing::get_item(given),
         "stack" => stack(given),
         "repeat_interleave" => repeat_interleave(given),
+        "repeat" => repeat(given),
         "F.pad" => pad(given),
         "split" | "split_with_sizes" | "functional.split" => return Some(split(given)),
         "chunk" => return Some(chunk(given)),
@@ -75,6 +77,15 @@ fn permute(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault("dims that are no permutation"));
     }
     Ok(ops::permute(x, &order))
+}
+
+/// `x.T` of a matrix (`numpy_T` in aten/src/ATen/native/TensorShape.cpp).
+fn reversed(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    if x.rank() != 2 {
+        return Err(given.fault(format!("a tensor of {} dimensions", x.rank())));
+    }
+    Ok(ops::permute(x, &[1, 0]))
 }
 
 fn unsqueeze(given: &Arguments<'_>) -> Result<Tensor, Fault> {
@@ -140,6 +151,18 @@ fn repeat_interleave(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let count = u64::try_from(given.integer(1, "repeats")?).map_err(|_| given.fault("a negative number"))?;
     let dim = given.dim(2, "dim", x.rank())?;
     Ok(ops::repeat_interleave(x, count, dim))
+}
+
+/// `x.repeat(counts)` without gradient.
+fn repeat(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    let counts = given.integers(1, "repeats")?;
+    let counts = counts.iter().map(|count| u64::try_from(*count)).collect::<Result<Vec<_>, _>>();
+    let counts = counts.map_err(|_| given.fault("a negative number"))?;
+    if counts.len() < x.rank() || (x.requires_grad() && x.device().grad_enabled()) {
+        return Err(given.fault("fewer numbers than dimensions, or an input that wants a gradient"));
+    }
+    Ok(ops::repeat(x, &counts))
 }
 
 /// `F.pad(x, (before, after))` of the last dimension with a constant.
