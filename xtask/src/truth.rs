@@ -13,9 +13,10 @@ use crate::test::torch_in;
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY] [--gpu GPU] [--keep] | \
+                     draw --seed N --count K [--family FAMILY,…] [--gpu GPU] [--keep] | \
                      configs --seed N --count K [--keep] | catalogue
-A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.";
+A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
+Each of several families is drawn K times; all jobs on one GPU are recorded by one process.";
 
 /// Runs one of the commands.
 ///
@@ -46,13 +47,23 @@ fn diff(root: &Path, filters: &[String]) -> Result<()> {
     report(&fixtures::select(root, filters)?)
 }
 
-/// Compares cases and prints those that differ.
+/// Compares cases, and prints those that differ and how many of each family are equal.
 fn report(cases: &[Case]) -> Result<()> {
-    let differing: Vec<String> = cases.iter().filter_map(compare).collect();
-    differing.iter().for_each(|text| println!("{text}"));
-    let (equal, all) = (cases.len() - differing.len(), cases.len());
-    println!("{equal} of {all} equal");
-    ensure!(differing.is_empty(), "{} of {all} differ", differing.len());
+    let mut families: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for case in cases {
+        let (equal, all) = families.entry(case.family()).or_default();
+        *all += 1;
+        match compare(case) {
+            None => *equal += 1,
+            Some(text) => println!("{}/{text}", case.family()),
+        }
+    }
+    if families.len() > 1 {
+        families.iter().for_each(|(family, (equal, all))| println!("{family}: {equal} of {all} equal"));
+    }
+    let equal: usize = families.values().map(|counts| counts.0).sum();
+    println!("{equal} of {} equal", cases.len());
+    ensure!(equal == cases.len(), "{} of {} differ", cases.len() - equal, cases.len());
     Ok(())
 }
 
@@ -117,28 +128,28 @@ fn job_file(name: &str) -> Result<Case> {
 struct Draw {
     seed: u64,
     count: usize,
-    family: Option<String>,
+    families: Vec<String>,
     gpu: Option<String>,
     keep: bool,
 }
 
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
-        let mut draw = Draw { seed: 0, count: 20, family: None, gpu: None, keep: false };
+        let mut draw = Draw { seed: 0, count: 20, families: Vec::new(), gpu: None, keep: false };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
             match flag.as_str() {
                 "--seed" => draw.seed = value()?.parse().context("--seed: expected a whole number")?,
                 "--count" => draw.count = value()?.parse().context("--count: expected a whole number")?,
-                "--family" => draw.family = Some(value()?.clone()),
+                "--family" => draw.families = value()?.split(',').map(str::to_owned).collect(),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
             }
         }
         let known = brimful_truth::drawable();
-        if let Some(family) = draw.family.as_deref().filter(|family| !known.contains(family)) {
+        if let Some(family) = draw.families.iter().find(|family| !known.contains(&family.as_str())) {
             bail!("--family {family} cannot be drawn; expected one of {}", known.join(", "));
         }
         Ok(draw)
@@ -146,7 +157,11 @@ impl Draw {
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
-    let cases = draw(asked.seed, asked.count, asked.family.as_deref(), asked.gpu.as_deref());
+    let of = |family: Option<&str>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
+    let cases = match asked.families.as_slice() {
+        [] => of(None),
+        families => families.iter().flat_map(|family| of(Some(family))).collect(),
+    };
     let recorded = record_all(&recorder(root, asked.keep)?, &cases)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) =
         recorded.cases.into_iter().partition(|case| case.error.is_none());
@@ -155,7 +170,8 @@ fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     let (refused, answered): (Vec<Case>, Vec<Case>) =
         run.into_iter().partition(|case| refusal(case).is_some());
     for case in &refused {
-        println!("{}: brimful refuses what PyTorch runs: {}", case.id, refusal(case).unwrap_or_default());
+        let (family, why) = (case.family(), refusal(case).unwrap_or_default());
+        println!("{family}/{}: brimful refuses what PyTorch runs: {why}", case.id);
     }
     let (drawn, neither) = (cases.len(), not_run.iter().filter(|case| refusal(case).is_some()).count());
     println!(
@@ -184,7 +200,7 @@ fn refusal(case: &Case) -> Option<String> {
 fn print_refusals(cases: &[Case]) {
     for case in cases {
         if let Some(error) = &case.error {
-            println!("{}: PyTorch refuses it: {error}", case.id);
+            println!("{}/{}: PyTorch refuses it: {error}", case.family(), case.id);
         }
     }
 }

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::{maybe, once_in, pick};
 
-const HEADS: [&str; 2] = ["num_attention_heads", "n_head"];
-const HIDDEN: [&str; 2] = ["hidden_size", "n_embd"];
-const LAYERS: [&str; 2] = ["num_hidden_layers", "n_layer"];
-const INNER: [&str; 5] = ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size"];
-const POSITIONS: [&str; 2] = ["max_position_embeddings", "n_positions"];
+const HEADS: [&str; 5] = ["num_attention_heads", "n_head", "n_heads", "attention_heads", "num_heads"];
+const HIDDEN: [&str; 4] = ["hidden_size", "n_embd", "d_model", "n_embed"];
+const LAYERS: [&str; 4] = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"];
+const INNER: [&str; 7] =
+    ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size", "d_ff", "dff"];
+const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq_len"];
 
 /// A config without its class and its vocabulary.
 pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {

@@ -24,7 +24,7 @@ const ROWS: &str = "rows.jsonl";
 /// # Errors
 /// A script that fails, or configs that differ.
 pub fn configs(root: &Path, asked: &Draw) -> Result<()> {
-    ensure!(asked.family.is_none(), "configs are drawn of all families; leave --family out");
+    ensure!(asked.families.is_empty(), "configs are drawn of all families; leave --family out");
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let rows = folder.path().join(ROWS);
     let (seed, count) = (asked.seed.to_string(), asked.count.to_string());
