@@ -29,9 +29,10 @@ class BuildTracer(Tracer):
         return f"<{id(module)}>"
 
     def _call(self, name, function, args, kwargs):
-        # What only writes into a parameter or a buffer allocates nothing.
+        # What only writes into a parameter or a buffer allocates nothing. It says whose the lines before it are.
         changed = next(tensors_in([args, kwargs]), None)
-        if in_place(name) and self.names.get(id(changed), "%")[0] != "%":
+        if in_place(name) and (path := self.names.get(id(changed), "%"))[0] != "%":
+            self.lines.append(f"write {path}")
             return function(*args, **kwargs)
         result = super()._call(name, function, args, kwargs)
         if name in _FACTORIES:
@@ -157,7 +158,23 @@ def finished(tracer, model):
 
     lines = [re.sub(r"<(\d+)>", path, line) for line in _without_factories(tracer)]
     lines = [line.replace(" .", " ") if line.startswith(("parameter .", "buffer .")) else line for line in lines]
-    return _without_nothing([line for line in lines if not re.search(r"<\d+>", line)])
+    lines = [line.replace("write .", "write ") for line in lines]
+    return _without_idle_writes(_without_nothing([line for line in lines if not re.search(r"<\d+>", line)]))
+
+
+def _without_idle_writes(lines):
+    """Lines without the writes into parameters and buffers for which nothing was computed."""
+    kept, computed = [], False
+    for line in lines:
+        if line.startswith("write "):
+            if computed:
+                kept.append(line)
+            computed = False
+        else:
+            kept.append(line)
+            owned = line.split(" ", 1)[0] in ("linear", "conv1d", "embedding", "parameter", "buffer")
+            computed = not owned and (computed or " = " in line)
+    return _without_nothing(kept)
 
 
 def _without_nothing(lines):

@@ -42,7 +42,7 @@ class Rules:
             if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
                 self._assigned(statement.targets[0], statement.value, self.replaced)
             elif isinstance(statement, ast.If) and (key := _asks_for_none(statement.test)) and not statement.orelse:
-                for inner in statement.body:
+                for inner in _as_list(statement.body):
                     if isinstance(inner, ast.Assign) and len(inner.targets) == 1:
                         only = {}
                         self._assigned(inner.targets[0], inner.value, only)
@@ -87,6 +87,10 @@ class Rules:
             raise _Unsaid
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("bool", "list"):
             return self.text(node.args[0])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "int":
+            if isinstance(node.args[0], ast.Compare):
+                return f"1 if {self.text(node.args[0])} else 0"
+            raise _Unsaid
         return self._operation(node)
 
     def _operation(self, node):
@@ -101,6 +105,8 @@ class Rules:
             return f"({self.text(node.left)} {_OPERATORS[type(node.op)]} {self.text(node.right)})"
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _OPERATORS:
             return f"{self.text(node.left)} {_OPERATORS[type(node.ops[0])]} {self.text(node.comparators[0])}"
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+            return f"{self.text(node.value)}[{self.text(node.slice)}]"
         if isinstance(node, ast.ListComp) and len(node.generators) == 1:
             return self._list(node)
         raise _Unsaid
@@ -127,7 +133,9 @@ class Rules:
                 made = self.cls(**given)
             except Exception:  # noqa: BLE001 - a class may refuse a value
                 continue
-            names = vars(self.cls()) | self.defaults | given
+            # Another key that the class computes is what it computes of these values.
+            computed = {name: getattr(made, name) for name in self.missing if name != key}
+            names = vars(self.cls()) | self.defaults | computed | given
             if key not in given:
                 names[key] = self.cls.__dict__.get(key, names.get(key))
             names |= {"null": None, "true": True, "false": False, "range_of": _Range()}
@@ -184,6 +192,48 @@ def _asks_for_none(test):
         none = isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value is None
         return test.left.attr if none and _is_self(test.left.value) else None
     return None
+
+
+def _as_list(body):
+    """Statements that fill a list in a loop with one of two values, as the list that they make."""
+    if len(body) != 2 or not (isinstance(body[0], ast.Assign) and isinstance(body[1], ast.For)):
+        return body
+    start, loop = body
+    target, local = start.targets[0], {}
+    for statement in loop.body[:-1]:
+        if not (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)):
+            return body
+        local[statement.targets[0].id] = statement.value
+    choice = loop.body[-1]
+    added = [_appended(branch, target) for branch in (choice.body, choice.orelse)] if isinstance(choice, ast.If) else []
+    empty = isinstance(start.value, ast.List) and not start.value.elts
+    if not empty or len(added) != 2 or None in added:
+        return body
+    element = ast.IfExp(test=_Inlined(local).visit(choice.test), body=added[0], orelse=added[1])
+    made = ast.comprehension(target=loop.target, iter=loop.iter, ifs=[], is_async=0)
+    return [ast.Assign(targets=[target], value=ast.ListComp(elt=element, generators=[made]))]
+
+
+def _appended(branch, target):
+    """What the only statement of a branch appends to the list."""
+    if len(branch) != 1 or not (isinstance(branch[0], ast.Expr) and isinstance(branch[0].value, ast.Call)):
+        return None
+    call = branch[0].value
+    appends = isinstance(call.func, ast.Attribute) and call.func.attr == "append"
+    same = appends and ast.unparse(call.func.value) == ast.unparse(target)
+    return call.args[0] if same and len(call.args) == 1 else None
+
+
+class _Inlined(ast.NodeTransformer):
+    """Puts the values of local names in their place."""
+
+    def __init__(self, local):
+        """`local` are expressions by name."""
+        self.local = local
+
+    def visit_Name(self, node):  # noqa: N802 - the name that ast calls
+        """A local name becomes its expression."""
+        return self.local.get(node.id, node)
 
 
 def _post_init(cls):

@@ -79,7 +79,7 @@ def small(model_type, sizes, **settings):
     if "layer_types" in present:
         types = present["layer_types"]
         present["layer_types"] = [types[index % len(types)] for index in range(sizes["layers"])]
-    spread = 1
+    spread = len(set(present.get("layer_types", [""])))
     for key, value in vars(config).items():
         if key not in present and kinds_of_layers(config, value):
             kinds = list(dict.fromkeys(value))
@@ -99,7 +99,14 @@ def small(model_type, sizes, **settings):
 def kinds_of_layers(config, value):
     """Whether the value of a key says the kind of each layer."""
     count = getattr(config, "num_hidden_layers", None)
-    return isinstance(value, list) and len(value) == count and all(isinstance(item, str) for item in value)
+    listed = isinstance(value, list) and len(value) == count
+    return listed and (all(isinstance(item, str) for item in value) or {*value} == {0, 1})
+
+
+def marks(config, index):
+    """What the lists of the config that say kinds of layers say of one layer."""
+    lists = [value for value in vars(config).values() if kinds_of_layers(config, value)]
+    return tuple(str.__str__(one[index]) if isinstance(one[index], str) else int(one[index]) for one in lists)
 
 
 def chooses_windows(config):

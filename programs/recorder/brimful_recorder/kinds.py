@@ -67,7 +67,10 @@ def without_numbers_of_layers(sections, loops_of):
     for conditions in sections:
         for text in list(conditions):
             compared = re.fullmatch(r"\((\w+) (?:<|<=|>|>=) \d+\)", text)
-            if compared and re.search(rf"\bi (?:<|>=) {compared.group(1)}\b", said):
+            listed = re.fullmatch(r"\((\w+)\[\d+\] != 0\)", text)
+            by_number = compared and re.search(rf"\bi (?:<|>=) {compared.group(1)}\b", said)
+            by_list = listed and f"{listed.group(1)}[i] == " in said
+            if by_number or by_list:
                 del conditions[text]
 
 
@@ -160,7 +163,9 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
-        elif (key == "head_dim" and value is None) or key in derived_here:
+        elif key in derived_here:
+            lines += _own_default(config, key)
+        elif key == "head_dim" and value is None:
             continue
         elif (
             not key.startswith("_")
@@ -169,7 +174,7 @@ def defaults(model_type, text):
         ):
             derived = _derived(type(config), key)
             if derived:
-                lines.append(f"derive {key} {derived}")
+                lines += [*_own_default(config, key), f"derive {key} {derived}"]
             else:
                 lines.append(f"default {key} {json.dumps(_own_value(rules, config, key, value))}")
     aliases = [f"alias {other} {key}" for other, key in type(config).attribute_map.items() if _names(text, key)]
@@ -178,6 +183,12 @@ def defaults(model_type, text):
 
 def _names(text, key):
     return re.search(rf"(?<![\w.]){key}(?![\w.])", text)
+
+
+def _own_default(config, key):
+    """The line for the value that the class has where a config lacks the key; `null` is computed all the same."""
+    value = getattr(type(config), key, None)
+    return [] if value is None else [f"default {key} {json.dumps(value)}"]
 
 
 def _own_value(rules, config, key, value):

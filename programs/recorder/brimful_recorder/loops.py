@@ -239,20 +239,12 @@ fold.wanted = _wanted
 
 def fold_build(lines, path, new_name):
     """The constructor's lines with one body per kind of layer: lines belong to the layer whose path comes next."""
-    owner, owners = None, []
-    for line in reversed(lines):
-        words = line.split()
-        match = re.search(rf"(?<![\w.]){re.escape(path)}\.(\d+)\.", line)
-        if words[0] in ("linear", "conv1d", "embedding", "parameter", "buffer"):
-            owner = int(match.group(1)) if match else None
-        owners.append(owner)
-    owners.reverse()
+    owners = _owners(lines, path)
     indices = [owner for owner in owners if owner is not None]
+    # Layers that are initialised after all of them were made come in a loop of their own.
+    indices = indices[: next((at for at in range(1, len(indices)) if indices[at] < indices[at - 1]), None)]
     first = owners.index(indices[0])
-    last = len(owners) - 1 - owners[::-1].index(indices[-1])
-    # What is dropped right behind a layer's last line is that layer's.
-    while last + 1 < len(lines) and lines[last + 1].startswith("drop "):
-        last += 1
+    last = [at for at, owner in enumerate(owners) if owner is not None][len(indices) - 1]
     bodies = {}
     for line, owner in zip(lines[first : last + 1], owners[first : last + 1]):
         index = owner if owner is not None else max(bodies, default=0)
@@ -267,6 +259,32 @@ def fold_build(lines, path, new_name):
             kinds.append(_own_names(body, {}, new_name, None, index))
         chosen.append(shapes.index(_shape(body, {})))
     return lines[:first], kinds, chosen, lines[last + 1 :]
+
+
+def _owners(lines, path):
+    """The layer of each line, or `None`: lines that compute belong to what comes of them."""
+    owner, owners = None, []
+    for line in reversed(lines):
+        match = re.search(rf"(?<![\w.]){re.escape(path)}\.(\d+)\.", line)
+        if line.split(" ", 1)[0] in _OWNING:
+            owner = int(match.group(1)) if match else None
+        owners.append(owner)
+    owners.reverse()
+    for number in range(1, len(lines)):
+        # What ends behind a layer's last line is that layer's.
+        if lines[number].startswith("drop ") or lines[number].endswith(" restore"):
+            owners[number] = owners[number - 1]
+    opened = []
+    for number, line in enumerate(lines):
+        if line.endswith(" off"):
+            opened.append(number)
+        elif line.endswith(" restore") and owners[start := opened.pop()] != owners[number]:
+            # The region holds several layers, so that it is none of theirs.
+            owners[start] = owners[number] = None
+    return owners
+
+
+_OWNING = ("linear", "conv1d", "embedding", "parameter", "buffer", "write")
 
 
 def _drops_moved(bodies, index):

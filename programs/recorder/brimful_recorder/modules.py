@@ -10,12 +10,15 @@ from .tracer import tensors_in
 
 def watch(tracer, model, layer_class=()):
     """Wraps the forward of every module below `model`; those of `layer_class` are written with their arguments."""
+    places = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        places.setdefault(id(module), []).append(path)
     for path, module in model.named_modules():
         if path:
-            module.forward = _wrapped(tracer, path, module, layer_class)
+            module.forward = _wrapped(tracer, path, module, layer_class, places[id(module)])
 
 
-def _wrapped(tracer, path, module, layer_class):
+def _wrapped(tracer, path, module, layer_class, places):
     inside = {nn.Linear: "linear", nn.Embedding: "embedding"}.get(type(module))
     if type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils":
         inside = "conv1d"
@@ -27,7 +30,7 @@ def _wrapped(tracer, path, module, layer_class):
         return _instruction(tracer, f"activation {activation} ", module, boundary)
     if isinstance(module, layer_class):
         return _layer(tracer, path, module)
-    return _owner(tracer, path, module)
+    return _owner(tracer, places, module)
 
 
 def _instruction(tracer, text, module, boundary):
@@ -58,16 +61,20 @@ def _like_product(linear, x):
     return torch.randn(*x.shape[:-1], linear.out_features, dtype=linear.weight.dtype)
 
 
-def _owner(tracer, path, module):
+def _owner(tracer, places, module):
     forward = module.forward
-    line = f"enter {path} {type(module).__name__}"
 
     @functools.wraps(forward)
     def call(*args, **kwargs):
         if tracer.paused:
             return forward(*args, **kwargs)
-        tracer.emit(line)
+        # Layers may share a module, such as an activation: it is called at the place that is in the caller.
+        caller = tracer.opened[-1:]
+        path = next((place for place in places if [place.rpartition(".")[0]] == caller), places[0])
+        tracer.emit(f"enter {path} {type(module).__name__}")
+        tracer.opened.append(path)
         result = forward(*args, **kwargs)
+        tracer.opened.pop()
         tracer.emit("leave")
         return result
 
@@ -85,7 +92,9 @@ def _layer(tracer, path, module):
         positional = ", ".join(shown(tracer, arg) for arg in args)
         by_name = ", ".join(f"{key}={shown(tracer, arg)}" for key, arg in kwargs.items())
         tracer.emit(f"{line} ({positional}{'; ' if by_name else ''}{by_name})")
+        tracer.opened.append(path)
         result = forward(*args, **kwargs)
+        tracer.opened.pop()
         tracer.emit(f"leave {shown(tracer, result)}")
         return result
 

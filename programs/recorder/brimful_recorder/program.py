@@ -80,6 +80,7 @@ class Recorder:
         self.sections = []
         self.layers = {}
         self.chosen = {}
+        self.letters = {}
         self.class_name = ""
         self.notes = []
         self.reads = {}
@@ -192,20 +193,42 @@ class Recorder:
             return f"%{count[0]}"
 
         for path, layers in built.lists.items():
-            if not fold.wanted(lines, path):
-                continue
-            before, bodies, chosen, after = fold(lines, path, new_name)
-            names = self._kind_names(path, built, chosen, len(layers))
-            lines = before + [f"each {path} i"]
-            for name, body in zip(names, bodies):
-                lines += [f"kind {name}"] + body
-            lines += ["end"] + after
+            made = []
+            # A constructor may have another loop, which initialises the layers after all of them were made.
+            while fold.wanted(lines, path):
+                before, bodies, chosen, lines = fold(lines, path, new_name)
+                if len(chosen) != len(layers):
+                    raise Refusal(f"{len(chosen)} of the {len(layers)} layers of {path} are made or called")
+                made += [*before, f"each {path} i"]
+                for letter, body in self._named_kinds(path, built, chosen, bodies):
+                    made += [f"kind {letter}", *body]
+                made.append("end")
+            lines = made + lines
+        lines = [line for line in lines if not line.startswith("write ")]
         return renumbered([re.sub(r"@(\d+)@", r"\1", line) for line in lines])
 
-    def _kind_names(self, path, built, chosen, count):
-        self.layers.setdefault(path, []).append((built.model.config, count))
-        self.chosen.setdefault(path, []).append((built.model.config, chosen))
-        return [chr(ord("A") + number) for number in range(len(set(chosen)))]
+    def _named_kinds(self, path, built, chosen, bodies):
+        """The bodies with the letters of their kinds, which mean the same in all recordings of a type.
+
+        Where lists of the config say the kinds, a letter belongs to the values of a layer in them, so that a setting in
+        which some kinds do not occur names the others as the usual setting does.
+        """
+        config, letters = built.model.config, self.letters.setdefault(path, {})
+        marks = [configs.marks(config, index) for index in range(len(chosen))]
+        of_kind = [{mark for mark, kind in zip(marks, chosen) if kind == number} for number in range(len(bodies))]
+        self.layers.setdefault(path, []).append((config, len(chosen)))
+        if len(bodies) == 1 or sum(map(len, of_kind)) > len(set(marks)):
+            self.chosen.setdefault(path, []).append((config, chosen))
+            return [(chr(ord("A") + number), body) for number, body in enumerate(bodies)]
+        named = {}
+        for number, members in enumerate(of_kind):
+            fresh = max(letters.values(), default=-1) + 1
+            for mark in sorted(members, key=str):
+                named.setdefault(letters.setdefault(mark, fresh), []).append(number)
+        if any(len(set(numbers)) > 1 for numbers in named.values()):
+            raise Refusal(f"settings divide the layers of {path} into kinds in different ways")
+        self.chosen.setdefault(path, []).append((config, [letters[mark] for mark in marks]))
+        return [(chr(ord("A") + letter), bodies[numbers[0]]) for letter, numbers in sorted(named.items())]
 
 
 def _common(one, other):

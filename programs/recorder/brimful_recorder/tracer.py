@@ -117,6 +117,8 @@ class Tracer(TorchFunctionMode):
         self.bases = {}
         self.count = 0
         self.paused = 0
+        # The paths of the modules whose forwards run, the innermost last.
+        self.opened = []
         self.grad = True
         self.conditions = {}
         self.unmasked = False
@@ -190,6 +192,9 @@ class Tracer(TorchFunctionMode):
     def _compound(self, value):
         if isinstance(value, torch.dtype):
             return dtypes.text_of(value)
+        if value in (bool, int, float):
+            # torch takes Python's types for types of its own.
+            return {bool: "bool", int: "i64", float: "f64"}[value]
         if isinstance(value, list):
             return "[" + ", ".join(map(self.text, value)) + "]"
         if isinstance(value, tuple):

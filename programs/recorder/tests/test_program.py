@@ -1,8 +1,11 @@
 """Tests of what is done with recorded lines: unions, closedness, and what a config's class makes of its keys."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
 from brimful_recorder import classes, closed, unions
+from brimful_recorder.__main__ import _known, _table
 from brimful_recorder.tracer import Refusal
 
 
@@ -64,9 +67,36 @@ class Keys(unittest.TestCase):
         self.assertEqual(rules.missing["layer_types"], f"[{kinds} for i in num_hidden_layers]")
         self.assertEqual(rules.missing["num_key_value_heads"], "num_attention_heads")
 
+    def test_a_list_that_a_loop_fills_follows_the_class(self):
+        from transformers import SmolLM3Config
+
+        rules = classes.Rules(SmolLM3Config())
+        ropes = "1 if ((i + 1) % no_rope_layer_interval) != 0 else 0"
+        self.assertEqual(rules.missing["no_rope_layers"], f"[{ropes} for i in num_hidden_layers]")
+        windows = "use_sliding_window and sliding_window != null and not (no_rope_layers[i])"
+        kinds = f'"sliding_attention" if ({windows}) else "full_attention"'
+        self.assertEqual(rules.missing["layer_types"], f"[{kinds} for i in num_hidden_layers]")
+
     def test_a_key_that_the_class_does_not_keep_has_the_classs_default(self):
         from transformers import Gemma3TextConfig
 
         rules = classes.Rules(Gemma3TextConfig())
         self.assertIn("(i + 1) % sliding_window_pattern", rules.missing["layer_types"])
         self.assertEqual(rules.defaults["sliding_window_pattern"], 6)
+
+
+class Tables(unittest.TestCase):
+    """The table of types."""
+
+    def test_a_row_that_is_no_type_does_not_come_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder, "table.md")
+            table.write_text(_table({"llama": "recorded", "GiB": "not tried yet", "rwkv": "refused: a | b"}, "5.23.0"))
+            known = _known(table, ["llama", "rwkv", "xlm"], Path(folder))
+        self.assertEqual(known, {"llama": "recorded", "rwkv": "refused: a | b", "xlm": "not tried yet"})
+
+    def test_a_type_that_has_a_program_was_recorded(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "llama.program").write_text("recorded torch 2.15.0 python 3.11 recorder 2\n")
+            known = _known(None, ["llama", "xlm"], Path(folder))
+        self.assertEqual(known, {"llama": "recorded by version 2 of the recorder", "xlm": "not tried yet"})

@@ -235,6 +235,35 @@ class Constructors(unittest.TestCase):
             renumbered(after), ["%0 = torch.arange(width)", "%1 = .mul(%0, 2)", "drop %0", "buffer table %1"]
         )
 
+    def test_layers_that_are_initialised_after_all_were_made_come_in_a_loop_of_their_own(self):
+        made = [f"linear layers.{index}.proj in=width out=width bias=false" for index in (0, 1)]
+        begun = [["%0 = torch.arange(width)", "write layers.0.table", "drop %0"]]
+        begun += [["%1 = torch.arange(width)", "write layers.1.table", "drop %1"]]
+        lines = [*made, "parameter norm [width]", "grad off", *begun[0], *begun[1], "grad restore"]
+        names = iter(range(8, 99))
+        _, bodies, chosen, after = loops.fold_build(lines, "layers", lambda: f"%{next(names)}")
+        self.assertEqual((bodies, chosen), ([["linear layers.{i}.proj in=width out=width bias=false"]], [0, 0]))
+        before, bodies, chosen, after = loops.fold_build(after, "layers", lambda: f"%{next(names)}")
+        self.assertEqual((before, chosen, after), (["parameter norm [width]", "grad off"], [0, 0], ["grad restore"]))
+        self.assertEqual(renumbered(bodies[0]), ["%0 = torch.arange(width)", "write layers.{i}.table", "drop %0"])
+
+
+class Shared(unittest.TestCase):
+    def test_a_module_that_layers_share_is_called_at_its_place_in_each(self):
+        layers = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Sequential())
+        layers[1].append(layers[0][0])
+        model = nn.Module()
+        model.layers, model.forward = layers, layers.forward
+        tracer = Tracer()
+        tracer.fix(given := torch.ones(2), "a")
+        modules.watch(tracer, model)
+        with tracer:
+            model.layers(given)
+            lines = [line for line in tracer.lines if line.startswith("enter ")]
+            tracer.paused = 1
+        self.assertIn("enter layers.0.0 ReLU", lines)
+        self.assertIn("enter layers.1.0 ReLU", lines)
+
 
 if __name__ == "__main__":
     unittest.main()
