@@ -160,7 +160,9 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
-        elif (key == "head_dim" and value is None) or key in derived_here:
+        elif (key == "head_dim" and value is None) or (
+            key in derived_here and getattr(type(config), key, None) is None
+        ):
             continue
         elif (
             not key.startswith("_")

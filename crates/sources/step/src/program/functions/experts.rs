@@ -57,22 +57,30 @@ fn by_tensor(given: &Arguments<'_>) -> bool {
 
 /// `torch.topk(x, k, dim=-1)`.
 fn topk(given: &Arguments<'_>) -> Result<Value, Fault> {
-    /// From here on rows may be divided among thread blocks (`should_use_multiblock` in TensorTopK.cu).
-    const LONG_ROW: u64 = 400;
     let x = given.tensor(0, "input")?;
     let k = u64::try_from(given.integer(1, "k")?).map_err(|_| given.fault("a negative number of values"))?;
     let last = match given.get(2, "dim") {
         None => x.rank() > 0,
         Some(_) => given.dim(2, "dim", x.rank())? + 1 == x.rank(),
     };
-    if !last || k > x.last(0) || !x.is_contiguous() {
-        return Err(given.fault("another dimension than the last, or more values than there are"));
+    if !last {
+        return Err(given.fault("another dimension than the last"));
+    }
+    let (values, indices) = largest(given, x, k)?;
+    Ok(Value::Items(Items(vec![values.into(), indices.into()])))
+}
+
+/// The `k` largest of each row, and where they are.
+pub(super) fn largest(given: &Arguments<'_>, x: &Tensor, k: u64) -> Result<(Tensor, Tensor), Fault> {
+    /// From here on rows may be divided among thread blocks (`should_use_multiblock` in TensorTopK.cu).
+    const LONG_ROW: u64 = 400;
+    if x.rank() == 0 || k > x.last(0) || !x.is_contiguous() {
+        return Err(given.fault("more values than there are"));
     }
     if x.last(0) >= LONG_ROW {
         return Err(given.fault(format!("{} values a row", x.last(0))));
     }
-    let (values, indices) = ops::topk_last(x, k);
-    Ok(Value::Items(Items(vec![values.into(), indices.into()])))
+    Ok(ops::topk_last(x, k))
 }
 
 /// `torch.sort(x)` of a list of indices.
