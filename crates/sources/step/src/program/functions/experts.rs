@@ -17,6 +17,7 @@ use crate::tensor::Tensor;
 pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
     let outcome = match name {
         "topk" => return Some(topk(given)),
+        "max" => return Some(max(given)),
         "sort" => return Some(sort(given)),
         "histc" => histogram(given),
         "cumsum" if given.get(usize::MAX, "dtype").is_some() => running_sum(given),
@@ -81,6 +82,17 @@ pub(super) fn largest(given: &Arguments<'_>, x: &Tensor, k: u64) -> Result<(Tens
         return Err(given.fault(format!("{} values a row", x.last(0))));
     }
     Ok(ops::topk_last(x, k))
+}
+
+/// `x.max(dim, keepdim=True)`.
+fn max(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank())?;
+    if !given.flag(2, "keepdim", false)? || ops::divides_outputs(x, dim) {
+        return Err(given.fault("a dimension that goes, or is divided among thread blocks"));
+    }
+    let (values, indices) = ops::max_kept(x, dim);
+    Ok(Value::Items(Items(vec![values.into(), indices.into()])))
 }
 
 /// `torch.sort(x)` of a list of indices.
