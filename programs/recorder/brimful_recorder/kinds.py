@@ -61,6 +61,20 @@ def of_every_layer(sections):
     return " and ".join(found)
 
 
+def narrowed(lines, condition):
+    """The header's lines about one list, with a condition that holds for each of its layers."""
+    kinds = [line for line in lines if line.startswith("kind ")]
+    keys = set(re.findall(r"[a-z_]{2,}", condition)) - {"and", "not", "in"}
+    if any(re.search(rf"\b{key}\b", line) for key in keys for line in kinds):
+        return lines
+    return [
+        line.replace(" A true", f" A {condition}") if line.endswith(" A true")
+        else f"{line} and {condition}" if line in kinds and " or " not in line
+        else line
+        for line in lines
+    ]  # fmt: skip
+
+
 def without_numbers_of_layers(sections, loops_of):
     """Takes the comparisons of single layers' numbers out of the sections, where the kinds of layers say the same."""
     said = " ".join(line for lines in loops_of for line in lines if line.startswith("kind "))

@@ -13,7 +13,7 @@ from transformers.activations import ClassInstantier
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import generic
 
-from . import dtypes
+from . import dtypes, routers
 from .modules import activations, shown
 from .symbols import GUARDS, CarryingInt, Integer
 from .tracer import Refusal
@@ -46,6 +46,7 @@ def patched(tracer):
         undo.callback(mapping.__setitem__, "sdpa", mapping["sdpa"])
         mapping["sdpa"] = attention
         _patch_cache(undo, tracer)
+        routers.patched(undo, tracer, _places["modeling"])
         for module in _places["modeling"]:
             undo.callback(vars(module).pop, "int", None)
             vars(module)["int"] = CarryingInt

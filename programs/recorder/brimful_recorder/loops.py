@@ -112,6 +112,9 @@ def fold(lines, path, new_name):
             break
     if initial is None:
         raise Refusal(f"the first of {path} is of a kind of its own")
+    # Letters go by the first layer of each kind, as in the constructor.
+    order = list(dict.fromkeys(chosen))
+    kinds, chosen = [kinds[kind] for kind in order], [order.index(kind) for kind in chosen]
     copies = [line for name in carried.values() if name in initial for line in _handed(loop, name, initial[name])]
     final = {_at(loop, len(loop.bodies) - 1, tag): name for tag, name in carried.items()}
     return loop.prefix + copies, kinds, chosen, [_renamed(line, final) for line in loop.suffix]

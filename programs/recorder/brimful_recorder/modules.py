@@ -90,7 +90,9 @@ def _layer(tracer, path, module):
         if tracer.paused:
             return forward(*args, **kwargs)
         positional = ", ".join(shown(tracer, arg) for arg in args)
-        by_name = ", ".join(f"{key}={shown(tracer, arg)}" for key, arg in kwargs.items())
+        # This switch is the config's: its key makes one layer of those with it and those without.
+        switches = ("output_router_logits",)
+        by_name = ", ".join(f"{key}={key if key in switches else shown(tracer, arg)}" for key, arg in kwargs.items())
         tracer.emit(f"{line} ({positional}{'; ' if by_name else ''}{by_name})")
         tracer.opened.append(path)
         result = forward(*args, **kwargs)

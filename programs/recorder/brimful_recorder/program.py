@@ -63,7 +63,8 @@ class Settings:
 
     def config(self, model_type, sizes):
         """A config of these settings."""
-        sizes = sizes | {"layers": sizes["layers"] + self.layers}
+        # With more layers there are more dense ones as well, so that each of their kinds occurs twice.
+        sizes = sizes | {"layers": sizes["layers"] + self.layers, "dense": sizes["dense"] + self.layers // 2}
         if self.heads_alike:
             sizes = sizes | {"groups": sizes["heads"]}
         if self.heads_uneven:
@@ -420,7 +421,7 @@ class File:
             "task causal-lm",
         ]
         if every_layer:
-            loops_of = [[line.replace(" A true", f" A {every_layer}") for line in lines_of] for lines_of in loops_of]
+            loops_of = [kinds.narrowed(lines_of, every_layer) for lines_of in loops_of]
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))

@@ -149,6 +149,9 @@ def _unwrapped(model):
 def _returned(tracer, output):
     shown = []
     for key, value in output.items():
-        if isinstance(value, torch.Tensor) or id(value) in tracer.names:
+        if key == "router_logits" and value:
+            # The routers' hooks have collected them, and the name holds them to the end of the call.
+            shown.append("router_logits=router_logits")
+        elif isinstance(value, torch.Tensor) or id(value) in tracer.names:
             shown.append(f"{key}={tracer.text(value)}")
     return " ".join(shown)

@@ -135,6 +135,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Each(item, count) => each(scope, item, count),
         Expression::Ellipsis
         | Expression::Cache
+        | Expression::RouterLogits
         | Expression::Dtype(_)
         | Expression::DefaultDtype
         | Expression::DtypeOf(_)

@@ -41,6 +41,8 @@ pub enum Expression {
     LayerIndex,
     /// `past_key_values`, as the caller passed it.
     Cache,
+    /// `router_logits`: what `router collect` has gathered of the layers, as a tuple.
+    RouterLogits,
     /// `past`: how many positions the cache holds (`past_key_values.get_seq_length()`).
     Past,
     /// `logits_to_keep`.
@@ -210,6 +212,7 @@ impl fmt::Display for Expression {
             Expression::Item(key, index) => write!(f, "{key}[{index}]"),
             Expression::LayerIndex => write!(f, "i"),
             Expression::Cache => write!(f, "past_key_values"),
+            Expression::RouterLogits => write!(f, "router_logits"),
             Expression::Past => write!(f, "past"),
             Expression::LogitsToKeep => write!(f, "logits_to_keep"),
             Expression::Size(slot, dim) => write!(f, "{slot}.{dim}"),

@@ -105,7 +105,7 @@ pub enum Instruction {
     Intrinsic {
         /// The results.
         results: Vec<Option<Slot>>,
-        /// `mask`, `attention` or `cache`.
+        /// `mask`, `attention`, `cache` or `router`.
         family: String,
         /// Which of the family.
         name: String,

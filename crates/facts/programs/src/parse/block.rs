@@ -271,7 +271,7 @@ fn kind_name(line: Line<'_>) -> Result<String, ProgramError> {
 }
 
 /// The families of functions that are known as a whole.
-const INTRINSICS: [&str; 4] = ["mask", "attention", "cache", "function"];
+const INTRINSICS: [&str; 5] = ["mask", "attention", "cache", "function", "router"];
 
 /// `%3 = F.linear(…)`, `%3 = linear PATH(…)`, `.add_(%3, 1)`.
 fn call(words: &mut Words<'_>) -> Result<Instruction, String> {

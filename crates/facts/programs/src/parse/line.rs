@@ -384,6 +384,7 @@ impl<'a> Words<'a> {
             "i" => Some(Expression::LayerIndex),
             "past" => Some(Expression::Past),
             "past_key_values" => Some(Expression::Cache),
+            "router_logits" => Some(Expression::RouterLogits),
             "logits_to_keep" => Some(Expression::LogitsToKeep),
             "inf" => Some(Expression::Number(f64::INFINITY)),
             "nan" => Some(Expression::Number(f64::NAN)),

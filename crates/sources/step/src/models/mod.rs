@@ -34,16 +34,33 @@ pub(crate) struct Inputs<'a> {
     pub logits_to_keep: Option<u64>,
 }
 
+/// The tuple `router_logits` of a model's output.
+#[derive(Default)]
+pub(crate) struct RouterLogits(pub Vec<Tensor>);
+
+impl Drop for RouterLogits {
+    /// CPython drops a tuple's items from the last to the first (`tuple_dealloc` in Objects/tupleobject.c, 3.11).
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
+}
+
 /// What a forward gives back (`CausalLMOutputWithPast`). Its fields are dropped in this order.
 pub(crate) struct Outputs {
     /// The mean loss over the batch, a scalar; `None` without labels.
     pub loss: Option<Tensor>,
+    /// The loss that balances experts, a scalar; `None` if the model computes none.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub aux_loss: Option<Tensor>,
     /// `[B, kept positions, vocabulary]`.
     #[expect(dead_code, reason = "held for its drop")]
     pub logits: Tensor,
     /// A cache that the model made by itself; it goes after the logits.
     #[expect(dead_code, reason = "held for its drop")]
     pub cache: Option<Cache>,
+    /// The routers' logits of each layer; empty if the model returns none. A tuple is dropped from its end.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub router_logits: RouterLogits,
 }
 
 /// How a model runs; the same for every forward.

@@ -65,6 +65,13 @@ pub(crate) fn reduced_to_scalar(x: &Tensor, op: &'static str, dtype: Dtype) -> T
     out
 }
 
+/// Whether the kernel divides each output among several blocks, which then share a staging buffer.
+pub(crate) fn divides_outputs(x: &Tensor, dim: usize) -> bool {
+    let outputs = x.numel() / x.dim(dim).max(1);
+    outputs > 0
+        && Plan::new(x.device(), outputs, x.dim(dim), reduces_fastest(x, &[dim])).blocks_per_output > 1
+}
+
 /// Which dimensions a reduction runs along.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Along {

@@ -28,6 +28,14 @@ pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
         })
 }
 
+/// `x.sum()`, in its own dtype.
+pub(crate) fn sum_of_all(x: &Tensor) -> Tensor {
+    let whole = x.shape().clone();
+    Op::new("sum", "SumBackward0", &[x])
+        .run(|| super::reduced_to_scalar(x, "sum", x.dtype()))
+        .backward(move |call| grads![Some(super::expand(call.grad(), whole.clone()))])
+}
+
 /// `a / b` of tensors.
 pub(crate) fn divide(a: &Tensor, b: &Tensor) -> Tensor {
     Op::new("div", "DivBackward0", &[a, b])

@@ -43,6 +43,23 @@ pub(crate) fn topk_last(x: &Tensor, k: u64) -> (Tensor, Tensor) {
         })
 }
 
+/// `x.max(dim, keepdim=True)`, where no output is divided among blocks: the largest value and where it is.
+pub(crate) fn max_kept(x: &Tensor, dim: usize) -> (Tensor, Tensor) {
+    let from = x.shape().clone();
+    Op::new("max", "MaxBackward0", &[x])
+        .run(|| {
+            let mut shape = from.clone();
+            shape[dim] = 1;
+            (Tensor::empty(x.device(), shape.clone(), x.dtype()), Tensor::empty(x.device(), shape, INDEX))
+        })
+        .saves_results(|(_, indices)| saved![Some(indices.clone())])
+        .backward({
+            let from = from.clone();
+            // `value_selecting_reduction_backward`: zeros, into which the gradient is scattered.
+            move |call| grads![Some(zeros(call.grad(), &from))]
+        })
+}
+
 /// `torch.histc(x, bins, min, max)` of integers.
 pub(crate) fn histogram(x: &Tensor, bins: u64) -> Tensor {
     new_tensor(x.device(), "histc", [bins], Dtype::I32)

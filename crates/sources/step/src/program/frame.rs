@@ -336,6 +336,7 @@ impl<'a> Frame<'a> {
             }
             Expression::Cache if self.cache.is_some() => Value::Cache,
             Expression::Cache => Value::NONE,
+            Expression::RouterLogits => Value::Items(self.state.router_logits()),
             Expression::Ellipsis => Value::Ellipsis,
             Expression::Dtype(dtype) => Value::Dtype(*dtype),
             Expression::DefaultDtype => Value::Dtype(self.state.dtype),

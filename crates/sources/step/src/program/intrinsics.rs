@@ -1,4 +1,4 @@
-//! Functions of transformers that are known as a whole: masks, attention, caches.
+//! Functions of transformers that are known as a whole: masks, attention, caches, and what balances experts.
 
 use brimful_jobs::AttentionKernel;
 use brimful_programs::{Expression, Keywords};
@@ -6,6 +6,7 @@ use brimful_programs::{Expression, Keywords};
 use super::arguments::Arguments;
 use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
+use super::functions;
 use super::value::{Items, Value};
 use crate::models::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
 use crate::nn::bloom_gelu;
@@ -35,6 +36,11 @@ pub(super) fn call(
         }
         ("cache", "update") => update(frame, &given),
         ("function", "GeLUFunction") => Ok(bloom_gelu(given.tensor(0, "input")?).into()),
+        ("router", "collect") => {
+            frame.state.collect(given.tensor(0, "router_logits")?.clone());
+            Ok(Value::NONE)
+        }
+        ("router", "balancing") => functions::balancing(&given).map(Value::Tensor),
         _ => Err(Fault::Function(function)),
     }
 }

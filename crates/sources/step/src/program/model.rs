@@ -16,10 +16,10 @@ use rustc_hash::FxHashMap;
 
 use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
-use super::value::Value;
+use super::value::{Items, Value};
 use crate::StepError;
 use crate::device::Device;
-use crate::models::{Cache, CausalLm, Inputs, Mode, Outputs};
+use crate::models::{Cache, CausalLm, Inputs, Mode, Outputs, RouterLogits};
 use crate::nn::{Builder, Conv1d, Embedding, Linear, Module, Parameter};
 use crate::tensor::Tensor;
 
@@ -48,6 +48,8 @@ pub(super) struct State {
     parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
     buffers: RefCell<FxHashMap<String, Tensor>>,
     scopes: RefCell<Scopes>,
+    /// What `router collect` has gathered in the call that runs; `None` outside of a call, such as in a backward.
+    collected: RefCell<Option<Items>>,
 }
 
 /// The names of modules as the trace has them, by path and layer.
@@ -77,6 +79,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
         parameters: RefCell::default(),
         buffers: RefCell::default(),
         scopes: RefCell::default(),
+        collected: RefCell::default(),
     });
     let outcome = adapted_experts(config, builder).map_or(Ok(()), Err).and_then(|()| {
         let _off = state.device.set_grad_enabled(false);
@@ -242,6 +245,18 @@ impl State {
         found.ok_or_else(|| Fault::Damaged(format!("the model has no {path}")))
     }
 
+    /// Adds to the list of `router_logits`, if a call collects them.
+    pub fn collect(&self, logits: Tensor) {
+        if let Some(items) = self.collected.borrow_mut().as_mut() {
+            items.0.push(logits.into());
+        }
+    }
+
+    /// What was collected in this call.
+    pub fn router_logits(&self) -> Items {
+        self.collected.borrow().clone().unwrap_or_default()
+    }
+
     /// Calls a module whose inside is not recorded.
     pub fn call_module(&self, kind: LeafModule, path: &str, argument: &Tensor) -> Result<Tensor, Fault> {
         // The module is cloned out of the table: its wrappers may call others.
@@ -274,7 +289,13 @@ impl CausalLm for Recorded {
         outcome.unwrap_or_else(|fault| {
             // The run is void: nobody looks at what the call returns.
             self.0.fail(&fault);
-            Outputs { loss: None, logits: inputs.input_ids.without_memory(), cache: None }
+            Outputs {
+                loss: None,
+                aux_loss: None,
+                logits: inputs.input_ids.without_memory(),
+                cache: None,
+                router_logits: RouterLogits::default(),
+            }
         })
     }
 
@@ -303,16 +324,24 @@ impl Recorded {
         let body = program.forward(key, &self.0.values)?.ok_or_else(|| Fault::Function(described(key)))?;
         let mut frame = Frame::new(&self.0, Some(*mode), Some(inputs));
         frame.cache = cache.map(CacheOf::Given);
-        {
+        *self.0.collected.borrow_mut() = Some(Items::default());
+        let outcome = {
             let _module = device.module(&self.0.scope_of(&Path(String::new()), None));
-            frame.run(body)?;
-        }
-        let mut loss = None;
-        let mut logits = None;
+            frame.run(body)
+        };
+        // A layer that runs again in the backward finds no collector (`capture_outputs` in output_capturing.py).
+        drop(self.0.collected.take());
+        outcome?;
+        let (mut loss, mut aux_loss, mut logits) = (None, None, None);
+        let mut router_logits = RouterLogits::default();
         for (name, value) in std::mem::take(&mut frame.returned) {
             match (name.as_str(), value) {
                 ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
+                ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
                 ("logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                ("router_logits", Value::Items(items)) => {
+                    router_logits.0 = items.0.iter().filter_map(Value::tensor).cloned().collect();
+                }
                 _ => {}
             }
         }
@@ -321,7 +350,7 @@ impl Recorded {
             _ => None,
         };
         let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
-        Ok(Outputs { loss, logits, cache })
+        Ok(Outputs { loss, aux_loss, logits, cache, router_logits })
     }
 }
 

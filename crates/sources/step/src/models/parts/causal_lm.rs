@@ -4,7 +4,7 @@ use super::attention::soft_capped;
 use super::cache::Cache;
 use super::loss::causal_lm_loss;
 use super::mask;
-use crate::models::{CausalLm, Inputs, Mode, Outputs};
+use crate::models::{CausalLm, Inputs, Mode, Outputs, RouterLogits};
 use crate::nn::{Builder, Embedding, Forward, Linear, Module};
 use crate::tensor::Tensor;
 
@@ -73,7 +73,7 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         // a view.
         drop(last);
         drop(hidden);
-        Outputs { loss, logits, cache: implicit }
+        Outputs { loss, aux_loss: None, logits, cache: implicit, router_logits: RouterLogits::default() }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::tensor::Tensor;
 pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
     let outcome = match name {
         "topk" => return Some(topk(given)),
+        "max" => return Some(max(given)),
         "sort" => return Some(sort(given)),
         "histc" => histogram(given),
         "cumsum" if given.get(usize::MAX, "dtype").is_some() => running_sum(given),
@@ -57,21 +58,40 @@ fn by_tensor(given: &Arguments<'_>) -> bool {
 
 /// `torch.topk(x, k, dim=-1)`.
 fn topk(given: &Arguments<'_>) -> Result<Value, Fault> {
-    /// From here on rows may be divided among thread blocks (`should_use_multiblock` in TensorTopK.cu).
-    const LONG_ROW: u64 = 400;
     let x = given.tensor(0, "input")?;
     let k = u64::try_from(given.integer(1, "k")?).map_err(|_| given.fault("a negative number of values"))?;
     let last = match given.get(2, "dim") {
         None => x.rank() > 0,
         Some(_) => given.dim(2, "dim", x.rank())? + 1 == x.rank(),
     };
-    if !last || k > x.last(0) || !x.is_contiguous() {
-        return Err(given.fault("another dimension than the last, or more values than there are"));
+    if !last {
+        return Err(given.fault("another dimension than the last"));
+    }
+    let (values, indices) = largest(given, x, k)?;
+    Ok(Value::Items(Items(vec![values.into(), indices.into()])))
+}
+
+/// The `k` largest of each row, and where they are.
+pub(super) fn largest(given: &Arguments<'_>, x: &Tensor, k: u64) -> Result<(Tensor, Tensor), Fault> {
+    /// From here on rows may be divided among thread blocks (`should_use_multiblock` in TensorTopK.cu).
+    const LONG_ROW: u64 = 400;
+    if x.rank() == 0 || k > x.last(0) || !x.is_contiguous() {
+        return Err(given.fault("more values than there are"));
     }
     if x.last(0) >= LONG_ROW {
         return Err(given.fault(format!("{} values a row", x.last(0))));
     }
-    let (values, indices) = ops::topk_last(x, k);
+    Ok(ops::topk_last(x, k))
+}
+
+/// `x.max(dim, keepdim=True)`.
+fn max(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank())?;
+    if !given.flag(2, "keepdim", false)? || ops::divides_outputs(x, dim) {
+        return Err(given.fault("a dimension that goes, or is divided among thread blocks"));
+    }
+    let (values, indices) = ops::max_kept(x, dim);
     Ok(Value::Items(Items(vec![values.into(), indices.into()])))
 }
 

@@ -1,6 +1,7 @@
 //! The functions of torch, by the names that programs use: `F.` for `torch.nn.functional`, a leading dot for a method of a
 //! tensor. Each reads its arguments as PyTorch's signature has them, and calls the op.
 
+mod balancing;
 mod elementwise;
 mod experts;
 mod factories;
@@ -9,6 +10,8 @@ mod layers;
 mod views;
 
 use brimful_programs::{Value as Plain, Values};
+
+pub(super) use balancing::balancing;
 
 use super::arguments::Arguments;
 use super::fault::Fault;
