@@ -8,6 +8,7 @@ use brimful_jobs::{Checkpointing, Lora, Precision};
 use brimful_models::Config;
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
+use rustc_hash::FxHashMap;
 
 use super::layers::{CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
@@ -78,9 +79,10 @@ impl Plan {
         parameter
     }
 
-    /// `model.parameters()`: each once, in the order of the constructor.
+    /// `model.parameters()`: each once, in the order of `named_parameters()`.
     fn parameters(&self) -> Vec<Rc<Parameter>> {
-        self.registered.borrow().iter().filter_map(Weak::upgrade).collect()
+        let all: Vec<Rc<Parameter>> = self.registered.borrow().iter().filter_map(Weak::upgrade).collect();
+        ordered_by_modules(&all)
     }
 
     /// What stands before a module's name, unless it has PEFT's prefix already.
@@ -92,6 +94,24 @@ impl Plan {
     fn prefix(&self) -> &'static str {
         if self.techniques.lora.is_some() { PEFT } else { "" }
     }
+}
+
+/// Parameters, which come in the order of the constructor, in that of `Module.named_parameters`: a module's own before
+/// those of its children, though a constructor may make them last, as the attention of GPT-OSS does with its sinks.
+fn ordered_by_modules(parameters: &[Rc<Parameter>]) -> Vec<Rc<Parameter>> {
+    let mut firsts = FxHashMap::default();
+    let numbered = parameters.iter().enumerate();
+    let places: Vec<_> = numbered.map(|(at, parameter)| place(&mut firsts, at, parameter.path())).collect();
+    let mut order: Vec<usize> = (0..parameters.len()).collect();
+    order.sort_by_key(|at| &places[*at]);
+    order.into_iter().map(|at| parameters[at].clone()).collect()
+}
+
+/// Where the parameter `at` stands in the tree of modules. A child's place is that of its first parameter, counted from
+/// 1 on; 0 stands for the module itself.
+fn place<'a>(firsts: &mut FxHashMap<&'a str, usize>, at: usize, path: &'a str) -> Vec<usize> {
+    let modules = path.match_indices('.').map(|(end, _)| &path[..end]);
+    modules.map(|module| *firsts.entry(module).or_insert(at + 1)).chain([0, at]).collect()
 }
 
 /// `a.b`, or the one that is not empty.
