@@ -13,10 +13,11 @@ use crate::test::torch_in;
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY,…] [--gpu GPU] [--keep] | \
+                     draw --seed N --count K [--family FAMILY,…] [--gpu GPU] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
-Each of several families is drawn K times; all jobs on one GPU are recorded by one process.";
+Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
+and not run.";
 
 /// Runs one of the commands.
 ///
@@ -131,11 +132,13 @@ struct Draw {
     families: Vec<String>,
     gpu: Option<String>,
     keep: bool,
+    print: bool,
 }
 
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
-        let mut draw = Draw { seed: 0, count: 20, families: Vec::new(), gpu: None, keep: false };
+        let mut draw =
+            Draw { seed: 0, count: 20, families: Vec::new(), gpu: None, keep: false, print: false };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
@@ -145,6 +148,7 @@ impl Draw {
                 "--family" => draw.families = value()?.split(',').map(str::to_owned).collect(),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
+                "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
             }
         }
@@ -162,6 +166,10 @@ fn drawn(root: &Path, asked: &Draw) -> Result<()> {
         [] => of(None),
         families => families.iter().flat_map(|family| of(Some(family))).collect(),
     };
+    if asked.print {
+        cases.iter().for_each(|case| println!("{}", case.job));
+        return Ok(());
+    }
     let recorded = record_all(&recorder(root, asked.keep)?, &cases)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) =
         recorded.cases.into_iter().partition(|case| case.error.is_none());

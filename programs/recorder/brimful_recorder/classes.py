@@ -1,6 +1,7 @@
 """What a config's class makes of its keys in `__post_init__`, as expressions of other keys."""
 
 import ast
+import dataclasses
 import inspect
 import textwrap
 
@@ -36,6 +37,10 @@ class Rules:
                 self.missing[key] = self.replaced.pop(key).removeprefix(kept)
         self.replaced = {key: text for key, text in self.replaced.items() if self._agrees(key, text, {})}
         self.missing = {key: text for key, text in self.missing.items() if self._agrees(key, text, {key: None})}
+        # A name that is no field of the class comes with `**kwargs`, which are set last.
+        fields = {field.name for field in dataclasses.fields(self.cls)} if dataclasses.is_dataclass(self.cls) else set()
+        for key in [key for key in self.replaced if fields and key not in fields]:
+            self.missing[key] = self.replaced.pop(key)
 
     def _read(self, body):
         for statement in body:

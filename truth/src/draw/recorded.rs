@@ -13,6 +13,8 @@ const HIDDEN: [&str; 4] = ["hidden_size", "n_embd", "d_model", "n_embed"];
 const LAYERS: [&str; 4] = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"];
 const INNER: [&str; 7] =
     ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size", "d_ff", "dff"];
+const EXPERTS: [&str; 4] = ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"];
+const EXPERTS_INNER: [&str; 2] = ["moe_intermediate_size", "shared_expert_intermediate_size"];
 const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq_len"];
 
 /// A config without its class and its vocabulary.
@@ -40,6 +42,15 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) 
     let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
     let groups = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
     let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128, 192, 200, 256]);
+    // Latent attention has widths of its own, and as many keys as queries.
+    let latent = keys.contains("qk_rope_head_dim");
+    let groups = if latent { heads } else { groups };
+    // The grouped product of experts takes rows of whole 16 bytes only (`_grouped_mm` in torch).
+    let has_experts = keys.iter().any(|key| key.contains("expert"));
+    let inner = |rng: &mut Rng| {
+        let drawn = rng.u64(16..700);
+        if has_experts { drawn.next_multiple_of(8) } else { drawn }
+    };
     let mut put = |names: &[&str], value: u64| {
         for name in names.iter().filter(|name| keys.contains(*name)) {
             config.insert((*name).to_owned(), json!(value));
@@ -49,10 +60,14 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) 
     put(&HIDDEN, heads * width);
     put(&["num_key_value_heads"], groups);
     put(&LAYERS, rng.u64(1..5));
-    put(&INNER, rng.u64(16..700));
+    put(&INNER, inner(rng));
+    put(&EXPERTS_INNER, inner(rng));
+    if once_in(rng, 2) {
+        put(&EXPERTS, pick(rng, &[8, 16, 32]));
+    }
     // A draw has at most 299 tokens and five more.
     put(&POSITIONS, 512);
-    if once_in(rng, 2) {
+    if once_in(rng, 2) && !latent {
         put(&["head_dim"], width);
     }
 }

@@ -32,7 +32,7 @@ impl Adafactor {
                 Factors::Matrix { row, column } => {
                     last.row_mean = Some(norm_along(grad, grad.rank() - 1));
                     last.column_mean = Some(norm_along(grad, grad.rank() - 2));
-                    let estimate = ops::mm(row, column);
+                    let estimate = outer(row, column);
                     drop(mean_of_rows(row));
                     last.estimate = Some(estimate);
                 }
@@ -81,7 +81,7 @@ impl Adafactor {
         let (mut estimates, mut means) = (Vec::new(), Vec::new());
         for at in members {
             if let Factors::Matrix { row, column } = &self.states[*at] {
-                estimates.push(ops::mm(row, column));
+                estimates.push(outer(row, column));
             }
         }
         for at in members {
@@ -131,6 +131,11 @@ fn group_order(states: &[Factors]) -> Vec<bool> {
     let first = states.first().is_some_and(|factors| matches!(factors, Factors::Matrix { .. }));
     let both = states.iter().any(|factors| matches!(factors, Factors::Matrix { .. }) != first);
     if both { vec![first, !first] } else { vec![first] }
+}
+
+/// `row @ column`: of a stack of matrices, such as experts, a product for each.
+fn outer(row: &Tensor, column: &Tensor) -> Tensor {
+    if row.rank() == 2 { ops::mm(row, column) } else { ops::matmul(row, column) }
 }
 
 /// `x.norm(2).item()`.
