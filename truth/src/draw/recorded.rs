@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use brimful_programs::{Attention, Instruction, LeafModule, Program, Value as Default, shipped};
+use brimful_programs::{Attention, Header, Instruction, LeafModule, Program, Value as Default, shipped};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,24 @@ pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {
             other(rng, &mut config, key, value);
         }
     }
+    if once_in(rng, 2) {
+        layer_types(rng, &mut config, header);
+    }
     config
+}
+
+/// A kind for each layer, where the config lists them.
+fn layer_types(rng: &mut Rng, config: &mut Map<String, Value>, header: &Header) {
+    let conditions = header.lists.iter().flat_map(|list| &list.kinds).map(|kind| kind.1.to_string());
+    let words: BTreeSet<String> = conditions
+        .filter_map(|text| Some(text.strip_prefix("layer_types[i] == \"")?.strip_suffix('"')?.to_owned()))
+        .collect();
+    let (words, layers) = (Vec::from_iter(words), rng.u64(2..6));
+    if words.len() > 1 {
+        let kinds: Vec<String> = (0..layers).map(|_| pick(rng, &words)).collect();
+        config.insert("num_hidden_layers".to_owned(), json!(layers));
+        config.insert("layer_types".to_owned(), json!(kinds));
+    }
 }
 
 /// The class of the family's causal language model.
