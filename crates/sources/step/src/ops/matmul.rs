@@ -23,6 +23,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
         Some(bias) if x.rank() > 3 || (x.rank() == 3 && !x.is_contiguous()) => {
             add_in_place(unbiased(&x, &weight, rows, out_shape), &bias)
         }
+        // A matrix needs no views, which would be nodes of autograd between it and its product.
+        Some(bias) if x.rank() == 2 => addmm(&bias, &x, &t(&weight)),
         Some(bias) => {
             let flat = reshape(&x, [rows, x.last(0)]);
             let product = addmm(&bias, &flat, &t(&weight));
@@ -35,7 +37,7 @@ fn unbiased(x: &Tensor, weight: &Tensor, rows: u64, out_shape: Shape) -> Tensor 
     let transposed = t(weight);
     let product = mm(&flat(x, rows), &transposed);
     drop(transposed);
-    unsafe_view(product, out_shape)
+    if x.rank() == 2 { product } else { unsafe_view(product, out_shape) }
 }
 
 /// `x.add_(y)` of a product that nobody else holds.
