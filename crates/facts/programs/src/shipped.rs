@@ -1,4 +1,5 @@
-//! The programs that are part of brimful. One is read when it is asked for.
+//! The programs that are part of brimful: those that are proven, and with the feature `unproven` all. One is read when it is
+//! asked for.
 
 use std::io::Read;
 use std::sync::Arc;
