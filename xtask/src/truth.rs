@@ -13,7 +13,7 @@ use crate::test::torch_in;
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY] [--gpu GPU] [--keep] | \
+                     draw --seed N --count K [--family FAMILY] [--task TASK] [--gpu GPU] [--keep] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.";
 
@@ -118,13 +118,14 @@ struct Draw {
     seed: u64,
     count: usize,
     family: Option<String>,
+    task: String,
     gpu: Option<String>,
     keep: bool,
 }
 
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
-        let mut draw = Draw { seed: 0, count: 20, family: None, gpu: None, keep: false };
+        let mut draw = Draw { seed: 0, count: 20, family: None, task: "causal-lm".to_owned(), gpu: None, keep: false };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
@@ -132,21 +133,28 @@ impl Draw {
                 "--seed" => draw.seed = value()?.parse().context("--seed: expected a whole number")?,
                 "--count" => draw.count = value()?.parse().context("--count: expected a whole number")?,
                 "--family" => draw.family = Some(value()?.clone()),
+                "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
             }
         }
         let known = brimful_truth::drawable();
-        if let Some(family) = draw.family.as_deref().filter(|family| !known.contains(family)) {
-            bail!("--family {family} cannot be drawn; expected one of {}", known.join(", "));
+        if let Some(family) = draw.family().filter(|family| !known.contains(family)) {
+            let known: Vec<String> = known.iter().map(|(family, task)| format!("{family} {task}")).collect();
+            bail!("--family {} --task {} cannot be drawn; expected one of {}", family.0, family.1, known.join(", "));
         }
         Ok(draw)
+    }
+
+    /// The family and the task that are drawn; `None` for causal language models of all families.
+    fn family(&self) -> Option<(&str, &str)> {
+        self.family.as_deref().map(|family| (family, self.task.as_str()))
     }
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
-    let cases = draw(asked.seed, asked.count, asked.family.as_deref(), asked.gpu.as_deref());
+    let cases = draw(asked.seed, asked.count, asked.family(), asked.gpu.as_deref());
     let recorded = record_all(&recorder(root, asked.keep)?, &cases)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) =
         recorded.cases.into_iter().partition(|case| case.error.is_none());

@@ -16,10 +16,11 @@ fn main() {
     for file in programs() {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let name = file.file_stem().and_then(|stem| stem.to_str()).expect("names of programs are text");
-        let class = text.lines().find_map(|line| line.strip_prefix("class ")).unwrap_or("").trim();
+        let header = |word: &str| text.lines().find_map(|line| line.strip_prefix(word)).unwrap_or("").trim();
+        let (model_type, task, class) = (header("model_type "), header("task "), header("class "));
         let packed = out.join(format!("{name}.deflate"));
         fs::write(&packed, compressed(&text)).expect("OUT_DIR can be written");
-        writeln!(table, "    ({name:?}, {class:?}, include_bytes!({packed:?})),")
+        writeln!(table, "    ({model_type:?}, {task:?}, {class:?}, include_bytes!({packed:?})),")
             .expect("a String takes text");
     }
     table.push(']');

@@ -6,17 +6,18 @@ use brimful_programs::{Attention, Instruction, LeafModule, Program, Value as Def
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::{maybe, once_in, pick};
+use super::{Drawn, maybe, once_in, pick};
 
-const HEADS: [&str; 2] = ["num_attention_heads", "n_head"];
-const HIDDEN: [&str; 2] = ["hidden_size", "n_embd"];
-const LAYERS: [&str; 2] = ["num_hidden_layers", "n_layer"];
-const INNER: [&str; 5] = ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size"];
+const HEADS: [&str; 3] = ["num_attention_heads", "n_head", "n_heads"];
+const HIDDEN: [&str; 3] = ["hidden_size", "n_embd", "dim"];
+const LAYERS: [&str; 3] = ["num_hidden_layers", "n_layer", "n_layers"];
+const INNER: [&str; 6] =
+    ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size", "hidden_dim"];
 const POSITIONS: [&str; 2] = ["max_position_embeddings", "n_positions"];
 
 /// A config without its class and its vocabulary.
-pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {
-    let Some((_, program)) = shipped(family) else { return Map::new() };
+pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Value> {
+    let Some((_, program)) = shipped(family, task) else { return Map::new() };
     let mut config = Map::new();
     let header = &program.header;
     let derived = header.derived.iter().map(|row| row.0.as_str());
@@ -30,9 +31,9 @@ pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {
     config
 }
 
-/// The class of the family's causal language model.
-pub(super) fn class(family: &str) -> Option<String> {
-    shipped(family).map(|(_, program)| program.header.class.clone())
+/// The class of the family for the task.
+pub(super) fn class((family, task): Drawn<'_>) -> Option<String> {
+    shipped(family, task).map(|(_, program)| program.header.class.clone())
 }
 
 fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) {
@@ -68,6 +69,9 @@ fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Defa
         Default::Integer(_) if key == "pad_token_id" => {
             config.insert(key.to_owned(), json!(rng.u64(..50)));
         }
+        Default::Integer(_) if key == "num_labels" => {
+            config.insert(key.to_owned(), json!(rng.u64(2..40)));
+        }
         Default::Text(_) if matches!(key, "hidden_act" | "hidden_activation" | "activation_function") => {
             let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
             maybe(rng, config, key, json!(act));
@@ -87,16 +91,16 @@ fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Defa
 }
 
 /// An attention that the class supports.
-pub(super) fn attention(rng: &mut Rng, family: &str) -> &'static str {
+pub(super) fn attention(rng: &mut Rng, (family, task): Drawn<'_>) -> &'static str {
     let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
     let fused =
-        shipped(family).is_some_and(|(_, program)| program.header.attention.contains(&Attention::Sdpa));
+        shipped(family, task).is_some_and(|(_, program)| program.header.attention.contains(&Attention::Sdpa));
     if fused { drawn } else { "eager" }
 }
 
 /// LoRA's `target_modules`: all Linears, one kind of them, or two.
-pub(super) fn targets(rng: &mut Rng, family: &str) -> Value {
-    let names = shipped(family).map(|(_, program)| linears(&program)).unwrap_or_default();
+pub(super) fn targets(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
+    let names = shipped(family, task).map(|(_, program)| linears(&program)).unwrap_or_default();
     let names: Vec<String> = names.into_iter().collect();
     let count = rng.usize(..3);
     if count == 0 || names.is_empty() {

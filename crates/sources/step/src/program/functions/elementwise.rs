@@ -39,6 +39,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__contains__" => contains(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
+        "int" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I32)),
         "long" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I64)),
         "float" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::F32)),
         "to" | "type" => conversion(given),
