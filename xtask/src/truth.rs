@@ -125,7 +125,8 @@ struct Draw {
 
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
-        let mut draw = Draw { seed: 0, count: 20, family: None, task: "causal-lm".to_owned(), gpu: None, keep: false };
+        let mut draw =
+            Draw { seed: 0, count: 20, family: None, task: "causal-lm".to_owned(), gpu: None, keep: false };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
@@ -142,7 +143,12 @@ impl Draw {
         let known = brimful_truth::drawable();
         if let Some(family) = draw.family().filter(|family| !known.contains(family)) {
             let known: Vec<String> = known.iter().map(|(family, task)| format!("{family} {task}")).collect();
-            bail!("--family {} --task {} cannot be drawn; expected one of {}", family.0, family.1, known.join(", "));
+            bail!(
+                "--family {} --task {} cannot be drawn; expected one of {}",
+                family.0,
+                family.1,
+                known.join(", ")
+            );
         }
         Ok(draw)
     }

@@ -126,7 +126,8 @@ impl Context<'_> {
     fn lora(&self, section: &Section, task: Task) -> Result<Option<Lora>, JobFault> {
         match section.get("lora") {
             Some(value) if task != Task::CausalLm => {
-                let instead = format!("LoRA is simulated with task = \"causal-lm\" only, not with {}", task.word());
+                let instead =
+                    format!("LoRA is simulated with task = \"causal-lm\" only, not with {}", task.word());
                 Err(section.not_simulated("lora", value, &instead))
             }
             _ => lora::lora(section, &self.model.file.config, self.recipe),
@@ -311,7 +312,8 @@ fn clips_gradients(section: &Section) -> bool {
 fn has_no_cache(section: &Section, task: Task, key: &str, none: &Value) -> Result<(), JobFault> {
     match section.get(key) {
         Some(value) if value != none => {
-            let expected = format!("the task {} generates no tokens and keeps no cache; leave it out", task.word());
+            let expected =
+                format!("the task {} generates no tokens and keeps no cache; leave it out", task.word());
             Err(section.bad(key, value, expected))
         }
         _ => Ok(()),

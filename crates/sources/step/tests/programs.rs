@@ -44,7 +44,8 @@ fn by_program(case: &Case) -> Option<Option<String>> {
 fn every_proven_program_has_recorded_runs() {
     let recorded = fixtures::select(&root(), &[]).unwrap();
     for (model_type, task) in brimful_programs::proven_programs() {
-        let of_it = |case: &&Case| case.family() == model_type && case.task() == task && case.events.is_some();
+        let of_it =
+            |case: &&Case| case.family() == model_type && case.task() == task && case.events.is_some();
         let count = recorded.iter().filter(of_it).count();
         assert!(count >= 8, "{model_type} has {count} recorded runs of {task}; expected at least 8");
     }

@@ -198,7 +198,12 @@ impl Builder {
     }
 
     /// `nn.Linear` over parameters that are there already.
-    pub fn linear_over(&self, name: &str, weight: Rc<Parameter>, bias: Option<Rc<Parameter>>) -> Module<Linear> {
+    pub fn linear_over(
+        &self,
+        name: &str,
+        weight: Rc<Parameter>,
+        bias: Option<Rc<Parameter>>,
+    ) -> Module<Linear> {
         let shape = weight.tensor().shape().clone();
         let module = self.module(name, |_| Linear { weight, bias });
         self.adapt(&module, name, shape[1], shape[0]);

@@ -14,7 +14,7 @@ use super::model::State;
 use super::value::{Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
-use crate::models::{Targets, Cache, Inputs, Mode};
+use crate::models::{Cache, Inputs, Mode, Targets};
 use crate::tensor::Tensor;
 
 /// The body of all kinds, where a section has only one.

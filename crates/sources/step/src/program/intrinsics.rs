@@ -67,7 +67,9 @@ fn both_ways(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
     };
     let embeds = given.tensor(usize::MAX, "inputs_embeds")?;
     let padding = given.optional_tensor(usize::MAX, "attention_mask")?;
-    if padding.is_some() != inputs.attention_mask.is_some() || given.get(usize::MAX, "past_key_values").is_some() {
+    if padding.is_some() != inputs.attention_mask.is_some()
+        || given.get(usize::MAX, "past_key_values").is_some()
+    {
         return Err(given.fault("a mask of the model's own, or a cache"));
     }
     Ok(Value::Mask(bidirectional_mask(inputs, &mode, embeds)))

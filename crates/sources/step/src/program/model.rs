@@ -7,8 +7,8 @@ use std::sync::Arc;
 use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
-    Attention, CAUSAL_LM, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode,
-    Path, Program, Values,
+    Attention, CAUSAL_LM, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
+    Mode as RecordedMode, Path, Program, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -205,7 +205,8 @@ impl State {
     /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
     fn make_untied(&self, path: String) -> Result<(), Fault> {
         let weight = format!("{path}.weight");
-        let table = self.ties.iter().find(|tie| tie.0 == weight).map(|tie| self.tensor(&tie.1)).transpose()?;
+        let table =
+            self.ties.iter().find(|tie| tie.0 == weight).map(|tie| self.tensor(&tie.1)).transpose()?;
         let table = table.ok_or_else(|| Fault::Damaged(format!("{weight} is tied to nothing")))?;
         let bias = format!("{path}.bias");
         let own = self.builder.parameter(weight.clone(), "empty", table.shape().clone());
@@ -230,7 +231,8 @@ impl State {
         }
         let mut parameters = self.parameters.borrow_mut();
         let source = parameters.get(&other).cloned();
-        let source = source.ok_or_else(|| Fault::Damaged(format!("{path} is tied to {other}, which is nowhere")))?;
+        let source =
+            source.ok_or_else(|| Fault::Damaged(format!("{path} is tied to {other}, which is nowhere")))?;
         drop(parameters.insert(path, source));
         Ok(())
     }
@@ -238,7 +240,8 @@ impl State {
     /// `parameter.data = value`.
     pub fn set_data(&self, path: &Path, index: Option<u64>, value: &Value) -> Result<(), Fault> {
         let path = path.at(index);
-        let tensor = value.tensor().ok_or_else(|| Fault::Damaged(format!("{path}.data is {}", value.kind())))?;
+        let tensor =
+            value.tensor().ok_or_else(|| Fault::Damaged(format!("{path}.data is {}", value.kind())))?;
         let found = self.parameters.borrow().get(&path).cloned();
         let parameter = found.ok_or_else(|| Fault::Damaged(format!("the model has no parameter {path}")))?;
         parameter.set_data(tensor.detach());
@@ -249,7 +252,8 @@ impl State {
     fn finish_ties(&self) -> Result<(), Fault> {
         for path in self.untied.take() {
             let parameter = |name: &str| self.parameters.borrow().get(&format!("{path}.{name}")).cloned();
-            let weight = parameter("weight").ok_or_else(|| Fault::Damaged(format!("{path} has no weight")))?;
+            let weight =
+                parameter("weight").ok_or_else(|| Fault::Damaged(format!("{path} has no weight")))?;
             let module = self.builder.linear_over(&path, weight, parameter("bias"));
             self.modules.borrow_mut().insert(path, Leaf::Linear(module));
         }

@@ -70,8 +70,12 @@ fn generate(device: &Device, model: &Model, job: &Infer, mut mode: Mode) {
             mode.use_cache = true;
         }
         let Some(ids) = &input else { return };
-        let inputs =
-            Inputs { input_ids: ids, attention_mask: None, targets: None, logits_to_keep: job.logits_to_keep };
+        let inputs = Inputs {
+            input_ids: ids,
+            attention_mask: None,
+            targets: None,
+            logits_to_keep: job.logits_to_keep,
+        };
         let outputs = model.root.call(&inputs, &mode, cache.as_mut());
         if device.failed() {
             return;

@@ -10,7 +10,9 @@ use crate::tensor::Tensor;
 
 /// `create_bidirectional_mask`: no mask without padding, whatever the attention.
 pub(crate) fn bidirectional_mask(inputs: &Inputs<'_>, mode: &Mode, embeds: &Tensor) -> Mask {
-    let Some(padding) = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool)) else { return Mask::None };
+    let Some(padding) = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool)) else {
+        return Mask::None;
+    };
     // `_ignore_bidirectional_mask_sdpa` reads `padding_mask.all()`.
     drop(ops::reduced_to_scalar(&padding, "all", Dtype::Bool));
     if mode.attention_mask != AttentionMask::Padded {

@@ -7,7 +7,6 @@ use super::super::fault::Fault;
 use super::super::model::State;
 use super::super::value::Value;
 use super::Outcome;
-use crate::models::Mask;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -75,7 +74,9 @@ fn with_number(x: &Tensor, given: &Arguments<'_>) -> Result<Dtype, Fault> {
 fn sum(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     // `if attention_mask is not None: scores = scores + attention_mask`: recordings have a mask. Without one the name goes on
     // with the same object.
-    if let (Some(Value::Tensor(x)), Some(Value::Mask(Mask::None))) = (given.positional.first(), given.positional.get(1)) {
+    if let [Value::Tensor(x), none] = &given.positional[..]
+        && none.is_none()
+    {
         return Ok(x.clone());
     }
     let x = given.tensor(0, "input")?;
