@@ -54,7 +54,9 @@ pub fn draw(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str
             // The machine is drawn even if `gpu` replaces it, so that the rest of the job stays the same.
             let drawn = pick(&mut rng, &MACHINES);
             let job = job(&mut rng, family, gpu.map_or(drawn, |gpu| (gpu, OWN_CUDNN)));
-            Case::unrecorded(format!("drawn/{seed}-{at}"), job)
+            // A file has the cases of all tasks of its family: each has a name of its own.
+            let of = if family.1 == CAUSAL_LM { String::new() } else { format!("{}/", family.1) };
+            Case::unrecorded(format!("drawn/{of}{seed}-{at}"), job)
         })
         .collect()
 }
