@@ -37,7 +37,7 @@ class Task:
             return []
         usual = {"is_decoder": False, "add_cross_attention": False, "chunk_size_feed_forward": 0}
         lines = [f"require {key} {json.dumps(value)}" for key, value in usual.items()]
-        if self.counts_labels:
+        if self.counts_labels or self.name == "question-answering":
             lines.insert(0, "default num_labels 2")
         if self.name == "sequence-classification":
             lines.append('require problem_type null "single_label_classification"')

@@ -24,7 +24,9 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
     let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
     sizes(rng, &mut config, &keys);
     for (key, value) in &header.defaults {
-        if !key.contains('.') && !config.contains_key(key) {
+        // An answer in a text has two scores for each token, whatever the config.
+        let fixed = key == "num_labels" && header.required.iter().any(|row| row.0 == *key);
+        if !key.contains('.') && !config.contains_key(key) && !fixed {
             other(rng, &mut config, key, value);
         }
     }
