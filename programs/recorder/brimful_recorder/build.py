@@ -15,7 +15,7 @@ _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "r
 class BuildTracer(Tracer):
     """A tracer that knows the modules under construction, which get their paths afterwards."""
 
-    def __init__(self, orders_ties):
+    def __init__(self, orders_ties=False):
         """Nothing is built yet. `orders_ties` writes each tie of two parameters where it happens."""
         super().__init__()
         self.orders_ties = orders_ties
