@@ -104,6 +104,12 @@ impl Case {
         self.job["model"]["model_type"].as_str().unwrap_or_default()
     }
 
+    /// The task of the job, as the job file names it.
+    pub fn task(&self) -> &str {
+        let of = |section: &str| self.job[section]["task"].as_str();
+        of("train").or_else(|| of("infer")).unwrap_or("causal-lm")
+    }
+
     /// The recorded changes of memory in bytes, in their order; none if they were not recorded.
     pub fn changes(&self) -> Vec<i64> {
         self.events

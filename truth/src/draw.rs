@@ -1,6 +1,7 @@
 //! Random jobs: models, sizes and settings that nobody chose.
 
 use brimful_models::causal_lm_class;
+use brimful_programs::CAUSAL_LM;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -16,11 +17,15 @@ pub fn families() -> &'static [&'static str] {
     &FAMILIES
 }
 
-/// Every family that can be named, by `model_type`: those of [`families`], and those with a program.
-pub fn drawable() -> Vec<&'static str> {
-    let by_program = brimful_programs::shipped_types().filter(|family| !FAMILIES.contains(family));
-    FAMILIES.into_iter().chain(by_program).collect()
+/// Every family and task that can be named: those of [`families`], and those with a program.
+pub fn drawable() -> Vec<Drawn<'static>> {
+    let by_hand = FAMILIES.map(|family| (family, CAUSAL_LM));
+    let by_program = brimful_programs::shipped_programs().filter(move |drawn| !by_hand.contains(drawn));
+    by_hand.into_iter().chain(by_program).collect()
 }
+
+/// A family by its `model_type`, and a task.
+pub type Drawn<'a> = (&'a str, &'a str);
 
 /// A GPU and the cuDNN beside it.
 type Machine<'a> = (&'a str, &'a str);
@@ -40,16 +45,18 @@ const MACHINES: [Machine; 6] = [
 
 /// Draws jobs; the same seed gives the same ones. `family` and `gpu` narrow them: all jobs on that GPU have torch's own
 /// cuDNN.
-pub fn draw(seed: u64, count: usize, family: Option<&str>, gpu: Option<&str>) -> Vec<Case> {
+pub fn draw(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str>) -> Vec<Case> {
     (0..count)
         .map(|at| {
             // Each job has a seed of its own: a longer draw begins with the shorter one.
             let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64));
-            let family = family.unwrap_or(FAMILIES[at % FAMILIES.len()]);
+            let family = family.unwrap_or((FAMILIES[at % FAMILIES.len()], CAUSAL_LM));
             // The machine is drawn even if `gpu` replaces it, so that the rest of the job stays the same.
             let drawn = pick(&mut rng, &MACHINES);
             let job = job(&mut rng, family, gpu.map_or(drawn, |gpu| (gpu, OWN_CUDNN)));
-            Case::unrecorded(format!("drawn/{seed}-{at}"), job)
+            // A file has the cases of all tasks of its family: each has a name of its own.
+            let of = if family.1 == CAUSAL_LM { String::new() } else { format!("{}/", family.1) };
+            Case::unrecorded(format!("drawn/{of}{seed}-{at}"), job)
         })
         .collect()
 }
@@ -70,7 +77,7 @@ fn maybe(rng: &mut Rng, table: &mut Map<String, Value>, key: &str, value: Value)
     }
 }
 
-fn job(rng: &mut Rng, family: &str, (gpu, cudnn): Machine) -> Value {
+fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
     let mut job = Map::new();
     job.insert("model".to_owned(), model(rng, family));
     job.insert("gpu".to_owned(), json!(gpu));
@@ -83,13 +90,15 @@ fn job(rng: &mut Rng, family: &str, (gpu, cudnn): Machine) -> Value {
     Value::Object(job)
 }
 
-fn model(rng: &mut Rng, family: &str) -> Value {
+fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
+    let by_hand = is_by_hand((family, task));
     let mut config = match family {
-        "gpt2" => gpt2(rng),
-        family if FAMILIES.contains(&family) => decoder(rng, family),
-        family => recorded::model(rng, family),
+        "gpt2" if by_hand => gpt2(rng),
+        family if by_hand => decoder(rng, family),
+        family => recorded::model(rng, (family, task)),
     };
-    let class = causal_lm_class(family).map(str::to_owned).or_else(|| recorded::class(family));
+    let class = causal_lm_class(family).filter(|_| task == CAUSAL_LM).map(str::to_owned);
+    let class = class.or_else(|| recorded::class((family, task)));
     config.insert("architectures".to_owned(), json!([class]));
     config.insert("model_type".to_owned(), json!(family));
     // Below the classes' own token ids, which only warn.
@@ -204,23 +213,29 @@ fn gpt2(rng: &mut Rng) -> Map<String, Value> {
     config
 }
 
+/// Whether the configs of a family are drawn by hand for the task.
+fn is_by_hand((family, task): Drawn<'_>) -> bool {
+    FAMILIES.contains(&family) && task == CAUSAL_LM
+}
+
 /// What the family's classes support.
-fn attention(rng: &mut Rng, family: &str) -> &'static str {
-    if !FAMILIES.contains(&family) {
+fn attention(rng: &mut Rng, family: Drawn<'_>) -> &'static str {
+    if !is_by_hand(family) {
         return recorded::attention(rng, family);
     }
     let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
-    if family == "gemma2" { "eager" } else { drawn }
+    if family.0 == "gemma2" { "eager" } else { drawn }
 }
 
 fn precision(rng: &mut Rng) -> &'static str {
     pick(rng, &["fp32", "fp16", "bf16", "bf16", "amp-bf16", "amp-fp16", "bf16-autocast", "bf16-autocast"])
 }
 
-fn train(rng: &mut Rng, family: &str) -> Value {
+fn train(rng: &mut Rng, family: Drawn<'_>) -> Value {
+    let generates = family.1 == CAUSAL_LM;
     let checkpointing = pick(rng, &["none", "none", "reentrant", "non-reentrant"]);
     let mut run = Map::from_iter([
-        ("task".to_owned(), json!("causal-lm")),
+        ("task".to_owned(), json!(family.1)),
         ("batch".to_owned(), json!(rng.u64(1..5))),
         ("sequence".to_owned(), json!(rng.u64(2..300))),
         ("precision".to_owned(), json!(precision(rng))),
@@ -234,27 +249,27 @@ fn train(rng: &mut Rng, family: &str) -> Value {
     if once_in(rng, 3) {
         run.insert("attention_mask".to_owned(), json!(pick(rng, &["ones", "padded"])));
     }
-    if checkpointing == "none" {
+    if checkpointing == "none" && generates {
         maybe(rng, &mut run, "use_cache", json!(true));
     }
     if once_in(rng, 4) {
         run.insert("hold_outputs".to_owned(), json!(true));
     }
-    if once_in(rng, 4) {
+    if once_in(rng, 4) && generates {
         run.insert("lora".to_owned(), lora(rng, family));
     }
     Value::Object(run)
 }
 
-fn lora(rng: &mut Rng, family: &str) -> Value {
-    let names: [Value; 3] = if family == "gpt2" {
+fn lora(rng: &mut Rng, family: Drawn<'_>) -> Value {
+    let names: [Value; 3] = if family.0 == "gpt2" {
         [json!("all-linear"), json!(["c_attn"]), json!(["c_fc", "c_proj"])]
     } else {
         [json!("all-linear"), json!(["q_proj", "v_proj"]), json!(["o_proj", "down_proj"])]
     };
     let rank = pick(rng, &[2, 8, 16]);
     let dropout = pick(rng, &[0.0, 0.05]);
-    let targets = if FAMILIES.contains(&family) { pick(rng, &names) } else { recorded::targets(rng, family) };
+    let targets = if is_by_hand(family) { pick(rng, &names) } else { recorded::targets(rng, family) };
     json!({
         "r": rank,
         "lora_alpha": 16,
@@ -325,12 +340,15 @@ fn kernel(rng: &mut Rng, table: &mut Map<String, Value>, can_fuse: bool) {
     };
 }
 
-fn infer(rng: &mut Rng, family: &str) -> Value {
+fn infer(rng: &mut Rng, family: Drawn<'_>) -> Value {
+    if family.1 != CAUSAL_LM {
+        return forward(rng, family);
+    }
     let sequence = rng.u64(1..300);
     let cache = pick(rng, &["dynamic", "dynamic", "static", "none"]);
     let decode_steps = rng.u64(..5);
     let mut run = Map::from_iter([
-        ("task".to_owned(), json!("causal-lm")),
+        ("task".to_owned(), json!(family.1)),
         ("batch".to_owned(), json!(rng.u64(1..5))),
         ("sequence".to_owned(), json!(sequence)),
         ("precision".to_owned(), json!(precision(rng))),
@@ -344,6 +362,18 @@ fn infer(rng: &mut Rng, family: &str) -> Value {
     maybe(rng, &mut run, "hold_outputs", json!(true));
     maybe(rng, &mut run, "logits_to_keep", json!(1));
     Value::Object(run)
+}
+
+/// One call of a task that generates nothing.
+fn forward(rng: &mut Rng, family: Drawn<'_>) -> Value {
+    json!({
+        "task": family.1,
+        "batch": rng.u64(1..5),
+        "sequence": rng.u64(1..300),
+        "precision": precision(rng),
+        "attention": attention(rng, family),
+        "attention_mask": pick(rng, &["none", "ones", "padded"]),
+    })
 }
 
 #[cfg(test)]
@@ -377,18 +407,18 @@ mod tests {
     #[test]
     fn every_simulated_family_is_drawn() {
         let drawn: std::collections::BTreeSet<&str> =
-            FAMILIES.into_iter().chain(brimful_programs::proven_types()).collect();
+            FAMILIES.into_iter().chain(brimful_programs::proven_programs().map(|drawn| drawn.0)).collect();
         let all: std::collections::BTreeSet<&str> = brimful_models::simulated_families().collect();
         assert_eq!(drawn, all);
     }
 
     #[test]
     fn most_of_what_is_drawn_of_a_family_with_a_program_is_a_job() {
-        for family in brimful_programs::proven_types() {
+        for family in brimful_programs::proven_programs() {
             let drawn = draw(1, 20, Some(family), None);
             let refused: Vec<String> =
                 drawn.iter().filter_map(|case| case.job().err()).map(|error| format!("{error:#}")).collect();
-            assert!(refused.len() < 15, "{family}: {refused:#?}");
+            assert!(refused.len() < 15, "{family:?}: {refused:#?}");
         }
     }
 

@@ -79,7 +79,8 @@ fn machine(case: &Case) -> Machine {
     let text = |value: &serde_json::Value, otherwise: &str| value.as_str().unwrap_or(otherwise).to_owned();
     let gpu = text(&case.job["gpu"], "a100-sxm-80gb");
     let cudnn = text(&case.job["versions"]["cudnn"], "9.26.0");
-    (gpu, cudnn, case.job["train"]["attention_mask"] == "padded")
+    let padded = |section: &str| case.job[section]["attention_mask"] == "padded";
+    (gpu, cudnn, padded("train") || padded("infer"))
 }
 
 fn record(

@@ -13,7 +13,7 @@ use crate::test::torch_in;
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY,…] [--gpu GPU] [--keep | --print] | \
+                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
@@ -130,6 +130,7 @@ struct Draw {
     seed: u64,
     count: usize,
     families: Vec<String>,
+    task: String,
     gpu: Option<String>,
     keep: bool,
     print: bool,
@@ -138,7 +139,15 @@ struct Draw {
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
         let mut draw =
-            Draw { seed: 0, count: 20, families: Vec::new(), gpu: None, keep: false, print: false };
+            Draw {
+                seed: 0,
+                count: 20,
+                families: Vec::new(),
+                task: "causal-lm".to_owned(),
+                gpu: None,
+                keep: false,
+                print: false,
+            };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
@@ -146,6 +155,7 @@ impl Draw {
                 "--seed" => draw.seed = value()?.parse().context("--seed: expected a whole number")?,
                 "--count" => draw.count = value()?.parse().context("--count: expected a whole number")?,
                 "--family" => draw.families = value()?.split(',').map(str::to_owned).collect(),
+                "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
@@ -153,18 +163,20 @@ impl Draw {
             }
         }
         let known = brimful_truth::drawable();
-        if let Some(family) = draw.families.iter().find(|family| !known.contains(&family.as_str())) {
-            bail!("--family {family} cannot be drawn; expected one of {}", known.join(", "));
+        let task = draw.task.as_str();
+        if let Some(family) = draw.families.iter().find(|family| !known.contains(&(family.as_str(), task))) {
+            let known: Vec<String> = known.iter().map(|(family, task)| format!("{family} {task}")).collect();
+            bail!("--family {family} --task {task} cannot be drawn; expected one of {}", known.join(", "));
         }
         Ok(draw)
     }
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
-    let of = |family: Option<&str>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
+    let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
     let cases = match asked.families.as_slice() {
         [] => of(None),
-        families => families.iter().flat_map(|family| of(Some(family))).collect(),
+        families => families.iter().flat_map(|family| of(Some((family, &asked.task)))).collect(),
     };
     if asked.print {
         cases.iter().for_each(|case| println!("{}", case.job));

@@ -19,17 +19,23 @@ fn main() {
     for file in programs() {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let name = file.file_stem().and_then(|stem| stem.to_str()).expect("names of programs are text");
-        if !all && !proven.lines().any(|line| line.trim() == name) {
+        let header = |word: &str| text.lines().find_map(|line| line.strip_prefix(word)).unwrap_or("").trim();
+        let (model_type, task, class) = (header("model_type "), header("task "), header("class "));
+        if !all && !is_proven(&proven, model_type, task) {
             continue;
         }
-        let class = text.lines().find_map(|line| line.strip_prefix("class ")).unwrap_or("").trim();
         let packed = out.join(format!("{name}.deflate"));
         fs::write(&packed, compressed(&text)).expect("OUT_DIR can be written");
-        writeln!(table, "    ({name:?}, {class:?}, include_bytes!({packed:?})),")
+        writeln!(table, "    ({model_type:?}, {task:?}, {class:?}, include_bytes!({packed:?})),")
             .expect("a String takes text");
     }
     table.push(']');
     fs::write(out.join("shipped.rs"), table).expect("OUT_DIR can be written");
+}
+
+/// Whether the list names a type and a task; a line without a task speaks of causal language models.
+fn is_proven(list: &str, model_type: &str, task: &str) -> bool {
+    list.lines().map(|line| line.trim().split_once(' ').unwrap_or((line.trim(), "causal-lm"))).any(|row| row == (model_type, task))
 }
 
 /// Every program file, in the order of their names.

@@ -17,7 +17,8 @@ def main():
     """Records the types that the command line names."""
     parser = argparse.ArgumentParser(prog="brimful_recorder", description="Record model types as programs.")
     parser.add_argument("model_type", nargs="*")
-    parser.add_argument("--all", action="store_true", help="every causal-LM type of the installed transformers")
+    parser.add_argument("--task", default="causal-lm", help="what the models are called for; the default is causal-lm")
+    parser.add_argument("--all", action="store_true", help="every type of the installed transformers for the task")
     parser.add_argument("--out", help="the folder that the programs are written to; the default is the binary's")
     parser.add_argument("--table", help="a Markdown file that gets the outcome of each type")
     parser.add_argument("--limit", type=int, default=600, help="seconds that one type may take")
@@ -27,7 +28,10 @@ def main():
     warnings.filterwarnings("ignore")
     import torch
     import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as ALL
+
+    from .tasks import TASKS
+
+    task = TASKS[options.task]
 
     # The tensors are so small that a second thread only costs time.
     torch.set_num_threads(1)
@@ -38,13 +42,13 @@ def main():
     if unknown := [name for name in options.model_type if name not in ALL]:
         parser.error(f"transformers has no causal-LM type {', '.join(map(repr, unknown))}; --all records every type")
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes = _known(options.table, ALL, folder)
-    for model_type in list(ALL) if options.all else options.model_type:
+    outcomes = _known(options.table, task.types, folder)
+    for model_type in list(task.types) if options.all else options.model_type:
         started = time.monotonic()
-        outcomes[model_type] = _apart(model_type, folder, options.limit)
+        outcomes[model_type] = _apart(model_type, task, folder, options.limit)
         print(f"{model_type}: {outcomes[model_type]} ({time.monotonic() - started:.1f} s)", flush=True)
         if options.table:
-            Path(options.table).write_text(_table(outcomes, transformers.__version__))
+            Path(options.table).write_text(_table(outcomes, task, transformers.__version__))
     sys.exit(any(not outcomes[model_type].startswith("recorded") for model_type in options.model_type))
 
 
@@ -65,14 +69,14 @@ def _known(table, types, folder):
     return outcomes
 
 
-def _apart(model_type, folder, limit):
+def _apart(model_type, task, folder, limit):
     """Records one type in a process of its own, so that nothing of it reaches the next; says how it went."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         signal.alarm(limit)
-        os.write(writer, _outcome(model_type, folder).encode())
+        os.write(writer, _outcome(model_type, task, folder).encode())
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
@@ -81,25 +85,25 @@ def _apart(model_type, folder, limit):
     return said or f"refused: the recording did not end within {limit} s"
 
 
-def _outcome(model_type, folder):
+def _outcome(model_type, task, folder):
     from .program import write
 
     try:
-        _, notes = write(model_type, folder)
+        _, notes = write(model_type, task, folder)
     except Exception as error:  # noqa: BLE001 - one type must not keep the others from being recorded
         first = (str(error).splitlines() or [""])[0]
         return f"refused: {type(error).__name__}: {first[:300]}"
     return "recorded" + "".join(f"; without {note}" for note in notes)
 
 
-def _table(outcomes, version):
+def _table(outcomes, task, version):
     rows = []
     for model_type, outcome in sorted(outcomes.items()):
         text = " ".join(outcome.split()).replace("|", "\\|")
         rows.append(f"| `{model_type}` | {text} |")
     count = sum(outcome.startswith("recorded") for outcome in outcomes.values())
     head = [
-        f"# Causal-LM types of transformers {version}\n",
+        f"# Types of transformers {version} for {task.name}\n",
         f"{count} of {len(rows)} types have a program. The recorder wrote this table ([programs.md](programs.md)).\n",
         "| type | outcome |",
         "|---|---|",

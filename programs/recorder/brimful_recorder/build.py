@@ -15,9 +15,10 @@ _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "r
 class BuildTracer(Tracer):
     """A tracer that knows the modules under construction, which get their paths afterwards."""
 
-    def __init__(self):
-        """Nothing is built yet."""
+    def __init__(self, orders_ties=False):
+        """Nothing is built yet. `orders_ties` writes each tie of two parameters where it happens."""
         super().__init__()
+        self.orders_ties = orders_ties
         self.modules = {}
         self.made = {}
         self.sources = {}
@@ -31,7 +32,9 @@ class BuildTracer(Tracer):
     def _call(self, name, function, args, kwargs):
         # What only writes into a parameter or a buffer allocates nothing. It says whose the lines before it are.
         changed = next(tensors_in([args, kwargs]), None)
-        if in_place(name) and (path := self.names.get(id(changed), "%"))[0] != "%":
+        # A parameter's `.data` is another tensor afterwards.
+        written = in_place(name) and not name.endswith(".data.__set__")
+        if written and (path := self.names.get(id(changed), "%"))[0] != "%":
             self.lines.append(f"write {path}")
             return function(*args, **kwargs)
         result = super()._call(name, function, args, kwargs)
@@ -123,6 +126,8 @@ def _parameter(tracer, original):
         if tracer.paused or param is None:
             return
         if id(param) in tracer.names:  # the same parameter in a second place
+            if tracer.orders_ties:
+                tracer.emit(f"tie {tracer.module(self)}.{name} {tracer.names[id(param)]}")
             return
         source = tracer.sources.get(id(param))
         if source is None:

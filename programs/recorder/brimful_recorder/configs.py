@@ -96,6 +96,22 @@ def small(model_type, sizes, **settings):
         return type(config)(**{key: value for key, value in present.items() if key != "head_dim"})
 
 
+@contextmanager
+def labels_counted():
+    """Inside, the number of labels is a symbol: a config counts it, and config.json has it as `id2label`."""
+    original = PretrainedConfig.num_labels
+
+    def count(config):
+        value = original.fget(config)
+        return value if GUARDS.off or value is None else Integer(value, "num_labels")
+
+    PretrainedConfig.num_labels = property(count, original.fset)
+    try:
+        yield
+    finally:
+        PretrainedConfig.num_labels = original
+
+
 def kinds_of_layers(config, value):
     """Whether the value of a key says the kind of each layer."""
     count = getattr(config, "num_hidden_layers", None)

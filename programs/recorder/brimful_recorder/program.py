@@ -39,7 +39,11 @@ _AGREEING = [
 
 _SIZES = list(zip(configs.RECORDINGS, _DTYPES))
 # A few calls that show whether a switch changes anything.
-_TRIAL = [Call("train", "unmasked", "none"), Call("eval", "masked", "given", 1, 7)]
+_TRIAL = [
+    Call("train", "unmasked", "none"),
+    Call("eval", "masked", "given", 1, 7),
+    Call("eval", "masked", "none"),
+]
 
 
 class Section:
@@ -75,9 +79,9 @@ class Settings:
 class Recorder:
     """All recordings of one model type."""
 
-    def __init__(self, model_type, more_layers=0):
+    def __init__(self, model_type, task, more_layers=0):
         """Nothing is recorded yet."""
-        self.model_type, self.more_layers = model_type, more_layers
+        self.model_type, self.task, self.more_layers = model_type, task, more_layers
         self.sections = []
         self.layers = {}
         self.chosen = {}
@@ -89,6 +93,9 @@ class Recorder:
 
     def settings(self, values=None, heads_alike=False, heads_uneven=False):
         """Settings with this recorder's number of layers."""
+        if not self.task.is_causal:
+            # Ties are written where they happen, and so they have to happen.
+            values = {"tie_word_embeddings": True} | (values or {})
         return Settings(values, heads_alike, self.more_layers, heads_uneven)
 
     def record(self, settings, attentions):
@@ -142,12 +149,12 @@ class Recorder:
         return self._recording(settings, attention, [], *_SIZES[0])
 
     def _recording(self, settings, attention, calls, sizes, dtype):
-        built = Built(settings.config(self.model_type, sizes), attention, dtype)
+        built = Built(settings.config(self.model_type, sizes), attention, dtype, self.task)
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
         made, unmasked, alike = [self._build_section(built)], {}, []
         for call in calls:
-            if call.cache != "none" and not _caches(built.model):
+            if call.cache != "none" and not (self.task.is_causal and _caches(built.model)):
                 continue
             head = f"forward {attention} {call.mode} {call.mask} {call.cache}"
             without = unmasked.get((call.mode, call.cache, call.past))
@@ -176,14 +183,33 @@ class Recorder:
             found = []
             for tied in (True, False):
                 config = self.settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
-                ties = Built(config, "eager", torch.float32).ties
+                ties = Built(config, "eager", torch.float32, self.task).ties
                 found.append([f"tie {place} {first}" for place, first in ties])
             self.ties = found[0] if found[0] == found[1] else ["when tie_word_embeddings", *found[0], "end", *found[1]]
         return self.ties
 
+    def _with_switched_ties(self, lines):
+        """The lines that tie parameters, which stand together, under the config's switch if it decides."""
+        first = next((number for number, line in enumerate(lines) if line.startswith("tie ")), None)
+        if first is None:
+            return lines
+        if self.ties is None:
+            counts = []
+            for tied in (True, False):
+                config = self.settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
+                counts.append(len(Built(config, "eager", torch.float32, self.task).lines))
+            self.ties = counts[0] - counts[1]
+        last = first + self.ties
+        if not self.ties:
+            return lines
+        return [*lines[:first], "when tie_word_embeddings", *lines[first:last], "end", *lines[last:]]
+
     def _build_section(self, built):
         lines = self._folded(built.lines, built, loops.fold_build)
-        lines += self._tied()
+        if self.task.is_causal:
+            lines += self._tied()
+        else:
+            lines = self._with_switched_ties(lines)
         return Section("build", lines, built.conditions, _values(built.reads, built))
 
     def _folded(self, lines, built, fold):
@@ -418,13 +444,14 @@ class File:
             f"recorded torch {torch.__version__.split('+')[0]} python {python} recorder {__version__}",
             f"model_type {recorder.model_type}",
             f"class {recorder.class_name}",
-            "task causal-lm",
+            f"task {recorder.task.name}",
         ]
         if every_layer:
             loops_of = [kinds.narrowed(lines_of, every_layer) for lines_of in loops_of]
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))
+        lines += recorder.task.requirements()
         lines += [f"require {key} {json.dumps(value)}" for key, value in self.everywhere.items()]
         return lines + [line for lines_of in loops_of for line in lines_of]
 
@@ -464,11 +491,11 @@ def indented(lines):
     return made
 
 
-def write(model_type, folder):
+def write(model_type, task, folder):
     """Records a model type and writes its program; returns the path and what was not recorded."""
     from .variants import recorded
 
-    path = Path(folder) / f"{model_type}.program"
-    program = recorded(model_type)
+    path = Path(folder) / task.file_name(model_type)
+    program = recorded(model_type, task)
     path.write_text(program.text())
     return path, program.recorder.notes

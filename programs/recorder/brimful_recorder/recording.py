@@ -4,12 +4,13 @@ import sys
 from contextlib import ExitStack, contextmanager
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
 from . import build, configs, dtypes, library, modules
 from .symbols import GUARDS, Integer, numbers_carried
+from .tasks import CAUSAL_LM, TARGETS, TASKS
 from .tracer import Tracer
 
 
@@ -27,7 +28,7 @@ def _listening(tracer, reads):
 
     GUARDS.on_check, GUARDS.on_read = check, read
     try:
-        with configs.reads_logged(reads), numbers_carried():
+        with configs.reads_logged(reads), configs.labels_counted(), numbers_carried():
             yield
     finally:
         GUARDS.on_check = GUARDS.on_read = None
@@ -46,18 +47,19 @@ def _caller():
 class Built:
     """A model and the lines of its constructor."""
 
-    def __init__(self, config, attention, dtype, auto=AutoModelForCausalLM):
+    def __init__(self, config, attention, dtype, task=TASKS[CAUSAL_LM]):
         """Builds the model of a plain config."""
         self.reads = {}
         # The modeling module must be there before its names are replaced.
-        self.model_class = auto._model_mapping[type(config)]
+        self.task, self.model_class = task, task.model_class(config)
+        task.prepare(config)
         configs.symbolise(config)
-        tracer = build.BuildTracer()
+        tracer = build.BuildTracer(orders_ties=not task.is_causal)
         watched = build.watched(tracer, Conv1D)
         with torch.random.fork_rng(), _listening(tracer, self.reads), library.patched(tracer), watched, tracer:
             torch.manual_seed(0)
             dtype = dtypes.with_origin(dtype, "default")
-            self.model = auto.from_config(config, attn_implementation=attention, dtype=dtype)
+            self.model = task.auto.from_config(config, attn_implementation=attention, dtype=dtype)
             tracer.poll()
         self.lines = build.finished(tracer, self.model)
         self.conditions = tracer.conditions
@@ -86,12 +88,15 @@ class Forward:
         """Calls the model once."""
         self.reads = {}
         model = built.model.train(call.mode == "train")
+        # A classifier notes in its config which loss its first labels asked for.
+        if hasattr(model.config, "problem_type"):
+            model.config.problem_type = None
         tracer = Tracer()
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
         tracer.unmasked = call.mask == "unmasked"
-        inputs = self._inputs(model, call, sizes)
-        for name in ("input_ids", "attention_mask", "labels", "past_key_values"):
+        inputs = self._inputs(built, call, sizes)
+        for name in ("input_ids", "attention_mask", *TARGETS, "past_key_values"):
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
@@ -108,18 +113,21 @@ class Forward:
             undo()
         self.lines, self.conditions, self.count = list(tracer.lines), tracer.conditions, tracer.count
 
-    def _inputs(self, model, call, sizes):
+    def _inputs(self, built, call, sizes):
+        model, task = built.model, built.task
         generator = torch.Generator().manual_seed(0)
         tokens = call.tokens or sizes["tokens"]
         ids = torch.randint(3, sizes["words"], (sizes["batch"], call.past + tokens), generator=generator)
-        inputs = dict(input_ids=ids[:, call.past :].clone(), use_cache=call.cache != "none")
+        inputs = dict(input_ids=ids[:, call.past :].clone())
+        if task.is_causal:
+            inputs["use_cache"] = call.cache != "none"
         if call.mask == "masked":
             mask = torch.ones_like(ids)
             mask[0, :2] = 0
             inputs["attention_mask"] = mask
         if call.mode == "train":
-            inputs["labels"] = inputs["input_ids"].clone()
-        elif "logits_to_keep" in _parameters(model):
+            inputs |= task.labels(inputs["input_ids"])
+        elif task.is_causal and "logits_to_keep" in _parameters(model):
             inputs["logits_to_keep"] = Integer(0, "logits_to_keep")
         if call.cache == "given":
             inputs["past_key_values"] = DynamicCache(config=model.config)

@@ -3,7 +3,6 @@
 import re
 
 from transformers import AutoConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from . import configs
 from .program import File, Recorder, merged
@@ -21,10 +20,10 @@ _ROPE = {
 }
 
 
-def recorded(model_type):
-    """The program of a model type."""
-    attentions = _attentions(model_type)
-    recorder, base = _base(model_type, attentions)
+def recorded(model_type, task):
+    """The program of a model type for a task."""
+    attentions = _attentions(model_type, task)
+    recorder, base = _base(model_type, task, attentions)
     usual = {key: value for section in base for key, value in section.reads.items()}
     runs, varied, biases = [({}, base)], {}, {}
     compares_heads = any("num_key_value_heads" in text for section in base for text in section.conditions)
@@ -61,10 +60,10 @@ def recorded(model_type):
     return File(recorder, merged(sections, varied), attentions, everywhere, varied)
 
 
-def _base(model_type, attentions):
+def _base(model_type, task, attentions):
     """All calls under the usual setting; with more layers where a kind occurs in the first layer only."""
     for layers in (0, 4):
-        recorder = Recorder(model_type, layers)
+        recorder = Recorder(model_type, task, layers)
         try:
             return recorder, recorder.record(recorder.settings(), attentions)
         except Refusal as refusal:
@@ -78,8 +77,8 @@ def _usual(model_type, key):
     return "number" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _attentions(model_type):
-    cls = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.for_model(model_type))]
+def _attentions(model_type, task):
+    cls = task.model_class(AutoConfig.for_model(model_type))
     return (["sdpa"] if cls._supports_sdpa else []) + ["eager"]
 
 

@@ -216,6 +216,20 @@ class Loops(unittest.TestCase):
 
 
 class Constructors(unittest.TestCase):
+    def test_a_tie_and_another_data_are_written_where_they_happen(self):
+        tracer = BuildTracer(orders_ties=True)
+        with watched(tracer), tracer:
+            model = nn.Module()
+            model.table = nn.Embedding(6, 4)
+            model.head = nn.Linear(4, 6)
+            model.head.weight = model.table.weight
+            model.head.bias.data = model.head.bias.data + 1
+            tracer.poll()
+        lines = finished(tracer, model)
+        tie = lines.index("tie head.weight table.weight")
+        self.assertEqual(lines[tie + 1], "%0 = .data(head.bias)")
+        self.assertIn(".data.__set__(head.bias, %1)", lines[tie + 2 :])
+
     def test_parameters_and_buffers_are_written_in_the_order_in_which_they_are_made(self):
         tracer = BuildTracer()
         with watched(tracer), tracer:

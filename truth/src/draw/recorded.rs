@@ -6,27 +6,37 @@ use brimful_programs::{Attention, Header, Instruction, LeafModule, Program, Valu
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::{maybe, once_in, pick};
+use super::{Drawn, maybe, once_in, pick};
 
 const HEADS: [&str; 5] = ["num_attention_heads", "n_head", "n_heads", "attention_heads", "num_heads"];
-const HIDDEN: [&str; 4] = ["hidden_size", "n_embd", "d_model", "n_embed"];
+const HIDDEN: [&str; 5] = ["hidden_size", "n_embd", "d_model", "n_embed", "dim"];
 const LAYERS: [&str; 4] = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"];
-const INNER: [&str; 7] =
-    ["intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "mlp_hidden_size", "d_ff", "dff"];
+const INNER: [&str; 8] = [
+    "intermediate_size",
+    "ffn_dim",
+    "n_inner",
+    "ffn_hidden_size",
+    "mlp_hidden_size",
+    "hidden_dim",
+    "d_ff",
+    "dff",
+];
 const EXPERTS: [&str; 4] = ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"];
 const EXPERTS_INNER: [&str; 2] = ["moe_intermediate_size", "shared_expert_intermediate_size"];
 const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq_len"];
 
 /// A config without its class and its vocabulary.
-pub(super) fn model(rng: &mut Rng, family: &str) -> Map<String, Value> {
-    let Some((_, program)) = shipped(family) else { return Map::new() };
+pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Value> {
+    let Some((_, program)) = shipped(family, task) else { return Map::new() };
     let mut config = Map::new();
     let header = &program.header;
     let derived = header.derived.iter().map(|row| row.0.as_str());
     let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
     sizes(rng, &mut config, &keys);
     for (key, value) in &header.defaults {
-        if !key.contains('.') && !config.contains_key(key) {
+        // An answer in a text has two scores for each token, whatever the config.
+        let fixed = key == "num_labels" && header.required.iter().any(|row| row.0 == *key);
+        if !key.contains('.') && !config.contains_key(key) && !fixed {
             other(rng, &mut config, key, value);
         }
     }
@@ -50,9 +60,9 @@ fn layer_types(rng: &mut Rng, config: &mut Map<String, Value>, header: &Header) 
     }
 }
 
-/// The class of the family's causal language model.
-pub(super) fn class(family: &str) -> Option<String> {
-    shipped(family).map(|(_, program)| program.header.class.clone())
+/// The class of the family for the task.
+pub(super) fn class((family, task): Drawn<'_>) -> Option<String> {
+    shipped(family, task).map(|(_, program)| program.header.class.clone())
 }
 
 fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) {
@@ -101,6 +111,9 @@ fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Defa
         Default::Integer(_) if key == "pad_token_id" => {
             config.insert(key.to_owned(), json!(rng.u64(..50)));
         }
+        Default::Integer(_) if key == "num_labels" => {
+            config.insert(key.to_owned(), json!(rng.u64(2..40)));
+        }
         Default::Text(_) if matches!(key, "hidden_act" | "hidden_activation" | "activation_function") => {
             let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
             maybe(rng, config, key, json!(act));
@@ -120,16 +133,16 @@ fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Defa
 }
 
 /// An attention that the class supports.
-pub(super) fn attention(rng: &mut Rng, family: &str) -> &'static str {
+pub(super) fn attention(rng: &mut Rng, (family, task): Drawn<'_>) -> &'static str {
     let drawn = pick(rng, &["sdpa", "sdpa", "eager"]);
     let fused =
-        shipped(family).is_some_and(|(_, program)| program.header.attention.contains(&Attention::Sdpa));
+        shipped(family, task).is_some_and(|(_, program)| program.header.attention.contains(&Attention::Sdpa));
     if fused { drawn } else { "eager" }
 }
 
 /// LoRA's `target_modules`: all Linears, one kind of them, or two.
-pub(super) fn targets(rng: &mut Rng, family: &str) -> Value {
-    let names = shipped(family).map(|(_, program)| linears(&program)).unwrap_or_default();
+pub(super) fn targets(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
+    let names = shipped(family, task).map(|(_, program)| linears(&program)).unwrap_or_default();
     let names: Vec<String> = names.into_iter().collect();
     let count = rng.usize(..3);
     if count == 0 || names.is_empty() {

@@ -73,6 +73,10 @@ pub enum Task {
     MaskedLm,
     /// A class for each sequence.
     SequenceClassification,
+    /// A class for each token.
+    TokenClassification,
+    /// Where in a text its answer begins and ends.
+    QuestionAnswering,
     /// A text from a text.
     Seq2Seq,
     /// A text from speech.
@@ -175,13 +179,17 @@ pub struct Train {
     pub lora: Option<Lora>,
 }
 
-/// A generation run.
+/// A run without gradients: generation, or one forward where the task generates nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Infer {
+    /// What for.
+    pub task: Task,
     /// Sequences.
     pub batch: u64,
     /// Tokens of the prompt.
     pub sequence: u64,
+    /// Mask in the batch.
+    pub attention_mask: AttentionMask,
     /// Dtypes.
     pub precision: Precision,
     /// Attention implementation.

@@ -210,6 +210,7 @@ fn check(
         Some(model) => model,
         None => Arc::new(find_model(&root, origin, files)?),
     };
+    let model = for_its_task(model, &root)?;
     if let Some(note) = &model.note {
         recipe.borrow_mut().notes.push(note.clone());
     }
@@ -291,6 +292,25 @@ fn find_model(root: &Section, origin: &str, files: &dyn Files) -> Result<Model, 
             Err(JobFault::Missing { key: "model".to_owned(), expected })
         }
     }
+}
+
+/// The model as the class of the job's task reads it. Without a task it is the class that the config names.
+fn for_its_task(model: Arc<Model>, root: &Section) -> Result<Arc<Model>, JobFault> {
+    let section = if root.get("train").is_some() { "train" } else { "infer" };
+    let given = root.get(section).and_then(|run| run.get("task"));
+    let Some(row) = find(&format!("{section}.task")) else { return Ok(model) };
+    // A word that is no task, or one that is simulated for no model, is refused with its section.
+    let task = given.filter(|value| row.instead(value).is_none()).and_then(Value::as_str);
+    let Some(task) = task.filter(|task| *task != model.file.task) else { return Ok(model) };
+    let file = model.file.for_task(task).map_err(|fault| match fault {
+        fault @ Fault::NoTask { .. } => JobFault::NotSimulated {
+            key: format!("{section}.task"),
+            value: format!("\"{task}\""),
+            known: fault.to_string(),
+        },
+        fault => JobFault::ModelTable(Box::new(fault)),
+    })?;
+    Ok(Arc::new(Model { file, ..Model::clone(&model) }))
 }
 
 /// A model's path: beside the job where it does not lead anywhere from the current folder.

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::section::Section;
 use crate::words::Words;
-use crate::{Cache, Infer, JobFault, Precision, Recipe, Train, Workload, lora, optimizer};
+use crate::{
+    AttentionMask, Cache, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload, lora, optimizer,
+};
 
 /// The kinds of key-value cache, as the job file names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +32,11 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// `[train]`.
     pub(crate) fn train(&self, value: &Value) -> Result<Workload, JobFault> {
-        let config = &self.model.file.config;
         let section = Section::of("train", value, self.recipe)?.of_family(self.model.file.job_defaults);
+        let task = self.task(&section);
         // Answers list what was assumed in the order of these fields.
         let train = Train {
-            task: section.word("task")?,
+            task,
             batch: section.count("batch")?,
             sequence: self.sequence(&section, 0)?,
             accumulation: section.count("accumulation")?,
@@ -42,12 +44,15 @@ impl Context<'_> {
             attention: self.attention(&section)?,
             attention_mask: section.word("attention_mask")?,
             checkpointing: section.word("checkpointing")?,
-            use_cache: section.flag("use_cache"),
+            use_cache: match task {
+                Task::CausalLm => section.flag("use_cache"),
+                task => has_no_cache(&section, task, "use_cache", &Value::Bool(false)).map(|()| false)?,
+            },
             hold_outputs: section.flag("hold_outputs"),
             clip_grad_norm: clips_gradients(&section),
             steps: section.count("steps")?,
             optimizer: optimizer::optimizer(&section, self.recipe)?,
-            lora: lora::lora(&section, config, self.recipe)?,
+            lora: self.lora(&section, task)?,
         };
         self.check_scale("train", train.batch, train.sequence)?;
         self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
@@ -57,11 +62,17 @@ impl Context<'_> {
     /// `[infer]`.
     pub(crate) fn infer(&self, value: &Value) -> Result<Workload, JobFault> {
         let section = Section::of("infer", value, self.recipe)?.of_family(self.model.file.job_defaults);
+        let task = self.task(&section);
+        if task != Task::CausalLm {
+            return self.forward(&section, task);
+        }
         let decode_steps = self.decode_steps(&section);
         let sequence = self.sequence(&section, decode_steps)?;
         let infer = Infer {
+            task,
             batch: section.count("batch")?,
             sequence,
+            attention_mask: unpadded(&section)?,
             precision: self.precision(&section),
             attention: self.attention(&section)?,
             decode_steps,
@@ -73,6 +84,54 @@ impl Context<'_> {
         // The prompt is a pass of its own, which a bound of half a million need not count.
         self.check_passes("infer", &[("decode_steps", decode_steps)])?;
         Ok(Workload::Infer(infer))
+    }
+
+    /// `[infer]` of a task that generates nothing: one forward, whose outputs the script holds.
+    fn forward(&self, section: &Section, task: Task) -> Result<Workload, JobFault> {
+        let without = [
+            ("cache", Value::from("none")),
+            ("max_cache_len", Value::Null),
+            ("decode_steps", Value::from(0)),
+            ("logits_to_keep", Value::from(0)),
+        ];
+        for (key, none) in &without {
+            has_no_cache(section, task, key, none)?;
+        }
+        let infer = Infer {
+            task,
+            batch: section.count("batch")?,
+            sequence: self.sequence(section, 0)?,
+            attention_mask: section.word("attention_mask")?,
+            precision: self.precision(section),
+            attention: self.attention(section)?,
+            decode_steps: 0,
+            cache: Cache::None,
+            logits_to_keep: None,
+            hold_outputs: true,
+        };
+        self.check_scale("infer", infer.batch, infer.sequence)?;
+        Ok(Workload::Infer(infer))
+    }
+
+    /// The task of the job, for which the model was read. Where the job has none, that of the model's class.
+    fn task(&self, section: &Section) -> Task {
+        let task = Task::of_word(self.model.file.task).unwrap_or(Task::CausalLm);
+        if section.get("task").is_none() && task != Task::CausalLm {
+            section.assume("task", task.word(), "the class of the model's config");
+        }
+        task
+    }
+
+    /// Adapters, which are compared with PEFT's for causal language models only.
+    fn lora(&self, section: &Section, task: Task) -> Result<Option<Lora>, JobFault> {
+        match section.get("lora") {
+            Some(value) if task != Task::CausalLm => {
+                let instead =
+                    format!("LoRA is simulated with task = \"causal-lm\" only, not with {}", task.word());
+                Err(section.not_simulated("lora", value, &instead))
+            }
+            _ => lora::lora(section, &self.model.file.config, self.recipe),
+        }
     }
 
     /// The attention of the job, or of the family. transformers refuses sdpa for a class that does not support it
@@ -246,6 +305,28 @@ fn clips_gradients(section: &Section) -> bool {
     match section.given_number("clip_grad_norm") {
         Some(norm) => norm != 0.0,
         None => section.flag("clip_grad_norm"),
+    }
+}
+
+/// Refuses a key of generation in a job of a task that generates nothing, unless it has the value that says so.
+fn has_no_cache(section: &Section, task: Task, key: &str, none: &Value) -> Result<(), JobFault> {
+    match section.get(key) {
+        Some(value) if value != none => {
+            let expected =
+                format!("the task {} generates no tokens and keeps no cache; leave it out", task.word());
+            Err(section.bad(key, value, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The mask of a prompt that is continued, which is none.
+fn unpadded(section: &Section) -> Result<AttentionMask, JobFault> {
+    match section.get("attention_mask") {
+        Some(value) if section.word::<AttentionMask>("attention_mask")? != AttentionMask::None => {
+            Err(section.not_simulated("attention_mask", value, "generation without padding is simulated"))
+        }
+        _ => Ok(AttentionMask::None),
     }
 }
 

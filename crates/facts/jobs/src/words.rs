@@ -41,6 +41,8 @@ words!(Task {
     "causal-lm" => CausalLm,
     "masked-lm" => MaskedLm,
     "sequence-classification" => SequenceClassification,
+    "token-classification" => TokenClassification,
+    "question-answering" => QuestionAnswering,
     "seq2seq" => Seq2Seq,
     "speech-seq2seq" => SpeechSeq2Seq,
     "image-classification" => ImageClassification,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use brimful_programs::Program;
+use brimful_programs::{CAUSAL_LM, Program};
 use serde_json::{Map, Value};
 
 use brimful_units::{Dtype, nearest};
@@ -16,17 +16,23 @@ pub struct ConfigFile {
     pub config: Config,
     /// `model_type` of the class that read them, such as `llama`.
     pub model_type: &'static str,
+    /// The task that the class answers, as the job file names it, such as `causal-lm`.
+    pub task: &'static str,
     /// The dtype of the weights (`dtype`, in old files `torch_dtype`); `None` where the file does not say.
     pub dtype: Option<Dtype>,
     /// The file's `pad_token_id` where it is a token of the vocabulary.
     pub pad_token_id: Option<u64>,
     /// What the family answers to keys that a job leaves out.
     pub job_defaults: JobDefaults,
+    /// The keys that were read.
+    keys: Arc<Map<String, Value>>,
 }
 
 /// Endings of transformers' model classes.
-const ENDINGS: [&str; 8] = [
+const ENDINGS: [&str; 10] = [
     "ForCausalLM",
+    "ForMaskedLM",
+    "ForPreTraining",
     "LMHeadModel",
     "ForSequenceClassification",
     "ForTokenClassification",
@@ -58,23 +64,63 @@ impl ConfigFile {
             Err(fault) => return recorded(map).unwrap_or(Err(fault)),
             Ok(family) => family,
         };
+        ConfigFile::of_family(family, map)
+    }
+
+    /// The same keys read for another task: by the class that `AutoModelFor…` takes for them, whatever `architectures` says.
+    ///
+    /// # Errors
+    /// [`Fault::NoTask`] where the type has no program for the task; else as [`ConfigFile::from_json`].
+    pub fn for_task(&self, task: &str) -> Result<ConfigFile, Fault> {
+        if task == self.task {
+            return Ok(self.clone());
+        }
+        if let Some(family) = find(self.model_type).filter(|_| task == CAUSAL_LM) {
+            return ConfigFile::of_family(family, &self.keys);
+        }
+        match brimful_programs::proven(self.model_type, task) {
+            Some(proven) => read_recorded(proven, &self.keys),
+            None => Err(Fault::NoTask {
+                name: self.model_type.to_owned(),
+                task: task.to_owned(),
+                simulated: tasks(self.model_type),
+            }),
+        }
+    }
+
+    fn of_family(family: &Family, map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
         let keys = Keys::new(map, family.keys);
         refuse_what_is_not_modelled(keys)?;
         let config = (family.read)(keys)?;
         config.check_total()?;
         let pad = keys.given("pad_token_id").and_then(Value::as_u64);
         let pad_token_id = pad.filter(|token| *token < config.vocab_size());
-        let (model_type, job_defaults) = (family.model_type, family.job);
-        Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config, job_defaults })
+        let (model_type, job_defaults, task) = (family.model_type, family.job, CAUSAL_LM);
+        let (dtype, keys) = (dtype(keys)?, Arc::new(map.clone()));
+        Ok(ConfigFile { model_type, task, dtype, pad_token_id, config, job_defaults, keys })
     }
 }
 
+/// The tasks that are simulated for a `model_type`.
+fn tasks(model_type: &str) -> Vec<&'static str> {
+    let by_hand = find(model_type).map(|_| CAUSAL_LM);
+    by_hand.into_iter().chain(brimful_programs::proven_tasks(model_type)).collect()
+}
+
 /// The config of a class that was recorded as a program; `None` if its `model_type` or class is none of theirs.
+///
+/// `architectures` says the task. A class that has no program, such as `BertForPreTraining`, is read for the first task of
+/// its type.
 fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
-    let text = |key: &str| map.get(key).and_then(Value::as_str);
+    let named = map.get("model_type").and_then(Value::as_str);
     let class = map.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
-    let proven = brimful_programs::proven(text("model_type").or(class)?)?;
-    Some(read_recorded(proven, map))
+    let of_class = class.and_then(brimful_programs::proven_of_class);
+    let (model_type, task) = match (named, of_class) {
+        (Some(named), Some((model_type, task))) if named == model_type => (model_type, task),
+        (Some(named), _) => (named, brimful_programs::proven_tasks(named).next()?),
+        (None, of_class) => of_class?,
+    };
+    Some(read_recorded(brimful_programs::proven(model_type, task)?, map))
 }
 
 fn read_recorded(
@@ -84,11 +130,15 @@ fn read_recorded(
     let keys = Keys::new(map, &[]);
     refuse_what_is_not_modelled(keys)?;
     let job_defaults = RecordedConfig::job_defaults(&program);
+    // A proven program is one of the list's, whose names are static.
+    let task = brimful_programs::proven_tasks(model_type).find(|task| *task == program.header.task);
+    let task = task.unwrap_or(CAUSAL_LM);
     let config = Config::Recorded(RecordedConfig::read(program, map)?);
     config.check_total()?;
     let pad = keys.given("pad_token_id").and_then(Value::as_u64);
     let pad_token_id = pad.filter(|token| *token < config.vocab_size());
-    Ok(ConfigFile { model_type, dtype: dtype(keys)?, pad_token_id, config, job_defaults })
+    let (dtype, keys) = (dtype(keys)?, Arc::new(map.clone()));
+    Ok(ConfigFile { model_type, task, dtype, pad_token_id, config, job_defaults, keys })
 }
 
 /// The family that `model_type`, or where absent `architectures`, names.

@@ -16,7 +16,8 @@ impl Config {
     /// a rotary one, which goes on.
     pub fn learned_positions(&self) -> Option<(&'static str, u64)> {
         match self {
-            Config::Decoder(_) | Config::Recorded(_) => None,
+            Config::Decoder(_) => None,
+            Config::Recorded(recorded) => recorded.learned_positions.map(|n| ("max_position_embeddings", n)),
             Config::Gpt2(gpt2) => Some(("n_positions", gpt2.n_positions)),
         }
     }

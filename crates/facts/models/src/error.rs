@@ -80,6 +80,20 @@ pub enum Fault {
         /// Its `model_type`.
         name: String,
     },
+    /// A task for which the architecture is not simulated.
+    #[error(
+        "{name} has no program for the task {task}; write task = {}; brimful rehearse -- python train.py measures your own \
+         script with any model",
+        simulated.iter().map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(" or ")
+    )]
+    NoTask {
+        /// Its `model_type`.
+        name: String,
+        /// The task.
+        task: String,
+        /// The tasks for which it is simulated.
+        simulated: Vec<&'static str>,
+    },
     /// A key that changes memory in a way brimful does not model.
     #[error("`{key}` = {value} is not simulated yet: {why}")]
     Unsupported {

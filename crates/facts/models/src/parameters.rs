@@ -32,7 +32,10 @@ impl Config {
         match self {
             Config::Decoder(c) => c.max_position_embeddings,
             Config::Gpt2(c) => c.n_positions,
-            Config::Recorded(c) => c.number("max_position_embeddings").unwrap_or(u64::MAX),
+            Config::Recorded(c) => {
+                let rotary = || c.number("max_position_embeddings");
+                c.learned_positions.or_else(rotary).unwrap_or(u64::MAX)
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub struct RecordedConfig {
     pub linears: Vec<String>,
     /// Per layer the attention window in tokens; `None` where the layer sees everything.
     pub windows: Vec<Option<u64>>,
+    /// The longest sequence for which a learned position embedding has rows; `None` where the class has no such table.
+    pub learned_positions: Option<u64>,
 }
 
 /// More layers would need minutes to simulate; the largest known model has some two hundred.
@@ -35,7 +37,8 @@ impl RecordedConfig {
     /// A key whose value was not recorded, or that gives a size no value.
     pub fn read(program: Arc<Program>, keys: &Map<String, Json>) -> Result<RecordedConfig, Fault> {
         let header = &program.header;
-        let values = header.complete(Values::of_json(&with_rope_parameters(keys))).map_err(fault)?;
+        let given = with_number_of_labels(with_rope_parameters(keys));
+        let values = header.complete(Values::of_json(&given)).map_err(fault)?;
         if let Some((key, allowed)) = header.uncovered(&values) {
             let found = values.get(key).unwrap_or(&Value::Null).to_string();
             let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
@@ -67,7 +70,8 @@ impl RecordedConfig {
         let ties = program.ties(&values).map_err(fault)?;
         let linears = program.linears(&values).map_err(fault)?;
         let windows = windows(&program, &values).map_err(fault)?;
-        Ok(RecordedConfig { program, values, parameters, ties, linears, windows })
+        let learned_positions = learned_positions(&program, &values).map_err(fault)?;
+        Ok(RecordedConfig { program, values, parameters, ties, linears, windows, learned_positions })
     }
 
     /// A key that is a whole number of at least 0.
@@ -129,6 +133,22 @@ fn with_rope_parameters(keys: &Map<String, Json>) -> Map<String, Json> {
         rope.entry("rope_theta").or_insert(theta);
     }
     keys
+}
+
+/// A config counts its labels by their names (`PretrainedConfig.num_labels`).
+fn with_number_of_labels(mut keys: Map<String, Json>) -> Map<String, Json> {
+    if let Some(Json::Object(names)) = keys.get("id2label") {
+        let count = names.len();
+        keys.insert("num_labels".to_owned(), count.into());
+    }
+    keys
+}
+
+/// The positions of a table that has a row for each of `max_position_embeddings`. A table with a row for padding begins
+/// after that row (`create_position_ids_from_input_ids` in models/roberta/modeling_roberta.py, 5.23).
+fn learned_positions(program: &Program, values: &Values) -> Result<Option<u64>, EvaluationError> {
+    let Some([rows, padding]) = program.position_table(values)? else { return Ok(None) };
+    Ok(Some(rows.saturating_sub(padding)))
 }
 
 fn fault(error: EvaluationError) -> Fault {

@@ -2,7 +2,7 @@
 
 use crate::error::EvaluationError;
 use crate::expression::{Builtin, Expression, Input, Operator};
-use crate::instruction::Slot;
+use crate::instruction::{Path, Slot};
 use crate::values::{Value, Values};
 
 /// What an expression can ask for.
@@ -30,6 +30,11 @@ pub trait Scope {
 
     /// The size of a dimension of an input.
     fn input_size(&self, _input: Input, _dim: usize) -> Option<u64> {
+        None
+    }
+
+    /// The size of a dimension of a parameter or a buffer.
+    fn tensor_size(&self, _path: &Path, _dim: usize) -> Option<u64> {
         None
     }
 
@@ -117,6 +122,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::LogitsToKeep => whole(scope.logits_to_keep()),
         Expression::Size(slot, dim) => whole(scope.size(*slot, *dim)),
         Expression::InputSize(input, dim) => whole(scope.input_size(*input, *dim)),
+        Expression::TensorSize(path, dim) => whole(scope.tensor_size(path, *dim)),
         Expression::List(items) | Expression::Tuple(items) => {
             Ok(Value::List(items.iter().map(|item| evaluate(scope, item)).collect::<Result<_, _>>()?))
         }

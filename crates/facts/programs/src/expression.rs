@@ -51,6 +51,8 @@ pub enum Expression {
     Size(Slot, usize),
     /// `input_ids.1`: the size of an input's dimension.
     InputSize(Input, usize),
+    /// `model.norm.weight.0`: the size of a dimension of a parameter or a buffer.
+    TensorSize(Path, usize),
     /// `[a, b]`.
     List(Vec<Expression>),
     /// `(a, b)`.
@@ -78,12 +80,19 @@ pub enum Input {
     InputIds,
     AttentionMask,
     Labels,
+    StartPositions,
+    EndPositions,
 }
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 3] =
-        [(Input::InputIds, "input_ids"), (Input::AttentionMask, "attention_mask"), (Input::Labels, "labels")];
+    pub const ALL: [(Input, &'static str); 5] = [
+        (Input::InputIds, "input_ids"),
+        (Input::AttentionMask, "attention_mask"),
+        (Input::Labels, "labels"),
+        (Input::StartPositions, "start_positions"),
+        (Input::EndPositions, "end_positions"),
+    ];
 
     /// The name in the model's signature.
     pub fn name(self) -> &'static str {
@@ -217,6 +226,7 @@ impl fmt::Display for Expression {
             Expression::LogitsToKeep => write!(f, "logits_to_keep"),
             Expression::Size(slot, dim) => write!(f, "{slot}.{dim}"),
             Expression::InputSize(input, dim) => write!(f, "{}.{dim}", input.name()),
+            Expression::TensorSize(path, dim) => write!(f, "{path}.{dim}"),
             Expression::List(items) => write!(f, "[{}]", joined(items)),
             Expression::Tuple(items) if items.len() == 1 => write!(f, "({},)", items[0]),
             Expression::Tuple(items) => write!(f, "({})", joined(items)),

@@ -21,5 +21,8 @@ pub use parameters::DeclaredParameter;
 pub use program::{
     Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
 };
-pub use shipped::{proven, proven_class, proven_types, shipped, shipped_types};
+pub use shipped::{
+    CAUSAL_LM, proven, proven_class, proven_of_class, proven_programs, proven_tasks, proven_types, shipped,
+    shipped_programs,
+};
 pub use values::{Value, Values};

@@ -39,9 +39,24 @@ impl Program {
         Ok(self.walked(values)?.linears)
     }
 
+    /// The rows of the first table with a row for each of `max_position_embeddings`, and how many of them stand before the
+    /// first position: those up to the row of padding, where it has one. `None` where the class has no such table.
+    ///
+    /// # Errors
+    /// As [`Program::parameters`].
+    pub fn position_table(&self, values: &Values) -> Result<Option<[u64; 2]>, EvaluationError> {
+        Ok(self.walked(values)?.positions)
+    }
+
     fn walked<'a>(&'a self, values: &'a Values) -> Result<Walk<'a>, EvaluationError> {
-        let mut walk =
-            Walk { program: self, values, parameters: Vec::new(), ties: Vec::new(), linears: Vec::new() };
+        let mut walk = Walk {
+            program: self,
+            values,
+            parameters: Vec::new(),
+            ties: Vec::new(),
+            linears: Vec::new(),
+            positions: None,
+        };
         let build = self.build(values)?;
         let unknown = || EvaluationError::Unknown("the constructor for this config".to_owned());
         walk.block(build.ok_or_else(unknown)?, None)?;
@@ -55,6 +70,7 @@ struct Walk<'a> {
     parameters: Vec<DeclaredParameter>,
     ties: Vec<(String, String)>,
     linears: Vec<String>,
+    positions: Option<[u64; 2]>,
 }
 
 impl Walk<'_> {
@@ -116,6 +132,10 @@ impl Walk<'_> {
             LeafModule::Conv1d => (vec![size("in")?, size("out")?], size("out")?),
             LeafModule::Embedding => (vec![size("rows")?, size("width")?], 0),
         };
+        if kind == LeafModule::Embedding && self.positions.is_none() && of_positions(find("rows")) {
+            let before = find("padding").map_or(Ok(0), |padding| rows_before(&scope, padding))?;
+            self.positions = Some([shape[0], before]);
+        }
         let path = path.at(index);
         let bias = match kind {
             LeafModule::Embedding => false,
@@ -131,6 +151,20 @@ impl Walk<'_> {
             self.parameters.push((format!("{path}.bias"), vec![width]));
         }
         Ok(())
+    }
+}
+
+/// Whether a table has a row for each of `max_position_embeddings`.
+fn of_positions(rows: Option<&Expression>) -> bool {
+    matches!(rows, Some(Expression::Key(key)) if key == "max_position_embeddings")
+}
+
+/// The rows up to that of padding; 0 for a table without one.
+fn rows_before(scope: &ConfigScope<'_>, padding: &Expression) -> Result<u64, EvaluationError> {
+    match padding {
+        // `padding=none`, a word as a key is.
+        Expression::Key(none) if none == "none" => Ok(0),
+        padding => Ok(size_of(scope, padding)?.saturating_add(1)),
     }
 }
 

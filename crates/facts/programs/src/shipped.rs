@@ -8,45 +8,70 @@ use flate2::read::DeflateDecoder;
 
 use crate::program::Program;
 
-/// `model_type`, class, and the compressed program.
-type Row = (&'static str, &'static str, &'static [u8]);
+/// The task of a program that was recorded for no other: the next token is predicted.
+pub const CAUSAL_LM: &str = "causal-lm";
+
+/// `model_type`, task, class, and the compressed program.
+type Row = (&'static str, &'static str, &'static str, &'static [u8]);
 
 static SHIPPED: &[Row] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// The program of a `model_type`, with its static name.
-pub fn shipped(model_type: &str) -> Option<(&'static str, Arc<Program>)> {
-    SHIPPED.iter().find(|row| row.0 == model_type).and_then(read)
+/// The program of a `model_type` for a task, with its static name.
+pub fn shipped(model_type: &str, task: &str) -> Option<(&'static str, Arc<Program>)> {
+    SHIPPED.iter().find(|row| row.0 == model_type && row.1 == task).and_then(read)
 }
 
-/// The proven program of a `model_type` or of a class such as `MixtralForCausalLM`, with the static name of its type.
-pub fn proven(name: &str) -> Option<(&'static str, Arc<Program>)> {
-    let row = SHIPPED.iter().find(|row| row.0 == name || row.1 == name)?;
-    proven_types().any(|proven| proven == row.0).then(|| read(row)).flatten()
+/// The proven program of a `model_type` for a task, with the static name of its type.
+pub fn proven(model_type: &str, task: &str) -> Option<(&'static str, Arc<Program>)> {
+    is_proven(model_type, task).then(|| shipped(model_type, task)).flatten()
 }
 
-/// Every `model_type` that has a program.
-pub fn shipped_types() -> impl Iterator<Item = &'static str> {
-    SHIPPED.iter().map(|row| row.0)
+/// The `model_type` and the task of a class whose program is proven, such as `MixtralForCausalLM`.
+pub fn proven_of_class(class: &str) -> Option<(&'static str, &'static str)> {
+    let row = SHIPPED.iter().find(|row| row.2 == class)?;
+    is_proven(row.0, row.1).then_some((row.0, row.1))
 }
 
-/// Every `model_type` whose program was compared with recorded runs of real PyTorch: the ones that predictions are made with.
-pub fn proven_types() -> impl Iterator<Item = &'static str> {
+/// Every `model_type` and task that has a program.
+pub fn shipped_programs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SHIPPED.iter().map(|row| (row.0, row.1))
+}
+
+/// Every `model_type` and task whose program was compared with recorded runs of real PyTorch: the ones that predictions are
+/// made with.
+pub fn proven_programs() -> impl Iterator<Item = (&'static str, &'static str)> {
     include_str!("../data/proven.txt")
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(' ').unwrap_or((line, CAUSAL_LM)))
 }
 
-/// The class of a proven `model_type`.
-pub fn proven_class(model_type: &str) -> Option<&'static str> {
-    let row = SHIPPED.iter().find(|row| row.0 == model_type)?;
-    proven_types().any(|proven| proven == model_type).then_some(row.1)
+/// Every `model_type` that has a proven program, each once.
+pub fn proven_types() -> impl Iterator<Item = &'static str> {
+    let first = |model_type: &str| proven_tasks(model_type).next();
+    proven_programs().filter(move |(model_type, task)| first(model_type) == Some(task)).map(|row| row.0)
+}
+
+/// The tasks for which a `model_type` has a proven program, in the order of the list.
+pub fn proven_tasks(model_type: &str) -> impl Iterator<Item = &'static str> {
+    proven_programs().filter(move |row| row.0 == model_type).map(|row| row.1)
+}
+
+/// The class of a `model_type` that has a proven program for the task.
+pub fn proven_class(model_type: &str, task: &str) -> Option<&'static str> {
+    let row = SHIPPED.iter().find(|row| row.0 == model_type && row.1 == task)?;
+    is_proven(model_type, task).then_some(row.2)
+}
+
+fn is_proven(model_type: &str, task: &str) -> bool {
+    proven_programs().any(|row| row == (model_type, task))
 }
 
 /// A test reads every one of them.
 fn read(row: &Row) -> Option<(&'static str, Arc<Program>)> {
     let mut text = String::new();
-    DeflateDecoder::new(row.2).read_to_string(&mut text).ok()?;
+    DeflateDecoder::new(row.3).read_to_string(&mut text).ok()?;
     Some((row.0, Arc::new(Program::parse(&text).ok()?)))
 }
 
@@ -62,9 +87,20 @@ mod tests {
     fn every_shipped_program_is_read() {
         for row in SHIPPED {
             let mut text = String::new();
-            DeflateDecoder::new(row.2).read_to_string(&mut text).unwrap();
+            DeflateDecoder::new(row.3).read_to_string(&mut text).unwrap();
             let program = Program::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", row.0));
-            assert_eq!((program.header.model_type.as_str(), program.header.class.as_str()), (row.0, row.1));
+            let header = &program.header;
+            assert_eq!((header.model_type.as_str(), header.task.as_str()), (row.0, row.1));
+            assert_eq!(header.class, row.2);
+        }
+    }
+
+    #[test]
+    fn every_proven_program_is_shipped_and_found_by_its_class() {
+        for (model_type, task) in proven_programs() {
+            let (name, program) = proven(model_type, task).unwrap_or_else(|| panic!("{model_type} {task}"));
+            assert_eq!((name, program.header.task.as_str()), (model_type, task));
+            assert_eq!(proven_of_class(&program.header.class), Some((model_type, task)));
         }
     }
 

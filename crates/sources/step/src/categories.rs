@@ -62,8 +62,8 @@ enum Maker {
     Other,
 }
 
-/// The head's name in every family (`get_output_embeddings` in transformers).
-const HEAD: &str = "lm_head";
+/// The names of heads over a vocabulary (`get_output_embeddings` in transformers): `cls` is BERT's for masked tokens.
+const HEADS: [&str; 2] = ["lm_head", "cls"];
 /// Where PEFT puts the model that it wraps.
 const WRAPPED: &str = "base_model.model";
 
@@ -73,7 +73,7 @@ fn maker(trace: &Trace, id: AllocationId) -> Maker {
     let path = path.strip_prefix(WRAPPED).map_or(path, |inner| inner.strip_prefix('.').unwrap_or(inner));
     match path.split('.').next() {
         Some("") | None => Maker::Model,
-        Some(HEAD) => Maker::Head,
+        Some(name) if HEADS.contains(&name) => Maker::Head,
         Some(_) => Maker::Other,
     }
 }

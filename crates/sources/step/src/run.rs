@@ -1,5 +1,6 @@
-//! The loops around the model: training steps and generation.
+//! The loops around the model: training steps, generation, and single forwards.
 
+mod batch;
 mod infer;
 mod scaler;
 mod train;

@@ -23,11 +23,12 @@ fn every_recorded_sequence_is_what_the_program_does() {
 fn by_program(case: &Case) -> Option<Option<String>> {
     let keys = case.job["model"].as_object()?;
     let model_type = keys.get("model_type")?.as_str()?;
-    let by_hand = BY_HAND_AND_RECORDED.contains(&model_type);
-    if !by_hand && !brimful_programs::proven_types().any(|proven| proven == model_type) {
+    let (task, causal) = (case.task(), case.task() == brimful_programs::CAUSAL_LM);
+    let by_hand = causal && BY_HAND_AND_RECORDED.contains(&model_type);
+    if !by_hand && !brimful_programs::proven_programs().any(|proven| proven == (model_type, task)) {
         return None;
     }
-    let (_, program) = brimful_programs::shipped(model_type)?;
+    let (_, program) = brimful_programs::shipped(model_type, task)?;
     let mut job = case.job().ok()?;
     match RecordedConfig::read(program, keys) {
         Ok(config) => job.model = Config::Recorded(config),
@@ -42,9 +43,10 @@ fn by_program(case: &Case) -> Option<Option<String>> {
 #[test]
 fn every_proven_program_has_recorded_runs() {
     let recorded = fixtures::select(&root(), &[]).unwrap();
-    for model_type in brimful_programs::proven_types() {
-        let of_type = |case: &&Case| case.job["model"]["model_type"] == model_type && case.events.is_some();
-        let count = recorded.iter().filter(of_type).count();
-        assert!(count >= 8, "{model_type} has {count} recorded runs; expected at least 8");
+    for (model_type, task) in brimful_programs::proven_programs() {
+        let of_it =
+            |case: &&Case| case.family() == model_type && case.task() == task && case.events.is_some();
+        let count = recorded.iter().filter(of_it).count();
+        assert!(count >= 8, "{model_type} has {count} recorded runs of {task}; expected at least 8");
     }
 }

@@ -11,7 +11,10 @@ use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// What to do instead of keys that belong to other tasks.
-const ONE_TASK: &str = "the task causal-lm has only `sequence`";
+const ONE_TASK: &str = "the tasks that are simulated have only `sequence`";
+/// The tasks that are simulated, each for the model types that have a program for it.
+const TASKS: &[&str] =
+    &["causal-lm", "masked-lm", "sequence-classification", "token-classification", "question-answering"];
 const LEAVE_OUT: &str = "leave it out";
 /// What to do instead of a model of another library.
 const TRANSFORMERS: &str = "models of transformers are simulated";
@@ -43,9 +46,12 @@ pub(super) const KEYS: &[Key] = &[
     key(ROOT, "parallel", Kind::Table, "The run is spread over several GPUs."),
     key(ROOT, "allocator", Kind::Table, "These are the settings of PyTorch's CUDA caching allocator."),
     key(ROOT, "versions", Kind::Table, "These are the versions whose behaviour is predicted."),
-    key(RUNS, "task", Kind::Words(Task::WORDS), "The model is trained for this task.")
-        .silently("causal-lm")
-        .only(&["causal-lm"], "causal-lm is simulated")
+    key(RUNS, "task", Kind::Words(Task::WORDS), "The model is trained or called for this task.")
+        .absent(Absent::Follows("the task of the class in the model's `architectures`, or causal-lm"))
+        .only(
+            TASKS,
+            "causal-lm, masked-lm, sequence-classification, token-classification and question-answering are simulated",
+        )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
         "batch-size",
@@ -88,9 +94,7 @@ pub(super) const KEYS: &[Key] = &[
     )
     .absent(Absent::Assumed("none", "samples without padding"))
     .flag(),
-    key(INFER, "attention_mask", Kind::Words(AttentionMask::WORDS), "The prompt has this mask.")
-        .silently("none")
-        .only(&["none"], "generation without padding is simulated"),
+    key(INFER, "attention_mask", Kind::Words(AttentionMask::WORDS), "The prompt has this mask.").silently("none"),
     key(
         TRAIN,
         "checkpointing",

@@ -7,6 +7,8 @@ pub(crate) mod block;
 pub(crate) mod rope;
 pub(crate) mod windows;
 
+use brimful_programs::CAUSAL_LM;
+
 use crate::keys::{Key, Keys};
 use crate::{Config, Fault, JobDefaults};
 
@@ -62,7 +64,7 @@ families! {
 pub fn causal_lm_class(model_type: &str) -> Option<&'static str> {
     let by_hand =
         FAMILIES.iter().find(|family| family.model_type == model_type).map(|family| family.causal_lm);
-    by_hand.or_else(|| brimful_programs::proven_class(model_type))
+    by_hand.or_else(|| brimful_programs::proven_class(model_type, CAUSAL_LM))
 }
 
 /// transformers' `model_type` of every simulated family: those that are written by hand, then those whose class was recorded.

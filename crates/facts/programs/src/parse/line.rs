@@ -404,6 +404,11 @@ impl<'a> Words<'a> {
         if let Some((input, dim)) = input_size(&name) {
             return Ok(Expression::InputSize(input, dim));
         }
+        if let Some((path, dim)) = name.rsplit_once('.')
+            && let (true, Ok(dim)) = (self.tensors.contains(path), dim.parse())
+        {
+            return Ok(Expression::TensorSize(Path(path.to_owned()), dim));
+        }
         if let Some(tensor) = name.strip_suffix(".dtype").and_then(|name| self.tensor(name)) {
             return Ok(Expression::DtypeOf(Box::new(tensor)));
         }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use brimful_jobs::{AttentionKernel, AttentionMask, Precision};
 use brimful_models::{Config, DecoderFamily};
+use rustc_hash::FxHashMap;
 
 use crate::device::Device;
 use crate::nn::{Builder, Parameter, Techniques};
@@ -20,7 +21,7 @@ use crate::program::for_recorded;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
-pub(crate) use parts::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
+pub(crate) use parts::{AttentionCall, Cache, Mask, Sight, attend, bidirectional_mask, causal_mask};
 
 /// What a forward is given.
 pub(crate) struct Inputs<'a> {
@@ -28,8 +29,8 @@ pub(crate) struct Inputs<'a> {
     pub input_ids: &'a Tensor,
     /// 1 where a token is not padding, `[B, S]`, int64.
     pub attention_mask: Option<&'a Tensor>,
-    /// The tokens to predict, `[B, S]`, int64; with them the model computes its loss.
-    pub labels: Option<&'a Tensor>,
+    /// What the model shall answer, int64; with it the model computes its loss.
+    pub targets: Option<&'a Targets>,
     /// How many of the last positions get logits; `None` or 0 for all.
     pub logits_to_keep: Option<u64>,
 }
@@ -45,16 +46,37 @@ impl Drop for RouterLogits {
     }
 }
 
-/// What a forward gives back (`CausalLMOutputWithPast`). Its fields are dropped in this order.
+/// The targets of a batch, int64. They are dropped in the order of the task's arguments.
+pub(crate) enum Targets {
+    /// `labels`: the tokens to predict or the labels of tokens `[B, S]`, or a label for each sequence `[B]`.
+    Labels(Tensor),
+    /// `start_positions` and `end_positions`, each `[B]`.
+    Positions(Tensor, Tensor),
+}
+
+impl Inputs<'_> {
+    /// `labels`, if that is what the task calls its targets.
+    pub(crate) fn labels(&self) -> Option<&Tensor> {
+        match self.targets? {
+            Targets::Labels(labels) => Some(labels),
+            Targets::Positions(..) => None,
+        }
+    }
+}
+
+/// What a forward gives back (`CausalLMOutputWithPast`, `MaskedLMOutput` and their relatives). Its fields are dropped in this order.
 pub(crate) struct Outputs {
     /// The mean loss over the batch, a scalar; `None` without labels.
     pub loss: Option<Tensor>,
     /// The loss that balances experts, a scalar; `None` if the model computes none.
     #[expect(dead_code, reason = "held for its drop")]
     pub aux_loss: Option<Tensor>,
-    /// `[B, kept positions, vocabulary]`.
+    /// `[B, kept positions, vocabulary]`, `[B, S, labels]` or `[B, labels]`; for an answer in a text `start_logits`, `[B, S]`.
     #[expect(dead_code, reason = "held for its drop")]
     pub logits: Tensor,
+    /// `end_logits`, `[B, S]`.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub end_logits: Option<Tensor>,
     /// A cache that the model made by itself; it goes after the logits.
     #[expect(dead_code, reason = "held for its drop")]
     pub cache: Option<Cache>,
@@ -116,7 +138,31 @@ pub(crate) fn build(device: &Device, config: &Config, precision: Precision, tech
             DecoderFamily::Gemma2 => gemma2::for_causal_lm(config, builder),
         },
     };
-    Model { parameters: builder.finish(), root }
+    let parameters = builder.finish();
+    let by_module = matches!(config, Config::Recorded(_)) && builder.techniques.lora.is_none();
+    Model { parameters: if by_module { in_order_of_modules(parameters) } else { parameters }, root }
+}
+
+/// `model.parameters()` of parameters in the order of the constructor: those of a module before those of its children
+/// (`named_members` in torch/nn/modules/module.py).
+fn in_order_of_modules(parameters: Vec<Rc<Parameter>>) -> Vec<Rc<Parameter>> {
+    // The place at which each module made its first parameter, by path.
+    let mut first: FxHashMap<String, usize> = FxHashMap::default();
+    for (at, parameter) in parameters.iter().enumerate() {
+        for (dot, _) in parameter.path().match_indices('.') {
+            first.entry(parameter.path()[..dot].to_owned()).or_insert(at);
+        }
+    }
+    let place = |parameter: &Rc<Parameter>| {
+        let path = parameter.path();
+        // A module's own parameters come before its children, which begin at 1.
+        let modules = path.match_indices('.').map(|(dot, _)| first.get(&path[..dot]).map_or(0, |at| at + 1));
+        modules.chain([0]).collect::<Vec<usize>>()
+    };
+    let mut ordered = parameters.clone();
+    // Stable: parameters of one module stay in their order.
+    ordered.sort_by_cached_key(place);
+    ordered
 }
 
 #[cfg(test)]

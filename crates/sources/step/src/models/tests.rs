@@ -77,3 +77,19 @@ fn a_model_is_trained_whole_and_with_lora_its_adapters_alone() {
         assert!(adapters.len() >= 2 * 4 * config.layers() as usize, "{text}");
     }
 }
+
+#[test]
+fn parameters_of_a_module_come_before_those_of_its_children() {
+    let device = Device::for_tests();
+    let parameter = |path: &&str| {
+        let tensor = crate::tensor::Tensor::empty(&device, [2], brimful_units::Dtype::F32);
+        Parameter::new((*path).to_owned(), tensor)
+    };
+    let built =
+        ["embed.weight", "head.dense.weight", "head.dense.bias", "head.bias", "head.norm.weight", "scale"];
+    let ordered = in_order_of_modules(built.iter().map(parameter).collect());
+    let paths: Vec<&str> = ordered.iter().map(|parameter| parameter.path()).collect();
+    let expected =
+        ["scale", "embed.weight", "head.bias", "head.dense.weight", "head.dense.bias", "head.norm.weight"];
+    assert_eq!(paths, expected);
+}

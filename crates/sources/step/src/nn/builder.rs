@@ -71,7 +71,7 @@ const PEFT: &str = "base_model.model";
 
 impl Plan {
     /// Makes a parameter by `op`, which names the allocation, in the scope of its module, and registers it.
-    pub(super) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
+    pub(crate) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
         let module = path.rsplit_once('.').map_or("", |(module, _)| module);
         let _module = self.device.module(&joined(self.prefix_of(module), module).into());
         let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, self.dtype));
@@ -214,6 +214,19 @@ impl Builder {
             self.module(name, |it| Linear { weight: it.weight("weight"), bias: it.optional("bias") });
         let weight = module.get().weight.tensor();
         self.adapt(&module, name, weight.dim(1), weight.dim(0));
+        module
+    }
+
+    /// `nn.Linear` over parameters that are there already.
+    pub fn linear_over(
+        &self,
+        name: &str,
+        weight: Rc<Parameter>,
+        bias: Option<Rc<Parameter>>,
+    ) -> Module<Linear> {
+        let shape = weight.tensor().shape().clone();
+        let module = self.module(name, |_| Linear { weight, bias });
+        self.adapt(&module, name, shape[1], shape[0]);
         module
     }
 

@@ -17,11 +17,14 @@ pub(crate) fn embedding<'a>(weight: &Tensor, indices: impl Into<Operand<'a>>) ->
         .backward(move |call| grads![Some(embedding_backward(call.grad(), call.saved(0), rows))])
 }
 
-/// `weight.index_select(0, indices.view(-1)).view(…)`: one row for each index.
+/// `weight.index_select(0, indices.reshape(-1)).view(…)`: one row for each index. Indices that were expanded over the batch
+/// are copied for it.
 fn select_rows(weight: &Tensor, indices: &Tensor) -> Tensor {
     let width = weight.dim(1);
     let shape: Shape = indices.shape().with_last(0, &[width]);
+    let listed = super::reshape(indices, [indices.numel()]);
     let flat = Tensor::empty(weight.device(), [indices.numel(), width], weight.dtype());
+    drop(listed);
     let strides = crate::tensor::contiguous_strides(&shape);
     flat.unsafe_view_as(shape, strides)
 }
@@ -35,6 +38,8 @@ const TOKENS_PER_PARTIAL: u64 = 10;
 fn embedding_backward(grad: &Tensor, indices: &Tensor, rows: u64) -> Tensor {
     let device = grad.device();
     let _op = device.op("embedding_dense_backward");
+    // `indices_.contiguous()`: a copy of indices that were expanded, which lives until the end.
+    let indices = &super::contiguous(indices);
     let make = || Tensor::empty(device, [rows, grad.last(0)], grad.dtype());
     let tokens = indices.numel();
     if tokens <= SORT_ABOVE {

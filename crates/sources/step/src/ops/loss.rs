@@ -1,6 +1,7 @@
 //! Cross entropy (aten/src/ATen/native/LossNLL.cpp, aten/src/ATen/native/cuda/Loss.cu).
 
 use super::{grads, saved};
+use crate::autocast::to_float;
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
@@ -9,6 +10,9 @@ use crate::tensor::Tensor;
 pub(crate) fn cross_entropy(logits: &Tensor, target: &Tensor) -> Tensor {
     let _op = logits.device().op("cross_entropy_loss");
     let log_probabilities = super::log_softmax(logits);
+    // Autocast leaves log_softmax as it is, since the call names its dtype, and runs nll_loss in fp32
+    // (aten/src/ATen/autocast_mode.h, torch 2.15).
+    let log_probabilities = to_float(&log_probabilities);
     nll_loss(&log_probabilities, target)
 }
 

@@ -3,7 +3,7 @@
 use brimful_units::Dtype;
 
 use super::{grads, saved};
-use crate::autocast::to_float;
+use crate::autocast::{active_dtype, to_float};
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
@@ -18,8 +18,12 @@ pub(crate) fn softmax_in(x: &Tensor, dtype: Dtype) -> Tensor {
     softmax(&converted, converted.dtype())
 }
 
-/// `softmax(x, -1)`, which autocast runs in fp32.
+/// `softmax(x, -1)`, to which autocast passes `dtype=torch.float32` (`fp32_set_opt_dtype` in aten/src/ATen/autocast_mode.h):
+/// the kernel converts fp16 itself, as in [`softmax_in`].
 pub(crate) fn softmax_autocast(x: &Tensor) -> Tensor {
+    if x.dtype() == Dtype::F16 && active_dtype(x.device()).is_some() {
+        return softmax(x, Dtype::F32);
+    }
     let x = to_float(x);
     softmax(&x, x.dtype())
 }

@@ -14,7 +14,7 @@ use super::model::State;
 use super::value::{Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
-use crate::models::{Cache, Inputs, Mode};
+use crate::models::{Cache, Inputs, Mode, Targets};
 use crate::tensor::Tensor;
 
 /// The body of all kinds, where a section has only one.
@@ -94,6 +94,13 @@ impl<'a> Frame<'a> {
 
     fn step(&mut self, instruction: &Instruction) -> Result<(), Fault> {
         match instruction {
+            Instruction::Call { function, arguments, .. } if function == SET_DATA => match &arguments[..] {
+                [Expression::Tensor(path), value] => {
+                    let value = self.value(value)?;
+                    self.state.set_data(path, self.index, &value)
+                }
+                _ => Err(Fault::Damaged(format!("{function} of what is no parameter"))),
+            },
             Instruction::Call { results, function, arguments, keywords } => {
                 let stopped_before = self.state.device.is_stopped();
                 let outcome = {
@@ -181,8 +188,7 @@ impl<'a> Frame<'a> {
                 let value = self.take(*slot)?;
                 self.state.keep_buffer(path, self.index, value)
             }
-            // The builder ties a head when it makes it.
-            Instruction::Tie(..) => Ok(()),
+            Instruction::Tie(path, other) => self.state.tie(path, other, self.index),
         }
     }
 
@@ -356,7 +362,12 @@ impl<'a> Frame<'a> {
         match input {
             Input::InputIds => Some(inputs.input_ids),
             Input::AttentionMask => inputs.attention_mask,
-            Input::Labels => inputs.labels,
+            Input::Labels => inputs.labels(),
+            Input::StartPositions | Input::EndPositions => match inputs.targets? {
+                Targets::Positions(start, _) if input == Input::StartPositions => Some(start),
+                Targets::Positions(_, end) => Some(end),
+                Targets::Labels(_) => None,
+            },
         }
     }
 
@@ -364,6 +375,9 @@ impl<'a> Frame<'a> {
         self.names.get(slot.0 as usize)?.as_ref()?.tensor()
     }
 }
+
+/// `parameter.data = value`.
+const SET_DATA: &str = ".data.__set__";
 
 /// The new and the old object of `x = x[index]`, with which transformers brings tokens back into their order. A program
 /// writes it as a call and a `drop` of the old object.
@@ -405,6 +419,11 @@ impl Scope for Frame<'_> {
 
     fn input_size(&self, input: Input, dim: usize) -> Option<u64> {
         let tensor = self.input(input)?;
+        (dim < tensor.rank()).then(|| tensor.dim(dim))
+    }
+
+    fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {
+        let tensor = self.state.tensor(&path.at(self.index)).ok()?;
         (dim < tensor.rank()).then(|| tensor.dim(dim))
     }
 

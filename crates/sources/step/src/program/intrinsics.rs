@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
 use super::functions;
 use super::value::{Items, Value};
-use crate::models::{AttentionCall, Cache, Mask, Sight, attend, causal_mask};
+use crate::models::{AttentionCall, Cache, Mask, Sight, attend, bidirectional_mask, causal_mask};
 use crate::nn::bloom_gelu;
 use crate::tensor::Tensor;
 
@@ -29,6 +29,7 @@ pub(super) fn call(
             let window = u64::try_from(window).map_err(|_| given.fault(format!("a window of {window}")))?;
             mask(frame, &given, Some(window))
         }
+        ("mask", "bidirectional") => both_ways(frame, &given),
         ("attention", "sdpa") => attention(frame, &given),
         ("cache", "dynamic") => {
             frame.cache = Some(CacheOf::Made(Cache::dynamic(&frame.state.windows)));
@@ -65,6 +66,21 @@ fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Re
     let cache = frame.cache.as_mut().filter(|_| passed).map(|cache| &*cache.get());
     let sight = Sight { window, cache_window };
     Ok(Value::Mask(causal_mask(inputs, &mode, embeds, position_ids, cache, sight)))
+}
+
+/// `create_bidirectional_mask` of the caller's tokens, without a cache.
+fn both_ways(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
+    let (Some(inputs), Some(mode)) = (frame.inputs, frame.mode) else {
+        return Err(Fault::Damaged("a mask is made inside of a layer".to_owned()));
+    };
+    let embeds = given.tensor(usize::MAX, "inputs_embeds")?;
+    let padding = given.optional_tensor(usize::MAX, "attention_mask")?;
+    if padding.is_some() != inputs.attention_mask.is_some()
+        || given.get(usize::MAX, "past_key_values").is_some()
+    {
+        return Err(given.fault("a mask of the model's own, or a cache"));
+    }
+    Ok(Value::Mask(bidirectional_mask(inputs, &mode, embeds)))
 }
 
 /// `sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling)`.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
-    Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode,
-    Path, Program, Values,
+    Attention, CAUSAL_LM, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
+    Mode as RecordedMode, Path, Program, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -44,6 +44,8 @@ pub(super) struct State {
     hooked: RefCell<Option<String>>,
     /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
     ties: Vec<(String, String)>,
+    /// Linears whose parameters are tied later in the constructor: they are modules only after that.
+    untied: RefCell<Vec<String>>,
     modules: RefCell<FxHashMap<String, Leaf>>,
     parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
     buffers: RefCell<FxHashMap<String, Tensor>>,
@@ -75,6 +77,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
         built: Cell::new(false),
         hooked: RefCell::default(),
         ties: config.ties.clone(),
+        untied: RefCell::default(),
         modules: RefCell::default(),
         parameters: RefCell::default(),
         buffers: RefCell::default(),
@@ -120,7 +123,8 @@ fn construct(state: &Rc<State>) -> Result<(), Fault> {
     let program = state.program.clone();
     let body = program.build(&state.values)?;
     let body = body.ok_or_else(|| Fault::Function("a constructor for this config".to_owned()))?;
-    Frame::new(state, None, None).run(body)
+    Frame::new(state, None, None).run(body)?;
+    state.finish_ties()
 }
 
 impl State {
@@ -160,6 +164,7 @@ impl State {
     pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
         let path = path.at(index);
         let leaf = match kind {
+            LeafModule::Linear if self.is_tied_in_order(&path) => return self.make_untied(path),
             LeafModule::Linear => Leaf::Linear(self.make_linear(&path)?),
             LeafModule::Conv1d => Leaf::Conv1d(self.builder.conv1d(&path)),
             // The first table is that of the input tokens (`get_input_embeddings`).
@@ -191,6 +196,71 @@ impl State {
         let table = self.parameters.borrow().get(other).cloned();
         let table = table.ok_or_else(|| Fault::Function(format!("tying {weight} to {other}")))?;
         Ok(self.builder.output_layer(path, &table))
+    }
+
+    /// Whether the program says when the weight of a Linear is tied. In programs of causal language models it does not, and
+    /// the builder ties the head when it makes it.
+    fn is_tied_in_order(&self, path: &str) -> bool {
+        let tied = |(place, _): &(String, String)| place.strip_suffix(".weight").is_some_and(|it| it == path);
+        self.program.header.task != CAUSAL_LM && self.ties.iter().any(tied)
+    }
+
+    /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
+    fn make_untied(&self, path: String) -> Result<(), Fault> {
+        let weight = format!("{path}.weight");
+        let table =
+            self.ties.iter().find(|tie| tie.0 == weight).map(|tie| self.tensor(&tie.1)).transpose()?;
+        let table = table.ok_or_else(|| Fault::Damaged(format!("{weight} is tied to nothing")))?;
+        let bias = format!("{path}.bias");
+        let own = self.builder.parameter(weight.clone(), "empty", table.shape().clone());
+        self.parameters.borrow_mut().insert(weight, own);
+        let bias_is_tied = self.ties.iter().any(|tie| tie.0 == bias);
+        let own = match self.builder.declared_parameter(&bias) {
+            Some(own) => Some(own),
+            None => bias_is_tied.then(|| self.builder.parameter(bias.clone(), "empty", [table.dim(0)])),
+        };
+        if let Some(own) = own {
+            self.parameters.borrow_mut().insert(bias, own);
+        }
+        self.untied.borrow_mut().push(path);
+        Ok(())
+    }
+
+    /// `setattr(parent, name, source_param)` of `tie_weights`: the parameter that was there goes.
+    pub fn tie(&self, path: &Path, other: &Path, index: Option<u64>) -> Result<(), Fault> {
+        let (path, other) = (path.at(index), other.at(index));
+        if self.program.header.task == CAUSAL_LM {
+            return Ok(());
+        }
+        let mut parameters = self.parameters.borrow_mut();
+        let source = parameters.get(&other).cloned();
+        let source =
+            source.ok_or_else(|| Fault::Damaged(format!("{path} is tied to {other}, which is nowhere")))?;
+        drop(parameters.insert(path, source));
+        Ok(())
+    }
+
+    /// `parameter.data = value`.
+    pub fn set_data(&self, path: &Path, index: Option<u64>, value: &Value) -> Result<(), Fault> {
+        let path = path.at(index);
+        let tensor =
+            value.tensor().ok_or_else(|| Fault::Damaged(format!("{path}.data is {}", value.kind())))?;
+        let found = self.parameters.borrow().get(&path).cloned();
+        let parameter = found.ok_or_else(|| Fault::Damaged(format!("the model has no parameter {path}")))?;
+        parameter.set_data(tensor.detach());
+        Ok(())
+    }
+
+    /// Makes modules of the Linears whose parameters were tied.
+    fn finish_ties(&self) -> Result<(), Fault> {
+        for path in self.untied.take() {
+            let parameter = |name: &str| self.parameters.borrow().get(&format!("{path}.{name}")).cloned();
+            let weight =
+                parameter("weight").ok_or_else(|| Fault::Damaged(format!("{path} has no weight")))?;
+            let module = self.builder.linear_over(&path, weight, parameter("bias"));
+            self.modules.borrow_mut().insert(path, Leaf::Linear(module));
+        }
+        Ok(())
     }
 
     /// Makes a parameter of a module whose inside is recorded.
@@ -293,6 +363,7 @@ impl CausalLm for Recorded {
                 loss: None,
                 aux_loss: None,
                 logits: inputs.input_ids.without_memory(),
+                end_logits: None,
                 cache: None,
                 router_logits: RouterLogits::default(),
             }
@@ -332,13 +403,15 @@ impl Recorded {
         // A layer that runs again in the backward finds no collector (`capture_outputs` in output_capturing.py).
         drop(self.0.collected.take());
         outcome?;
-        let (mut loss, mut aux_loss, mut logits) = (None, None, None);
+        let (mut loss, mut aux_loss) = (None, None);
+        let (mut logits, mut end_logits) = (None, None);
         let mut router_logits = RouterLogits::default();
         for (name, value) in std::mem::take(&mut frame.returned) {
             match (name.as_str(), value) {
                 ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
                 ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
-                ("logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                ("logits" | "start_logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                ("end_logits", Value::Tensor(tensor)) => end_logits = Some(tensor),
                 ("router_logits", Value::Items(items)) => {
                     router_logits.0 = items.0.iter().filter_map(Value::tensor).cloned().collect();
                 }
@@ -350,7 +423,7 @@ impl Recorded {
             _ => None,
         };
         let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
-        Ok(Outputs { loss, aux_loss, logits, cache, router_logits })
+        Ok(Outputs { loss, aux_loss, logits, end_logits, cache, router_logits })
     }
 }
 

@@ -1,28 +1,53 @@
-use brimful_jobs::{AttentionMask, Cache as CacheKind, Infer};
+use brimful_jobs::{Cache as CacheKind, Infer, Task};
 use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
 
+use super::batch::Batch;
 use crate::autocast::autocast;
 use crate::device::Device;
-use crate::models::{self, Cache, Inputs, Mode, Outputs};
+use crate::models::{self, Cache, Inputs, Mode, Model, Outputs};
 use crate::nn::Techniques;
 use crate::ops;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
-/// Loads the model, runs the prompt through it, then one token after the other.
+/// Loads the model and calls it without gradients: with a prompt and then one token after the other, or once where the task
+/// generates nothing.
 pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
     let model = models::build(device, config, job.precision, Techniques::NONE);
     device.empty_cache();
-    let mut mode = Mode {
+    let mode = Mode {
         attention: job.attention,
-        attention_mask: AttentionMask::None,
+        attention_mask: job.attention_mask,
         training: false,
         rules,
         use_cache: job.cache != CacheKind::None,
     };
+    match job.task {
+        Task::CausalLm => generate(device, &model, job, mode),
+        _ => forward(device, &model, job, mode),
+    }
+}
+
+/// One call, whose batch and outputs the script holds to the end.
+fn forward(device: &Device, model: &Model, job: &Infer, mode: Mode) {
+    let _off = device.set_grad_enabled(false);
+    let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
+    device.begin_phase(PhaseKind::Data, "data");
+    let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
+    let batch = batch.without_targets();
+    device.begin_phase(PhaseKind::Prefill, "prefill");
+    let outputs = model.root.call(&batch.inputs(), &mode, None);
+    // The region ends inside the recording; what the script still holds does not.
+    drop(autocast);
+    device.end();
+    drop(outputs);
+}
+
+/// A prompt, then one token after the other.
+fn generate(device: &Device, model: &Model, job: &Infer, mut mode: Mode) {
     let _off = device.set_grad_enabled(false);
     let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
@@ -45,8 +70,12 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: Transf
             mode.use_cache = true;
         }
         let Some(ids) = &input else { return };
-        let inputs =
-            Inputs { input_ids: ids, attention_mask: None, labels: None, logits_to_keep: job.logits_to_keep };
+        let inputs = Inputs {
+            input_ids: ids,
+            attention_mask: None,
+            targets: None,
+            logits_to_keep: job.logits_to_keep,
+        };
         let outputs = model.root.call(&inputs, &mode, cache.as_mut());
         if device.failed() {
             return;

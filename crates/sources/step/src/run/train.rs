@@ -1,15 +1,15 @@
 use std::rc::Rc;
 
-use brimful_jobs::{AttentionMask, Checkpointing, Lora, Precision, Train};
+use brimful_jobs::{Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
-use brimful_trace::{Category, PhaseKind};
-use brimful_units::Dtype;
+use brimful_trace::PhaseKind;
 
+use super::batch::Batch;
 use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
-use crate::models::{self, Inputs, Mode, Model, Outputs};
+use crate::models::{self, Mode, Model, Outputs};
 use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
@@ -76,17 +76,11 @@ struct Loop<'a> {
     outputs: Option<Outputs>,
 }
 
-/// One batch, each tensor `[B, S]`, int64.
-struct Batch {
-    input_ids: Tensor,
-    labels: Tensor,
-    attention_mask: Option<Tensor>,
-}
-
 impl Loop<'_> {
     fn micro_step(&mut self, step: u64, micro: u64) {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
-        let batch = self.batch();
+        let (job, device) = (self.job, self.device);
+        let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
@@ -94,34 +88,13 @@ impl Loop<'_> {
         if !self.job.hold_outputs {
             self.loss = None;
         }
-        // The script's `batch = None` drops a dict, which frees its values in the order of their keys.
-        drop(batch.input_ids);
-        drop(batch.labels);
-        drop(batch.attention_mask);
-    }
-
-    fn batch(&self) -> Batch {
-        let shape = [self.job.batch, self.job.sequence];
-        let input = |op| {
-            let tensor = ops::new_tensor(self.device, op, shape, Dtype::I64);
-            tensor.categorize(Category::Input);
-            tensor
-        };
-        let input_ids = input("zeros");
-        let labels = input("clone");
-        let attention_mask = (self.job.attention_mask != AttentionMask::None).then(|| input("ones"));
-        Batch { input_ids, labels, attention_mask }
+        // The script's `batch = None`.
+        drop(batch);
     }
 
     fn forward(&mut self, batch: &Batch) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
-        let inputs = Inputs {
-            input_ids: &batch.input_ids,
-            attention_mask: batch.attention_mask.as_ref(),
-            labels: Some(&batch.labels),
-            logits_to_keep: None,
-        };
-        let outputs = self.model.root.call(&inputs, &self.mode, None);
+        let outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
         self.loss = outputs.loss.clone();
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {

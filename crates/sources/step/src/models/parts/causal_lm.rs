@@ -68,12 +68,13 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         let last = mask::slice_logits_to_keep(&hidden, inputs.logits_to_keep);
         let logits = self.lm_head.call(&last);
         let logits = if self.model.get().final_logit_softcapping() { soft_capped(logits) } else { logits };
-        let loss = inputs.labels.map(|labels| causal_lm_loss(&logits, labels, &mode.rules));
+        let loss = inputs.labels().map(|labels| causal_lm_loss(&logits, labels, &mode.rules));
         // The function returns after the loss is made: until then its locals hold the hidden states, of which `last` is
         // a view.
         drop(last);
         drop(hidden);
-        Outputs { loss, aux_loss: None, logits, cache: implicit, router_logits: RouterLogits::default() }
+        let router_logits = RouterLogits::default();
+        Outputs { loss, aux_loss: None, logits, end_logits: None, cache: implicit, router_logits }
     }
 }
 

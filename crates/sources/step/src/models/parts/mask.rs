@@ -206,7 +206,7 @@ fn with_padding(device: &Device, batch: u64, queries: u64, keys: u64, window: Op
 
 /// `padding_mask[batch_idx, kv_idx]`: the kernel wants index tensors of the same strides, and so they become
 /// contiguous (`AdvancedIndex` in aten/src/ATen/native/TensorAdvancedIndexing.cpp).
-fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
+pub(super) fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
     let index = || ops::new_tensor(device, "clone", [batch, 1, 1, keys], Dtype::I64);
     let rows = (keys > 1).then(index);
     let columns = (batch > 1).then(index);
@@ -216,12 +216,12 @@ fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
     out
 }
 
-fn shifted_range(device: &Device, length: u64) -> Tensor {
+pub(super) fn shifted_range(device: &Device, length: u64) -> Tensor {
     ops::add_scalar(ops::new_tensor(device, "arange", [length], Dtype::I64))
 }
 
 /// `eager_mask`: `torch.where(mask, 0, lowest)`.
-fn bias_mask(keep: Tensor, dtype: Dtype) -> Tensor {
+pub(super) fn bias_mask(keep: Tensor, dtype: Dtype) -> Tensor {
     let device = keep.device().clone();
     let zero = ops::new_tensor(&device, "zeros", [], dtype);
     let lowest = ops::new_tensor(&device, "scalar_tensor", [], dtype);

@@ -2,6 +2,7 @@
 //! implementation.
 
 mod attention;
+mod bidirectional;
 mod block;
 mod cache;
 mod causal_lm;
@@ -13,6 +14,7 @@ mod rotary;
 mod rotary_attention;
 
 pub(crate) use attention::{AttentionCall, attend};
+pub(crate) use bidirectional::bidirectional_mask;
 pub(super) use block::{Arguments, BlockInput, Keyword, gradient_checkpointing_layer};
 pub(crate) use cache::Cache;
 pub(super) use causal_lm::{Backbone, ForCausalLm, ModelInput};

@@ -39,6 +39,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__contains__" => contains(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
+        "int" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I32)),
         "long" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I64)),
         "float" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::F32)),
         "to" | "type" => conversion(given),
@@ -71,6 +72,13 @@ fn with_number(x: &Tensor, given: &Arguments<'_>) -> Result<Dtype, Fault> {
 }
 
 fn sum(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    // `if attention_mask is not None: scores = scores + attention_mask`: recordings have a mask. Without one the name goes on
+    // with the same object.
+    if let [Value::Tensor(x), none] = &given.positional[..]
+        && none.is_none()
+    {
+        return Ok(x.clone());
+    }
     let x = given.tensor(0, "input")?;
     match given.get(1, "other").and_then(Value::tensor) {
         Some(other) if op == "add" => Ok(ops::add(x, other)),

@@ -25,7 +25,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "expand" | "broadcast_to" => expand(given),
         "contiguous" => given.tensor(0, "input").map(ops::contiguous),
         "clone" => given.tensor(0, "input").map(ops::clone_preserving),
-        "detach" => given.tensor(0, "input").map(Tensor::detach),
+        "detach" | "data" => given.tensor(0, "input").map(Tensor::detach),
         "cat" | "concat" | "concatenate" => cat(given),
         "__getitem__" => indexing::get_item(given),
         "stack" => stack(given),

@@ -1,0 +1,105 @@
+//! Tasks: the class that a job's model gets, what such a job may not ask for, and how it can be changed.
+
+use brimful_jobs::{AttentionMask, Format, LoadedJob, Overrides, Task, Workload, load};
+use brimful_models::{Config, NoFiles};
+
+fn read(text: &str) -> Result<LoadedJob, String> {
+    load("job.toml", text, Format::Toml, &NoFiles, &Overrides::default()).map_err(|error| error.to_string())
+}
+
+fn job(text: &str) -> LoadedJob {
+    read(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn class(loaded: &LoadedJob) -> String {
+    match &loaded.job.model {
+        Config::Recorded(config) => config.program.header.class.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn task(loaded: &LoadedJob) -> Task {
+    match &loaded.job.workload {
+        Workload::Train(train) => train.task,
+        Workload::Infer(infer) => infer.task,
+    }
+}
+
+const BERT: &str = "[model]\nmodel_type = 'bert'\n";
+
+#[test]
+fn the_task_of_the_job_picks_the_class_whatever_the_config_says() {
+    let masked = "architectures = ['BertForMaskedLM']\n";
+    let loaded = job(&format!("{BERT}{masked}[train]\ntask = 'sequence-classification'"));
+    assert_eq!(
+        (class(&loaded).as_str(), task(&loaded)),
+        ("BertForSequenceClassification", Task::SequenceClassification)
+    );
+    assert!(loaded.recipe.assumed.iter().all(|row| row.key != "train.task"));
+}
+
+#[test]
+fn without_a_task_the_class_of_the_config_says_it_and_the_answer_lists_it() {
+    let classifier = "architectures = ['BertForSequenceClassification']\n";
+    let loaded = job(&format!("{BERT}{classifier}[train]\nbatch = 2"));
+    assert_eq!(task(&loaded), Task::SequenceClassification);
+    let row = loaded.recipe.assumed.iter().find(|row| row.key == "train.task").unwrap();
+    assert_eq!(row.value, "sequence-classification");
+    // A class without a program is read for the first task of its type.
+    let pretraining = job(&format!("{BERT}architectures = ['BertForPreTraining']\n[infer]\nbatch = 2"));
+    assert_eq!((class(&pretraining).as_str(), task(&pretraining)), ("BertForMaskedLM", Task::MaskedLm));
+}
+
+#[test]
+fn a_change_of_the_task_reads_the_model_again() {
+    let loaded = job(&format!("{BERT}[train]\ntask = 'masked-lm'"));
+    let changed = loaded.with_change("train.task", "sequence-classification".into()).unwrap();
+    assert_eq!(class(&changed), "BertForSequenceClassification");
+    assert!(changed.job.model.parameter_count() != loaded.job.model.parameter_count());
+}
+
+#[test]
+fn a_config_counts_its_labels_by_their_names() {
+    let count = |labels: &str| {
+        let text = format!("{BERT}{labels}[train]\ntask = 'sequence-classification'");
+        job(&text).job.model.parameter_count()
+    };
+    // The classifier of a model of width 768 has a row and a bias for each label; two is the default.
+    assert_eq!(count("id2label = {0 = 'a', 1 = 'b', 2 = 'c'}\n") - count(""), 769);
+    assert_eq!(count("num_labels = 3\n"), count("id2label = {0 = 'a', 1 = 'b', 2 = 'c'}\n"));
+}
+
+#[test]
+fn a_task_without_generation_takes_a_mask_and_refuses_caches_and_adapters() {
+    let masked = |rest: &str| read(&format!("{BERT}{rest}"));
+    let loaded = masked("[infer]\ntask = 'masked-lm'\nattention_mask = 'padded'").unwrap();
+    assert!(
+        matches!(&loaded.job.workload, Workload::Infer(run) if run.attention_mask == AttentionMask::Padded)
+    );
+    for (rest, key) in [
+        ("[infer]\ntask = 'masked-lm'\ndecode_steps = 3", "`infer.decode_steps` is 3"),
+        ("[infer]\ntask = 'masked-lm'\ncache = 'dynamic'", "`infer.cache`"),
+        ("[train]\ntask = 'masked-lm'\nuse_cache = true", "`train.use_cache` is true"),
+        ("[train]\ntask = 'masked-lm'\nlora = {r = 8}", "`train.lora`"),
+        (
+            "[train]\ntask = 'causal-lm'",
+            "`train.task` = \"causal-lm\" is not simulated yet; bert has no program",
+        ),
+    ] {
+        let refusal = masked(rest).map(|loaded| loaded.job).unwrap_err();
+        assert!(refusal.contains(key), "{rest}: {refusal}");
+    }
+}
+
+#[test]
+fn learned_positions_end_and_a_row_of_padding_is_none_of_them() {
+    let roberta = |sequence: u64| {
+        let model = "[model]\nmodel_type = 'roberta'\nmax_position_embeddings = 514\n";
+        read(&format!("{model}[train]\ntask = 'masked-lm'\nsequence = {sequence}"))
+    };
+    assert!(roberta(512).is_ok());
+    assert!(roberta(513).unwrap_err().contains("the model has 512 positions"));
+    assert!(
+        read(&format!("{BERT}[train]\nsequence = 513")).unwrap_err().contains("the model has 512 positions")
+    );
+}

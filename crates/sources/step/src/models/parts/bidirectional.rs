@@ -1,0 +1,50 @@
+//! Masks of encoders, which see both ways (transformers/masking_utils.py, 5.23).
+
+use brimful_jobs::{AttentionKernel, AttentionMask};
+use brimful_units::Dtype;
+
+use super::mask::{bias_mask, look_up, shifted_range};
+use crate::models::{Inputs, Mask, Mode};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// `create_bidirectional_mask`: no mask without padding, whatever the attention.
+pub(crate) fn bidirectional_mask(inputs: &Inputs<'_>, mode: &Mode, embeds: &Tensor) -> Mask {
+    let Some(padding) = inputs.attention_mask.map(|mask| ops::to(mask, Dtype::Bool)) else {
+        return Mask::None;
+    };
+    // `_ignore_bidirectional_mask_sdpa` reads `padding_mask.all()`.
+    drop(ops::reduced_to_scalar(&padding, "all", Dtype::Bool));
+    if mode.attention_mask != AttentionMask::Padded {
+        return Mask::None;
+    }
+    let keep = keep_mask(embeds);
+    match mode.attention {
+        AttentionKernel::Eager => Mask::Bias(bias_mask(keep, embeds.dtype())),
+        AttentionKernel::Sdpa | AttentionKernel::Flash => Mask::Keep(keep),
+    }
+}
+
+/// `sdpa_mask`'s broadcast of `and_masks(bidirectional_mask_function, padding_mask_function)`.
+fn keep_mask(embeds: &Tensor) -> Tensor {
+    let device = embeds.device();
+    let (batch, tokens) = (embeds.dim(0), embeds.dim(1));
+    let batch_range = ops::new_tensor(device, "arange", [batch], Dtype::I64);
+    let head_range = ops::new_tensor(device, "arange", [1], Dtype::I64);
+    let query_range = shifted_range(device, tokens);
+    let key_range = shifted_range(device, tokens);
+    let column = |op| ops::new_tensor(device, op, [1, 1, tokens, 1], Dtype::Bool);
+    let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
+    // `q_idx >= 0`, which is true of every query.
+    let queries = column("ge");
+    let first = column("bitwise_and");
+    drop(queries);
+    drop(all);
+    let looked_up = look_up(device, batch, tokens);
+    let keep = ops::new_tensor(device, "bitwise_and", [batch, 1, tokens, tokens], Dtype::Bool);
+    drop(looked_up);
+    drop(first);
+    // `sdpa_mask` holds the four ranges until it returns.
+    drop((batch_range, head_range, query_range, key_range));
+    keep
+}

@@ -1,0 +1,98 @@
+"""The tasks that models are recorded for: the class that answers each, and the inputs of a call."""
+
+import json
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+from transformers.models.auto import modeling_auto
+
+CAUSAL_LM = "causal-lm"
+
+
+class Task:
+    """What a model is called for."""
+
+    def __init__(self, name, auto, types, labels):
+        """`labels` makes the targets of a batch from its token ids, by the names of the arguments."""
+        self.name, self.auto, self.types, self.labels = name, auto, types, labels
+
+    @property
+    def is_causal(self):
+        """Whether calls may have a cache of keys and values, and logits of some positions only."""
+        return self.name == CAUSAL_LM
+
+    def model_class(self, config):
+        """The class that answers the task for a config."""
+        return self.auto._model_mapping[type(config)]
+
+    def requirements(self):
+        """The header's lines about switches of encoders, of which every recording has the usual value."""
+        if self.is_causal:
+            return []
+        usual = {"is_decoder": False, "add_cross_attention": False, "chunk_size_feed_forward": 0}
+        lines = [f"require {key} {json.dumps(value)}" for key, value in usual.items()]
+        if self.counts_labels or self.name == "question-answering":
+            lines.insert(0, "default num_labels 2")
+        if self.name == "sequence-classification":
+            lines.append('require problem_type null "single_label_classification"')
+        if self.name == "question-answering":
+            # The class takes its scores apart into those of the start and of the end.
+            lines.append("require num_labels 2")
+        return lines
+
+    @property
+    def counts_labels(self):
+        """Whether the model has an output for each label of its config."""
+        return self.name.endswith("-classification")
+
+    def prepare(self, config):
+        """Gives a config of one of the recordings as many labels as no other size has."""
+        if self.counts_labels:
+            config.num_labels = int(config.num_hidden_layers) + 9
+
+    def file_name(self, model_type):
+        """The program's file: causal language models need no word for their task."""
+        return f"{model_type}.program" if self.is_causal else f"{model_type}.{self.name}.program"
+
+
+def _same(ids):
+    return {"labels": ids.clone()}
+
+
+def _one_of_each_sequence(ids):
+    return {"labels": torch.zeros(ids.shape[0], dtype=torch.long)}
+
+
+def _zeros(ids):
+    return {"labels": torch.zeros_like(ids)}
+
+
+def _positions(ids):
+    one = torch.zeros(ids.shape[0], dtype=torch.long)
+    return {"start_positions": one, "end_positions": one.clone()}
+
+
+TASKS = {
+    name: Task(name, auto, getattr(modeling_auto, f"MODEL_FOR_{types}_MAPPING_NAMES"), labels)
+    for name, auto, types, labels in [
+        (CAUSAL_LM, AutoModelForCausalLM, "CAUSAL_LM", _same),
+        ("masked-lm", AutoModelForMaskedLM, "MASKED_LM", _same),
+        (
+            "sequence-classification",
+            AutoModelForSequenceClassification,
+            "SEQUENCE_CLASSIFICATION",
+            _one_of_each_sequence,
+        ),
+        ("token-classification", AutoModelForTokenClassification, "TOKEN_CLASSIFICATION", _zeros),
+        ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
+    ]
+}
+
+# The names of a batch's targets, whatever the task.
+TARGETS = ("labels", "start_positions", "end_positions")
