@@ -138,16 +138,15 @@ struct Draw {
 
 impl Draw {
     fn parse(flags: &[String]) -> Result<Draw> {
-        let mut draw =
-            Draw {
-                seed: 0,
-                count: 20,
-                families: Vec::new(),
-                task: "causal-lm".to_owned(),
-                gpu: None,
-                keep: false,
-                print: false,
-            };
+        let mut draw = Draw {
+            seed: 0,
+            count: 20,
+            families: Vec::new(),
+            task: "causal-lm".to_owned(),
+            gpu: None,
+            keep: false,
+            print: false,
+        };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut value = || flags.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
@@ -182,7 +181,8 @@ fn drawn(root: &Path, asked: &Draw) -> Result<()> {
         cases.iter().for_each(|case| println!("{}", case.job));
         return Ok(());
     }
-    let recorded = record_all(&recorder(root, asked.keep)?, &cases)?;
+    // Events tell all that the figures of an observed second run do.
+    let recorded = record_all(&recorder(root, false)?, &cases)?;
     let (run, not_run): (Vec<Case>, Vec<Case>) =
         recorded.cases.into_iter().partition(|case| case.error.is_none());
     print_refusals(&not_run);

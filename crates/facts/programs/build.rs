@@ -35,7 +35,9 @@ fn main() {
 
 /// Whether the list names a type and a task; a line without a task speaks of causal language models.
 fn is_proven(list: &str, model_type: &str, task: &str) -> bool {
-    list.lines().map(|line| line.trim().split_once(' ').unwrap_or((line.trim(), "causal-lm"))).any(|row| row == (model_type, task))
+    list.lines()
+        .map(|line| line.trim().split_once(' ').unwrap_or((line.trim(), "causal-lm")))
+        .any(|row| row == (model_type, task))
 }
 
 /// Every program file, in the order of their names.
