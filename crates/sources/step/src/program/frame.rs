@@ -67,6 +67,8 @@ pub(super) struct Frame<'a> {
     pub index: Option<u64>,
     /// What `return` named.
     pub returned: Vec<(String, Value)>,
+    /// Names of tensors that `torch.ones` made: the only tensors whose values are known.
+    ones: Vec<Slot>,
     /// Where a region that runs again stopped in `x = x[index]`: the new `x`, and the old one, which Python still names.
     not_rebound: Option<(Slot, Slot)>,
 }
@@ -83,6 +85,7 @@ impl<'a> Frame<'a> {
             gone: FxHashMap::default(),
             index: None,
             returned: Vec::new(),
+            ones: Vec::new(),
             not_rebound: None,
         }
     }
@@ -102,6 +105,9 @@ impl<'a> Frame<'a> {
                 };
                 if self.state.device.is_stopped() && !stopped_before {
                     self.not_rebound = rebound(function, results, arguments);
+                }
+                if function == "torch.ones" {
+                    self.ones.extend(results.iter().flatten());
                 }
                 self.bind(results, outcome)
             }
@@ -358,6 +364,11 @@ impl<'a> Frame<'a> {
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels,
         }
+    }
+
+    /// Whether an expression names a tensor that `torch.ones` made.
+    pub fn holds_ones(&self, expression: &Expression) -> bool {
+        matches!(expression, Expression::Slot(slot) if self.ones.contains(slot))
     }
 
     fn named(&self, slot: Slot) -> Option<&Tensor> {

@@ -36,6 +36,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
         "clamp" => without_gradient(given, "clamp"),
         "where" => choice(given),
+        "tril" => without_gradient(given, "tril"),
         "__contains__" => contains(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
@@ -176,12 +177,15 @@ fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> 
     }
 }
 
-/// `torch.where(condition, a, b)` without gradient.
+/// `torch.where(condition, a, b)`; with a number only without gradient.
 fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let condition = given.tensor(0, "condition")?;
     let sides = [given.get(1, "input"), given.get(2, "other")];
     let tensors: Vec<&Tensor> = sides.iter().flatten().filter_map(|side| side.tensor()).collect();
     let Some(first) = tensors.first() else { return Err(given.fault("two numbers")) };
+    if let [a, b] = tensors[..] {
+        return Ok(ops::choose(condition, a, b));
+    }
     if tensors.iter().any(|side| side.requires_grad()) && condition.device().grad_enabled() {
         return Err(given.fault("an input that wants a gradient"));
     }
