@@ -2,7 +2,7 @@
 
 use crate::error::EvaluationError;
 use crate::expression::{Builtin, Expression, Input, Operator};
-use crate::instruction::Slot;
+use crate::instruction::{Path, Slot};
 use crate::values::{Value, Values};
 
 /// What an expression can ask for.
@@ -30,6 +30,11 @@ pub trait Scope {
 
     /// The size of a dimension of an input.
     fn input_size(&self, _input: Input, _dim: usize) -> Option<u64> {
+        None
+    }
+
+    /// The size of a dimension of a parameter or a buffer.
+    fn tensor_size(&self, _path: &Path, _dim: usize) -> Option<u64> {
         None
     }
 
@@ -116,6 +121,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Past => whole(scope.past()),
         Expression::LogitsToKeep => whole(scope.logits_to_keep()),
         Expression::Size(slot, dim) => whole(scope.size(*slot, *dim)),
+        Expression::TensorSize(path, dim) => whole(scope.tensor_size(path, *dim)),
         Expression::InputSize(input, dim) => whole(scope.input_size(*input, *dim)),
         Expression::List(items) | Expression::Tuple(items) => {
             Ok(Value::List(items.iter().map(|item| evaluate(scope, item)).collect::<Result<_, _>>()?))
@@ -301,7 +307,13 @@ fn call<S: Scope>(
             Ok(best)
         }
         (_, [inner]) => {
-            let value = evaluate(scope, inner)?;
+            let value = match evaluate(scope, inner) {
+                // Only its being a number matters: `limit` is the lowest number of a dtype, which is no key of a config.
+                Err(EvaluationError::NoKey(key)) if builtin == Builtin::Float && key == "limit" => {
+                    return Ok(Value::Number(0.0));
+                }
+                value => value?,
+            };
             let number = as_number(&value).ok_or_else(|| wrong_kind(inner, &value, "a number"))?;
             let number = match builtin {
                 Builtin::Float => return Ok(Value::Number(number)),

@@ -49,6 +49,8 @@ pub enum Expression {
     LogitsToKeep,
     /// `%3.1`: the size of a dimension.
     Size(Slot, usize),
+    /// `model.embed_positions.weights.0`: the size of a dimension of a parameter or a buffer.
+    TensorSize(Path, usize),
     /// `input_ids.1`: the size of an input's dimension.
     InputSize(Input, usize),
     /// `[a, b]`.
@@ -216,6 +218,7 @@ impl fmt::Display for Expression {
             Expression::Past => write!(f, "past"),
             Expression::LogitsToKeep => write!(f, "logits_to_keep"),
             Expression::Size(slot, dim) => write!(f, "{slot}.{dim}"),
+            Expression::TensorSize(path, dim) => write!(f, "{path}.{dim}"),
             Expression::InputSize(input, dim) => write!(f, "{}.{dim}", input.name()),
             Expression::List(items) => write!(f, "[{}]", joined(items)),
             Expression::Tuple(items) if items.len() == 1 => write!(f, "({},)", items[0]),

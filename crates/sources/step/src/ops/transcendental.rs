@@ -6,8 +6,8 @@ use brimful_units::Dtype;
 use super::elementwise::plain_binary;
 use super::iterator::{promote, result};
 use super::{Operand, add_scalar, div, div_scalar, grads, mul, plain_ternary, saved};
-use crate::autograd::{Call, Op};
 use crate::autocast::to_float;
+use crate::autograd::{Call, Op};
 use crate::tensor::Tensor;
 
 /// `torch.exp(x)`, which autocast runs in fp32; the result is saved.

@@ -178,7 +178,17 @@ impl<'a> Frame<'a> {
                 Ok(())
             }
             Instruction::MakeModule { kind, path, .. } => self.state.make_module(*kind, path, self.index),
-            Instruction::Parameter { path, .. } => self.state.make_parameter(path, self.index),
+            Instruction::Parameter { path, dtype, .. } => {
+                let dtype = dtype.as_ref().map(|dtype| self.value(dtype)).transpose()?;
+                let dtype = match dtype {
+                    None => self.state.dtype,
+                    Some(Value::Dtype(dtype)) => dtype,
+                    Some(other) => {
+                        return Err(Fault::Damaged(format!("{path} has {} as its dtype", other.kind())));
+                    }
+                };
+                self.state.make_parameter(path, self.index, dtype)
+            }
             Instruction::KeptParameter { path, slot, .. } => {
                 let value = self.get(*slot)?.clone();
                 self.state.keep_parameter(path, self.index, value)
@@ -416,6 +426,11 @@ impl Scope for Frame<'_> {
 
     fn input_size(&self, input: Input, dim: usize) -> Option<u64> {
         let tensor = self.input(input)?;
+        (dim < tensor.rank()).then(|| tensor.dim(dim))
+    }
+
+    fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {
+        let tensor = self.state.tensor(&path.at(self.index)).ok()?;
         (dim < tensor.rank()).then(|| tensor.dim(dim))
     }
 

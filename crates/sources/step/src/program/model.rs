@@ -194,9 +194,9 @@ impl State {
     }
 
     /// Makes a parameter of a module whose inside is recorded.
-    pub fn make_parameter(&self, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+    pub fn make_parameter(&self, path: &Path, index: Option<u64>, dtype: Dtype) -> Result<(), Fault> {
         let path = path.at(index);
-        let parameter = self.builder.declared_parameter(&path);
+        let parameter = self.builder.declared_parameter(&path, dtype);
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
         let mut parameters = self.parameters.borrow_mut();
         // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.

@@ -20,6 +20,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "bmm" => bmm(given),
         "baddbmm" => baddbmm(given),
         "F.layer_norm" => layer_norm(given),
+        "F.rms_norm" => rms_norm(given),
         "F.softmax" | "softmax" | "special.softmax" => softmax(given),
         "F.dropout" => dropout(given),
         "F.silu" => given.tensor(0, "input").map(ops::silu),
@@ -103,6 +104,18 @@ fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault("a width that is not the last dimension's"));
     }
     Ok(ops::layer_norm(x, given.optional_tensor(2, "weight")?, given.optional_tensor(3, "bias")?))
+}
+
+fn rms_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let whole = match given.integers(1, "normalized_shape")?[..] {
+        [width] => x.rank() > 0 && u64::try_from(width) == Ok(x.last(0)),
+        _ => false,
+    };
+    if !whole || given.get(2, "weight").is_some() {
+        return Err(given.fault("other dimensions than the last, or a weight"));
+    }
+    Ok(ops::rms_norm(x))
 }
 
 /// The kernels differ by whether the dimension is the last one.
