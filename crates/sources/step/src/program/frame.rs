@@ -204,11 +204,19 @@ impl<'a> Frame<'a> {
 
     /// The hook of `enable_input_require_grads` on a module: what it returns is the last name that it leaves.
     fn require_grad(&self, path: &Path, body: &[Instruction]) -> Result<(), Fault> {
-        let bound = body.iter().rev().find_map(|instruction| match instruction {
-            Instruction::Call { results, .. } => results.iter().flatten().find_map(|slot| self.named(*slot)),
-            _ => None,
-        });
+        let bound = self.last_bound(body);
         bound.map(Tensor::require_grad).ok_or_else(|| Fault::Damaged(format!("{path} returns nothing")))
+    }
+
+    /// The tensor that the last of these calls bound, of those that ran.
+    fn last_bound(&self, body: &[Instruction]) -> Option<&Tensor> {
+        body.iter().rev().find_map(|instruction| match instruction {
+            Instruction::Call { results, .. } => results.iter().flatten().find_map(|slot| self.named(*slot)),
+            Instruction::When(condition, body) if self.evaluate(condition).is_ok_and(|it| it.is_true()) => {
+                self.last_bound(body)
+            }
+            _ => None,
+        })
     }
 
     /// Drops a name. Its sizes may still be asked for.
@@ -427,6 +435,10 @@ impl Scope for Frame<'_> {
     fn input_size(&self, input: Input, dim: usize) -> Option<u64> {
         let tensor = self.input(input)?;
         (dim < tensor.rank()).then(|| tensor.dim(dim))
+    }
+
+    fn dtype(&self, tensor: &Expression) -> Option<Dtype> {
+        self.dtype_of(tensor).ok()
     }
 
     fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {

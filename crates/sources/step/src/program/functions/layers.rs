@@ -7,6 +7,7 @@ use super::super::fault::Fault;
 use super::super::model::State;
 use super::super::value::Value;
 use super::Outcome;
+use crate::autocast::to_lower;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -92,7 +93,10 @@ fn baddbmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 fn bmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    Ok(ops::bmm(given.tensor(0, "input")?, given.tensor(1, "mat2")?))
+    // Autocast converts the last argument first.
+    let b = to_lower(given.tensor(1, "mat2")?);
+    let a = to_lower(given.tensor(0, "input")?);
+    Ok(ops::bmm(&a, &b))
 }
 
 fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
