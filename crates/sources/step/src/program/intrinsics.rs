@@ -74,6 +74,13 @@ fn mask(
     let cache_window = if window.is_some() { of_cache } else { of_cache.filter(|_| !sees_all) };
     let passed = given.get(usize::MAX, "past_key_values").is_some();
     let cache = frame.cache.as_mut().filter(|_| passed).map(|cache| &*cache.get());
+    if own_ones && cache.is_some_and(|cache| !cache.knows_its_length()) {
+        // transformers pads this mask to the length of a static cache (`prepare_padding_mask` in masking_utils.py).
+        return Err(given.fault("a mask of the model's own beside a static cache"));
+    }
+    if !given.flag(usize::MAX, "allow_is_causal_skip", true)? {
+        return Err(given.fault("allow_is_causal_skip = False"));
+    }
     let sight = Sight { window, cache_window };
     Ok(Value::Mask(causal_mask(inputs, &mode, embeds, position_ids, cache, sight)))
 }
