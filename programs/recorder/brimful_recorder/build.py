@@ -134,6 +134,9 @@ def _parameter(tracer, original):
             raise Refusal(f"a parameter {name} of {type(self).__name__} comes from nowhere")
         path = f"{tracer.module(self)}.{name}"
         tracer.emit(f"parameter {path} {source}")
+        # `nn.Parameter(f(x))`: Python drops `f(x)` before the module takes the parameter, which shares its memory.
+        if tracer.lines[-2:-1] == [f"drop {source}"]:
+            tracer.lines[-2:] = reversed(tracer.lines[-2:])
         tracer.fix(param, path)
 
     return register

@@ -1,5 +1,7 @@
 //! The values of expressions, with Python's arithmetic.
 
+use brimful_units::Dtype;
+
 use crate::error::EvaluationError;
 use crate::expression::{Builtin, Expression, Input, Operator};
 use crate::instruction::{Path, Slot};
@@ -30,6 +32,11 @@ pub trait Scope {
 
     /// The size of a dimension of an input.
     fn input_size(&self, _input: Input, _dim: usize) -> Option<u64> {
+        None
+    }
+
+    /// The dtype of a tensor.
+    fn dtype(&self, _tensor: &Expression) -> Option<Dtype> {
         None
     }
 
@@ -120,6 +127,11 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::LayerIndex => whole(scope.layer_index()),
         Expression::Past => whole(scope.past()),
         Expression::LogitsToKeep => whole(scope.logits_to_keep()),
+        // Dtypes are only compared, and each has one name.
+        Expression::Dtype(dtype) => Ok(Value::Text(dtype.to_string())),
+        Expression::DtypeOf(tensor) => {
+            scope.dtype(tensor).map(|dtype| Value::Text(dtype.to_string())).ok_or_else(unknown)
+        }
         Expression::Size(slot, dim) => whole(scope.size(*slot, *dim)),
         Expression::InputSize(input, dim) => whole(scope.input_size(*input, *dim)),
         Expression::TensorSize(path, dim) => whole(scope.tensor_size(path, *dim)),
@@ -142,9 +154,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Ellipsis
         | Expression::Cache
         | Expression::RouterLogits
-        | Expression::Dtype(_)
         | Expression::DefaultDtype
-        | Expression::DtypeOf(_)
         | Expression::Slot(_)
         | Expression::Tensor(_)
         | Expression::Input(_)
@@ -307,7 +317,13 @@ fn call<S: Scope>(
             Ok(best)
         }
         (_, [inner]) => {
-            let value = evaluate(scope, inner)?;
+            let value = match evaluate(scope, inner) {
+                // Only its being a number matters: `limit` is the lowest number of a dtype, which is no key of a config.
+                Err(EvaluationError::NoKey(key)) if builtin == Builtin::Float && key == "limit" => {
+                    return Ok(Value::Number(0.0));
+                }
+                value => value?,
+            };
             let number = as_number(&value).ok_or_else(|| wrong_kind(inner, &value, "a number"))?;
             let number = match builtin {
                 Builtin::Float => return Ok(Value::Number(number)),

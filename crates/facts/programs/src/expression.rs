@@ -49,10 +49,10 @@ pub enum Expression {
     LogitsToKeep,
     /// `%3.1`: the size of a dimension.
     Size(Slot, usize),
+    /// `model.embed_positions.weights.0`: the size of a dimension of a parameter or a buffer.
+    TensorSize(Path, usize),
     /// `input_ids.1`: the size of an input's dimension.
     InputSize(Input, usize),
-    /// `model.norm.weight.0`: the size of a dimension of a parameter or a buffer.
-    TensorSize(Path, usize),
     /// `[a, b]`.
     List(Vec<Expression>),
     /// `(a, b)`.

@@ -1,9 +1,11 @@
 //! The parameters that a program's constructor makes.
 
+use std::collections::BTreeMap;
+
 use crate::error::EvaluationError;
 use crate::evaluate::{ConfigScope, Scope};
 use crate::expression::Expression;
-use crate::instruction::{Instruction, Keywords, LeafModule, Path};
+use crate::instruction::{Instruction, Keywords, LeafModule, Path, Slot};
 use crate::program::Program;
 use crate::values::Values;
 
@@ -56,6 +58,7 @@ impl Program {
             ties: Vec::new(),
             linears: Vec::new(),
             positions: None,
+            computed: BTreeMap::new(),
         };
         let build = self.build(values)?;
         let unknown = || EvaluationError::Unknown("the constructor for this config".to_owned());
@@ -71,6 +74,8 @@ struct Walk<'a> {
     ties: Vec<(String, String)>,
     linears: Vec<String>,
     positions: Option<[u64; 2]>,
+    /// The sizes of what the constructor computes, where they are known.
+    computed: BTreeMap<Slot, Vec<u64>>,
 }
 
 impl Walk<'_> {
@@ -82,9 +87,20 @@ impl Walk<'_> {
         let scope = ConfigScope { values: self.values, index };
         match instruction {
             Instruction::MakeModule { kind, path, sizes } => self.module(*kind, path, sizes, index)?,
+            Instruction::Call { results, function, arguments, keywords } => {
+                if let [Some(slot)] = results[..] {
+                    // A name that is bound again names something else.
+                    match self.sizes_of(&scope, function, arguments, keywords) {
+                        Some(sizes) => self.computed.insert(slot, sizes),
+                        None => self.computed.remove(&slot),
+                    };
+                }
+            }
             // A parameter of something that was computed has the sizes of that.
-            Instruction::KeptParameter { path, shape: None, .. } => {
-                return Err(EvaluationError::Unknown(format!("the sizes of {path}")));
+            Instruction::KeptParameter { path, slot, shape: None } => {
+                let unknown = || EvaluationError::Unknown(format!("the sizes of {path}"));
+                let shape = self.computed.get(slot).cloned().ok_or_else(unknown)?;
+                self.parameters.push((path.at(index), shape));
             }
             Instruction::Parameter { path, shape, .. }
             | Instruction::KeptParameter { path, shape: Some(shape), .. } => {
@@ -101,6 +117,37 @@ impl Walk<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The sizes of what a function makes; `None` for a function whose rule is not known here.
+    fn sizes_of(
+        &self,
+        scope: &ConfigScope<'_>,
+        function: &str,
+        arguments: &[Expression],
+        keywords: &Keywords,
+    ) -> Option<Vec<u64>> {
+        let first = || match arguments.first() {
+            Some(Expression::Slot(slot)) => self.computed.get(slot).cloned(),
+            _ => None,
+        };
+        match function {
+            "torch.tensor" => Some(Vec::new()),
+            "torch.normal" => {
+                let (_, size) = keywords.iter().find(|(name, _)| name == "size")?;
+                let (Expression::Tuple(sizes) | Expression::List(sizes)) = size else { return None };
+                sizes.iter().map(|size| size_of(scope, size).ok()).collect()
+            }
+            "torch.exp" | "torch.expm1" | "torch.log" => first(),
+            ".unsqueeze" => {
+                let mut sizes = first()?;
+                let at = arguments.get(1).and_then(|dim| size_of(scope, dim).ok())?;
+                let at = usize::try_from(at).ok().filter(|at| *at <= sizes.len())?;
+                sizes.insert(at, 1);
+                Some(sizes)
+            }
+            _ => None,
+        }
     }
 
     fn each(&mut self, list: &Path, kinds: &[(String, Vec<Instruction>)]) -> Result<(), EvaluationError> {

@@ -404,10 +404,8 @@ impl<'a> Words<'a> {
         if let Some((input, dim)) = input_size(&name) {
             return Ok(Expression::InputSize(input, dim));
         }
-        if let Some((path, dim)) = name.rsplit_once('.')
-            && let (true, Ok(dim)) = (self.tensors.contains(path), dim.parse())
-        {
-            return Ok(Expression::TensorSize(Path(path.to_owned()), dim));
+        if let Some((path, dim)) = tensor_size(&name) {
+            return Ok(Expression::TensorSize(path, dim));
         }
         if let Some(tensor) = name.strip_suffix(".dtype").and_then(|name| self.tensor(name)) {
             return Ok(Expression::DtypeOf(Box::new(tensor)));
@@ -427,6 +425,12 @@ impl<'a> Words<'a> {
         let input = Input::ALL.iter().find(|row| row.1 == name).map(|row| Expression::Input(row.0));
         input.or_else(|| self.tensors.contains(name).then(|| Expression::Tensor(Path(name.to_owned()))))
     }
+}
+
+/// The size of a dimension of a parameter or a buffer: no key of a config ends with a number.
+fn tensor_size(name: &str) -> Option<(Path, usize)> {
+    let (path, dim) = name.rsplit_once('.')?;
+    Some((Path(path.to_owned()), dim.parse().ok()?))
 }
 
 fn input_size(name: &str) -> Option<(Input, usize)> {

@@ -72,9 +72,19 @@ const PEFT: &str = "base_model.model";
 impl Plan {
     /// Makes a parameter by `op`, which names the allocation, in the scope of its module, and registers it.
     pub(crate) fn parameter(&self, path: String, op: &'static str, shape: impl Into<Shape>) -> Rc<Parameter> {
+        self.parameter_of(path, op, shape, self.dtype)
+    }
+
+    fn parameter_of(
+        &self,
+        path: String,
+        op: &'static str,
+        shape: impl Into<Shape>,
+        dtype: Dtype,
+    ) -> Rc<Parameter> {
         let module = path.rsplit_once('.').map_or("", |(module, _)| module);
         let _module = self.device.module(&joined(self.prefix_of(module), module).into());
-        let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, self.dtype));
+        let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, dtype));
         self.registered.borrow_mut().push(Rc::downgrade(&parameter));
         parameter
     }
@@ -177,14 +187,14 @@ impl Builder {
         self.parameter(path.clone(), "empty", shape.clone())
     }
 
-    /// The parameter of this path if it is the next one of the model.
-    pub fn declared_parameter(&self, path: &str) -> Option<Rc<Parameter>> {
+    /// The parameter of this path if it is the next one of the model, in the dtype that its module asks for.
+    pub fn declared_parameter(&self, path: &str, dtype: Dtype) -> Option<Rc<Parameter>> {
         let (next, shape) = self.declared.get(self.built.get())?;
         if next != path {
             return None;
         }
         self.built.set(self.built.get() + 1);
-        Some(self.parameter(path.to_owned(), "empty", shape.clone()))
+        Some(self.parameter_of(path.to_owned(), "empty", shape.clone(), dtype))
     }
 
     /// As [`Builder::declared_parameter`], over a tensor that is there already.

@@ -25,6 +25,7 @@ mod softmax;
 mod sort;
 #[cfg(test)]
 mod tests;
+mod transcendental;
 mod view;
 
 pub(crate) use attention::*;
@@ -45,6 +46,7 @@ pub(crate) use routing::*;
 use scratch::*;
 pub(crate) use softmax::*;
 pub(crate) use sort::*;
+pub(crate) use transcendental::*;
 pub(crate) use view::*;
 
 /// What an op saves, in the order in which it is packed and released: by PyTorch's names of its arguments or results.

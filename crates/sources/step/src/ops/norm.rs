@@ -1,9 +1,9 @@
-//! Layer norm (aten/src/ATen/native/cuda/layer_norm_kernel.cu).
+//! Layer norm and the fused RMS norm (aten/src/ATen/native/cuda/layer_norm_kernel.cu).
 
 use brimful_units::Dtype;
 
 use super::iterator::result;
-use super::saved;
+use super::{grads, saved};
 use crate::autocast::to_float;
 use crate::autograd::Op;
 use crate::tensor::Tensor;
@@ -42,6 +42,32 @@ pub(crate) fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
             drop(rows);
             [Some(x_grad), weight_grad, bias_grad].into_iter().flatten().collect()
         });
+    out
+}
+
+/// `F.rms_norm(x, (width,))` without a weight (`_fused_rms_norm`), which autocast runs in fp32.
+pub(crate) fn rms_norm(x: &Tensor) -> Tensor {
+    let x = &to_float(x);
+    let rows = x.numel() / x.last(0).max(1);
+    let ran = Op::new("_fused_rms_norm", "FusedRmsNormBackward0", &[x])
+        .saves_inputs(|| saved![Some(x.clone())])
+        .run(|| {
+            let copy = row_major(x);
+            let out = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
+            let rstd = Tensor::empty(x.device(), [rows], Dtype::F32);
+            drop(copy);
+            (out, rstd)
+        });
+    let (out, _) = ran.saves_results(|(_, rstd)| saved![Some(rstd.clone())]).backward(|call| {
+        let _op = call.grad().device().op("_fused_rms_norm_backward");
+        let x = call.saved(0);
+        let copy = row_major(x);
+        let x_grad = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
+        let grad_rows = row_major(call.grad());
+        drop(grad_rows);
+        drop(copy);
+        grads![Some(x_grad)]
+    });
     out
 }
 

@@ -121,6 +121,28 @@ pub(crate) fn squeeze(x: &Tensor, dim: usize) -> Tensor {
         .backward(move |call| grads![Some(unsqueeze(call.grad(), dim))])
 }
 
+/// `x.squeeze()` of every dimension of size 1.
+pub(crate) fn squeeze_all(x: &Tensor) -> Tensor {
+    let kept = || (0..x.rank()).filter(|at| x.dim(*at) != 1);
+    let shape: Shape = kept().map(|at| x.dim(at)).collect();
+    let strides: Shape = kept().map(|at| x.strides()[at]).collect();
+    reshaped(x, "SqueezeBackward0", || x.view_as(shape, strides))
+}
+
+/// `x.unbind(dim)`: a view of each place of a dimension, which goes; the backward stacks.
+pub(crate) fn unbind(x: &Tensor, dim: usize) -> Vec<Tensor> {
+    let whole = x.shape().clone();
+    let place = || x.view_as(without(x.shape(), dim), without(x.strides(), dim));
+    Op::nameless("UnbindBackward0", &[x])
+        .run(|| (0..x.dim(dim)).map(|_| place()).collect::<Vec<Tensor>>())
+        .backward(move |call| {
+            // Cannot fail: the engine calls a node only when a gradient has come.
+            let first = call.grads.iter().flatten().next().expect("a gradient arrived");
+            let _op = first.device().op("stack");
+            grads![Some(Tensor::empty(first.device(), whole.clone(), first.dtype()))]
+        })
+}
+
 fn without(dims: &Shape, dim: usize) -> Shape {
     let mut dims = dims.clone();
     dims.remove(dim);
@@ -226,13 +248,40 @@ pub(crate) fn repeat_interleave(x: &Tensor, count: u64, dim: usize) -> Tensor {
     view(&clone_contiguous(&expand(unsqueezed, repeated)), shape)
 }
 
-/// `x.repeat(counts)` without gradient: row-major, with new dimensions in front (aten/src/ATen/native/TensorShape.cpp).
+/// `x.repeat(counts)`: row-major, with new dimensions in front (aten/src/ATen/native/TensorShape.cpp).
 pub(crate) fn repeat(x: &Tensor, counts: &[u64]) -> Tensor {
-    let _op = x.device().op("repeat");
     let missing = counts.len() - x.rank();
     let own = |at: usize| at.checked_sub(missing).map_or(1, |at| x.dim(at));
     let shape: Shape = counts.iter().enumerate().map(|(at, count)| count.saturating_mul(own(at))).collect();
-    Tensor::empty(x.device(), shape, x.dtype())
+    let (from, counts) = (x.shape().clone(), counts.to_vec());
+    Op::new("repeat", "RepeatBackward0", &[x])
+        .run(|| Tensor::empty(x.device(), shape, x.dtype()))
+        .backward(move |call| grads![Some(repeat_backward(call.grad(), &counts, &from))])
+}
+
+/// `repeat_backward` (torch/csrc/autograd/FunctionsManual.cpp): the new dimensions are summed one after the other, the
+/// repeated ones at once.
+fn repeat_backward(grad: &Tensor, counts: &[u64], from: &Shape) -> Tensor {
+    let missing = counts.len() - from.rank();
+    let mut grad = grad.clone();
+    for _ in 0..missing {
+        grad = super::sum(&grad, 0, false, grad.dtype());
+    }
+    let mut sizes = Vec::new();
+    let mut repeated = Vec::new();
+    for (count, size) in counts[missing..].iter().zip(from.dims()) {
+        if *count != 1 {
+            repeated.push(sizes.len());
+            sizes.push(*count);
+        }
+        sizes.push(*size);
+    }
+    if repeated.is_empty() {
+        return grad;
+    }
+    grad = reshape(&grad, sizes.into_iter().collect::<Shape>());
+    let summed = super::reduced(&grad, "sum", &repeated, grad.dtype());
+    summed.unsafe_view_as(from.clone(), contiguous_strides(from))
 }
 
 /// `torch.cat(parts, dim)`: row-major; each part's gradient is a view of the whole's.

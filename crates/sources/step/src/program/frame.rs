@@ -67,6 +67,8 @@ pub(super) struct Frame<'a> {
     pub index: Option<u64>,
     /// What `return` named.
     pub returned: Vec<(String, Value)>,
+    /// Names of tensors that `torch.ones` made: the only tensors whose values are known.
+    ones: Vec<Slot>,
     /// Where a region that runs again stopped in `x = x[index]`: the new `x`, and the old one, which Python still names.
     not_rebound: Option<(Slot, Slot)>,
 }
@@ -83,6 +85,7 @@ impl<'a> Frame<'a> {
             gone: FxHashMap::default(),
             index: None,
             returned: Vec::new(),
+            ones: Vec::new(),
             not_rebound: None,
         }
     }
@@ -109,6 +112,9 @@ impl<'a> Frame<'a> {
                 };
                 if self.state.device.is_stopped() && !stopped_before {
                     self.not_rebound = rebound(function, results, arguments);
+                }
+                if function == "torch.ones" {
+                    self.ones.extend(results.iter().flatten());
                 }
                 self.bind(results, outcome)
             }
@@ -179,7 +185,17 @@ impl<'a> Frame<'a> {
                 Ok(())
             }
             Instruction::MakeModule { kind, path, .. } => self.state.make_module(*kind, path, self.index),
-            Instruction::Parameter { path, .. } => self.state.make_parameter(path, self.index),
+            Instruction::Parameter { path, dtype, .. } => {
+                let dtype = dtype.as_ref().map(|dtype| self.value(dtype)).transpose()?;
+                let dtype = match dtype {
+                    None => self.state.dtype,
+                    Some(Value::Dtype(dtype)) => dtype,
+                    Some(other) => {
+                        return Err(Fault::Damaged(format!("{path} has {} as its dtype", other.kind())));
+                    }
+                };
+                self.state.make_parameter(path, self.index, dtype)
+            }
             Instruction::KeptParameter { path, slot, .. } => {
                 let value = self.get(*slot)?.clone();
                 self.state.keep_parameter(path, self.index, value)
@@ -194,11 +210,19 @@ impl<'a> Frame<'a> {
 
     /// The hook of `enable_input_require_grads` on a module: what it returns is the last name that it leaves.
     fn require_grad(&self, path: &Path, body: &[Instruction]) -> Result<(), Fault> {
-        let bound = body.iter().rev().find_map(|instruction| match instruction {
-            Instruction::Call { results, .. } => results.iter().flatten().find_map(|slot| self.named(*slot)),
-            _ => None,
-        });
+        let bound = self.last_bound(body);
         bound.map(Tensor::require_grad).ok_or_else(|| Fault::Damaged(format!("{path} returns nothing")))
+    }
+
+    /// The tensor that the last of these calls bound, of those that ran.
+    fn last_bound(&self, body: &[Instruction]) -> Option<&Tensor> {
+        body.iter().rev().find_map(|instruction| match instruction {
+            Instruction::Call { results, .. } => results.iter().flatten().find_map(|slot| self.named(*slot)),
+            Instruction::When(condition, body) if self.evaluate(condition).is_ok_and(|it| it.is_true()) => {
+                self.last_bound(body)
+            }
+            _ => None,
+        })
     }
 
     /// Drops a name. Its sizes may still be asked for.
@@ -371,6 +395,11 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// Whether an expression names a tensor that `torch.ones` made.
+    pub fn holds_ones(&self, expression: &Expression) -> bool {
+        matches!(expression, Expression::Slot(slot) if self.ones.contains(slot))
+    }
+
     fn named(&self, slot: Slot) -> Option<&Tensor> {
         self.names.get(slot.0 as usize)?.as_ref()?.tensor()
     }
@@ -420,6 +449,10 @@ impl Scope for Frame<'_> {
     fn input_size(&self, input: Input, dim: usize) -> Option<u64> {
         let tensor = self.input(input)?;
         (dim < tensor.rank()).then(|| tensor.dim(dim))
+    }
+
+    fn dtype(&self, tensor: &Expression) -> Option<Dtype> {
+        self.dtype_of(tensor).ok()
     }
 
     fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Functions of transformers that are known as a whole: masks, attention, caches, and what balances experts.
 
-use brimful_jobs::AttentionKernel;
+use brimful_jobs::{AttentionKernel, AttentionMask};
 use brimful_programs::{Expression, Keywords};
 
 use super::arguments::Arguments;
@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
 use super::functions;
 use super::value::{Items, Value};
-use crate::models::{AttentionCall, Cache, Mask, Sight, attend, bidirectional_mask, causal_mask};
+use crate::models::{AttentionCall, Cache, Inputs, Mask, Sight, attend, bidirectional_mask, causal_mask};
 use crate::nn::bloom_gelu;
 use crate::tensor::Tensor;
 
@@ -22,12 +22,13 @@ pub(super) fn call(
 ) -> Result<Value, Fault> {
     let function = format!("{family} {name}");
     let given = frame.arguments(&function, arguments, keywords)?;
+    let own_ones = keywords.iter().any(|(key, value)| key == "attention_mask" && frame.holds_ones(value));
     match (family, name) {
-        ("mask", "causal") => mask(frame, &given, None),
+        ("mask", "causal") => mask(frame, &given, None, own_ones),
         ("mask", "sliding") => {
             let window = given.integer(usize::MAX, "window")?;
             let window = u64::try_from(window).map_err(|_| given.fault(format!("a window of {window}")))?;
-            mask(frame, &given, Some(window))
+            mask(frame, &given, Some(window), own_ones)
         }
         ("mask", "bidirectional") => both_ways(frame, &given),
         ("attention", "sdpa") => attention(frame, &given),
@@ -46,17 +47,27 @@ pub(super) fn call(
     }
 }
 
-/// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`.
-fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Result<Value, Fault> {
-    let (Some(inputs), Some(mode)) = (frame.inputs, frame.mode) else {
+/// `create_causal_mask`, or with a window `create_sliding_window_causal_mask`. `own_ones` is whether the model made the
+/// padding itself with `torch.ones`.
+fn mask(
+    frame: &mut Frame<'_>,
+    given: &Arguments<'_>,
+    window: Option<u64>,
+    own_ones: bool,
+) -> Result<Value, Fault> {
+    let (Some(inputs), Some(mut mode)) = (frame.inputs, frame.mode) else {
         return Err(Fault::Damaged("a mask is made inside of a layer".to_owned()));
     };
     let embeds = given.tensor(usize::MAX, "inputs_embeds")?;
     let position_ids = given.optional_tensor(usize::MAX, "position_ids")?;
     let padding = given.optional_tensor(usize::MAX, "attention_mask")?;
-    if padding.is_some() != inputs.attention_mask.is_some() {
+    if own_ones {
+        // Whatever the batches' masks hold, this one holds no padding.
+        mode.attention_mask = AttentionMask::Ones;
+    } else if padding.is_some() != inputs.attention_mask.is_some() {
         return Err(given.fault("a mask of the model's own"));
     }
+    let inputs = &Inputs { attention_mask: padding, ..*inputs };
     // A mask asks the first layer of its kind in the cache how many keys there are, and the first layer of all where there
     // is none of its kind (`find_full_attention_layer` in masking_utils.py).
     let of_cache = frame.state.windows.iter().copied().flatten().next();
@@ -64,6 +75,13 @@ fn mask(frame: &mut Frame<'_>, given: &Arguments<'_>, window: Option<u64>) -> Re
     let cache_window = if window.is_some() { of_cache } else { of_cache.filter(|_| !sees_all) };
     let passed = given.get(usize::MAX, "past_key_values").is_some();
     let cache = frame.cache.as_mut().filter(|_| passed).map(|cache| &*cache.get());
+    if own_ones && cache.is_some_and(|cache| !cache.knows_its_length()) {
+        // transformers pads this mask to the length of a static cache (`prepare_padding_mask` in masking_utils.py).
+        return Err(given.fault("a mask of the model's own beside a static cache"));
+    }
+    if !given.flag(usize::MAX, "allow_is_causal_skip", true)? {
+        return Err(given.fault("allow_is_causal_skip = False"));
+    }
     let sight = Sight { window, cache_window };
     Ok(Value::Mask(causal_mask(inputs, &mode, embeds, position_ids, cache, sight)))
 }

@@ -215,7 +215,7 @@ impl State {
         let own = self.builder.parameter(weight.clone(), "empty", table.shape().clone());
         self.parameters.borrow_mut().insert(weight, own);
         let bias_is_tied = self.ties.iter().any(|tie| tie.0 == bias);
-        let own = match self.builder.declared_parameter(&bias) {
+        let own = match self.builder.declared_parameter(&bias, self.dtype) {
             Some(own) => Some(own),
             None => bias_is_tied.then(|| self.builder.parameter(bias.clone(), "empty", [table.dim(0)])),
         };
@@ -264,9 +264,9 @@ impl State {
     }
 
     /// Makes a parameter of a module whose inside is recorded.
-    pub fn make_parameter(&self, path: &Path, index: Option<u64>) -> Result<(), Fault> {
+    pub fn make_parameter(&self, path: &Path, index: Option<u64>, dtype: Dtype) -> Result<(), Fault> {
         let path = path.at(index);
-        let parameter = self.builder.declared_parameter(&path);
+        let parameter = self.builder.declared_parameter(&path, dtype);
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
         let mut parameters = self.parameters.borrow_mut();
         // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.

@@ -89,8 +89,15 @@ class Table:
         return (
             elements > 0
             and elements * tensor.element_size() == storage.nbytes()
-            and (tensor.is_contiguous() or self.torch._prims_common.is_non_overlapping_and_dense(tensor))
+            and (tensor.is_contiguous() or self.is_dense(tensor))
         )
+
+    def is_dense(self, tensor):
+        """Whether the elements fill their memory without gaps or overlaps, in any order."""
+        common = self.torch._prims_common
+        # torch 2.15 has renamed the function.
+        names = ("is_non_overlapping_and_dense_or_false", "is_non_overlapping_and_dense")
+        return next(getattr(common, name) for name in names if hasattr(common, name))(tensor)
 
     def fits(self, tensor):
         """Whether a tensor is small enough to be followed element by element."""

@@ -11,12 +11,12 @@ use crate::ops;
 use crate::tensor::Tensor;
 
 /// The function `name`, if it is one of these.
-pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
+pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
     let outcome = match name {
-        "add" | "__add__" | "__radd__" => sum(given, "add"),
-        "sub" | "__sub__" => sum(given, "sub"),
-        "mul" | "__mul__" | "__rmul__" => product(given),
-        "div" | "__truediv__" => quotient(given),
+        "add" | "__add__" | "__radd__" => sum(state, given, "add"),
+        "sub" | "__sub__" => sum(state, given, "sub"),
+        "mul" | "__mul__" | "__rmul__" => product(state, given),
+        "div" | "__truediv__" => quotient(state, given),
         "neg" | "__neg__" => given.tensor(0, "input").map(ops::neg),
         "pow" | "__pow__" => power(given),
         "__rpow__" => given.tensor(0, "input").and_then(|x| power_of_number(given, x)),
@@ -26,7 +26,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "fill_" | "zero_" | "normal_" | "uniform_" | "copy_" | "mul_" | "div_" | "add_" | "sub_" => {
             in_place(given)
         }
-        "__rsub__" | "rsub" => number_minus(given),
+        "__rsub__" | "rsub" => number_minus(state, given),
         "gt" | "__gt__" => comparison(given, "gt"),
         "ge" | "__ge__" => comparison(given, "ge"),
         "lt" | "__lt__" => comparison(given, "lt"),
@@ -36,6 +36,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
         "clamp" => without_gradient(given, "clamp"),
         "where" => choice(given),
+        "tril" => without_gradient(given, "tril"),
         "__contains__" => contains(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
@@ -64,14 +65,14 @@ fn refuse_sizes(name: &str, given: &Arguments<'_>) -> Result<(), Fault> {
     Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())))
 }
 
-/// The dtype of a tensor with a number: a fraction makes an integer tensor fp32 (`torch.get_default_dtype()`).
-fn with_number(x: &Tensor, given: &Arguments<'_>) -> Result<Dtype, Fault> {
+/// The dtype of a tensor with a number: a fraction makes an integer tensor one of `torch.get_default_dtype()`.
+fn with_number(state: &State, x: &Tensor, given: &Arguments<'_>) -> Result<Dtype, Fault> {
     let fraction = matches!(given.get(1, "other"), Some(Value::Plain(brimful_programs::Value::Number(_))));
     let integers = !x.dtype().is_floating();
-    Ok(if integers && fraction { Dtype::F32 } else { x.dtype() })
+    Ok(if integers && fraction { state.default_dtype() } else { x.dtype() })
 }
 
-fn sum(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+fn sum(state: &State, given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     // `if attention_mask is not None: scores = scores + attention_mask`: recordings have a mask. Without one the name goes on
     // with the same object.
     if let [Value::Tensor(x), none] = &given.positional[..]
@@ -83,23 +84,27 @@ fn sum(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     match given.get(1, "other").and_then(Value::tensor) {
         Some(other) if op == "add" => Ok(ops::add(x, other)),
         Some(other) => Ok(ops::sub(x, other)),
-        None if with_number(x, given)? != x.dtype() => Ok(ops::plain_unary(op, x, with_number(x, given)?)),
+        None if with_number(state, x, given)? != x.dtype() => {
+            Ok(ops::plain_unary(op, x, with_number(state, x, given)?))
+        }
         None if op == "add" => Ok(ops::add_scalar(x)),
         None => Ok(ops::sub_scalar(x)),
     }
 }
 
-fn product(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+fn product(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
     match given.get(1, "other").and_then(Value::tensor) {
         Some(other) => Ok(ops::mul(x, other)),
-        None if with_number(x, given)? != x.dtype() => Ok(ops::plain_unary("mul", x, with_number(x, given)?)),
+        None if with_number(state, x, given)? != x.dtype() => {
+            Ok(ops::plain_unary("mul", x, with_number(state, x, given)?))
+        }
         None => Ok(ops::mul_scalar(x)),
     }
 }
 
-/// `x / y`: integers make fp32.
-fn quotient(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+/// `x / y`: integers make fractions of `torch.get_default_dtype()`.
+fn quotient(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
     if given.get(usize::MAX, "rounding_mode").is_some() {
         return Err(given.fault("a rounding mode"));
@@ -107,7 +112,7 @@ fn quotient(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     match given.get(1, "other").and_then(Value::tensor) {
         Some(other) if !other.requires_grad() && !x.requires_grad() => Ok(ops::div(x, other)),
         Some(_) => Err(given.fault("a divisor that wants a gradient")),
-        None if !x.dtype().is_floating() => Ok(ops::plain_unary("div", x, Dtype::F32)),
+        None if !x.dtype().is_floating() => Ok(ops::plain_unary("div", x, state.default_dtype())),
         None => Ok(ops::div_scalar(x)),
     }
 }
@@ -168,12 +173,12 @@ fn in_place(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 /// `number - x`: `rsub`, which is `other - self` in one kernel.
-fn number_minus(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+fn number_minus(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
     if x.requires_grad() && x.device().grad_enabled() {
         return Err(given.fault("an input that wants a gradient"));
     }
-    Ok(ops::plain_unary("rsub", x, with_number(x, given)?))
+    Ok(ops::plain_unary("rsub", x, with_number(state, x, given)?))
 }
 
 fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
@@ -184,12 +189,15 @@ fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> 
     }
 }
 
-/// `torch.where(condition, a, b)` without gradient.
+/// `torch.where(condition, a, b)`; with a number only without gradient.
 fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let condition = given.tensor(0, "condition")?;
     let sides = [given.get(1, "input"), given.get(2, "other")];
     let tensors: Vec<&Tensor> = sides.iter().flatten().filter_map(|side| side.tensor()).collect();
     let Some(first) = tensors.first() else { return Err(given.fault("two numbers")) };
+    if let [a, b] = tensors[..] {
+        return Ok(ops::choose(condition, a, b));
+    }
     if tensors.iter().any(|side| side.requires_grad()) && condition.device().grad_enabled() {
         return Err(given.fault("an input that wants a gradient"));
     }

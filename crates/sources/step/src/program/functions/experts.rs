@@ -23,6 +23,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "cumsum" if given.get(usize::MAX, "dtype").is_some() => running_sum(given),
         "__floordiv__" | "floor_divide" => floor_divide(given),
         "__getitem__" if indexed_by_tensor(given) => rows(given),
+        "__setitem__" if by_number(given) => filled_part(given),
         "__setitem__" => set_rows(given),
         "_grouped_mm" | "F.grouped_mm" => grouped_mm(given),
         "sum" => sum(given),
@@ -158,6 +159,26 @@ fn set_rows(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(x.clone())
 }
 
+/// Whether `x[index] = value` has a number as its value and no tensor in its index.
+fn by_number(given: &Arguments<'_>) -> bool {
+    let plain = |value: &Value| matches!(value, Value::Plain(_) | Value::Slice(_) | Value::Ellipsis);
+    let index = match given.positional.get(1) {
+        Some(Value::Items(Items(items))) => items.iter().all(plain),
+        Some(index) => plain(index),
+        None => false,
+    };
+    index && matches!(given.positional.get(2), Some(Value::Plain(_)))
+}
+
+/// `x[index] = number` without gradient: written where `x` is.
+fn filled_part(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    if recorded(&[x]) {
+        return Err(given.fault("a tensor that wants a gradient"));
+    }
+    Ok(x.clone())
+}
+
 /// `torch._grouped_mm(x, weight, offs=offsets)`.
 fn grouped_mm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (x, weight) = (given.tensor(0, "mat_a")?, given.tensor(1, "mat_b")?);
@@ -198,10 +219,13 @@ fn sum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     };
     let dim = only.ok_or_else(|| given.fault("other dims than one"))?;
     let keep = given.flag(2, "keepdim", false)?;
-    if !x.dtype().is_floating() || given.get(3, "dtype").is_some() {
-        return Err(given.fault("integers, or a dtype"));
+    let natural = if lowered { Dtype::F32 } else { x.dtype() };
+    let dtype = given.optional_dtype(3, "dtype")?.unwrap_or(natural);
+    // Half precision is summed up in fp32 without a copy (`make_reduction_from_out_ty` in ReduceOpsUtils.h).
+    if !x.dtype().is_floating() || (dtype != Dtype::F32 && dtype != x.dtype()) {
+        return Err(given.fault("integers, or a dtype other than fp32"));
     }
-    Ok(ops::sum(x, dim, keep, if lowered { Dtype::F32 } else { x.dtype() }))
+    Ok(ops::sum(x, dim, keep, dtype))
 }
 
 fn quotient(given: &Arguments<'_>) -> Result<Tensor, Fault> {

@@ -23,6 +23,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "ones_like" => like(given, "ones_like"),
         "empty_like" => like(given, "empty_like"),
         "tensor" => scalar(state, given),
+        "normal" => normal(state, given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
@@ -72,6 +73,15 @@ fn full(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
         _ => shape_of(given)?,
     };
     Ok(ops::new_tensor(&state.device, "full", sizes, dtype))
+}
+
+/// `torch.normal(mean, std, size=(…))` of numbers.
+fn normal(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let sizes = given.integers(2, "size")?;
+    let size = |size: &i64| u64::try_from(*size).map_err(|_| given.fault(format!("the size {size}")));
+    let shape = sizes.iter().map(size).collect::<Result<Shape, _>>()?;
+    let dtype = given.optional_dtype(usize::MAX, "dtype")?.unwrap_or_else(|| state.default_dtype());
+    Ok(ops::new_tensor(&state.device, "normal", shape, dtype))
 }
 
 fn like(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {

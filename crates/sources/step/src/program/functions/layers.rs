@@ -7,6 +7,7 @@ use super::super::fault::Fault;
 use super::super::model::State;
 use super::super::value::Value;
 use super::Outcome;
+use crate::autocast::to_lower;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -20,6 +21,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "bmm" => bmm(given),
         "baddbmm" => baddbmm(given),
         "F.layer_norm" => layer_norm(given),
+        "F.rms_norm" => rms_norm(given),
         "F.softmax" | "softmax" | "special.softmax" => softmax(given),
         "F.dropout" => dropout(given),
         "F.silu" => given.tensor(0, "input").map(ops::silu),
@@ -91,7 +93,10 @@ fn baddbmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 fn bmm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    Ok(ops::bmm(given.tensor(0, "input")?, given.tensor(1, "mat2")?))
+    // Autocast converts the last argument first.
+    let b = to_lower(given.tensor(1, "mat2")?);
+    let a = to_lower(given.tensor(0, "input")?);
+    Ok(ops::bmm(&a, &b))
 }
 
 fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
@@ -103,6 +108,18 @@ fn layer_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault("a width that is not the last dimension's"));
     }
     Ok(ops::layer_norm(x, given.optional_tensor(2, "weight")?, given.optional_tensor(3, "bias")?))
+}
+
+fn rms_norm(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let whole = match given.integers(1, "normalized_shape")?[..] {
+        [width] => x.rank() > 0 && u64::try_from(width) == Ok(x.last(0)),
+        _ => false,
+    };
+    if !whole || given.get(2, "weight").is_some() {
+        return Err(given.fault("other dimensions than the last, or a weight"));
+    }
+    Ok(ops::rms_norm(x))
 }
 
 /// The kernels differ by whether the dimension is the last one.

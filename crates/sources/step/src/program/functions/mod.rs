@@ -7,6 +7,7 @@ mod experts;
 mod factories;
 mod indexing;
 mod layers;
+mod transcendental;
 mod views;
 
 use brimful_programs::{Value as Plain, Values};
@@ -23,7 +24,8 @@ use crate::ops;
 pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault> {
     // A function that exists as a method, too, is the same function.
     let name = given.function.trim_start_matches("torch.").trim_start_matches('.');
-    let families = [experts::call, elementwise::call, views::call, layers::call, factories::call];
+    let families =
+        [transcendental::call, experts::call, elementwise::call, views::call, layers::call, factories::call];
     for family in families {
         if let Some(outcome) = family(state, name, given) {
             return outcome;

@@ -34,6 +34,8 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "F.pad" => pad(given),
         "split" | "split_with_sizes" | "functional.split" => return Some(split(given)),
         "chunk" => return Some(chunk(given)),
+        "unbind" => return Some(unbind(given)),
+        "index_select" => index_select(given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
@@ -96,6 +98,9 @@ fn unsqueeze(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 
 fn squeeze(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
+    if given.get(1, "dim").is_none() {
+        return Ok(ops::squeeze_all(x));
+    }
     let dim = given.dim(1, "dim", x.rank())?;
     Ok(if x.dim(dim) == 1 { ops::squeeze(x, dim) } else { x.clone() })
 }
@@ -153,14 +158,14 @@ fn repeat_interleave(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::repeat_interleave(x, count, dim))
 }
 
-/// `x.repeat(counts)` without gradient.
+/// `x.repeat(counts)`.
 fn repeat(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "self")?;
     let counts = given.integers(1, "repeats")?;
     let counts = counts.iter().map(|count| u64::try_from(*count)).collect::<Result<Vec<_>, _>>();
     let counts = counts.map_err(|_| given.fault("a negative number"))?;
-    if counts.len() < x.rank() || (x.requires_grad() && x.device().grad_enabled()) {
-        return Err(given.fault("fewer numbers than dimensions, or an input that wants a gradient"));
+    if counts.len() < x.rank() || counts.contains(&0) {
+        return Err(given.fault("fewer numbers than dimensions, or a 0"));
     }
     Ok(ops::repeat(x, &counts))
 }
@@ -202,6 +207,22 @@ fn chunk(given: &Arguments<'_>) -> Result<Value, Fault> {
     let count = count.ok_or_else(|| given.fault("less than one chunk"))?;
     let dim = given.resolved(given.optional_integer(2, "dim")?.unwrap_or(0), x.rank())?;
     parts(given, x, dim, &equal_parts(x.dim(dim), x.dim(dim).div_ceil(count)))
+}
+
+/// `x.unbind(dim)`.
+fn unbind(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.resolved(given.optional_integer(1, "dim")?.unwrap_or(0), x.rank())?;
+    Ok(Value::Items(Items(ops::unbind(x, dim).into_iter().map(Value::Tensor).collect())))
+}
+
+/// `x.index_select(0, index)` of a matrix without gradient.
+fn index_select(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, index) = (given.tensor(0, "input")?, given.tensor(2, "index")?);
+    if x.rank() != 2 || given.integer(1, "dim")? != 0 || (x.requires_grad() && x.device().grad_enabled()) {
+        return Err(given.fault("another dimension than a matrix's first, or an input that wants a gradient"));
+    }
+    Ok(ops::new_tensor(x.device(), "index_select", [index.numel(), x.dim(1)], x.dtype()))
 }
 
 fn equal_parts(whole: u64, size: u64) -> Vec<u64> {
