@@ -97,26 +97,9 @@ impl<'a> Frame<'a> {
 
     fn step(&mut self, instruction: &Instruction) -> Result<(), Fault> {
         match instruction {
-            Instruction::Call { function, arguments, .. } if function == SET_DATA => match &arguments[..] {
-                [Expression::Tensor(path), value] => {
-                    let value = self.value(value)?;
-                    self.state.set_data(path, self.index, &value)
-                }
-                _ => Err(Fault::Damaged(format!("{function} of what is no parameter"))),
-            },
+            Instruction::Call { function, arguments, .. } if function == SET_DATA => self.set_data(arguments),
             Instruction::Call { results, function, arguments, keywords } => {
-                let stopped_before = self.state.device.is_stopped();
-                let outcome = {
-                    let call = self.arguments(function, arguments, keywords)?;
-                    functions::call(self.state, &call)?
-                };
-                if self.state.device.is_stopped() && !stopped_before {
-                    self.not_rebound = rebound(function, results, arguments);
-                }
-                if function == "torch.ones" {
-                    self.ones.extend(results.iter().flatten());
-                }
-                self.bind(results, outcome)
+                self.call(results, function, arguments, keywords)
             }
             Instruction::Module { result, kind, path, argument } => {
                 let argument = self.value(argument)?;
@@ -184,6 +167,43 @@ impl<'a> Frame<'a> {
                 }
                 Ok(())
             }
+            making => self.make(making),
+        }
+    }
+
+    /// `parameter.data = value`.
+    fn set_data(&self, arguments: &[Expression]) -> Result<(), Fault> {
+        let [Expression::Tensor(path), value] = arguments else {
+            return Err(Fault::Damaged(format!("{SET_DATA} of what is no parameter")));
+        };
+        let value = self.value(value)?;
+        self.state.set_data(path, self.index, &value)
+    }
+
+    fn call(
+        &mut self,
+        results: &[Option<Slot>],
+        function: &str,
+        arguments: &[Expression],
+        keywords: &Keywords,
+    ) -> Result<(), Fault> {
+        let stopped_before = self.state.device.is_stopped();
+        let outcome = {
+            let call = self.arguments(function, arguments, keywords)?;
+            functions::call(self.state, &call)?
+        };
+        if self.state.device.is_stopped() && !stopped_before {
+            self.not_rebound = rebound(function, results, arguments);
+        }
+        if function == "torch.ones" {
+            self.ones.extend(results.iter().flatten());
+        }
+        self.bind(results, outcome)
+    }
+
+    /// The instructions of a constructor that make what the model holds.
+    fn make(&mut self, instruction: &Instruction) -> Result<(), Fault> {
+        match instruction {
             Instruction::MakeModule { kind, path, .. } => self.state.make_module(*kind, path, self.index),
             Instruction::Parameter { path, dtype, .. } => {
                 let dtype = dtype.as_ref().map(|dtype| self.value(dtype)).transpose()?;
@@ -205,6 +225,7 @@ impl<'a> Frame<'a> {
                 self.state.keep_buffer(path, self.index, value)
             }
             Instruction::Tie(path, other) => self.state.tie(path, other, self.index),
+            other => Err(Fault::Damaged(format!("{other:?} makes nothing"))),
         }
     }
 
