@@ -447,12 +447,13 @@ impl Scope for Frame<'_> {
         self.index
     }
 
-    /// Not of a static cache that holds something: sizes and places would be read from a tensor, which programs are not
-    /// recorded with. A static cache that holds nothing yet says 0 (`StaticLayer.get_seq_length` in cache_utils.py).
+    /// Not of a static cache: its length is a tensor, and where transformers asks for the sizes of a mask (`get_mask_sizes`),
+    /// which programs write as `past`, too, it answers with its whole length.
     fn past(&self) -> Option<u64> {
-        let Some(cache) = &self.cache else { return Some(0) };
-        let seen = cache.seen();
-        (seen == 0 || cache.held().knows_its_length()).then_some(seen)
+        match &self.cache {
+            None => Some(0),
+            Some(cache) => cache.held().knows_its_length().then(|| cache.seen()),
+        }
     }
 
     fn logits_to_keep(&self) -> Option<u64> {

@@ -142,7 +142,7 @@ impl State {
                     key: "infer.cache",
                     value: "static".to_owned(),
                     cure: "this model reads the number of cached positions as a size, which a static cache keeps on the GPU: \
-                           write infer.cache = dynamic, or infer.decode_steps = 0",
+                           write infer.cache = dynamic",
                 }
             }
             fault => StepError::Program { class, message: fault.to_string() },
