@@ -3,7 +3,7 @@
 use brimful_jobs::{AttentionKernel, AttentionMask};
 use brimful_units::Dtype;
 
-use super::mask::{bias_mask, look_up, shifted_range};
+use super::mask::{bias_mask, shifted_range, with_padding};
 use crate::models::{Inputs, Mask, Mode};
 use crate::ops;
 use crate::tensor::Tensor;
@@ -33,17 +33,10 @@ fn keep_mask(embeds: &Tensor) -> Tensor {
     let head_range = ops::new_tensor(device, "arange", [1], Dtype::I64);
     let query_range = shifted_range(device, tokens);
     let key_range = shifted_range(device, tokens);
-    let column = |op| ops::new_tensor(device, op, [1, 1, tokens, 1], Dtype::Bool);
-    let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
     // `q_idx >= 0`, which is true of every query.
-    let queries = column("ge");
-    let first = column("bitwise_and");
-    drop(queries);
-    drop(all);
-    let looked_up = look_up(device, batch, tokens);
-    let keep = ops::new_tensor(device, "bitwise_and", [batch, 1, tokens, tokens], Dtype::Bool);
-    drop(looked_up);
-    drop(first);
+    let keep = with_padding(device, [batch, tokens, tokens], || {
+        ops::new_tensor(device, "ge", [1, 1, tokens, 1], Dtype::Bool)
+    });
     // `sdpa_mask` holds the four ranges until it returns.
     drop((batch_range, head_range, query_range, key_range));
     keep

@@ -161,7 +161,9 @@ fn keep_mask(
     let key_range = shifted_range(device, keys);
     let keep = match padding {
         None => window_or_causal(device, queries, keys, window),
-        Some(_) => with_padding(device, batch, queries, keys, window),
+        Some(_) => {
+            with_padding(device, [batch, queries, keys], || window_or_causal(device, queries, keys, window))
+        }
     };
     let keep = ops::expand(&keep, [batch, 1, queries, keys]);
     // `sdpa_mask` holds the four ranges until it returns.
@@ -190,12 +192,16 @@ fn window_or_causal(device: &Device, queries: u64, keys: u64, window: Option<u64
     both
 }
 
-/// `and_masks(causal, padding_mask_function)`.
-fn with_padding(device: &Device, batch: u64, queries: u64, keys: u64, window: Option<u64>) -> Tensor {
+/// `and_masks(condition, padding_mask_function)`.
+pub(super) fn with_padding(
+    device: &Device,
+    [batch, queries, keys]: [u64; 3],
+    condition: impl FnOnce() -> Tensor,
+) -> Tensor {
     let all = ops::new_tensor(device, "new_ones", [], Dtype::Bool);
-    let causal = window_or_causal(device, queries, keys, window);
-    let first = ops::new_tensor(device, "bitwise_and", [1, 1, queries, keys], Dtype::Bool);
-    drop(causal);
+    let seen = condition();
+    let first = ops::new_tensor(device, "bitwise_and", seen.shape().clone(), Dtype::Bool);
+    drop(seen);
     drop(all);
     let looked_up = look_up(device, batch, keys);
     let both = ops::new_tensor(device, "bitwise_and", [batch, 1, queries, keys], Dtype::Bool);
@@ -206,7 +212,7 @@ fn with_padding(device: &Device, batch: u64, queries: u64, keys: u64, window: Op
 
 /// `padding_mask[batch_idx, kv_idx]`: the kernel wants index tensors of the same strides, and so they become
 /// contiguous (`AdvancedIndex` in aten/src/ATen/native/TensorAdvancedIndexing.cpp).
-pub(super) fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
+fn look_up(device: &Device, batch: u64, keys: u64) -> Tensor {
     let index = || ops::new_tensor(device, "clone", [batch, 1, 1, keys], Dtype::I64);
     let rows = (keys > 1).then(index);
     let columns = (batch > 1).then(index);
