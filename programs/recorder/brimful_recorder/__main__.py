@@ -39,8 +39,9 @@ def main():
     version = ".".join(transformers.__version__.split(".")[:2])
     folder = Path(options.out or _DATA / f"transformers-{version}")
     # Names that a shell takes from the output of another command may hold words of its messages.
-    if unknown := [name for name in options.model_type if name not in ALL]:
-        parser.error(f"transformers has no causal-LM type {', '.join(map(repr, unknown))}; --all records every type")
+    if unknown := [name for name in options.model_type if name not in task.types]:
+        named = ", ".join(map(repr, unknown))
+        parser.error(f"transformers has no type {named} for {task.name}; --all records every type that it has")
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = _known(options.table, task.types, folder)
     for model_type in list(task.types) if options.all else options.model_type:
@@ -65,7 +66,7 @@ def _known(table, types, folder):
         program = folder / f"{name}.program"
         if not outcome.startswith("recorded") and program.exists():
             version = re.search(r"^recorded .* recorder (\d+)$", program.read_text(), re.MULTILINE)
-            outcomes[name] = f"recorded by version {version.group(1)} of the recorder"
+            outcomes[name] = f"recorded by version {version.group(1) if version else 0} of the recorder"
     return outcomes
 
 

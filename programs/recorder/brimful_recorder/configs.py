@@ -132,9 +132,9 @@ def chooses_windows(config):
 
 
 class Listed(list):
-    """A list of the config with its key."""
+    """A list of the config with its key, and the texts that the class's own config has in it."""
 
-    key = ""
+    key, words = "", ()
 
     def __contains__(self, item):
         found = list.__contains__(self, item)
@@ -150,6 +150,10 @@ class Listed(list):
 
     def __iter__(self):
         GUARDS.read(self.key)
+        if model_code(sys._getframe(1)):
+            # The model does something for each kind that occurs.
+            for word in self.words:
+                GUARDS.check(f'("{word}" in {self.key})', list.__contains__(self, word))
         return list.__iter__(self)
 
     def __deepcopy__(self, memo):
@@ -180,8 +184,18 @@ def symbolise(config):
     """Replaces what a config holds by values that carry their keys."""
     for key, value in list(vars(config).items()):
         if not key.startswith("_") and key not in IGNORED:
-            object.__setattr__(config, key, symbolised(value, key))
+            made = symbolised(value, key)
+            if kinds_of_layers(config, value):
+                made.words = usual_kinds(type(config), key)
+            object.__setattr__(config, key, made)
     return config
+
+
+def usual_kinds(cls, key):
+    """The texts that a class's own config has in a list of kinds of layers, in alphabetical order."""
+    with GUARDS.silent():
+        kinds = getattr(cls(), key, None) or []
+        return sorted({kind for kind in kinds if isinstance(kind, str)})
 
 
 def flag_is_worth_a_line(key, value):

@@ -92,6 +92,10 @@ def _alternatives(recorder, reads, compares_heads):
     if windows:
         # The list of kinds says that no layer has windows.
         yield settings({"use_sliding_window": False, "layer_types": ["full_attention"]}), {}
+    else:
+        for kind in configs.usual_kinds(type(config), "layer_types"):
+            # All layers may be of one kind.
+            yield settings({"layer_types": [kind]}), {}
     for key, number in (("pad_token_id", 0), ("sliding_window", 26), ("n_inner", 160)):
         if hasattr(config, key) and not (key == "sliding_window" and windows):
             # Models ask whether these are there at all.

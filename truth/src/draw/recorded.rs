@@ -23,6 +23,8 @@ const INNER: [&str; 8] = [
 ];
 const EXPERTS: [&str; 4] = ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"];
 const EXPERTS_INNER: [&str; 2] = ["moe_intermediate_size", "shared_expert_intermediate_size"];
+/// The output projection of these takes `hidden_size` columns, which only heads of this width make.
+const WIDTH_IS_HIDDEN: [&str; 1] = ["helium"];
 const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq_len"];
 
 /// A config without its class and its vocabulary.
@@ -32,7 +34,7 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
     let header = &program.header;
     let derived = header.derived.iter().map(|row| row.0.as_str());
     let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
-    sizes(rng, &mut config, &keys);
+    sizes(rng, &mut config, &keys, family);
     for (key, value) in &header.defaults {
         // An answer in a text has two scores for each token, whatever the config.
         let fixed = key == "num_labels" && header.required.iter().any(|row| row.0 == *key);
@@ -65,7 +67,7 @@ pub(super) fn class((family, task): Drawn<'_>) -> Option<String> {
     shipped(family, task).map(|(_, program)| program.header.class.clone())
 }
 
-fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) {
+fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>, family: &str) {
     let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
     let groups = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
     let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128, 192, 200, 256]);
@@ -94,7 +96,9 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) 
     }
     // A draw has at most 299 tokens and five more.
     put(&POSITIONS, 512);
-    if once_in(rng, 2) && !latent {
+    // GPT-J turns so much of each head; the class's own figure may be wider than the head.
+    put(&["rotary_dim"], (width / 2).next_multiple_of(2));
+    if !latent && (WIDTH_IS_HIDDEN.contains(&family) || once_in(rng, 2)) {
         put(&["head_dim"], width);
     }
 }
