@@ -12,6 +12,8 @@ use crate::{JobFault, Lora, LoraTargets, Recipe};
 const PATH: &str = "train.lora";
 /// transformers' name of the output layer.
 const OUTPUT_LAYER: &str = "lm_head";
+/// What `get_output_embeddings` gives: the second one is BioGPT's.
+const OUTPUT_LAYERS: [&str; 2] = [OUTPUT_LAYER, "output_projection"];
 
 /// The adapters of `[train]`; `None` for full fine-tuning.
 pub(crate) fn lora(
@@ -80,7 +82,7 @@ impl LoraTargets {
     pub fn include(&self, path: &str) -> bool {
         let ends_in = |name: &str| path == name || path.ends_with(&format!(".{name}"));
         match self {
-            LoraTargets::AllLinear => !ends_in(OUTPUT_LAYER),
+            LoraTargets::AllLinear => !OUTPUT_LAYERS.iter().any(|name| ends_in(name)),
             LoraTargets::Named(names) => names.iter().any(|name| ends_in(name)),
         }
     }

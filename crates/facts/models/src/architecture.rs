@@ -119,7 +119,9 @@ fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
         (Some(named), Some((model_type, task))) if named == model_type => (model_type, task),
         (Some(named), _) => (named, brimful_programs::proven_tasks(named).next()?),
         // A class that a family by hand has too is the family's.
-        (None, of_class) => of_class.filter(|_| FAMILIES.iter().all(|family| Some(family.causal_lm) != class))?,
+        (None, of_class) => {
+            of_class.filter(|_| FAMILIES.iter().all(|family| Some(family.causal_lm) != class))?
+        }
     };
     Some(read_recorded(brimful_programs::proven(model_type, task)?, map))
 }

@@ -103,7 +103,8 @@ mod tests {
             let (name, program) = proven(model_type, task).unwrap_or_else(|| panic!("{model_type} {task}"));
             assert_eq!((name, program.header.task.as_str()), (model_type, task));
             let of_class = proven_of_class(&program.header.class);
-            let shared = proven_programs().filter(|row| proven_class(row.0, row.1) == Some(&program.header.class));
+            let shared =
+                proven_programs().filter(|row| proven_class(row.0, row.1) == Some(&program.header.class));
             assert!(of_class == Some((model_type, task)) || shared.count() > 1, "{model_type} {task}");
         }
     }

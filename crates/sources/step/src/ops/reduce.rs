@@ -3,7 +3,7 @@
 
 use brimful_units::{Dtype, Shape};
 
-use super::grads;
+use super::{grads, plain_binary, plain_unary, saved};
 use crate::autograd::Op;
 use crate::device::Device;
 use crate::tensor::Tensor;
@@ -15,6 +15,38 @@ pub(crate) fn mean_last(x: Tensor) -> Tensor {
         let expanded = super::expand(call.grad(), whole.clone());
         grads![Some(super::div_scalar(&expanded))]
     })
+}
+
+/// `torch.logsumexp(x, -1)` (`logsumexp_out_impl` in aten/src/ATen/native/ReduceOps.cpp, `logsumexp_backward` in
+/// torch/csrc/autograd/FunctionsManual.cpp, torch 2.15). Autocast leaves its dtype as it is.
+pub(crate) fn logsumexp_last(x: &Tensor) -> Tensor {
+    let last = x.rank() - 1;
+    Op::new("logsumexp", "LogsumexpBackward0", &[x])
+        .saves_inputs(|| saved![Some(x.clone())])
+        .run(|| {
+            let maxima = reduced(x, "amax", &[last], x.dtype());
+            // `maxes_squeezed.masked_fill_(maxes_squeezed.abs() == INFINITY, 0)`: the temporaries go in the reverse order.
+            let magnitudes = plain_unary("abs", &maxima, x.dtype());
+            drop(plain_unary("eq", &magnitudes, Dtype::Bool));
+            drop(magnitudes);
+            let shifted = plain_binary("sub", x, &maxima);
+            let sums = reduced(&shifted, "sum", &[last], x.dtype());
+            drop(shifted);
+            let shape = x.shape().with_last(1, &[]);
+            let strides = crate::tensor::contiguous_strides(&shape);
+            sums.unsafe_view_as(shape, strides)
+        })
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(move |call| {
+            let kept = |tensor: &Tensor| super::unsqueeze(tensor, last);
+            let (grad, result) = (kept(call.grad()), kept(call.saved(1)));
+            let shifted = plain_binary("sub", call.saved(0), &result);
+            let shares = plain_unary("exp", &shifted, shifted.dtype());
+            let grad = super::mul(&grad, &shares);
+            drop(shares);
+            drop(shifted);
+            grads![Some(grad)]
+        })
 }
 
 /// `at::sum_to(x, shape)`: sums what broadcasting repeated; the tensor itself where nothing was.

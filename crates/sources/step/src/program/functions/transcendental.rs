@@ -1,4 +1,4 @@
-//! Exponentials and logarithms, and the larger or smaller of two tensors.
+//! Exponentials and logarithms, and the larger or smaller of two tensors or of all elements.
 
 use super::super::arguments::Arguments;
 use super::super::fault::Fault;
@@ -15,12 +15,47 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "exp" => given.tensor(0, "input").map(ops::exp),
         "expm1" => given.tensor(0, "input").map(ops::expm1),
         "log" => given.tensor(0, "input").map(ops::log),
+        "logsumexp" => logsumexp(given),
+        "floor" => rounded_down(given),
         "F.softplus" => softplus(given),
         "max" | "maximum" if of_two => both(given, ops::maximum),
         "min" | "minimum" if of_two => both(given, ops::minimum),
+        "max" if given.positional.len() == 1 && given.get(1, "dim").is_none() => largest_of_all(given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
+}
+
+/// `torch.logsumexp(x, dim=-1)`.
+fn logsumexp(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.integer(1, "dim")?;
+    let last = i64::try_from(x.rank()).map_or(i64::MAX, |rank| rank - 1);
+    if x.rank() == 0 || (dim != -1 && dim != last) || given.get(2, "keepdim").is_some() {
+        return Err(given.fault("another dimension than the last"));
+    }
+    Ok(ops::logsumexp_last(x))
+}
+
+/// `torch.floor(x)`.
+fn rounded_down(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = without_gradient(given)?;
+    Ok(ops::plain_unary("floor", x, x.dtype()))
+}
+
+/// `torch.max(x)` of one tensor: one value.
+fn largest_of_all(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = without_gradient(given)?;
+    Ok(ops::reduced_to_scalar(x, "max", x.dtype()))
+}
+
+/// The input, which wants no gradient.
+fn without_gradient<'a>(given: &'a Arguments<'_>) -> Result<&'a Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    Ok(x)
 }
 
 /// `F.softplus(x)`: other numbers for `beta` and `threshold` change no size.
