@@ -90,10 +90,17 @@ class Recorder:
         self.notes = []
         self.reads = {}
         self.ties = None
+        self.orders_ties = not task.is_causal or self._ties_more_than_the_head()
+
+    def _ties_more_than_the_head(self):
+        """Whether other parameters than the output layer's weight become those that stand before them."""
+        config = Settings({"tie_word_embeddings": True}).config(self.model_type, configs.RECORDINGS[0])
+        ties = Built(config, "eager", torch.float32, self.task).ties
+        return len(ties) > 1 or any("embed" in place for place, _ in ties)
 
     def settings(self, values=None, heads_alike=False, heads_uneven=False):
         """Settings with this recorder's number of layers."""
-        if not self.task.is_causal:
+        if self.orders_ties:
             # Ties are written where they happen, and so they have to happen.
             values = {"tie_word_embeddings": True} | (values or {})
         return Settings(values, heads_alike, self.more_layers, heads_uneven)
@@ -149,7 +156,7 @@ class Recorder:
         return self._recording(settings, attention, [], *_SIZES[0])
 
     def _recording(self, settings, attention, calls, sizes, dtype):
-        built = Built(settings.config(self.model_type, sizes), attention, dtype, self.task)
+        built = Built(settings.config(self.model_type, sizes), attention, dtype, self.task, self.orders_ties)
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
         made, unmasked, alike = [self._build_section(built)], {}, []
@@ -197,7 +204,7 @@ class Recorder:
             counts = []
             for tied in (True, False):
                 config = self.settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
-                counts.append(len(Built(config, "eager", torch.float32, self.task).lines))
+                counts.append(len(Built(config, "eager", torch.float32, self.task, self.orders_ties).lines))
             self.ties = counts[0] - counts[1]
         last = first + self.ties
         if not self.ties:
@@ -206,10 +213,7 @@ class Recorder:
 
     def _build_section(self, built):
         lines = self._folded(built.lines, built, loops.fold_build)
-        if self.task.is_causal:
-            lines += self._tied()
-        else:
-            lines = self._with_switched_ties(lines)
+        lines = self._with_switched_ties(lines) if self.orders_ties else lines + self._tied()
         return Section("build", lines, built.conditions, _values(built.reads, built))
 
     def _folded(self, lines, built, fold):
@@ -451,6 +455,7 @@ class File:
         text = body + "\n".join(line for lines_of in loops_of for line in lines_of)
         lines += kinds.defaults(recorder.model_type, text)
         lines.append("attention " + " ".join(self.attentions))
+        lines += ["ties ordered"] if recorder.orders_ties else []
         lines += recorder.task.requirements()
         lines += [f"require {key} {json.dumps(value)}" for key, value in self.everywhere.items()]
         return lines + [line for lines_of in loops_of for line in lines_of]

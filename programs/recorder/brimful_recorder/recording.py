@@ -47,14 +47,14 @@ def _caller():
 class Built:
     """A model and the lines of its constructor."""
 
-    def __init__(self, config, attention, dtype, task=TASKS[CAUSAL_LM]):
-        """Builds the model of a plain config."""
+    def __init__(self, config, attention, dtype, task=TASKS[CAUSAL_LM], orders_ties=False):
+        """Builds the model of a plain config. `orders_ties` writes each tie of two parameters where it happens."""
         self.reads = {}
         # The modeling module must be there before its names are replaced.
         self.task, self.model_class = task, task.model_class(config)
         task.prepare(config)
         configs.symbolise(config)
-        tracer = build.BuildTracer(orders_ties=not task.is_causal)
+        tracer = build.BuildTracer(orders_ties)
         watched = build.watched(tracer, Conv1D)
         with torch.random.fork_rng(), _listening(tracer, self.reads), library.patched(tracer), watched, tracer:
             torch.manual_seed(0)

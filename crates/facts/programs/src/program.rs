@@ -40,6 +40,9 @@ pub struct Header {
     pub derived: Vec<(String, Expression)>,
     /// The implementations of attention that the class supports; the first is its default.
     pub attention: Vec<Attention>,
+    /// Whether the constructor says where each tie of two parameters happens; otherwise the output layer alone is tied, when
+    /// it is made.
+    pub ordered_ties: bool,
     /// Keys and the values for which the recording holds.
     pub required: Vec<(String, Vec<Value>)>,
     /// The lists of layers.

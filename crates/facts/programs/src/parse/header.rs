@@ -54,6 +54,7 @@ fn entry(header: &mut Header, word: &str, rest: &str) -> Result<(), String> {
             header.set.push((key.to_owned(), parsed(expression)?));
         }
         "attention" => header.attention = attention(rest)?,
+        "ties" if rest == "ordered" => header.ordered_ties = true,
         "require" => {
             let (key, allowed) = keyed(rest)?;
             header.required.push((key.to_owned(), values(allowed)?));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
-    Attention, CAUSAL_LM, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
+    Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
     Mode as RecordedMode, Path, Program, Values,
 };
 use brimful_trace::Category;
@@ -163,8 +163,15 @@ impl State {
     /// Makes a module whose inside is not recorded.
     pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
         let path = path.at(index);
+        if kind == LeafModule::Linear && self.is_tied_in_order(&path) {
+            return self.make_untied(path);
+        }
+        let weight = format!("{path}.weight");
+        let is_tied = self.ties.iter().any(|tie| tie.0 == weight);
+        if !is_tied && !self.builder.declares(&weight) {
+            return Err(Fault::Damaged(format!("{weight} is not the next parameter of the model")));
+        }
         let leaf = match kind {
-            LeafModule::Linear if self.is_tied_in_order(&path) => return self.make_untied(path),
             LeafModule::Linear => Leaf::Linear(self.make_linear(&path)?),
             LeafModule::Conv1d => Leaf::Conv1d(self.builder.conv1d(&path)),
             // The first table is that of the input tokens (`get_input_embeddings`).
@@ -198,11 +205,11 @@ impl State {
         Ok(self.builder.output_layer(path, &table))
     }
 
-    /// Whether the program says when the weight of a Linear is tied. In programs of causal language models it does not, and
-    /// the builder ties the head when it makes it.
+    /// Whether the program says when the weight of a Linear is tied. In most programs of causal language models it does not,
+    /// and the builder ties the head when it makes it.
     fn is_tied_in_order(&self, path: &str) -> bool {
         let tied = |(place, _): &(String, String)| place.strip_suffix(".weight").is_some_and(|it| it == path);
-        self.program.header.task != CAUSAL_LM && self.ties.iter().any(tied)
+        self.program.header.ordered_ties && self.ties.iter().any(tied)
     }
 
     /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
@@ -229,7 +236,7 @@ impl State {
     /// `setattr(parent, name, source_param)` of `tie_weights`: the parameter that was there goes.
     pub fn tie(&self, path: &Path, other: &Path, index: Option<u64>) -> Result<(), Fault> {
         let (path, other) = (path.at(index), other.at(index));
-        if self.program.header.task == CAUSAL_LM {
+        if !self.program.header.ordered_ties {
             return Ok(());
         }
         let mut parameters = self.parameters.borrow_mut();
