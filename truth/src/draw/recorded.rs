@@ -45,6 +45,12 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
     if once_in(rng, 2) {
         layer_types(rng, &mut config, header);
     }
+    if keys.contains("attention_types") {
+        // GPT-Neo's list of kinds is a pattern with the number of its repetitions.
+        let repeats = rng.u64(1..3);
+        config.insert("attention_types".to_owned(), json!([[["global", "local"], repeats]]));
+        config.insert("num_layers".to_owned(), json!(2 * repeats));
+    }
     config
 }
 
@@ -68,7 +74,8 @@ pub(super) fn class((family, task): Drawn<'_>) -> Option<String> {
 }
 
 fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>, family: &str) {
-    let heads = pick(rng, &[2u64, 3, 4, 6, 8]);
+    // CodeGen divides its heads among four cores of a TPU.
+    let heads = if family == "codegen" { pick(rng, &[4u64, 8]) } else { pick(rng, &[2u64, 3, 4, 6, 8]) };
     let groups = pick(rng, &[1, heads, heads, if heads.is_multiple_of(2) { heads / 2 } else { heads }]);
     let width = pick(rng, &[8u64, 16, 24, 32, 40, 64, 72, 96, 128, 192, 200, 256]);
     // Latent attention has widths of its own, and as many keys as queries.

@@ -174,8 +174,7 @@ impl Builder {
     /// Whether the next parameter of the model is this module's `name`, such as `q_norm.weight`.
     pub fn declares(&self, name: &str) -> bool {
         let next = self.declared.get(self.built.get());
-        let inside = next.and_then(|(path, _)| path.strip_prefix(self.path.as_str())?.strip_prefix('.'));
-        inside == Some(name)
+        next.is_some_and(|(path, _)| *path == joined(&self.path, name))
     }
 
     /// The module's parameter `name`, with its declared shape.
