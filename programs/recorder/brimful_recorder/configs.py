@@ -7,19 +7,23 @@ from transformers import AutoConfig, PretrainedConfig
 
 from .symbols import GUARDS, Integer, Number, Text
 
-# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens.
+# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens, and of an
+# image its channels, its side and that of its patches.
 # No two sizes of one recording are equal, so that a size that lost its origin shows. Heads are powers of two, of which
 # ALiBi makes other slopes than of other numbers, and a quarter of a head's width is even, since some models rotate only
 # that.
 RECORDINGS = [
     dict(
-        heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0, dense=2
+        heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0, dense=2,
+        channels=5, patch=6, image=42
     ),
     dict(
-        heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4, dense=2
+        heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4, dense=2,
+        channels=3, patch=9, image=45
     ),
     dict(
-        heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8, dense=3
+        heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8, dense=3,
+        channels=6, patch=7, image=56
     ),
 ]
 
@@ -58,6 +62,7 @@ def small(model_type, sizes, **settings):
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
         decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
+        num_channels=sizes["channels"], patch_size=sizes["patch"], image_size=sizes["image"],
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
     if hasattr(config, "encoder_layers"):

@@ -96,7 +96,7 @@ class Forward:
             tracer.fix(value, path)
         tracer.unmasked = call.mask == "unmasked"
         inputs = self._inputs(built, call, sizes)
-        for name in ("input_ids", "attention_mask", *TARGETS, "past_key_values"):
+        for name in ("input_ids", "pixel_values", "attention_mask", *TARGETS, "past_key_values"):
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
@@ -115,6 +115,8 @@ class Forward:
 
     def _inputs(self, built, call, sizes):
         model, task = built.model, built.task
+        if task.reads_images:
+            return self._images(built, call, sizes)
         generator = torch.Generator().manual_seed(0)
         tokens = call.tokens or sizes["tokens"]
         ids = torch.randint(3, sizes["words"], (sizes["batch"], call.past + tokens), generator=generator)
@@ -136,6 +138,13 @@ class Forward:
                 with torch.no_grad():
                     model(**before)
         return inputs
+
+    def _images(self, built, call, sizes):
+        """A batch of images in the dtype of the model's weights, which is what the scripts of predictions pass."""
+        shape = (sizes["batch"], sizes["channels"], sizes["image"], sizes["image"])
+        dtype = next(built.model.parameters()).dtype
+        images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        return dict(pixel_values=images) | (built.task.labels(images) if call.mode == "train" else {})
 
 
 def _parameters(model):

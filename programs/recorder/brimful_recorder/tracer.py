@@ -226,7 +226,8 @@ class Tracer(TorchFunctionMode):
             return
         if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
-        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text:
+        # The size of an image is the caller's, not the config's.
+        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text or "pixel_values." in text:
             self.emit(f"check {text} {str(result).lower()}")
         else:
             self.conditions.setdefault(text, result)

@@ -94,6 +94,13 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>) 
     }
     // A draw has at most 299 tokens and five more.
     put(&POSITIONS, 512);
+    if keys.contains("patch_size") {
+        let patch = pick(rng, &[2, 4, 7, 8, 14, 16]);
+        put(&["patch_size"], patch);
+        // An image need not be a whole number of patches: the convolution leaves the rest out.
+        put(&["image_size"], patch * rng.u64(1..18) + if once_in(rng, 4) { patch / 2 } else { 0 });
+        put(&["num_channels"], pick(rng, &[1, 3, 3, 3, 4]));
+    }
     if once_in(rng, 2) && !latent {
         put(&["head_dim"], width);
     }

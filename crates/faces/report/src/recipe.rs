@@ -52,7 +52,10 @@ pub(crate) fn recipe(job: &Job) -> Vec<String> {
 fn training(run: &Train) -> Vec<String> {
     let mut all = vec![
         trained(run),
-        format!("batch {} × {} tokens", run.batch, run.sequence),
+        match run.image {
+            Some(side) => format!("batch of {} images, {side} × {side} pixels", run.batch),
+            None => format!("batch {} × {} tokens", run.batch, run.sequence),
+        },
         format!("{} attention", run.attention.word()),
     ];
     if run.accumulation > 1 {
@@ -81,6 +84,13 @@ fn inference(run: &Infer) -> Vec<String> {
         Some(kept) => format!("logits of the last {kept} positions"),
         None => "logits of all positions".to_owned(),
     };
+    if let Some(side) = run.image {
+        return vec![
+            precision(run.precision).to_owned(),
+            format!("batch of {} images, {side} × {side} pixels", run.batch),
+            format!("{} attention", run.attention.word()),
+        ];
+    }
     vec![
         precision(run.precision).to_owned(),
         format!("batch {} × {} tokens, then {} more", run.batch, run.sequence, run.decode_steps),

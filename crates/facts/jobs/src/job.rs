@@ -89,6 +89,13 @@ pub enum Task {
     Denoising,
 }
 
+impl Task {
+    /// Whether a sample is an image and has no tokens.
+    pub fn reads_images(self) -> bool {
+        self == Task::ImageClassification
+    }
+}
+
 /// The dtype of weights and computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -153,8 +160,10 @@ pub struct Train {
     pub task: Task,
     /// Samples per device and micro step.
     pub batch: u64,
-    /// Tokens per sample.
+    /// Tokens per sample; 0 where the task has no text.
     pub sequence: u64,
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub image: Option<u64>,
     /// Micro steps per optimizer step.
     pub accumulation: u64,
     /// Dtypes.
@@ -186,8 +195,10 @@ pub struct Infer {
     pub task: Task,
     /// Sequences.
     pub batch: u64,
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; 0 where the task has no text.
     pub sequence: u64,
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub image: Option<u64>,
     /// Mask in the batch.
     pub attention_mask: AttentionMask,
     /// Dtypes.

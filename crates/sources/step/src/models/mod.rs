@@ -23,10 +23,28 @@ use crate::tensor::Tensor;
 
 pub(crate) use parts::{AttentionCall, Cache, Mask, Sight, attend, bidirectional_mask, causal_mask};
 
+/// What a model reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Sample<'a> {
+    /// `input_ids`: token ids `[B, S]`, int64.
+    Tokens(&'a Tensor),
+    /// `pixel_values`: images `[B, channels, side, side]` in the dtype of the weights.
+    Images(&'a Tensor),
+}
+
+impl<'a> Sample<'a> {
+    /// What the model embeds.
+    pub(crate) fn tensor(self) -> &'a Tensor {
+        match self {
+            Sample::Tokens(tensor) | Sample::Images(tensor) => tensor,
+        }
+    }
+}
+
 /// What a forward is given.
 pub(crate) struct Inputs<'a> {
-    /// Token ids `[B, S]`, int64.
-    pub input_ids: &'a Tensor,
+    /// What the model reads.
+    pub sample: Sample<'a>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     pub attention_mask: Option<&'a Tensor>,
     /// What the model shall answer, int64; with it the model computes its loss.

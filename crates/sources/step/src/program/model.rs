@@ -362,7 +362,7 @@ impl CausalLm for Recorded {
             Outputs {
                 loss: None,
                 aux_loss: None,
-                logits: inputs.input_ids.without_memory(),
+                logits: inputs.sample.tensor().without_memory(),
                 end_logits: None,
                 cache: None,
                 router_logits: RouterLogits::default(),

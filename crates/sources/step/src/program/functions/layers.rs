@@ -16,6 +16,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
     let outcome = match name {
         "F.linear" => linear(given),
         "F.embedding" => embedding(given),
+        "F.conv2d" => conv2d(given),
         "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
@@ -50,6 +51,41 @@ fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault("max_norm, scale_grad_by_freq, sparse, or another table than [rows, width]"));
     }
     Ok(ops::embedding(weight, indices))
+}
+
+/// `F.conv2d(input, weight, bias, stride, padding, dilation, groups)` of row-major tensors in one group. In another memory
+/// order the output would have another, too (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
+fn conv2d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    let groups = given.optional_integer(6, "groups")?.unwrap_or(1);
+    if x.rank() != 4 || weight.rank() != 4 || groups != 1 || x.dim(1) != weight.dim(1) {
+        return Err(given.fault(format!("{groups} groups of {} and {}", x.shape(), weight.shape())));
+    }
+    if !x.is_contiguous() || !weight.is_contiguous() {
+        return Err(given.fault("another memory order than row-major"));
+    }
+    let pair = |at: usize, name: &str, otherwise: i64| match given.get(at, name) {
+        None => Ok([otherwise, otherwise]),
+        Some(_) => match given.integers(at, name)?[..] {
+            [one] => Ok([one, one]),
+            [first, second] => Ok([first, second]),
+            _ => Err(given.fault(format!("{name} of more than two dimensions"))),
+        },
+    };
+    let (stride, padding, dilation) =
+        (pair(3, "stride", 1)?, pair(4, "padding", 0)?, pair(5, "dilation", 1)?);
+    // `conv_output_size` in aten/src/ATen/native/ConvUtils.h.
+    let side = |at: usize| {
+        let size = |tensor: &Tensor| i64::try_from(tensor.dim(at + 2)).ok();
+        let reach = dilation[at].checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
+        let padded = size(x)?.checked_add(padding[at].checked_mul(2)?)?;
+        let steps = padded.checked_sub(reach).filter(|room| *room >= 0)?.checked_div(stride[at])?;
+        u64::try_from(steps.checked_add(1)?).ok()
+    };
+    let (Some(height), Some(width)) = (side(0), side(1)) else {
+        return Err(given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())));
+    };
+    Ok(ops::conv2d(x, weight, given.optional_tensor(2, "bias")?, [height, width]))
 }
 
 /// `x.cumsum(-1)` without gradient.

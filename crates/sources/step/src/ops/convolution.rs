@@ -1,0 +1,51 @@
+//! Convolutions through cuDNN (aten/src/ATen/native/Convolution.cpp, aten/src/ATen/native/cudnn/ConvShared.cpp, torch 2.15).
+//!
+//! cuDNN's own workspaces are none of the virtual GPU's, which has no engine that asks for one; they are 0 here, too.
+
+use brimful_units::Shape;
+
+use super::{contiguous, grads, reduced, saved};
+use crate::autocast::to_lower;
+use crate::autograd::Op;
+use crate::tensor::Tensor;
+
+/// `conv2d(x, weight, bias)` of row-major tensors into an output of these sides, in one group.
+pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, sides: [u64; 2]) -> Tensor {
+    // Autocast converts from the last argument to the first.
+    let bias = bias.map(to_lower);
+    let weight = to_lower(weight);
+    let x = to_lower(x);
+    let shape = Shape::from([x.dim(0), weight.dim(0), sides[0], sides[1]]);
+    let inputs: Vec<&Tensor> = [Some(&x), Some(&weight), bias.as_ref()].into_iter().flatten().collect();
+    let has_bias = bias.is_some();
+    Op::new("cudnn_convolution", "ConvolutionBackward0", &inputs)
+        .saves_inputs(|| saved![Some(x.clone()), Some(weight.clone())])
+        // The bias is added in place.
+        .run(|| Tensor::empty(x.device(), shape, x.dtype()))
+        .backward(move |call| {
+            let (x, weight) = (call.saved(0), call.saved(1));
+            let _op = call.grad().device().op("convolution_backward");
+            // Each of the two kernels copies a gradient that is not row-major for itself. That of the input makes its result
+            // first (`cudnn_convolution_backward_input`), that of the weight last (`cudnn_convolution_backward_weight`).
+            let x_grad = call.want(0, || {
+                let x_grad = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
+                drop(contiguous(call.grad()));
+                x_grad
+            });
+            let weight_grad = call.want(1, || {
+                let rows = contiguous(call.grad());
+                let weight_grad = Tensor::empty(x.device(), weight.shape().clone(), weight.dtype());
+                drop(rows);
+                weight_grad
+            });
+            if !has_bias {
+                return grads![x_grad, weight_grad];
+            }
+            // `grad_output.sum((0, 2, 3))` of the gradient as it came.
+            let bias_grad = call.want(2, || {
+                let summed = reduced(call.grad(), "sum", &[0, 2, 3], weight.dtype());
+                summed.unsafe_view_as([weight.dim(0)].into(), [1].into())
+            });
+            grads![x_grad, weight_grad, bias_grad]
+        })
+}
