@@ -35,8 +35,9 @@ class Task:
         return self.name == IMAGE_CLASSIFICATION
 
     def model_class(self, config):
-        """The class that answers the task for a config."""
-        return self.auto._model_mapping[type(config)]
+        """The class that answers the task for a config: the first of several, as the auto class takes it."""
+        found = self.auto._model_mapping[type(config)]
+        return found[0] if isinstance(found, tuple) else found
 
     def requirements(self):
         """The header's lines about switches of encoders, of which every recording has the usual value."""

@@ -12,6 +12,7 @@ pub(crate) fn title(loaded: &LoadedJob) -> String {
     match &loaded.job.workload {
         Workload::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
         Workload::Train(_) => format!("full training of {model}"),
+        Workload::Infer(run) if run.image.is_some() => format!("inference with {model}"),
         Workload::Infer(_) => format!("generation with {model}"),
     }
 }

@@ -64,6 +64,16 @@ pub enum Workload {
     Infer(Infer),
 }
 
+impl Workload {
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub fn image(&self) -> Option<u64> {
+        match self {
+            Workload::Train(run) => run.image,
+            Workload::Infer(run) => run.image,
+        }
+    }
+}
+
 /// What the model is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
