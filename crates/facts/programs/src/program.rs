@@ -204,7 +204,9 @@ fn checks_images(body: &[Instruction]) -> bool {
     const SIDES: [Expression; 2] =
         [Expression::InputSize(Input::PixelValues, 2), Expression::InputSize(Input::PixelValues, 3)];
     body.iter().any(|instruction| match instruction {
-        Instruction::Check(Expression::Binary(_, sides), _) => SIDES.contains(&sides[0]),
+        Instruction::Check(Expression::Binary(_, sides), _) => {
+            SIDES.contains(&sides[0]) && matches!(sides[1], Expression::Key(_))
+        }
         Instruction::Scope { body, .. } => checks_images(body),
         Instruction::When(_, body) => checks_images(body),
         _ => false,

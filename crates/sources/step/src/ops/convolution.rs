@@ -4,7 +4,7 @@
 
 use brimful_units::Shape;
 
-use super::{contiguous, grads, reduced, saved};
+use super::{clone_contiguous, grads, reduced, saved};
 use crate::autocast::to_lower;
 use crate::autograd::Op;
 use crate::tensor::Tensor;
@@ -25,15 +25,15 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, sides: 
         .backward(move |call| {
             let (x, weight) = (call.saved(0), call.saved(1));
             let _op = call.grad().device().op("convolution_backward");
-            // Each of the two kernels copies a gradient that is not row-major for itself. That of the input makes its result
+            // Each of the two kernels copies a gradient of another memory order for itself. That of the input makes its result
             // first (`cudnn_convolution_backward_input`), that of the weight last (`cudnn_convolution_backward_weight`).
             let x_grad = call.want(0, || {
                 let x_grad = Tensor::empty(x.device(), x.shape().clone(), x.dtype());
-                drop(contiguous(call.grad()));
+                drop(row_major(call.grad()));
                 x_grad
             });
             let weight_grad = call.want(1, || {
-                let rows = contiguous(call.grad());
+                let rows = row_major(call.grad());
                 let weight_grad = Tensor::empty(x.device(), weight.shape().clone(), weight.dtype());
                 drop(rows);
                 weight_grad
@@ -48,4 +48,29 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, sides: 
             });
             grads![x_grad, weight_grad, bias_grad]
         })
+}
+
+/// A gradient in the memory order of a row-major output. One pixel in each image is row-major in both orders, and is copied all
+/// the same where its strides are those of channels-last: read off torch 2.15 at strides of six kinds.
+fn row_major(grad: &Tensor) -> Tensor {
+    if grad.is_contiguous() && !has_channels_last_strides(grad) { grad.clone() } else { clone_contiguous(grad) }
+}
+
+/// `is_channels_last_strides_2d` in c10/core/MemoryFormat.h.
+fn has_channels_last_strides(x: &Tensor) -> bool {
+    if x.rank() != 4 || x.strides()[1] == 0 {
+        return false;
+    }
+    let mut least = 0u64;
+    // The order of channels, width, height, images: from the fastest to the slowest.
+    for dim in [1, 3, 2, 0] {
+        let (size, stride) = (x.dim(dim), x.strides()[dim]);
+        // Where the images are as close as the channels, the order of both is ambiguous.
+        let ambiguous = dim == 0 && least == x.strides()[1];
+        if size == 0 || stride < least || ambiguous {
+            return false;
+        }
+        least = stride.saturating_mul(size.max(1));
+    }
+    true
 }

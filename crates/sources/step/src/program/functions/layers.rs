@@ -191,15 +191,19 @@ fn cross_entropy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::cross_entropy(x, target))
 }
 
-/// `x.mean(-1, keepdim=True)`.
+/// `x.mean(dim)` of one dimension.
 fn mean(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
-    let last = match given.get(1, "dim") {
-        Some(Value::Plain(Plain::Integer(_))) => given.dim(1, "dim", x.rank())? + 1 == x.rank(),
-        _ => false,
+    let Some(Value::Plain(Plain::Integer(_))) = given.get(1, "dim") else {
+        return Err(given.fault("other dimensions than one"));
     };
-    if !last || !given.flag(2, "keepdim", false)? {
-        return Err(given.fault("another dimension than the last, or without keepdim"));
+    if given.get(usize::MAX, "dtype").is_some() {
+        return Err(given.fault("a dtype"));
     }
-    Ok(ops::mean_last(x.clone()))
+    let dim = given.dim(1, "dim", x.rank())?;
+    let kept = given.flag(2, "keepdim", false)?;
+    if kept && dim + 1 == x.rank() {
+        return Ok(ops::mean_last(x.clone()));
+    }
+    Ok(ops::mean(x, dim, kept))
 }
