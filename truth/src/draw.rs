@@ -43,9 +43,9 @@ const MACHINES: [Machine; 6] = [
     ("rtx-4090", OWN_CUDNN),
 ];
 
-/// Whether the samples of a task are images.
+/// Whether the samples of a task have images.
 fn reads_images(task: &str) -> bool {
-    task == "image-classification"
+    matches!(task, "image-classification" | "image-text")
 }
 
 /// Draws jobs; the same seed gives the same ones. `family` and `gpu` narrow them: all jobs on that GPU have torch's own
@@ -89,11 +89,16 @@ fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
     let (section, mut run) =
         if once_in(rng, 3) { ("infer", infer(rng, family)) } else { ("train", train(rng, family)) };
     if let (true, Some(run)) = (reads_images(family.1), run.as_object_mut()) {
-        let patches = run.remove("sequence");
+        let drawn = run.remove("sequence");
         run.remove("attention_mask");
-        let side = model.get("image_size").cloned();
+        let of_both = model.get("text_config").and_then(|text| text["max_position_embeddings"].as_u64());
+        let side = model.get("image_size").or_else(|| model.get("vision_config")?.get("image_size")).cloned();
+        // A text beside an image has at most as many tokens as its model has positions.
+        if let (Some(positions), Some(drawn)) = (of_both, drawn.as_ref().and_then(Value::as_u64)) {
+            run.insert("sequence".to_owned(), json!(drawn.clamp(1, positions)));
+        }
         // A model without a size of its own takes every image; a draw has up to 299.
-        run.extend(side.or(patches).map(|side| ("image".to_owned(), side)));
+        run.extend(side.or(drawn).map(|side| ("image".to_owned(), side)));
     }
     job.insert("model".to_owned(), model);
     job.insert(section.to_owned(), run);

@@ -71,6 +71,8 @@ def small(model_type, sizes, **settings):
     if latent:
         known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings
+    if nested := _nested_configs(config):
+        return _several(config, nested, sizes, settings)
     present = {}
     for key, value in known.items():
         if (hasattr(config, key) or key in settings) and not (value is None and key not in settings):
@@ -99,6 +101,24 @@ def small(model_type, sizes, **settings):
         return type(config)(**{"head_dim": head_dim, **present})
     except Exception:  # noqa: BLE001 - some classes compute it themselves
         return type(config)(**{key: value for key, value in present.items() if key != "head_dim"})
+
+
+def _nested_configs(config):
+    """The configs of a text's and an image's model in a config, by key."""
+    keys = ("text_config", "vision_config")
+    found = {key: getattr(config, key, None) for key in keys}
+    return {key: value for key, value in found.items() if isinstance(value, PretrainedConfig)}
+
+
+def _several(config, nested, sizes, settings):
+    """A config of configs. No size of one of them is a size of another."""
+    inner = {}
+    for number, (key, value) in enumerate(nested.items()):
+        more = dict(head_dim=sizes["head_dim"] + 8 * number, wide=sizes["wide"] + 6 * number, layers=sizes["layers"] + 3 * number)
+        own = {name.removeprefix(f"{key}."): item for name, item in settings.items() if name.startswith(f"{key}.")}
+        inner[key] = small(value.model_type, sizes | more, **own).to_dict()
+    plain = {key: value for key, value in settings.items() if "." not in key}
+    return type(config)(**inner, projection_dim=sizes["wide"] + 14, **plain)
 
 
 @contextmanager
@@ -181,11 +201,13 @@ def symbolised(value, key):
     return value
 
 
-def symbolise(config):
-    """Replaces what a config holds by values that carry their keys."""
+def symbolise(config, prefix=""):
+    """Replaces what a config holds, and the configs in it, by values that carry their keys."""
     for key, value in list(vars(config).items()):
-        if not key.startswith("_") and key not in IGNORED:
-            object.__setattr__(config, key, symbolised(value, key))
+        if isinstance(value, PretrainedConfig):
+            symbolise(value, f"{prefix}{key}.")
+        elif not key.startswith("_") and key not in IGNORED:
+            object.__setattr__(config, key, symbolised(value, prefix + key))
     return config
 
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import ModelOutput
 from transformers.pytorch_utils import Conv1D
 
 from . import build, configs, dtypes, library, modules
@@ -115,12 +116,16 @@ class Forward:
 
     def _inputs(self, built, call, sizes):
         model, task = built.model, built.task
-        if task.reads_images:
-            return self._images(built, call, sizes)
+        images = self._images(built, call, sizes) if task.reads_images else {}
+        if not task.reads_text:
+            return images
         generator = torch.Generator().manual_seed(0)
         tokens = call.tokens or sizes["tokens"]
         ids = torch.randint(3, sizes["words"], (sizes["batch"], call.past + tokens), generator=generator)
-        inputs = dict(input_ids=ids[:, call.past :].clone())
+        inputs = dict(input_ids=ids[:, call.past :].clone()) | images
+        if task.reads_images:
+            # The loss is that of texts and images that belong together, which needs no labels.
+            inputs["return_loss"] = True
         if task.is_causal:
             inputs["use_cache"] = call.cache != "none"
         if call.mask == "masked":
@@ -163,9 +168,18 @@ def _unwrapped(model):
     return undo
 
 
+def _flattened(output):
+    """The fields of an output, those of an output in it included, in the order in which they are dropped."""
+    for key, value in output.items():
+        if isinstance(value, ModelOutput):
+            yield from ((f"{key}_{inner}", item) for inner, item in _flattened(value))
+        else:
+            yield key, value
+
+
 def _returned(tracer, output):
     shown = []
-    for key, value in output.items():
+    for key, value in _flattened(output):
         if key == "router_logits" and value:
             # The routers' hooks have collected them, and the name holds them to the end of the call.
             shown.append("router_logits=router_logits")

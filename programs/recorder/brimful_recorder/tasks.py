@@ -10,11 +10,13 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoModelForZeroShotImageClassification,
 )
 from transformers.models.auto import modeling_auto
 
 CAUSAL_LM = "causal-lm"
 IMAGE_CLASSIFICATION = "image-classification"
+IMAGE_TEXT = "image-text"
 
 
 class Task:
@@ -31,8 +33,13 @@ class Task:
 
     @property
     def reads_images(self):
-        """Whether a call has `pixel_values` in place of tokens, and no mask."""
-        return self.name == IMAGE_CLASSIFICATION
+        """Whether a call has `pixel_values`, and no mask."""
+        return self.name in (IMAGE_CLASSIFICATION, IMAGE_TEXT)
+
+    @property
+    def reads_text(self):
+        """Whether a call has token ids."""
+        return self.name != IMAGE_CLASSIFICATION
 
     def model_class(self, config):
         """The class that answers the task for a config: the first of several, as the auto class takes it."""
@@ -83,6 +90,10 @@ def _zeros(ids):
     return {"labels": torch.zeros_like(ids)}
 
 
+def _none(_ids):
+    return {}
+
+
 def _positions(ids):
     one = torch.zeros(ids.shape[0], dtype=torch.long)
     return {"start_positions": one, "end_positions": one.clone()}
@@ -101,6 +112,7 @@ TASKS = {
         ),
         ("token-classification", AutoModelForTokenClassification, "TOKEN_CLASSIFICATION", _zeros),
         (IMAGE_CLASSIFICATION, AutoModelForImageClassification, "IMAGE_CLASSIFICATION", _one_of_each_sample),
+        (IMAGE_TEXT, AutoModelForZeroShotImageClassification, "ZERO_SHOT_IMAGE_CLASSIFICATION", _none),
         ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
     ]
 }

@@ -28,8 +28,8 @@ const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq
 /// A config without its class and its vocabulary.
 pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Value> {
     let Some((_, program)) = shipped(family, task) else { return Map::new() };
-    let mut config = Map::new();
     let header = &program.header;
+    let mut config = if task == "image-text" { nested(rng, header) } else { Map::new() };
     let derived = header.derived.iter().map(|row| row.0.as_str());
     let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
     sizes(rng, &mut config, &keys);
@@ -42,6 +42,36 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
     }
     if once_in(rng, 2) {
         layer_types(rng, &mut config, header);
+    }
+    config
+}
+
+/// The configs of the texts' and the images' models in one, each as if it stood alone; their switches keep their defaults.
+fn nested(rng: &mut Rng, header: &Header) -> Map<String, Value> {
+    let mut config = Map::new();
+    for part in ["text_config", "vision_config"] {
+        let own = |row: &'_ (String, Default)| row.0.strip_prefix(part)?.strip_prefix('.').map(str::to_owned);
+        let rows: Vec<(String, &Default)> =
+            header.defaults.iter().filter_map(|row| Some((own(row)?, &row.1))).collect();
+        let keys: BTreeSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        let mut inner = Map::new();
+        sizes(rng, &mut inner, &keys);
+        for (key, value) in &rows {
+            if !inner.contains_key(key) {
+                other(rng, &mut inner, key, value);
+            }
+        }
+        if keys.contains("vocab_size") {
+            inner.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
+            // 2 is the token of old files, for which the class takes another way.
+            inner.insert("eos_token_id".to_owned(), json!(pick(rng, &[2, 2, 7])));
+        }
+        if !inner.is_empty() {
+            config.insert(part.to_owned(), Value::Object(inner));
+        }
+    }
+    if !config.is_empty() {
+        config.insert("projection_dim".to_owned(), json!(rng.u64(8..300)));
     }
     config
 }

@@ -100,9 +100,14 @@ pub enum Task {
 }
 
 impl Task {
-    /// Whether a sample is an image and has no tokens.
+    /// Whether a sample has an image.
     pub fn reads_images(self) -> bool {
-        self == Task::ImageClassification
+        matches!(self, Task::ImageClassification | Task::ImageText)
+    }
+
+    /// Whether a sample has tokens.
+    pub fn reads_text(self) -> bool {
+        self != Task::ImageClassification
     }
 }
 

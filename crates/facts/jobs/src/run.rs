@@ -163,7 +163,7 @@ impl Context<'_> {
 
     /// Tokens of a sample of a task that generates nothing: none where a sample is an image.
     fn tokens(&self, section: &Section, task: Task) -> Result<u64, JobFault> {
-        if !task.reads_images() {
+        if task.reads_text() {
             return self.sequence(section, 0);
         }
         match section.get("sequence") {
@@ -186,7 +186,7 @@ impl Context<'_> {
             };
         }
         let Config::Recorded(config) = &self.model.file.config else { return Ok(given) };
-        let own = config.number("image_size");
+        let own = config.image_number("image_size");
         match (given, own) {
             (Some(side), Some(own)) if side != own && config.program.fixes_images() => {
                 let expected = format!(
@@ -203,11 +203,11 @@ impl Context<'_> {
     /// What stands for the tokens of a sample where sizes are checked: an image has a place for each of its patches.
     fn places(&self, sequence: u64, image: Option<u64>) -> u64 {
         let patch = match &self.model.file.config {
-            Config::Recorded(config) => config.number("patch_size"),
+            Config::Recorded(config) => config.image_number("patch_size"),
             _ => None,
         };
         let across = image.map(|side| side / patch.unwrap_or(1).max(1) + 1);
-        across.map_or(sequence, |across| across.saturating_mul(across))
+        across.map_or(sequence, |across| across.saturating_mul(across).max(sequence))
     }
 
     /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for besides the
@@ -363,13 +363,17 @@ fn clips_gradients(section: &Section) -> bool {
 /// Why a job about images has no tokens.
 const NO_TOKENS: &str = "the task image-classification reads images, which have no tokens";
 
-/// The mask of the batch's padding. Images have none.
+/// The mask of the batch's padding. Images have none, and texts beside images are simulated without one.
 fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
     if !task.reads_images() {
         return section.word("attention_mask");
     }
     match section.given_word("attention_mask") {
         None | Some(AttentionMask::None) => Ok(AttentionMask::None),
+        Some(mask) if task.reads_text() => {
+            let expected = format!("the task {} is simulated without a mask; leave it out", task.word());
+            Err(section.bad("attention_mask", mask.word(), expected))
+        }
         Some(mask) => {
             Err(section.bad("attention_mask", mask.word(), format!("{NO_TOKENS} and no mask; leave it out")))
         }

@@ -11,7 +11,7 @@ use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// What to do instead of keys that belong to other tasks.
-const ONE_TASK: &str = "the tasks that are simulated have only `sequence` or `image`";
+const ONE_TASK: &str = "the tasks that are simulated have only `sequence` and `image`";
 /// The tasks that are simulated, each for the model types that have a program for it.
 const TASKS: &[&str] = &[
     "causal-lm",
@@ -20,6 +20,7 @@ const TASKS: &[&str] = &[
     "token-classification",
     "question-answering",
     "image-classification",
+    "image-text",
 ];
 const LEAVE_OUT: &str = "leave it out";
 /// What to do instead of a model of another library.
@@ -56,8 +57,8 @@ pub(super) const KEYS: &[Key] = &[
         .absent(Absent::Follows("the task of the class in the model's `architectures`, or causal-lm"))
         .only(
             TASKS,
-            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering and \
-             image-classification are simulated",
+            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, \
+             image-classification and image-text are simulated",
         )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[

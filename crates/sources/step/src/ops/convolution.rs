@@ -53,11 +53,15 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, sides: 
 /// A gradient in the memory order of a row-major output. One pixel in each image is row-major in both orders, and is copied all
 /// the same where its strides are those of channels-last: read off torch 2.15 at strides of six kinds.
 fn row_major(grad: &Tensor) -> Tensor {
-    if grad.is_contiguous() && !has_channels_last_strides(grad) { grad.clone() } else { clone_contiguous(grad) }
+    if grad.is_contiguous() && !has_channels_last_strides(grad) {
+        grad.clone()
+    } else {
+        clone_contiguous(grad)
+    }
 }
 
 /// `is_channels_last_strides_2d` in c10/core/MemoryFormat.h.
-fn has_channels_last_strides(x: &Tensor) -> bool {
+pub(super) fn has_channels_last_strides(x: &Tensor) -> bool {
     if x.rank() != 4 || x.strides()[1] == 0 {
         return false;
     }

@@ -14,7 +14,7 @@ use super::model::State;
 use super::value::{Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
-use crate::models::{Cache, Inputs, Mode, Sample, Targets};
+use crate::models::{Cache, Inputs, Mode, Targets};
 use crate::tensor::Tensor;
 
 /// The body of all kinds, where a section has only one.
@@ -405,14 +405,8 @@ impl<'a> Frame<'a> {
     fn input(&self, input: Input) -> Option<&'a Tensor> {
         let inputs = self.inputs?;
         match input {
-            Input::InputIds => match inputs.sample {
-                Sample::Tokens(ids) => Some(ids),
-                Sample::Images(_) => None,
-            },
-            Input::PixelValues => match inputs.sample {
-                Sample::Images(images) => Some(images),
-                Sample::Tokens(_) => None,
-            },
+            Input::InputIds => inputs.sample.tokens(),
+            Input::PixelValues => inputs.sample.images(),
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels(),
             Input::StartPositions | Input::EndPositions => match inputs.targets? {

@@ -49,21 +49,26 @@ impl Samples {
 impl Image {
     fn of(config: &Config, side: u64, dtype: Dtype) -> Image {
         let channels = match config {
-            Config::Recorded(config) => config.number("num_channels"),
+            Config::Recorded(config) => config.image_number("num_channels"),
             Config::Decoder(_) | Config::Gpt2(_) => None,
         };
         Image { channels: channels.unwrap_or(CHANNELS), side, dtype }
     }
 }
 
+/// What a model reads, as the dict holds it.
+enum OwnedSample {
+    Tokens(Tensor),
+    Images(Tensor),
+    TokensAndImages(Tensor, Tensor),
+}
+
 /// The arguments of one forward, as the script's dict has them. Dropping the dict frees its values in the order of their
 /// keys, which is that of these fields.
 pub(super) struct Batch {
-    /// `input_ids` `[B, S]`, int64, or `pixel_values` `[B, channels, side, side]`.
-    sample: Tensor,
-    /// Whether the sample is of images.
-    images: bool,
-    /// What the model shall answer; `None` once the script has taken it out.
+    /// What the model reads.
+    sample: OwnedSample,
+    /// What the model shall answer; `None` once the script has taken it out, and where the loss needs no answer.
     targets: Option<Targets>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     attention_mask: Option<Tensor>,
@@ -80,25 +85,31 @@ impl Batch {
         };
         let input = |op, shape: Shape| filled(op, shape, Dtype::I64);
         let tokens = || Shape::from([batch, sequence]);
+        let images =
+            |Image { channels, side, dtype }| filled("empty", [batch, channels, side, side].into(), dtype);
         let sample = match image {
-            Some(Image { channels, side, dtype }) => {
-                filled("empty", [batch, channels, side, side].into(), dtype)
+            None => OwnedSample::Tokens(input("zeros", tokens())),
+            Some(image) if task.reads_text() => {
+                let input_ids = input("zeros", tokens());
+                OwnedSample::TokensAndImages(input_ids, images(image))
             }
-            None => input("zeros", tokens()),
+            Some(image) => OwnedSample::Images(images(image)),
         };
         let targets = match task {
             Task::QuestionAnswering => {
                 let start = input("zeros", [batch].into());
-                Targets::Positions(start, input("zeros", [batch].into()))
+                Some(Targets::Positions(start, input("zeros", [batch].into())))
             }
             Task::SequenceClassification | Task::ImageClassification => {
-                Targets::Labels(input("zeros", [batch].into()))
+                Some(Targets::Labels(input("zeros", [batch].into())))
             }
-            Task::TokenClassification => Targets::Labels(input("zeros", tokens())),
-            _ => Targets::Labels(input("clone", tokens())),
+            Task::TokenClassification => Some(Targets::Labels(input("zeros", tokens()))),
+            // Texts and images that belong together need no labels.
+            Task::ImageText => None,
+            _ => Some(Targets::Labels(input("clone", tokens()))),
         };
         let attention_mask = (mask != AttentionMask::None).then(|| input("ones", tokens()));
-        Batch { sample, images: image.is_some(), targets: Some(targets), attention_mask }
+        Batch { sample, targets, attention_mask }
     }
 
     /// `batch.pop("labels")`.
@@ -109,7 +120,11 @@ impl Batch {
     /// The arguments of the call.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs {
-            sample: if self.images { Sample::Images(&self.sample) } else { Sample::Tokens(&self.sample) },
+            sample: match &self.sample {
+                OwnedSample::Tokens(tokens) => Sample::Tokens(tokens),
+                OwnedSample::Images(images) => Sample::Images(images),
+                OwnedSample::TokensAndImages(tokens, images) => Sample::TokensAndImages(tokens, images),
+            },
             attention_mask: self.attention_mask.as_ref(),
             targets: self.targets.as_ref(),
             logits_to_keep: None,

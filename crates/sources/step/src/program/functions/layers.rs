@@ -1,6 +1,7 @@
 //! What layers compute: products, norms, softmax, dropout, losses, reductions.
 
 use brimful_programs::Value as Plain;
+use brimful_units::Dtype;
 
 use super::super::arguments::Arguments;
 use super::super::fault::Fault;
@@ -30,6 +31,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "F.relu" | "relu" => given.tensor(0, "input").map(ops::relu),
         "F.cross_entropy" => cross_entropy(given),
         "mean" => mean(given),
+        "argmax" => argmax(given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
@@ -105,6 +107,11 @@ fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (a, b) = (given.tensor(0, "input")?, given.tensor(1, "other")?);
     if a.rank() >= 3 && b.rank() == 2 && a.is_contiguous() && a.last(0) == b.dim(0) {
         return Ok(ops::matmul_folded(a, b));
+    }
+    if a.rank() == 2 && b.rank() == 2 && a.dim(1) == b.dim(0) {
+        // Autocast converts the last argument first.
+        let b = to_lower(b);
+        return Ok(ops::mm(&to_lower(a), &b));
     }
     if a.rank() < 3 || b.rank() < 3 {
         return Err(given.fault(format!("tensors of {} and {} dimensions", a.rank(), b.rank())));
@@ -189,6 +196,16 @@ fn cross_entropy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         );
     }
     Ok(ops::cross_entropy(x, target))
+}
+
+/// `x.argmax(-1)` in as many rows that none of them is divided among thread blocks.
+fn argmax(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank())?;
+    if dim + 1 != x.rank() || given.flag(2, "keepdim", false)? || ops::divides_outputs(x, dim) {
+        return Err(given.fault("another dimension than the last, keepdim, or very long rows"));
+    }
+    Ok(ops::new_tensor(x.device(), "argmax", x.shape().with_last(1, &[]), Dtype::I64))
 }
 
 /// `x.mean(dim)` of one dimension.
