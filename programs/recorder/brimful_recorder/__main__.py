@@ -40,7 +40,9 @@ def main():
     folder = Path(options.out or _DATA / f"transformers-{version}")
     # Names that a shell takes from the output of another command may hold words of its messages.
     if unknown := [name for name in options.model_type if name not in task.types]:
-        parser.error(f"transformers has no type {', '.join(map(repr, unknown))} for {task.name}; --all records every type")
+        parser.error(
+            f"transformers has no type {', '.join(map(repr, unknown))} for {task.name}; --all records every type"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = _known(options.table, task.types, folder)
     for model_type in list(task.types) if options.all else options.model_type:

@@ -14,16 +14,52 @@ from .symbols import GUARDS, Integer, Number, Text
 # that.
 RECORDINGS = [
     dict(
-        heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0, dense=2,
-        channels=5, patch=6, image=42
+        heads=4,
+        groups=2,
+        head_dim=24,
+        wide=112,
+        words=136,
+        layers=4,
+        batch=3,
+        tokens=17,
+        positions=64,
+        odd=0,
+        dense=2,
+        channels=5,
+        patch=6,
+        image=42,
     ),
     dict(
-        heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4, dense=2,
-        channels=3, patch=9, image=45
+        heads=8,
+        groups=4,
+        head_dim=32,
+        wide=144,
+        words=152,
+        layers=5,
+        batch=2,
+        tokens=23,
+        positions=72,
+        odd=4,
+        dense=2,
+        channels=3,
+        patch=9,
+        image=45,
     ),
     dict(
-        heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8, dense=3,
-        channels=6, patch=7, image=56
+        heads=8,
+        groups=2,
+        head_dim=40,
+        wide=184,
+        words=200,
+        layers=4,
+        batch=5,
+        tokens=11,
+        positions=88,
+        odd=8,
+        dense=3,
+        channels=6,
+        patch=7,
+        image=56,
     ),
 ]
 
@@ -114,7 +150,11 @@ def _several(config, nested, sizes, settings):
     """A config of configs. No size of one of them is a size of another."""
     inner = {}
     for number, (key, value) in enumerate(nested.items()):
-        more = dict(head_dim=sizes["head_dim"] + 8 * number, wide=sizes["wide"] + 6 * number, layers=sizes["layers"] + 3 * number)
+        more = dict(
+            head_dim=sizes["head_dim"] + 8 * number,
+            wide=sizes["wide"] + 6 * number,
+            layers=sizes["layers"] + 3 * number,
+        )
         own = {name.removeprefix(f"{key}."): item for name, item in settings.items() if name.startswith(f"{key}.")}
         inner[key] = small(value.model_type, sizes | more, **own).to_dict()
     plain = {key: value for key, value in settings.items() if "." not in key}

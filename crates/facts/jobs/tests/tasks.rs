@@ -158,3 +158,19 @@ fn images_of_a_side_that_no_gpu_holds_are_refused() {
     let refusal = read(huge).map(|loaded| loaded.job).unwrap_err();
     assert!(refusal.contains("2^62 bytes") || refusal.contains("parameters"), "{refusal}");
 }
+
+#[test]
+fn a_text_beside_an_image_has_as_many_tokens_as_its_model_has_positions() {
+    const CLIP: &str = "[model]\nmodel_type = 'clip'\nvision_config = {image_size = 96, patch_size = 32}\n";
+    let loaded = job(&format!("{CLIP}[train]\nbatch = 8"));
+    let Workload::Train(train) = &loaded.job.workload else { panic!("not a training") };
+    assert_eq!((train.task, train.image, train.sequence), (Task::ImageText, Some(96), 77));
+    for (text, expected) in [
+        ("[train]\nsequence = 78", "the model has 77 positions"),
+        ("[train]\nimage = 224", "write image = 96"),
+        ("[infer]\nattention_mask = 'ones'", "the task image-text is simulated without a mask; leave it out"),
+    ] {
+        let refusal = read(&format!("{CLIP}{text}")).map(|loaded| loaded.job).unwrap_err();
+        assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+}
