@@ -43,6 +43,11 @@ const MACHINES: [Machine; 6] = [
     ("rtx-4090", OWN_CUDNN),
 ];
 
+/// Whether the samples of a task have images.
+fn reads_images(task: &str) -> bool {
+    matches!(task, "image-classification" | "image-text")
+}
+
 /// Draws jobs; the same seed gives the same ones. `family` and `gpu` narrow them: all jobs on that GPU have torch's own
 /// cuDNN.
 pub fn draw(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str>) -> Vec<Case> {
@@ -79,13 +84,24 @@ fn maybe(rng: &mut Rng, table: &mut Map<String, Value>, key: &str, value: Value)
 
 fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
     let mut job = Map::new();
-    job.insert("model".to_owned(), model(rng, family));
+    let model = model(rng, family);
     job.insert("gpu".to_owned(), json!(gpu));
-    if once_in(rng, 3) {
-        job.insert("infer".to_owned(), infer(rng, family));
-    } else {
-        job.insert("train".to_owned(), train(rng, family));
+    let (section, mut run) =
+        if once_in(rng, 3) { ("infer", infer(rng, family)) } else { ("train", train(rng, family)) };
+    if let (true, Some(run)) = (reads_images(family.1), run.as_object_mut()) {
+        let drawn = run.remove("sequence");
+        run.remove("attention_mask");
+        let of_both = model.get("text_config").and_then(|text| text["max_position_embeddings"].as_u64());
+        let side = model.get("image_size").or_else(|| model.get("vision_config")?.get("image_size")).cloned();
+        // A text beside an image has at most as many tokens as its model has positions.
+        if let (Some(positions), Some(drawn)) = (of_both, drawn.as_ref().and_then(Value::as_u64)) {
+            run.insert("sequence".to_owned(), json!(drawn.clamp(1, positions)));
+        }
+        // A model without a size of its own takes every image; a draw has up to 299.
+        run.extend(side.or(drawn).map(|side| ("image".to_owned(), side)));
     }
+    job.insert("model".to_owned(), model);
+    job.insert(section.to_owned(), run);
     job.insert("versions".to_owned(), json!({"torch": "2.15.0", "transformers": "5.23.0", "cudnn": cudnn}));
     Value::Object(job)
 }
@@ -101,6 +117,9 @@ fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
     let class = class.or_else(|| recorded::class((family, task)));
     config.insert("architectures".to_owned(), json!([class]));
     config.insert("model_type".to_owned(), json!(family));
+    if reads_images(task) {
+        return Value::Object(config);
+    }
     // Below the classes' own token ids, which only warn.
     config.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
     let tied = rng.bool();

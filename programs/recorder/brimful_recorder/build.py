@@ -61,6 +61,8 @@ def watched(tracer, conv1d=None):
         _set(undo, nn.Module, "register_parameter", _parameter(tracer, nn.Module.register_parameter))
         _set(undo, nn.Module, "register_buffer", _buffer(tracer, nn.Module.register_buffer))
         _set(undo, nn.Parameter, "__new__", _source(tracer, nn.Parameter.__new__))
+        # It draws again until every value lies within bounds, and the weights of a checkpoint are not drawn at all.
+        _set(undo, nn.init, "_no_grad_trunc_normal_", lambda tensor, *args, **kwargs: tensor)
         yield
 
 

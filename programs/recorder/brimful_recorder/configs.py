@@ -7,19 +7,59 @@ from transformers import AutoConfig, PretrainedConfig
 
 from .symbols import GUARDS, Integer, Number, Text
 
-# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens.
+# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens, and of
+# an image its channels, its side and that of its patches.
 # No two sizes of one recording are equal, so that a size that lost its origin shows. Heads are powers of two, of which
 # ALiBi makes other slopes than of other numbers, and a quarter of a head's width is even, since some models rotate only
 # that.
 RECORDINGS = [
     dict(
-        heads=4, groups=2, head_dim=24, wide=112, words=136, layers=4, batch=3, tokens=17, positions=64, odd=0, dense=2
+        heads=4,
+        groups=2,
+        head_dim=24,
+        wide=112,
+        words=136,
+        layers=4,
+        batch=3,
+        tokens=17,
+        positions=64,
+        odd=0,
+        dense=2,
+        channels=5,
+        patch=6,
+        image=42,
     ),
     dict(
-        heads=8, groups=4, head_dim=32, wide=144, words=152, layers=5, batch=2, tokens=23, positions=72, odd=4, dense=2
+        heads=8,
+        groups=4,
+        head_dim=32,
+        wide=144,
+        words=152,
+        layers=5,
+        batch=2,
+        tokens=23,
+        positions=72,
+        odd=4,
+        dense=2,
+        channels=3,
+        patch=9,
+        image=45,
     ),
     dict(
-        heads=8, groups=2, head_dim=40, wide=184, words=200, layers=4, batch=5, tokens=11, positions=88, odd=8, dense=3
+        heads=8,
+        groups=2,
+        head_dim=40,
+        wide=184,
+        words=200,
+        layers=4,
+        batch=5,
+        tokens=11,
+        positions=88,
+        odd=8,
+        dense=3,
+        channels=6,
+        patch=7,
+        image=56,
     ),
 ]
 
@@ -58,6 +98,7 @@ def small(model_type, sizes, **settings):
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
         decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
+        num_channels=sizes["channels"], patch_size=sizes["patch"], image_size=sizes["image"],
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
     if hasattr(config, "encoder_layers"):
@@ -66,6 +107,8 @@ def small(model_type, sizes, **settings):
     if latent:
         known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings
+    if nested := _nested_configs(config):
+        return _several(config, nested, sizes, settings)
     present = {}
     for key, value in known.items():
         if (hasattr(config, key) or key in settings) and not (value is None and key not in settings):
@@ -94,6 +137,28 @@ def small(model_type, sizes, **settings):
         return type(config)(**{"head_dim": head_dim, **present})
     except Exception:  # noqa: BLE001 - some classes compute it themselves
         return type(config)(**{key: value for key, value in present.items() if key != "head_dim"})
+
+
+def _nested_configs(config):
+    """The configs of a text's and an image's model in a config, by key."""
+    keys = ("text_config", "vision_config")
+    found = {key: getattr(config, key, None) for key in keys}
+    return {key: value for key, value in found.items() if isinstance(value, PretrainedConfig)}
+
+
+def _several(config, nested, sizes, settings):
+    """A config of configs. No size of one of them is a size of another."""
+    inner = {}
+    for number, (key, value) in enumerate(nested.items()):
+        more = dict(
+            head_dim=sizes["head_dim"] + 8 * number,
+            wide=sizes["wide"] + 6 * number,
+            layers=sizes["layers"] + 3 * number,
+        )
+        own = {name.removeprefix(f"{key}."): item for name, item in settings.items() if name.startswith(f"{key}.")}
+        inner[key] = small(value.model_type, sizes | more, **own).to_dict()
+    plain = {key: value for key, value in settings.items() if "." not in key}
+    return type(config)(**inner, projection_dim=sizes["wide"] + 14, **plain)
 
 
 @contextmanager
@@ -180,11 +245,13 @@ def symbolised(value, key):
     return value
 
 
-def symbolise(config):
-    """Replaces what a config holds by values that carry their keys."""
+def symbolise(config, prefix=""):
+    """Replaces what a config holds, and the configs in it, by values that carry their keys."""
     for key, value in list(vars(config).items()):
-        if not key.startswith("_") and key not in IGNORED:
-            made = symbolised(value, key)
+        if isinstance(value, PretrainedConfig):
+            symbolise(value, f"{prefix}{key}.")
+        elif not key.startswith("_") and key not in IGNORED:
+            made = symbolised(value, prefix + key)
             if kinds_of_layers(config, value):
                 made.words = usual_kinds(type(config), key)
             object.__setattr__(config, key, made)

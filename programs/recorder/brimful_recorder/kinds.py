@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 
-from transformers import AutoConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from . import classes
 from .configs import IGNORED
@@ -12,11 +12,15 @@ from .tracer import Refusal
 
 
 def _numbers(config):
-    return {
+    found = {
         key: int(value)
         for key, value in vars(config).items()
         if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_") and "token" not in key
     }
+    for key, value in vars(config).items():
+        if isinstance(value, PretrainedConfig):
+            found |= {f"{key}.{inner}": number for inner, number in _numbers(value).items()}
+    return found
 
 
 def length(path, recorded):
@@ -177,6 +181,8 @@ def defaults(model_type, text):
     for key, value in vars(config).items():
         if isinstance(value, dict):
             lines += _nested(key, value, text)
+        elif isinstance(value, PretrainedConfig):
+            lines += _nested(key, vars(value), text)
         elif key in derived_here:
             lines += _own_default(config, key)
         elif key == "head_dim" and value is None:

@@ -50,10 +50,17 @@ def patched(tracer):
         for module in _places["modeling"]:
             undo.callback(vars(module).pop, "int", None)
             vars(module)["int"] = CarryingInt
+            # `len(tensor)` would be a plain number: Python's own makes one of whatever a tensor answers.
+            undo.callback(vars(module).pop, "len", None)
+            vars(module)["len"] = _count
         undo.callback(activations(tracer, ClassInstantier))
         _set(undo, torch, "get_default_dtype", _default_dtype(torch.get_default_dtype))
         _patch_functions(undo, tracer)
         yield
+
+
+def _count(value):
+    return value.shape[0] if isinstance(value, torch.Tensor) else len(value)
 
 
 def _set(undo, owner, name, value):

@@ -119,7 +119,9 @@ def activations(tracer, instantiator):
     def marked(self, key):
         with tracer.pause():
             made = lookup(self, str.__str__(key) if isinstance(key, str) else key)
-        made.__dict__["brimful_activation"] = getattr(key, "key", None) or f'"{key}"'
+        # What the model's own code names, and no config, is recorded as what it does.
+        if getattr(key, "key", None):
+            made.__dict__["brimful_activation"] = key.key
         return made
 
     instantiator.__getitem__ = marked

@@ -160,7 +160,7 @@ class Recorder:
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
         made, unmasked, alike = [self._build_section(built)], {}, []
-        for call in calls:
+        for call in _without_masks(calls) if self.task.reads_images else calls:
             if call.cache != "none" and not (self.task.is_causal and _caches(built.model)):
                 continue
             head = f"forward {attention} {call.mode} {call.mask} {call.cache}"
@@ -260,6 +260,11 @@ class Recorder:
             raise Refusal(f"settings divide the layers of {path} into kinds in different ways")
         self.chosen.setdefault(path, []).append((config, [letters[mark] for mark in marks]))
         return [(chr(ord("A") + letter), bodies[numbers[0]]) for letter, numbers in sorted(named.items())]
+
+
+def _without_masks(calls):
+    """The calls as those of a task that has no mask, each once."""
+    return {(one.mode, one.cache): Call(one.mode, "unmasked", one.cache) for one in calls}.values()
 
 
 def _common(one, other):

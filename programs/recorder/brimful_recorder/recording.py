@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import ModelOutput
 from transformers.pytorch_utils import Conv1D
 
 from . import build, configs, dtypes, library, modules
@@ -96,7 +97,7 @@ class Forward:
             tracer.fix(value, path)
         tracer.unmasked = call.mask == "unmasked"
         inputs = self._inputs(built, call, sizes)
-        for name in ("input_ids", "attention_mask", *TARGETS, "past_key_values"):
+        for name in ("input_ids", "pixel_values", "attention_mask", *TARGETS, "past_key_values"):
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
@@ -115,10 +116,16 @@ class Forward:
 
     def _inputs(self, built, call, sizes):
         model, task = built.model, built.task
+        images = self._images(built, call, sizes) if task.reads_images else {}
+        if not task.reads_text:
+            return images
         generator = torch.Generator().manual_seed(0)
         tokens = call.tokens or sizes["tokens"]
         ids = torch.randint(3, sizes["words"], (sizes["batch"], call.past + tokens), generator=generator)
-        inputs = dict(input_ids=ids[:, call.past :].clone())
+        inputs = dict(input_ids=ids[:, call.past :].clone()) | images
+        if task.reads_images:
+            # The loss is that of texts and images that belong together, which needs no labels.
+            inputs["return_loss"] = True
         if task.is_causal:
             inputs["use_cache"] = call.cache != "none"
         if call.mask == "masked":
@@ -137,6 +144,13 @@ class Forward:
                     model(**before)
         return inputs
 
+    def _images(self, built, call, sizes):
+        """A batch of images in the dtype of the model's weights, which is what the scripts of predictions pass."""
+        shape = (sizes["batch"], sizes["channels"], sizes["image"], sizes["image"])
+        dtype = next(built.model.parameters()).dtype
+        images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        return dict(pixel_values=images) | (built.task.labels(images) if call.mode == "train" else {})
+
 
 def _parameters(model):
     import inspect
@@ -154,9 +168,18 @@ def _unwrapped(model):
     return undo
 
 
+def _flattened(output):
+    """The fields of an output, those of an output in it included, in the order in which they are dropped."""
+    for key, value in output.items():
+        if isinstance(value, ModelOutput):
+            yield from ((f"{key}_{inner}", item) for inner, item in _flattened(value))
+        else:
+            yield key, value
+
+
 def _returned(tracer, output):
     shown = []
-    for key, value in output.items():
+    for key, value in _flattened(output):
         if key == "router_logits" and value:
             # The routers' hooks have collected them, and the name holds them to the end of the call.
             shown.append("router_logits=router_logits")

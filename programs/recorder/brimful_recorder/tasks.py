@@ -5,21 +5,25 @@ import json
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoModelForZeroShotImageClassification,
 )
 from transformers.models.auto import modeling_auto
 
 CAUSAL_LM = "causal-lm"
+IMAGE_CLASSIFICATION = "image-classification"
+IMAGE_TEXT = "image-text"
 
 
 class Task:
     """What a model is called for."""
 
     def __init__(self, name, auto, types, labels):
-        """`labels` makes the targets of a batch from its token ids, by the names of the arguments."""
+        """`labels` makes the targets of a batch from its token ids or its images, by the names of the arguments."""
         self.name, self.auto, self.types, self.labels = name, auto, types, labels
 
     @property
@@ -27,19 +31,32 @@ class Task:
         """Whether calls may have a cache of keys and values, and logits of some positions only."""
         return self.name == CAUSAL_LM
 
+    @property
+    def reads_images(self):
+        """Whether a call has `pixel_values`, and no mask."""
+        return self.name in (IMAGE_CLASSIFICATION, IMAGE_TEXT)
+
+    @property
+    def reads_text(self):
+        """Whether a call has token ids."""
+        return self.name != IMAGE_CLASSIFICATION
+
     def model_class(self, config):
-        """The class that answers the task for a config."""
-        return self.auto._model_mapping[type(config)]
+        """The class that answers the task for a config: the first of several, as the auto class takes it."""
+        found = self.auto._model_mapping[type(config)]
+        return found[0] if isinstance(found, tuple) else found
 
     def requirements(self):
         """The header's lines about switches of encoders, of which every recording has the usual value."""
         if self.is_causal:
             return []
         usual = {"is_decoder": False, "add_cross_attention": False, "chunk_size_feed_forward": 0}
+        if self.reads_images:
+            usual = {}
         lines = [f"require {key} {json.dumps(value)}" for key, value in usual.items()]
         if self.counts_labels or self.name == "question-answering":
             lines.insert(0, "default num_labels 2")
-        if self.name == "sequence-classification":
+        if self.name in ("sequence-classification", IMAGE_CLASSIFICATION):
             lines.append('require problem_type null "single_label_classification"')
         if self.name == "question-answering":
             # The class takes its scores apart into those of the start and of the end.
@@ -65,12 +82,16 @@ def _same(ids):
     return {"labels": ids.clone()}
 
 
-def _one_of_each_sequence(ids):
-    return {"labels": torch.zeros(ids.shape[0], dtype=torch.long)}
+def _one_of_each_sample(inputs):
+    return {"labels": torch.zeros(inputs.shape[0], dtype=torch.long)}
 
 
 def _zeros(ids):
     return {"labels": torch.zeros_like(ids)}
+
+
+def _none(_ids):
+    return {}
 
 
 def _positions(ids):
@@ -87,9 +108,11 @@ TASKS = {
             "sequence-classification",
             AutoModelForSequenceClassification,
             "SEQUENCE_CLASSIFICATION",
-            _one_of_each_sequence,
+            _one_of_each_sample,
         ),
         ("token-classification", AutoModelForTokenClassification, "TOKEN_CLASSIFICATION", _zeros),
+        (IMAGE_CLASSIFICATION, AutoModelForImageClassification, "IMAGE_CLASSIFICATION", _one_of_each_sample),
+        (IMAGE_TEXT, AutoModelForZeroShotImageClassification, "ZERO_SHOT_IMAGE_CLASSIFICATION", _none),
         ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
     ]
 }

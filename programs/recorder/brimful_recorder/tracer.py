@@ -226,7 +226,13 @@ class Tracer(TorchFunctionMode):
             return
         if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
-        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text:
+        # The sizes of what the caller passes are not the config's.
+        if (
+            re.search(r"%\d", text)
+            or text == "past"
+            or "logits_to_keep" in text
+            or re.search(r"\b(pixel_values|input_ids)\.\d", text)
+        ):
             self.emit(f"check {text} {str(result).lower()}")
         else:
             self.conditions.setdefault(text, result)

@@ -103,6 +103,9 @@ def _alternatives(recorder, reads, compares_heads):
             yield settings({key: value}), {key: name}
             if key == "pad_token_id":
                 padding, named = {key: value}, {key: name}
+    if recorder.task.name == "image-text" and hasattr(config, "text_config"):
+        # Old files of CLIP have 2 for the token at which a text ends, and the class then looks for the largest token.
+        yield settings({"text_config.eos_token_id": 7}), {}
     for key, value in reads.items():
         if key.endswith("rope_type"):
             for kind, changed in _ropes(key.split("."), getattr(config, "rope_parameters", None)):

@@ -113,6 +113,13 @@ class Guarded(unittest.TestCase):
             GUARDS.on_check = None
         self.assertEqual(seen, [("(a.1 > window)", False)])
 
+    def test_a_size_of_what_the_caller_passes_is_no_condition_of_the_config(self):
+        tracer = Tracer()
+        tracer.check("(pixel_values.2 != image_size)", False)
+        tracer.check("(num_labels > 0)", True)
+        self.assertEqual(tracer.lines, ["check (pixel_values.2 != image_size) false"])
+        self.assertEqual(tracer.conditions, {"(num_labels > 0)": True})
+
     def test_a_tensors_value_that_decides_is_a_check(self):
         lines = traced(lambda a: a + 1 if a.sum() > 0 else a, torch.ones(2))
         self.assertIn("check bool(%1) true", lines)

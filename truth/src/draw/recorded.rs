@@ -30,8 +30,8 @@ const POSITIONS: [&str; 3] = ["max_position_embeddings", "n_positions", "max_seq
 /// A config without its class and its vocabulary.
 pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Value> {
     let Some((_, program)) = shipped(family, task) else { return Map::new() };
-    let mut config = Map::new();
     let header = &program.header;
+    let mut config = if task == "image-text" { nested(rng, header) } else { Map::new() };
     let derived = header.derived.iter().map(|row| row.0.as_str());
     let keys: BTreeSet<&str> = header.defaults.iter().map(|row| row.0.as_str()).chain(derived).collect();
     sizes(rng, &mut config, &keys, family);
@@ -50,6 +50,36 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
         let repeats = rng.u64(1..3);
         config.insert("attention_types".to_owned(), json!([[["global", "local"], repeats]]));
         config.insert("num_layers".to_owned(), json!(2 * repeats));
+    }
+    config
+}
+
+/// The configs of the texts' and the images' models in one, each as if it stood alone; their switches keep their defaults.
+fn nested(rng: &mut Rng, header: &Header) -> Map<String, Value> {
+    let mut config = Map::new();
+    for part in ["text_config", "vision_config"] {
+        let own = |row: &'_ (String, Default)| row.0.strip_prefix(part)?.strip_prefix('.').map(str::to_owned);
+        let rows: Vec<(String, &Default)> =
+            header.defaults.iter().filter_map(|row| Some((own(row)?, &row.1))).collect();
+        let keys: BTreeSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        let mut inner = Map::new();
+        sizes(rng, &mut inner, &keys, "clip");
+        for (key, value) in &rows {
+            if !inner.contains_key(key) {
+                other(rng, &mut inner, key, value);
+            }
+        }
+        if keys.contains("vocab_size") {
+            inner.insert("vocab_size".to_owned(), json!(rng.u64(90..6000)));
+            // 2 is the token of old files, for which the class takes another way.
+            inner.insert("eos_token_id".to_owned(), json!(pick(rng, &[2, 2, 7])));
+        }
+        if !inner.is_empty() {
+            config.insert(part.to_owned(), Value::Object(inner));
+        }
+    }
+    if !config.is_empty() {
+        config.insert("projection_dim".to_owned(), json!(rng.u64(8..300)));
     }
     config
 }
@@ -105,6 +135,13 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>, 
     put(&POSITIONS, 512);
     // GPT-J turns so much of each head; the class's own figure may be wider than the head.
     put(&["rotary_dim"], (width / 2).next_multiple_of(2));
+    if keys.contains("patch_size") {
+        let patch = pick(rng, &[2, 4, 7, 8, 14, 16]);
+        put(&["patch_size"], patch);
+        // An image need not be a whole number of patches: the convolution leaves the rest out.
+        put(&["image_size"], patch * rng.u64(1..18) + if once_in(rng, 4) { patch / 2 } else { 0 });
+        put(&["num_channels"], pick(rng, &[1, 3, 3, 3, 4]));
+    }
     if !latent && (WIDTH_IS_HIDDEN.contains(&family) || once_in(rng, 2)) {
         put(&["head_dim"], width);
     }

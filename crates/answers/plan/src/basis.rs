@@ -74,17 +74,19 @@ fn device_basis(job: &Job, all: &mut Vec<Grounds>) {
 
 /// Which attention kernel runs is PyTorch's choice; two of them are less well known than the rest.
 fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
+    // Of one token there is no attention that cuDNN takes; an image has a place for each of its patches.
     let (attention, sequence) = match &job.workload {
         Workload::Train(run) => (run.attention, run.sequence),
         Workload::Infer(run) => (run.attention, run.sequence),
     };
+    let several = sequence > 1 || job.workload.image().is_some();
     if attention == AttentionKernel::Flash {
         all.push(Grounds::rule(
             "attention = flash",
             "taken as PyTorch's own flash kernel; the flash-attn package was not compared",
         ));
     }
-    if job.prefers_cudnn_attention() == Some(true) && sequence > 1 {
+    if job.prefers_cudnn_attention() == Some(true) && several {
         let cudnn = job.versions.followed_cudnn();
         all.push(Grounds {
             what: "cuDNN's attention".to_owned(),

@@ -17,11 +17,14 @@ pub struct RuleOfThumb {
     pub activations: (f64, f64),
 }
 
-/// The guess about full training with Adam; `None` for anything else.
+/// The guess about full training of a language model with Adam; `None` for anything else.
 pub fn rule_of_thumb(job: &Job) -> Option<RuleOfThumb> {
     let Workload::Train(run) = &job.workload else { return None };
     let kind = run.optimizer.as_ref()?.kind;
-    if run.lora.is_some() || !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. }) {
+    if run.lora.is_some()
+        || run.image.is_some()
+        || !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. })
+    {
         return None;
     }
     let billions = nominal(job.model.parameter_count());

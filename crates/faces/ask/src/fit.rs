@@ -114,6 +114,9 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
                 "`gpu` is missing; --max asks what fits one: name it with --gpu, such as --gpu h100-sxm-80gb"
             )
         }
+        Some(Dimension::Sequence) if loaded.job.workload.image().is_some() => {
+            bail!("--max sequence asks about tokens, and the job reads images; write --max batch")
+        }
         Some(of) => Some(largest(&loaded.job, of)?),
         None => None,
     };

@@ -12,6 +12,7 @@ pub(crate) fn title(loaded: &LoadedJob) -> String {
     match &loaded.job.workload {
         Workload::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
         Workload::Train(_) => format!("full training of {model}"),
+        Workload::Infer(run) if run.image.is_some() => format!("inference with {model}"),
         Workload::Infer(_) => format!("generation with {model}"),
     }
 }
@@ -52,7 +53,10 @@ pub(crate) fn recipe(job: &Job) -> Vec<String> {
 fn training(run: &Train) -> Vec<String> {
     let mut all = vec![
         trained(run),
-        format!("batch {} × {} tokens", run.batch, run.sequence),
+        match run.image {
+            Some(side) => format!("batch of {} images, {side} × {side} pixels", run.batch),
+            None => format!("batch {} × {} tokens", run.batch, run.sequence),
+        },
         format!("{} attention", run.attention.word()),
     ];
     if run.accumulation > 1 {
@@ -81,6 +85,13 @@ fn inference(run: &Infer) -> Vec<String> {
         Some(kept) => format!("logits of the last {kept} positions"),
         None => "logits of all positions".to_owned(),
     };
+    if let Some(side) = run.image {
+        return vec![
+            precision(run.precision).to_owned(),
+            format!("batch of {} images, {side} × {side} pixels", run.batch),
+            format!("{} attention", run.attention.word()),
+        ];
+    }
     vec![
         precision(run.precision).to_owned(),
         format!("batch {} × {} tokens, then {} more", run.batch, run.sequence, run.decode_steps),

@@ -64,6 +64,16 @@ pub enum Workload {
     Infer(Infer),
 }
 
+impl Workload {
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub fn image(&self) -> Option<u64> {
+        match self {
+            Workload::Train(run) => run.image,
+            Workload::Infer(run) => run.image,
+        }
+    }
+}
+
 /// What the model is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
@@ -87,6 +97,18 @@ pub enum Task {
     ImageText,
     /// The noise of a diffusion model's input.
     Denoising,
+}
+
+impl Task {
+    /// Whether a sample has an image.
+    pub fn reads_images(self) -> bool {
+        matches!(self, Task::ImageClassification | Task::ImageText)
+    }
+
+    /// Whether a sample has tokens.
+    pub fn reads_text(self) -> bool {
+        self != Task::ImageClassification
+    }
 }
 
 /// The dtype of weights and computation.
@@ -153,8 +175,10 @@ pub struct Train {
     pub task: Task,
     /// Samples per device and micro step.
     pub batch: u64,
-    /// Tokens per sample.
+    /// Tokens per sample; 0 where the task has no text.
     pub sequence: u64,
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub image: Option<u64>,
     /// Micro steps per optimizer step.
     pub accumulation: u64,
     /// Dtypes.
@@ -186,8 +210,10 @@ pub struct Infer {
     pub task: Task,
     /// Sequences.
     pub batch: u64,
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; 0 where the task has no text.
     pub sequence: u64,
+    /// The side of each image in pixels; `None` where the task has no images.
+    pub image: Option<u64>,
     /// Mask in the batch.
     pub attention_mask: AttentionMask,
     /// Dtypes.

@@ -38,11 +38,12 @@ impl Context<'_> {
         let train = Train {
             task,
             batch: section.count("batch")?,
-            sequence: self.sequence(&section, 0)?,
+            sequence: self.tokens(&section, task)?,
+            image: self.image(&section, task)?,
             accumulation: section.count("accumulation")?,
             precision: self.precision(&section),
             attention: self.attention(&section)?,
-            attention_mask: section.word("attention_mask")?,
+            attention_mask: attention_mask(&section, task)?,
             checkpointing: section.word("checkpointing")?,
             use_cache: match task {
                 Task::CausalLm => section.flag("use_cache"),
@@ -54,7 +55,7 @@ impl Context<'_> {
             optimizer: optimizer::optimizer(&section, self.recipe)?,
             lora: self.lora(&section, task)?,
         };
-        self.check_scale("train", train.batch, train.sequence)?;
+        self.check_scale("train", train.batch, self.places(train.sequence, train.image))?;
         self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
         Ok(Workload::Train(train))
     }
@@ -72,6 +73,7 @@ impl Context<'_> {
             task,
             batch: section.count("batch")?,
             sequence,
+            image: self.image(&section, task)?,
             attention_mask: unpadded(&section)?,
             precision: self.precision(&section),
             attention: self.attention(&section)?,
@@ -100,8 +102,9 @@ impl Context<'_> {
         let infer = Infer {
             task,
             batch: section.count("batch")?,
-            sequence: self.sequence(section, 0)?,
-            attention_mask: section.word("attention_mask")?,
+            sequence: self.tokens(section, task)?,
+            image: self.image(section, task)?,
+            attention_mask: attention_mask(section, task)?,
             precision: self.precision(section),
             attention: self.attention(section)?,
             decode_steps: 0,
@@ -109,7 +112,7 @@ impl Context<'_> {
             logits_to_keep: None,
             hold_outputs: true,
         };
-        self.check_scale("infer", infer.batch, infer.sequence)?;
+        self.check_scale("infer", infer.batch, self.places(infer.sequence, infer.image))?;
         Ok(Workload::Infer(infer))
     }
 
@@ -156,6 +159,55 @@ impl Context<'_> {
         section
             .given_count("decode_steps")
             .unwrap_or_else(|| section.assume("decode_steps", room.min(4), why))
+    }
+
+    /// Tokens of a sample of a task that generates nothing: none where a sample is an image.
+    fn tokens(&self, section: &Section, task: Task) -> Result<u64, JobFault> {
+        if task.reads_text() {
+            return self.sequence(section, 0);
+        }
+        match section.get("sequence") {
+            Some(value) => Err(section.bad("sequence", value, format!("{NO_TOKENS}; write image = 224"))),
+            None => Ok(0),
+        }
+    }
+
+    /// The side of an image: what the job says, or the model's own `image_size`, or 224. A model whose positions are a
+    /// table refuses other images than its own (`ViTEmbeddings.forward` in models/vit/modeling_vit.py, 5.23).
+    fn image(&self, section: &Section, task: Task) -> Result<Option<u64>, JobFault> {
+        let given = section.given_count("image");
+        if !task.reads_images() {
+            return match given {
+                Some(side) => {
+                    let expected = format!("the task {} has no images; leave it out", task.word());
+                    Err(section.bad("image", side, expected))
+                }
+                None => Ok(None),
+            };
+        }
+        let Config::Recorded(config) = &self.model.file.config else { return Ok(given) };
+        let own = config.image_number("image_size");
+        match (given, own) {
+            (Some(side), Some(own)) if side != own && config.program.fixes_images() => {
+                let expected = format!(
+                    "the model takes images of {own} x {own} pixels (`image_size`) and fails on others; write image = {own}"
+                );
+                Err(section.bad("image", side, expected))
+            }
+            (Some(side), _) => Ok(Some(side)),
+            (None, Some(own)) => Ok(Some(section.assume("image", own, "the model's `image_size`"))),
+            (None, None) => Ok(Some(section.assume("image", 224, "the side that models for ImageNet take"))),
+        }
+    }
+
+    /// What stands for the tokens of a sample where sizes are checked: an image has a place for each of its patches.
+    fn places(&self, sequence: u64, image: Option<u64>) -> u64 {
+        let patch = match &self.model.file.config {
+            Config::Recorded(config) => config.image_number("patch_size"),
+            _ => None,
+        };
+        let across = image.map(|side| side / patch.unwrap_or(1).max(1) + 1);
+        across.map_or(sequence, |across| across.saturating_mul(across).max(sequence))
     }
 
     /// Tokens of a sample: as many as the job says, or 2048, or as many as the model has positions for besides the
@@ -305,6 +357,26 @@ fn clips_gradients(section: &Section) -> bool {
     match section.given_number("clip_grad_norm") {
         Some(norm) => norm != 0.0,
         None => section.flag("clip_grad_norm"),
+    }
+}
+
+/// Why a job about images has no tokens.
+const NO_TOKENS: &str = "the task image-classification reads images, which have no tokens";
+
+/// The mask of the batch's padding. Images have none, and texts beside images are simulated without one.
+fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
+    if !task.reads_images() {
+        return section.word("attention_mask");
+    }
+    match section.given_word("attention_mask") {
+        None | Some(AttentionMask::None) => Ok(AttentionMask::None),
+        Some(mask) if task.reads_text() => {
+            let expected = format!("the task {} is simulated without a mask; leave it out", task.word());
+            Err(section.bad("attention_mask", mask.word(), expected))
+        }
+        Some(mask) => {
+            Err(section.bad("attention_mask", mask.word(), format!("{NO_TOKENS} and no mask; leave it out")))
+        }
     }
 }
 

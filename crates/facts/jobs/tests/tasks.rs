@@ -103,3 +103,74 @@ fn learned_positions_end_and_a_row_of_padding_is_none_of_them() {
         read(&format!("{BERT}[train]\nsequence = 513")).unwrap_err().contains("the model has 512 positions")
     );
 }
+
+const VIT: &str =
+    "[model]\nmodel_type = 'vit'\nimage_size = 96\narchitectures = ['ViTForImageClassification']\n";
+
+#[test]
+fn images_have_the_side_that_the_config_says_and_the_answer_lists_it() {
+    let loaded = job(&format!("{VIT}[train]\nbatch = 8"));
+    let Workload::Train(train) = &loaded.job.workload else { panic!("not a training") };
+    assert_eq!((train.task, train.image, train.sequence), (Task::ImageClassification, Some(96), 0));
+    let row = loaded.recipe.assumed.iter().find(|row| row.key == "train.image").unwrap();
+    assert_eq!((row.value.as_str(), row.why), ("96", "the model's `image_size`"));
+    assert!(
+        loaded.recipe.assumed.iter().all(|row| !row.key.contains("sequence") && !row.key.contains("mask"))
+    );
+    let written = job(&format!("{VIT}[infer]\nimage = 96"));
+    let Workload::Infer(infer) = &written.job.workload else { panic!("not an inference") };
+    assert_eq!((infer.image, infer.sequence, infer.decode_steps), (Some(96), 0, 0));
+}
+
+#[test]
+fn a_key_of_the_other_kind_of_sample_is_refused() {
+    for (text, expected) in [
+        (
+            format!("{VIT}[train]\nimage = 224"),
+            "`train.image` is 224; the model takes images of 96 x 96 pixels (`image_size`) and fails on others; \
+             write image = 96",
+        ),
+        (
+            format!("{VIT}[train]\nsequence = 512"),
+            "`train.sequence` is 512; the task image-classification reads images, which have no tokens; write image = 224",
+        ),
+        (
+            format!("{VIT}[infer]\nattention_mask = 'padded'"),
+            "the task image-classification reads images, which have no tokens and no mask; leave it out",
+        ),
+        (format!("{VIT}[infer]\ndecode_steps = 3"), "the task image-classification generates no tokens"),
+        (
+            format!("{BERT}[train]\nimage = 224"),
+            "`train.image` is 224; the task masked-lm has no images; leave it out",
+        ),
+        ("model = 'llama-3-8b'\n[infer]\nimage = 224".to_owned(), "the task causal-lm has no images"),
+        (format!("{BERT}[train]\ntask = 'image-classification'"), "bert has no program"),
+        (format!("{VIT}[train]\nlora = {{r = 8}}"), "`train.lora`"),
+    ] {
+        let refusal = read(&text).map(|loaded| loaded.job).unwrap_err();
+        assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn images_of_a_side_that_no_gpu_holds_are_refused() {
+    let huge = "[model]\nmodel_type = 'vit'\nimage_size = 2000000000\npatch_size = 1\n[train]\nbatch = 64";
+    let refusal = read(huge).map(|loaded| loaded.job).unwrap_err();
+    assert!(refusal.contains("2^62 bytes") || refusal.contains("parameters"), "{refusal}");
+}
+
+#[test]
+fn a_text_beside_an_image_has_as_many_tokens_as_its_model_has_positions() {
+    const CLIP: &str = "[model]\nmodel_type = 'clip'\nvision_config = {image_size = 96, patch_size = 32}\n";
+    let loaded = job(&format!("{CLIP}[train]\nbatch = 8"));
+    let Workload::Train(train) = &loaded.job.workload else { panic!("not a training") };
+    assert_eq!((train.task, train.image, train.sequence), (Task::ImageText, Some(96), 77));
+    for (text, expected) in [
+        ("[train]\nsequence = 78", "the model has 77 positions"),
+        ("[train]\nimage = 224", "write image = 96"),
+        ("[infer]\nattention_mask = 'ones'", "the task image-text is simulated without a mask; leave it out"),
+    ] {
+        let refusal = read(&format!("{CLIP}{text}")).map(|loaded| loaded.job).unwrap_err();
+        assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+}

@@ -29,7 +29,7 @@ pub struct ConfigFile {
 }
 
 /// Endings of transformers' model classes.
-const ENDINGS: [&str; 10] = [
+const ENDINGS: [&str; 11] = [
     "ForCausalLM",
     "ForMaskedLM",
     "ForPreTraining",
@@ -37,6 +37,7 @@ const ENDINGS: [&str; 10] = [
     "ForSequenceClassification",
     "ForTokenClassification",
     "ForQuestionAnswering",
+    "ForImageClassification",
     "ForConditionalGeneration",
     "DoubleHeadsModel",
     "Model",

@@ -82,6 +82,11 @@ impl RecordedConfig {
         }
     }
 
+    /// As [`RecordedConfig::number`], of the images' own config where there is one beside that of the texts.
+    pub fn image_number(&self, key: &str) -> Option<u64> {
+        self.number(key).or_else(|| self.number(&format!("vision_config.{key}")))
+    }
+
     /// The number of layers: that of the longest list.
     pub fn layers(&self) -> u64 {
         let counts = self.program.header.lists.iter().filter_map(|list| list.count(&self.values).ok());

@@ -201,9 +201,9 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a table has a row for each of `max_position_embeddings`.
+/// Whether a table has a row for each of `max_position_embeddings`, which may be a key of the texts' own config.
 fn of_positions(rows: Option<&Expression>) -> bool {
-    matches!(rows, Some(Expression::Key(key)) if key == "max_position_embeddings")
+    matches!(rows, Some(Expression::Key(key)) if key.trim_start_matches("text_config.") == "max_position_embeddings")
 }
 
 /// The rows up to that of padding; 0 for a table without one.

@@ -2,7 +2,7 @@
 
 use crate::error::{EvaluationError, ProgramError};
 use crate::evaluate::{ConfigScope, Scope};
-use crate::expression::Expression;
+use crate::expression::{Expression, Input};
 use crate::instruction::{Instruction, Path};
 use crate::values::{Value, Values};
 
@@ -183,6 +183,11 @@ impl Program {
         Ok(None)
     }
 
+    /// Whether the forwards take images of the config's own size only: a recording with a table of positions checks it.
+    pub fn fixes_images(&self) -> bool {
+        self.forwards.iter().any(|forward| checks_images(&forward.body))
+    }
+
     /// What the constructor does; `None` if it was not recorded for this config.
     ///
     /// # Errors
@@ -195,6 +200,20 @@ impl Program {
         }
         Ok(None)
     }
+}
+
+/// Whether one of the instructions compares the side of an image with the config.
+fn checks_images(body: &[Instruction]) -> bool {
+    const SIDES: [Expression; 2] =
+        [Expression::InputSize(Input::PixelValues, 2), Expression::InputSize(Input::PixelValues, 3)];
+    body.iter().any(|instruction| match instruction {
+        Instruction::Check(Expression::Binary(_, sides), _) => {
+            SIDES.contains(&sides[0]) && matches!(sides[1], Expression::Key(_))
+        }
+        Instruction::Scope { body, .. } => checks_images(body),
+        Instruction::When(_, body) => checks_images(body),
+        _ => false,
+    })
 }
 
 /// Whether all conditions hold. A condition on a key that the config lacks does not.

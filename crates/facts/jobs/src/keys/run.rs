@@ -11,10 +11,17 @@ use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// What to do instead of keys that belong to other tasks.
-const ONE_TASK: &str = "the tasks that are simulated have only `sequence`";
+const ONE_TASK: &str = "the tasks that are simulated have only `sequence` and `image`";
 /// The tasks that are simulated, each for the model types that have a program for it.
-const TASKS: &[&str] =
-    &["causal-lm", "masked-lm", "sequence-classification", "token-classification", "question-answering"];
+const TASKS: &[&str] = &[
+    "causal-lm",
+    "masked-lm",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "image-classification",
+    "image-text",
+];
 const LEAVE_OUT: &str = "leave it out";
 /// What to do instead of a model of another library.
 const TRANSFORMERS: &str = "models of transformers are simulated";
@@ -50,7 +57,8 @@ pub(super) const KEYS: &[Key] = &[
         .absent(Absent::Follows("the task of the class in the model's `architectures`, or causal-lm"))
         .only(
             TASKS,
-            "causal-lm, masked-lm, sequence-classification, token-classification and question-answering are simulated",
+            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, \
+             image-classification and image-text are simulated",
         )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
@@ -160,7 +168,10 @@ pub(super) const KEYS: &[Key] = &[
     .silently("false")
     .only(&["false"], UNQUANTIZED),
     key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
-    key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
+    key(RUNS, "image", COUNT, "Each side of an image has this many pixels, where the task has images.")
+        .absent(Absent::Follows("the model's `image_size`, or 224 where its config has none"))
+        .flag()
+        .also(&["image-size", "img-size", "resolution"]),
     key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
         .absent(Absent::Follows("4, or fewer where the model has fewer positions"))
         .flag()

@@ -262,7 +262,7 @@ impl Forward for Gpt2Model {
     /// `GPT2Model.forward`.
     fn forward(&self, input: ModelInput<'_>) -> Tensor {
         let ModelInput { inputs, mode, mut cache } = input;
-        let embeds = self.wte.call(inputs.input_ids);
+        let embeds = self.wte.call(inputs.sample.tensor());
         let position_ids = position_ids(&embeds);
         let positions = self.wpe.call(&position_ids);
         let mut hidden = ops::add(&embeds, &positions);

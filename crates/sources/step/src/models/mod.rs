@@ -23,10 +23,46 @@ use crate::tensor::Tensor;
 
 pub(crate) use parts::{AttentionCall, Cache, Mask, Sight, attend, bidirectional_mask, causal_mask};
 
+/// What a model reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Sample<'a> {
+    /// `input_ids`: token ids `[B, S]`, int64.
+    Tokens(&'a Tensor),
+    /// `pixel_values`: images `[B, channels, side, side]` in the dtype of the weights.
+    Images(&'a Tensor),
+    /// Both: token ids first.
+    TokensAndImages(&'a Tensor, &'a Tensor),
+}
+
+impl<'a> Sample<'a> {
+    /// What the model reads first.
+    pub(crate) fn tensor(self) -> &'a Tensor {
+        match self {
+            Sample::Tokens(tensor) | Sample::Images(tensor) | Sample::TokensAndImages(tensor, _) => tensor,
+        }
+    }
+
+    /// `input_ids`.
+    pub(crate) fn tokens(self) -> Option<&'a Tensor> {
+        match self {
+            Sample::Tokens(tokens) | Sample::TokensAndImages(tokens, _) => Some(tokens),
+            Sample::Images(_) => None,
+        }
+    }
+
+    /// `pixel_values`.
+    pub(crate) fn images(self) -> Option<&'a Tensor> {
+        match self {
+            Sample::Images(images) | Sample::TokensAndImages(_, images) => Some(images),
+            Sample::Tokens(_) => None,
+        }
+    }
+}
+
 /// What a forward is given.
 pub(crate) struct Inputs<'a> {
-    /// Token ids `[B, S]`, int64.
-    pub input_ids: &'a Tensor,
+    /// What the model reads.
+    pub sample: Sample<'a>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     pub attention_mask: Option<&'a Tensor>,
     /// What the model shall answer, int64; with it the model computes its loss.
@@ -77,6 +113,9 @@ pub(crate) struct Outputs {
     /// `end_logits`, `[B, S]`.
     #[expect(dead_code, reason = "held for its drop")]
     pub end_logits: Option<Tensor>,
+    /// What else the model returns, such as embeddings of texts and images, in the order in which it is dropped.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub others: Vec<Tensor>,
     /// A cache that the model made by itself; it goes after the logits.
     #[expect(dead_code, reason = "held for its drop")]
     pub cache: Option<Cache>,

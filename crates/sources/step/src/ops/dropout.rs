@@ -3,7 +3,7 @@
 use brimful_units::Dtype;
 
 use super::iterator::result;
-use super::{Operand, grads, saved};
+use super::{Operand, grads, has_channels_last_strides, saved};
 use crate::autograd::Op;
 use crate::tensor::Tensor;
 
@@ -23,7 +23,14 @@ fn native_dropout(x: &Tensor) -> Tensor {
     });
     let (out, _) = ran.saves_results(|(_, mask)| saved![Some(mask.clone())]).backward(|call| {
         let _op = call.grad().device().op("native_dropout_backward");
-        grads![Some(result(&[call.grad()], call.grad().dtype()))]
+        // `at::empty_like(self, self.suggest_memory_format())`: row-major, whatever order the gradient has, unless it is one
+        // of images in channels-last.
+        let grad = call.grad();
+        grads![Some(if has_channels_last_strides(grad) {
+            result(&[grad], grad.dtype())
+        } else {
+            Tensor::empty(grad.device(), grad.shape().clone(), grad.dtype())
+        })]
     });
     out
 }

@@ -7,6 +7,7 @@
 
 mod attention;
 mod convert;
+mod convolution;
 mod dropout;
 mod elementwise;
 mod embedding;
@@ -30,6 +31,7 @@ mod view;
 
 pub(crate) use attention::*;
 pub(crate) use convert::*;
+pub(crate) use convolution::*;
 pub(crate) use dropout::*;
 pub(crate) use elementwise::*;
 pub(crate) use embedding::*;

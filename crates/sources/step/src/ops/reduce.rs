@@ -49,6 +49,27 @@ pub(crate) fn logsumexp_last(x: &Tensor) -> Tensor {
         })
 }
 
+/// `x.mean(dim)`, or with `keep` as `x.mean(dim, keepdim=True)`.
+pub(crate) fn mean(x: &Tensor, dim: usize, keep: bool) -> Tensor {
+    let whole = x.shape().clone();
+    Op::new("mean", "MeanBackward1", &[x])
+        .run(|| {
+            let kept = mean_kept(x, dim);
+            if keep {
+                return kept;
+            }
+            let mut shape = kept.shape().clone();
+            shape.remove(dim);
+            let strides = crate::tensor::contiguous_strides(&shape);
+            kept.unsafe_view_as(shape, strides)
+        })
+        .backward(move |call| {
+            let kept = if keep { call.grad().clone() } else { super::unsqueeze(call.grad(), dim) };
+            let expanded = super::expand(kept, whole.clone());
+            grads![Some(super::div_scalar(&expanded))]
+        })
+}
+
 /// `at::sum_to(x, shape)`: sums what broadcasting repeated; the tensor itself where nothing was.
 pub(crate) fn sum_to(x: Tensor, shape: &Shape) -> Tensor {
     let leading = x.rank() - shape.rank();

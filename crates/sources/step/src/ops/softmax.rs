@@ -31,7 +31,7 @@ pub(crate) fn softmax_autocast(x: &Tensor) -> Tensor {
 fn softmax(x: &Tensor, dtype: Dtype) -> Tensor {
     let from = x.dtype();
     Op::new("_softmax", "SoftmaxBackward0", &[x])
-        .run(|| row_major(x, dtype))
+        .run(|| of_rows(x, dtype))
         .saves_results(|out| saved![Some(out.detach())])
         .backward(move |call| {
             let _op = call.grad().device().op("_softmax_backward_data");
@@ -46,12 +46,20 @@ fn softmax(x: &Tensor, dtype: Dtype) -> Tensor {
 pub(crate) fn log_softmax(x: &Tensor) -> Tensor {
     let from = x.dtype();
     Op::new("_log_softmax", "LogSoftmaxBackward0", &[x])
-        .run(|| row_major(x, from))
+        .run(|| of_rows(x, from))
         .saves_results(|out| saved![Some(out.detach())])
         .backward(move |call| {
             let _op = call.grad().device().op("_log_softmax_backward_data");
             grads![Some(row_major(call.grad(), from))]
         })
+}
+
+/// The result of the kernel, which reads row-major numbers: of others it makes a copy for itself, after the result
+/// (`host_softmax`).
+fn of_rows(x: &Tensor, dtype: Dtype) -> Tensor {
+    let out = row_major(x, dtype);
+    drop((!x.is_contiguous()).then(|| row_major(x, x.dtype())));
+    out
 }
 
 fn row_major(x: &Tensor, dtype: Dtype) -> Tensor {

@@ -113,21 +113,46 @@ pub(crate) fn index_rows(x: &Tensor, index: &Tensor) -> Tensor {
         })
 }
 
+/// `x[first, second]` of two indices of the same shape for the first two dimensions of a row-major tensor.
+pub(crate) fn index_pairs(x: &Tensor, first: &Tensor, second: &Tensor) -> Tensor {
+    let from = x.shape().clone();
+    let out: Shape = first.shape().dims().iter().chain(&from.dims()[2..]).copied().collect();
+    Op::new("index", "IndexBackward0", &[x])
+        .saves_inputs(|| saved![Some(first.clone()), Some(second.clone())])
+        .run(|| Tensor::empty(x.device(), out, x.dtype()))
+        .backward(move |call| {
+            let grad = zeros(call.grad(), &from);
+            let rows = grad.dim(0).saturating_mul(grad.dim(1));
+            add_at(&grad, rows, [call.saved(0), call.saved(1)], call.grad());
+            grads![Some(grad)]
+        })
+}
+
 /// `x.index_put_((index,), values, accumulate=True)`: rows are added in the order of their indices
 /// (`index_put_with_sort_kernel` in aten/src/ATen/native/cuda/Indexing.cu).
 fn add_rows(x: &Tensor, index: &Tensor, values: &Tensor) {
+    add_at(x, x.dim(0), [index], values);
+}
+
+/// As [`add_rows`], with an index for each of the first dimensions, which have `rows` places together.
+fn add_at<const N: usize>(x: &Tensor, rows: u64, indices: [&Tensor; N], values: &Tensor) {
     let device = x.device();
     let _op = device.op("_index_put_impl_");
-    let count = index.numel();
+    let count = indices.iter().map(|index| index.numel()).max().unwrap_or(0);
     let whole = || Tensor::empty(device, [count], INDEX);
     // Negative indices are wrapped before they are multiplied by the stride.
     let wrapped = whole();
     let linear = whole();
     drop(wrapped);
+    // The products of further indices are added in place.
+    for _ in &indices[1..] {
+        let wrapped = whole();
+        drop((whole(), wrapped));
+    }
     let values = super::contiguous(values);
     let (sorted, original) = (whole(), whole());
     let range = new_tensor(device, "arange", [count], INDEX);
-    let bits = u64::from(u64::BITS - x.dim(0).leading_zeros());
+    let bits = u64::from(u64::BITS - rows.leading_zeros());
     device.kernel_buffer(sort_scratch(device, count, bits));
     drop(range);
     drop(original);

@@ -405,7 +405,8 @@ impl<'a> Frame<'a> {
     fn input(&self, input: Input) -> Option<&'a Tensor> {
         let inputs = self.inputs?;
         match input {
-            Input::InputIds => Some(inputs.input_ids),
+            Input::InputIds => inputs.sample.tokens(),
+            Input::PixelValues => inputs.sample.images(),
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels(),
             Input::StartPositions | Input::EndPositions => match inputs.targets? {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
-    Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
-    Mode as RecordedMode, Path, Program, Values,
+    Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode,
+    Path, Program, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -369,8 +369,9 @@ impl CausalLm for Recorded {
             Outputs {
                 loss: None,
                 aux_loss: None,
-                logits: inputs.input_ids.without_memory(),
+                logits: inputs.sample.tensor().without_memory(),
                 end_logits: None,
+                others: Vec::new(),
                 cache: None,
                 router_logits: RouterLogits::default(),
             }
@@ -412,13 +413,16 @@ impl Recorded {
         outcome?;
         let (mut loss, mut aux_loss) = (None, None);
         let (mut logits, mut end_logits) = (None, None);
-        let mut router_logits = RouterLogits::default();
+        let (mut others, mut router_logits) = (Vec::new(), RouterLogits::default());
         for (name, value) in std::mem::take(&mut frame.returned) {
             match (name.as_str(), value) {
                 ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
                 ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
-                ("logits" | "start_logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                ("logits" | "start_logits" | "logits_per_image", Value::Tensor(tensor)) => {
+                    logits = Some(tensor)
+                }
                 ("end_logits", Value::Tensor(tensor)) => end_logits = Some(tensor),
+                (_, Value::Tensor(tensor)) => others.push(tensor),
                 ("router_logits", Value::Items(items)) => {
                     router_logits.0 = items.0.iter().filter_map(Value::tensor).cloned().collect();
                 }
@@ -430,7 +434,7 @@ impl Recorded {
             _ => None,
         };
         let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
-        Ok(Outputs { loss, aux_loss, logits, end_logits, cache, router_logits })
+        Ok(Outputs { loss, aux_loss, logits, end_logits, others, cache, router_logits })
     }
 }
 

@@ -1,18 +1,74 @@
-use brimful_jobs::{AttentionMask, Task};
+use brimful_jobs::{AttentionMask, Infer, Task, Train};
+use brimful_models::Config;
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
 
 use crate::device::Device;
-use crate::models::{Inputs, Targets};
+use crate::models::{Inputs, Sample, Targets};
 use crate::ops;
 use crate::tensor::Tensor;
+
+/// What a batch is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Samples {
+    task: Task,
+    /// Samples in the batch.
+    batch: u64,
+    /// Tokens of a sample.
+    sequence: u64,
+    mask: AttentionMask,
+    /// Where the samples are images.
+    image: Option<Image>,
+}
+
+/// An image: a square of pixels, in the dtype of the model's weights.
+#[derive(Clone, Copy)]
+struct Image {
+    channels: u64,
+    side: u64,
+    dtype: Dtype,
+}
+
+/// The channels of an image where the config does not count them: red, green and blue.
+const CHANNELS: u64 = 3;
+
+impl Samples {
+    /// The samples of a training job.
+    pub fn of_training(job: &Train, config: &Config) -> Samples {
+        let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        Samples { task: job.task, batch: job.batch, sequence: job.sequence, mask: job.attention_mask, image }
+    }
+
+    /// The samples of a job without gradients.
+    pub fn of_inference(job: &Infer, config: &Config) -> Samples {
+        let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        Samples { task: job.task, batch: job.batch, sequence: job.sequence, mask: job.attention_mask, image }
+    }
+}
+
+impl Image {
+    fn of(config: &Config, side: u64, dtype: Dtype) -> Image {
+        let channels = match config {
+            Config::Recorded(config) => config.image_number("num_channels"),
+            Config::Decoder(_) | Config::Gpt2(_) => None,
+        };
+        Image { channels: channels.unwrap_or(CHANNELS), side, dtype }
+    }
+}
+
+/// What a model reads, as the dict holds it.
+enum OwnedSample {
+    Tokens(Tensor),
+    Images(Tensor),
+    TokensAndImages(Tensor, Tensor),
+}
 
 /// The arguments of one forward, as the script's dict has them. Dropping the dict frees its values in the order of their
 /// keys, which is that of these fields.
 pub(super) struct Batch {
-    /// Token ids `[B, S]`, int64.
-    input_ids: Tensor,
-    /// What the model shall answer; `None` once the script has taken it out.
+    /// What the model reads.
+    sample: OwnedSample,
+    /// What the model shall answer; `None` once the script has taken it out, and where the loss needs no answer.
     targets: Option<Targets>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     attention_mask: Option<Tensor>,
@@ -20,25 +76,40 @@ pub(super) struct Batch {
 
 impl Batch {
     /// `make_batch` of `fixtures/rehearsal/step_case.py`: tensors that are made on the GPU, in the order of their keys.
-    pub fn new(device: &Device, task: Task, [batch, sequence]: [u64; 2], mask: AttentionMask) -> Batch {
-        let input = |op, shape: Shape| {
-            let tensor = ops::new_tensor(device, op, shape, Dtype::I64);
+    pub fn new(device: &Device, samples: Samples) -> Batch {
+        let Samples { task, batch, sequence, mask, image } = samples;
+        let filled = |op, shape: Shape, dtype| {
+            let tensor = ops::new_tensor(device, op, shape, dtype);
             tensor.categorize(Category::Input);
             tensor
         };
+        let input = |op, shape: Shape| filled(op, shape, Dtype::I64);
         let tokens = || Shape::from([batch, sequence]);
-        let input_ids = input("zeros", tokens());
+        let images =
+            |Image { channels, side, dtype }| filled("empty", [batch, channels, side, side].into(), dtype);
+        let sample = match image {
+            None => OwnedSample::Tokens(input("zeros", tokens())),
+            Some(image) if task.reads_text() => {
+                let input_ids = input("zeros", tokens());
+                OwnedSample::TokensAndImages(input_ids, images(image))
+            }
+            Some(image) => OwnedSample::Images(images(image)),
+        };
         let targets = match task {
             Task::QuestionAnswering => {
                 let start = input("zeros", [batch].into());
-                Targets::Positions(start, input("zeros", [batch].into()))
+                Some(Targets::Positions(start, input("zeros", [batch].into())))
             }
-            Task::SequenceClassification => Targets::Labels(input("zeros", [batch].into())),
-            Task::TokenClassification => Targets::Labels(input("zeros", tokens())),
-            _ => Targets::Labels(input("clone", tokens())),
+            Task::SequenceClassification | Task::ImageClassification => {
+                Some(Targets::Labels(input("zeros", [batch].into())))
+            }
+            Task::TokenClassification => Some(Targets::Labels(input("zeros", tokens()))),
+            // Texts and images that belong together need no labels.
+            Task::ImageText => None,
+            _ => Some(Targets::Labels(input("clone", tokens()))),
         };
         let attention_mask = (mask != AttentionMask::None).then(|| input("ones", tokens()));
-        Batch { input_ids, targets: Some(targets), attention_mask }
+        Batch { sample, targets, attention_mask }
     }
 
     /// `batch.pop("labels")`.
@@ -49,7 +120,11 @@ impl Batch {
     /// The arguments of the call.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs {
-            input_ids: &self.input_ids,
+            sample: match &self.sample {
+                OwnedSample::Tokens(tokens) => Sample::Tokens(tokens),
+                OwnedSample::Images(images) => Sample::Images(images),
+                OwnedSample::TokensAndImages(tokens, images) => Sample::TokensAndImages(tokens, images),
+            },
             attention_mask: self.attention_mask.as_ref(),
             targets: self.targets.as_ref(),
             logits_to_keep: None,

@@ -3,10 +3,10 @@ use brimful_models::Config;
 use brimful_trace::{Category, PhaseKind};
 use brimful_units::Dtype;
 
-use super::batch::Batch;
+use super::batch::{Batch, Samples};
 use crate::autocast::autocast;
 use crate::device::Device;
-use crate::models::{self, Cache, Inputs, Mode, Model, Outputs};
+use crate::models::{self, Cache, Inputs, Mode, Model, Outputs, Sample};
 use crate::nn::Techniques;
 use crate::ops;
 use crate::rules::TransformersRules;
@@ -27,16 +27,16 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: Transf
     };
     match job.task {
         Task::CausalLm => generate(device, &model, job, mode),
-        _ => forward(device, &model, job, mode),
+        _ => forward(device, &model, job, Samples::of_inference(job, config), mode),
     }
 }
 
 /// One call, whose batch and outputs the script holds to the end.
-fn forward(device: &Device, model: &Model, job: &Infer, mode: Mode) {
+fn forward(device: &Device, model: &Model, job: &Infer, samples: Samples, mode: Mode) {
     let _off = device.set_grad_enabled(false);
     let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
-    let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
+    let batch = Batch::new(device, samples);
     let batch = batch.without_targets();
     device.begin_phase(PhaseKind::Prefill, "prefill");
     let outputs = model.root.call(&batch.inputs(), &mode, None);
@@ -71,7 +71,7 @@ fn generate(device: &Device, model: &Model, job: &Infer, mut mode: Mode) {
         }
         let Some(ids) = &input else { return };
         let inputs = Inputs {
-            input_ids: ids,
+            sample: Sample::Tokens(ids),
             attention_mask: None,
             targets: None,
             logits_to_keep: job.logits_to_keep,

@@ -4,7 +4,7 @@ use brimful_jobs::{Checkpointing, Lora, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
-use super::batch::Batch;
+use super::batch::{Batch, Samples};
 use super::scaler::GradScaler;
 use crate::autocast::autocast;
 use crate::autograd::backward;
@@ -28,6 +28,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
     let mut steps = Loop {
         device,
         job,
+        samples: Samples::of_training(job, config),
         mode: Mode {
             attention: job.attention,
             attention_mask: job.attention_mask,
@@ -65,6 +66,7 @@ fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
 struct Loop<'a> {
     device: &'a Device,
     job: &'a Train,
+    samples: Samples,
     mode: Mode,
     model: Model,
     /// The trained parameters.
@@ -79,8 +81,7 @@ struct Loop<'a> {
 impl Loop<'_> {
     fn micro_step(&mut self, step: u64, micro: u64) {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
-        let (job, device) = (self.job, self.device);
-        let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
+        let batch = Batch::new(self.device, self.samples);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));

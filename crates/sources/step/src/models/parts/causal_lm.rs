@@ -74,7 +74,15 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         drop(last);
         drop(hidden);
         let router_logits = RouterLogits::default();
-        Outputs { loss, aux_loss: None, logits, end_logits: None, cache: implicit, router_logits }
+        Outputs {
+            loss,
+            aux_loss: None,
+            logits,
+            end_logits: None,
+            others: Vec::new(),
+            cache: implicit,
+            router_logits,
+        }
     }
 }
 

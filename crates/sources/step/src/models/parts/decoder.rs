@@ -142,7 +142,7 @@ where
     /// `LlamaModel.forward`.
     fn forward(&self, input: ModelInput<'_>) -> Tensor {
         let ModelInput { inputs, mode, mut cache } = input;
-        let embeds = self.embed_tokens.call(inputs.input_ids);
+        let embeds = self.embed_tokens.call(inputs.sample.tensor());
         let position_ids = mask::position_ids(&embeds);
         let masks = self.mask_mapping(inputs, mode, &embeds, &position_ids, cache.as_deref());
         let (cos, sin) = self.rotary_emb.call((&embeds, &position_ids));

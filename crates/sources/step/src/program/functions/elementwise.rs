@@ -111,7 +111,7 @@ fn quotient(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     }
     match given.get(1, "other").and_then(Value::tensor) {
         Some(other) if !other.requires_grad() && !x.requires_grad() => Ok(ops::div(x, other)),
-        Some(_) => Err(given.fault("a divisor that wants a gradient")),
+        Some(other) => Ok(ops::divide(x, other)),
         None if !x.dtype().is_floating() => Ok(ops::plain_unary("div", x, state.default_dtype())),
         None => Ok(ops::div_scalar(x)),
     }

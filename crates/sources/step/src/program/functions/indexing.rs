@@ -2,6 +2,7 @@
 //! the last.
 
 use brimful_programs::Value as Plain;
+use brimful_units::Dtype;
 
 use super::super::arguments::Arguments;
 use super::super::fault::Fault;
@@ -21,6 +22,9 @@ pub(super) fn get_item(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let takes_dim = |item: &&Value| !matches!(item, Value::Ellipsis) && !item.is_none();
     let taken = items.iter().filter(takes_dim).count();
     let skipped = x.rank().checked_sub(taken).ok_or_else(|| given.fault("more indices than dimensions"))?;
+    if let [Value::Tensor(first), Value::Tensor(second)] = items {
+        return by_pairs(given, x, first, second);
+    }
     let mut view: Option<Tensor> = None;
     let mut dim = 0;
     for item in items {
@@ -46,6 +50,16 @@ pub(super) fn get_item(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     }
     // `x[...]` of nothing is an alias, which is a view as well.
     Ok(view.unwrap_or_else(|| ops::alias(x)))
+}
+
+/// `x[first, second]` of two lists of numbers: a row for each pair.
+fn by_pairs(given: &Arguments<'_>, x: &Tensor, first: &Tensor, second: &Tensor) -> Result<Tensor, Fault> {
+    let numbers = |index: &Tensor| index.dtype() == Dtype::I64 && index.rank() == 1;
+    let fit = numbers(first) && numbers(second) && first.shape() == second.shape() && x.is_contiguous();
+    if !fit {
+        return Err(given.fault(format!("indices of {} and {}", first.shape(), second.shape())));
+    }
+    Ok(ops::index_pairs(x, first, second))
 }
 
 /// A slice of a dimension; `None` where it is the whole (`applySlicing`).

@@ -1,6 +1,7 @@
 //! What layers compute: products, norms, softmax, dropout, losses, reductions.
 
 use brimful_programs::Value as Plain;
+use brimful_units::Dtype;
 
 use super::super::arguments::Arguments;
 use super::super::fault::Fault;
@@ -16,6 +17,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
     let outcome = match name {
         "F.linear" => linear(given),
         "F.embedding" => embedding(given),
+        "F.conv2d" => conv2d(given),
         "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
@@ -29,6 +31,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "F.relu" | "relu" => given.tensor(0, "input").map(ops::relu),
         "F.cross_entropy" => cross_entropy(given),
         "mean" => mean(given),
+        "argmax" => argmax(given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
@@ -52,6 +55,41 @@ fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::embedding(weight, indices))
 }
 
+/// `F.conv2d(input, weight, bias, stride, padding, dilation, groups)` of row-major tensors in one group. In another memory
+/// order the output would have another, too (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
+fn conv2d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    let groups = given.optional_integer(6, "groups")?.unwrap_or(1);
+    if x.rank() != 4 || weight.rank() != 4 || groups != 1 || x.dim(1) != weight.dim(1) {
+        return Err(given.fault(format!("{groups} groups of {} and {}", x.shape(), weight.shape())));
+    }
+    if !x.is_contiguous() || !weight.is_contiguous() {
+        return Err(given.fault("another memory order than row-major"));
+    }
+    let pair = |at: usize, name: &str, otherwise: i64| match given.get(at, name) {
+        None => Ok([otherwise, otherwise]),
+        Some(_) => match given.integers(at, name)?[..] {
+            [one] => Ok([one, one]),
+            [first, second] => Ok([first, second]),
+            _ => Err(given.fault(format!("{name} of more than two dimensions"))),
+        },
+    };
+    let (stride, padding, dilation) =
+        (pair(3, "stride", 1)?, pair(4, "padding", 0)?, pair(5, "dilation", 1)?);
+    // `conv_output_size` in aten/src/ATen/native/ConvUtils.h.
+    let side = |at: usize| {
+        let size = |tensor: &Tensor| i64::try_from(tensor.dim(at + 2)).ok();
+        let reach = dilation[at].checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
+        let padded = size(x)?.checked_add(padding[at].checked_mul(2)?)?;
+        let steps = padded.checked_sub(reach).filter(|room| *room >= 0)?.checked_div(stride[at])?;
+        u64::try_from(steps.checked_add(1)?).ok()
+    };
+    let (Some(height), Some(width)) = (side(0), side(1)) else {
+        return Err(given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())));
+    };
+    Ok(ops::conv2d(x, weight, given.optional_tensor(2, "bias")?, [height, width]))
+}
+
 /// `x.cumsum(-1)` without gradient.
 fn cumsum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
@@ -69,6 +107,11 @@ fn matmul(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (a, b) = (given.tensor(0, "input")?, given.tensor(1, "other")?);
     if a.rank() >= 3 && b.rank() == 2 && a.is_contiguous() && a.last(0) == b.dim(0) {
         return Ok(ops::matmul_folded(a, b));
+    }
+    if a.rank() == 2 && b.rank() == 2 && a.dim(1) == b.dim(0) {
+        // Autocast converts the last argument first.
+        let b = to_lower(b);
+        return Ok(ops::mm(&to_lower(a), &b));
     }
     if a.rank() < 3 || b.rank() < 3 {
         return Err(given.fault(format!("tensors of {} and {} dimensions", a.rank(), b.rank())));
@@ -155,15 +198,29 @@ fn cross_entropy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::cross_entropy(x, target))
 }
 
-/// `x.mean(-1, keepdim=True)`.
+/// `x.argmax(-1)` in as many rows that none of them is divided among thread blocks.
+fn argmax(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let dim = given.dim(1, "dim", x.rank())?;
+    if dim + 1 != x.rank() || given.flag(2, "keepdim", false)? || ops::divides_outputs(x, dim) {
+        return Err(given.fault("another dimension than the last, keepdim, or very long rows"));
+    }
+    Ok(ops::new_tensor(x.device(), "argmax", x.shape().with_last(1, &[]), Dtype::I64))
+}
+
+/// `x.mean(dim)` of one dimension.
 fn mean(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
-    let last = match given.get(1, "dim") {
-        Some(Value::Plain(Plain::Integer(_))) => given.dim(1, "dim", x.rank())? + 1 == x.rank(),
-        _ => false,
+    let Some(Value::Plain(Plain::Integer(_))) = given.get(1, "dim") else {
+        return Err(given.fault("other dimensions than one"));
     };
-    if !last || !given.flag(2, "keepdim", false)? {
-        return Err(given.fault("another dimension than the last, or without keepdim"));
+    if given.get(usize::MAX, "dtype").is_some() {
+        return Err(given.fault("a dtype"));
     }
-    Ok(ops::mean_last(x.clone()))
+    let dim = given.dim(1, "dim", x.rank())?;
+    let kept = given.flag(2, "keepdim", false)?;
+    if kept && dim + 1 == x.rank() {
+        return Ok(ops::mean_last(x.clone()));
+    }
+    Ok(ops::mean(x, dim, kept))
 }

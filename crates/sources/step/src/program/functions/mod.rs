@@ -48,6 +48,13 @@ pub(super) fn activation(values: &Values, key: &str, argument: &Value) -> Result
         "gelu" | "gelu_pytorch_tanh" => ops::gelu(x),
         "relu" => ops::relu(x),
         "tanh" => ops::tanh(x),
+        // `x * torch.sigmoid(1.702 * x)`.
+        "quick_gelu" => {
+            let scaled = ops::mul_scalar(x);
+            let gate = ops::sigmoid(&scaled);
+            drop(scaled);
+            ops::mul(x, gate)
+        }
         "gelu_new" => crate::nn::gelu_new(x),
         // `torch.square(relu(x))`; the square is a power of 2.
         "relu2" => {
