@@ -7,8 +7,8 @@ from transformers import AutoConfig, PretrainedConfig
 
 from .symbols import GUARDS, Integer, Number, Text
 
-# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens, and of
-# an image its channels, its side and that of its patches.
+# Sizes of three recordings: heads, heads of keys, width of a head, width of an MLP, words, layers, batch, tokens, and
+# of an image its channels, its side and that of its patches.
 # No two sizes of one recording are equal, so that a size that lost its origin shows. Heads are powers of two, of which
 # ALiBi makes other slopes than of other numbers, and a quarter of a head's width is even, since some models rotate only
 # that.
