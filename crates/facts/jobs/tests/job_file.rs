@@ -347,7 +347,7 @@ fn a_model_is_a_question_too() {
     assert!(
         message("lama-3-8b").starts_with("lama-3-8b: there is no such file or folder, and no such model")
     );
-    assert!(message("gemma-3-12b-it").contains("known but not simulated yet"));
+    assert!(message("gemma-3-4b-it").contains("known but not simulated yet"));
 }
 
 #[test]

@@ -144,14 +144,14 @@ impl Fault {
     }
 }
 
-/// Prints which architectures are simulated.
+/// Prints some of the architectures that are simulated, and where all of them stand.
 struct Simulated;
 
 impl fmt::Display for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names: Vec<&str> = crate::simulated_families().collect();
-        let last = names.pop().unwrap_or_default();
-        write!(f, "simulated are {} and {last}", names.join(", "))
+        let names: Vec<&str> = crate::simulated_families().collect();
+        let (shown, more) = names.split_at(names.len().min(6));
+        write!(f, "simulated are {} and {} others (brimful models)", shown.join(", "), more.len())
     }
 }
 

@@ -177,6 +177,11 @@ impl Builder {
         next.is_some_and(|(path, _)| *path == joined(&self.path, name))
     }
 
+    /// The shape of a parameter of the model.
+    pub fn declared_shape(&self, path: &str) -> Option<Shape> {
+        self.declared.iter().find(|(declared, _)| declared == path).map(|(_, shape)| shape.clone())
+    }
+
     /// The module's parameter `name`, with its declared shape.
     fn weight(&self, name: &str) -> Rc<Parameter> {
         // A test builds every family and compares with the declaration.

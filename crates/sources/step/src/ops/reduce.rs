@@ -18,18 +18,19 @@ pub(crate) fn mean_last(x: Tensor) -> Tensor {
 }
 
 /// `torch.logsumexp(x, -1)` (`logsumexp_out_impl` in aten/src/ATen/native/ReduceOps.cpp, `logsumexp_backward` in
-/// torch/csrc/autograd/FunctionsManual.cpp, torch 2.15). Autocast leaves its dtype as it is.
+/// torch/csrc/autograd/FunctionsManual.cpp, torch 2.15), which autocast runs in fp32.
 pub(crate) fn logsumexp_last(x: &Tensor) -> Tensor {
+    let x = crate::autocast::to_float(x);
     let last = x.rank() - 1;
-    Op::new("logsumexp", "LogsumexpBackward0", &[x])
-        .saves_inputs(|| saved![Some(x.clone())])
+    Op::new("logsumexp", "LogsumexpBackward0", &[&x])
+        .saves_inputs(|| saved![Some(Tensor::clone(&x))])
         .run(|| {
-            let maxima = reduced(x, "amax", &[last], x.dtype());
+            let maxima = reduced(&x, "amax", &[last], x.dtype());
             // `maxes_squeezed.masked_fill_(maxes_squeezed.abs() == INFINITY, 0)`: the temporaries go in the reverse order.
             let magnitudes = plain_unary("abs", &maxima, x.dtype());
             drop(plain_unary("eq", &magnitudes, Dtype::Bool));
             drop(magnitudes);
-            let shifted = plain_binary("sub", x, &maxima);
+            let shifted = plain_binary("sub", &x, &maxima);
             let sums = reduced(&shifted, "sum", &[last], x.dtype());
             drop(shifted);
             let shape = x.shape().with_last(1, &[]);

@@ -41,6 +41,13 @@ pub(crate) fn log(x: &Tensor) -> Tensor {
     of_input(to_float(x), "log", "LogBackward0", |call| div(call.grad(), call.saved(0)))
 }
 
+/// `torch.abs(x)`; the gradient is `grad * self.sgn()`.
+pub(crate) fn abs(x: &Tensor) -> Tensor {
+    of_input(x, "abs", "AbsBackward0", |call| {
+        mul(call.grad(), super::plain_unary("sgn", call.saved(0), call.saved(0).dtype()))
+    })
+}
+
 /// `F.softplus(x)`, which autocast runs in fp32.
 pub(crate) fn softplus(x: &Tensor) -> Tensor {
     of_input(to_float(x), "softplus", "SoftplusBackward0", |call| {

@@ -215,16 +215,18 @@ impl State {
     /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
     fn make_untied(&self, path: String) -> Result<(), Fault> {
         let weight = format!("{path}.weight");
-        let table =
-            self.ties.iter().find(|tie| tie.0 == weight).map(|tie| self.tensor(&tie.1)).transpose()?;
-        let table = table.ok_or_else(|| Fault::Damaged(format!("{weight} is tied to nothing")))?;
+        let tied = self.ties.iter().find(|tie| tie.0 == weight);
+        // The table may be made later than the Linear.
+        let shape = tied.and_then(|tie| self.builder.declared_shape(&tie.1));
+        let shape = shape.ok_or_else(|| Fault::Damaged(format!("{weight} is tied to nothing")))?;
+        let rows = shape[0];
         let bias = format!("{path}.bias");
-        let own = self.builder.parameter(weight.clone(), "empty", table.shape().clone());
+        let own = self.builder.parameter(weight.clone(), "empty", shape);
         self.parameters.borrow_mut().insert(weight, own);
         let bias_is_tied = self.ties.iter().any(|tie| tie.0 == bias);
         let own = match self.builder.declared_parameter(&bias, self.dtype) {
             Some(own) => Some(own),
-            None => bias_is_tied.then(|| self.builder.parameter(bias.clone(), "empty", [table.dim(0)])),
+            None => bias_is_tied.then(|| self.builder.parameter(bias.clone(), "empty", [rows])),
         };
         if let Some(own) = own {
             self.parameters.borrow_mut().insert(bias, own);

@@ -43,6 +43,10 @@ pub(super) fn get_item(given: &Arguments<'_>) -> Result<Tensor, Fault> {
                 sliced(given, current, dim - 1, parts)?
             }
             Value::Plain(Plain::Integer(_)) => Some(ops::select(current, dim)),
+            Value::Plain(Plain::List(places)) => {
+                dim += 1;
+                Some(at_places(given, current, dim - 1, places)?)
+            }
             other => return Err(given.fault(format!("{} as an index", other.kind()))),
         };
         // `result` is bound to each view in turn.
@@ -60,6 +64,21 @@ fn by_pairs(given: &Arguments<'_>, x: &Tensor, first: &Tensor, second: &Tensor) 
         return Err(given.fault(format!("indices of {} and {}", first.shape(), second.shape())));
     }
     Ok(ops::index_pairs(x, first, second))
+}
+
+/// `x[:, [-1, 0]]`: Python's list becomes a tensor on the GPU, which goes when the values are there.
+fn at_places(given: &Arguments<'_>, x: &Tensor, dim: usize, places: &[Plain]) -> Result<Tensor, Fault> {
+    let numbers = places.iter().all(|place| matches!(place, Plain::Integer(_)));
+    if !numbers || (x.requires_grad() && x.device().grad_enabled()) {
+        return Err(given.fault("a list as an index of what wants a gradient, or a list of other things than numbers"));
+    }
+    let count = places.len() as u64;
+    let index = ops::new_tensor(x.device(), "_to_copy", [count], Dtype::I64);
+    let mut shape = x.shape().clone();
+    shape[dim] = count;
+    let taken = ops::new_tensor(x.device(), "index", shape, x.dtype());
+    drop(index);
+    Ok(taken)
 }
 
 /// A slice of a dimension; `None` where it is the whole (`applySlicing`).

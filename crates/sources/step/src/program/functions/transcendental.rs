@@ -15,6 +15,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "exp" => given.tensor(0, "input").map(ops::exp),
         "expm1" => given.tensor(0, "input").map(ops::expm1),
         "log" => given.tensor(0, "input").map(ops::log),
+        "abs" => given.tensor(0, "input").map(ops::abs),
         "logsumexp" => logsumexp(given),
         "floor" => rounded_down(given),
         "F.softplus" => softplus(given),
