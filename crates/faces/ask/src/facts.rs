@@ -4,7 +4,7 @@ use brimful_devices::catalogue as gpus;
 use brimful_explain::cause_pages;
 use brimful_jobs::followed;
 use brimful_logs::formats;
-use brimful_models::catalogue as models;
+use brimful_models::{catalogue as models, simulated_families};
 use brimful_rehearsal::REHEARSED;
 use brimful_report::{DataFacts, FactsAnswer, Version, facts_json, facts_text};
 use brimful_snapshot::KNOWN_RELEASES;
@@ -24,6 +24,7 @@ pub fn facts() -> FactsReply {
         predicted: followed().map(one).collect(),
         rehearsed: REHEARSED.map(|(name, oldest, newest)| Version { name, oldest, newest }).to_vec(),
         virtual_gpu: [("driver", DRIVER), ("CUDA", CUDA)].map(one).to_vec(),
+        architectures: simulated_families().collect(),
         snapshots: vec![Version { name: "torch", oldest, newest }],
         data: data(),
     })

@@ -151,7 +151,7 @@ impl fmt::Display for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = crate::simulated_families().collect();
         let (shown, more) = names.split_at(names.len().min(6));
-        write!(f, "simulated are {} and {} others (brimful models)", shown.join(", "), more.len())
+        write!(f, "simulated are {} and {} others (brimful --version --facts)", shown.join(", "), more.len())
     }
 }
 

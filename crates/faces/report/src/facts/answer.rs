@@ -41,6 +41,8 @@ pub struct FactsAnswer {
     pub rehearsed: Vec<Version>,
     /// What the virtual GPU reports of itself: the driver and CUDA.
     pub virtual_gpu: Vec<Version>,
+    /// Every `model_type` that is simulated.
+    pub architectures: Vec<&'static str>,
     /// Releases of PyTorch whose snapshots are read.
     pub snapshots: Vec<Version>,
     /// The data sets.

@@ -9,6 +9,7 @@ pub fn facts_text(facts: &FactsAnswer) -> String {
     let models = format!("{} ({} are simulated)", data.models, data.models_simulated);
     let rows = [
         ("predicted as in", versions(&facts.predicted)),
+        ("architectures", format!("{}: {}", facts.architectures.len(), facts.architectures.join(", "))),
         ("rehearsed", versions(&facts.rehearsed)),
         ("virtual GPU", versions(&facts.virtual_gpu)),
         ("snapshots of", versions(&facts.snapshots)),

@@ -18,6 +18,8 @@ pub struct FactsJson<'a> {
     pub rehearsed: &'a [Version],
     /// What the virtual GPU reports of itself: the driver and CUDA.
     pub virtual_gpu: &'a [Version],
+    /// Every `model_type` that is simulated.
+    pub architectures: &'a [&'static str],
     /// Releases of PyTorch whose snapshots are read.
     pub snapshots: &'a [Version],
     /// The data sets.
@@ -37,6 +39,7 @@ impl<'a> From<&'a FactsAnswer> for FactsJson<'a> {
             predicted: &facts.predicted,
             rehearsed: &facts.rehearsed,
             virtual_gpu: &facts.virtual_gpu,
+            architectures: &facts.architectures,
             snapshots: &facts.snapshots,
             data: facts.data,
         }

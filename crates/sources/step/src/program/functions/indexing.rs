@@ -70,7 +70,8 @@ fn by_pairs(given: &Arguments<'_>, x: &Tensor, first: &Tensor, second: &Tensor) 
 fn at_places(given: &Arguments<'_>, x: &Tensor, dim: usize, places: &[Plain]) -> Result<Tensor, Fault> {
     let numbers = places.iter().all(|place| matches!(place, Plain::Integer(_)));
     if !numbers || (x.requires_grad() && x.device().grad_enabled()) {
-        return Err(given.fault("a list as an index of what wants a gradient, or a list of other things than numbers"));
+        return Err(given
+            .fault("a list as an index of what wants a gradient, or a list of other things than numbers"));
     }
     let count = places.len() as u64;
     let index = ops::new_tensor(x.device(), "_to_copy", [count], Dtype::I64);
