@@ -124,6 +124,10 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
             scope.values().get(key).cloned().ok_or_else(|| EvaluationError::NoKey(key.clone()))
         }
         Expression::Item(key, index) => item(scope, key, index),
+        Expression::ItemOf(parts) => {
+            let list = scope.evaluate(&parts[0])?;
+            item_of(scope, &parts[0].to_string(), &list, &parts[1])
+        }
         Expression::LayerIndex => whole(scope.layer_index()),
         Expression::Past => whole(scope.past()),
         Expression::LogitsToKeep => whole(scope.logits_to_keep()),
@@ -168,6 +172,15 @@ fn checked(expression: &Expression, integer: Option<i64>) -> Result<Value, Evalu
 
 fn item<S: Scope>(scope: &S, key: &str, index: &Expression) -> Result<Value, EvaluationError> {
     let found = scope.values().get(key).ok_or_else(|| EvaluationError::NoKey(key.to_owned()))?;
+    item_of(scope, key, found, index)
+}
+
+fn item_of<S: Scope>(
+    scope: &S,
+    key: &str,
+    found: &Value,
+    index: &Expression,
+) -> Result<Value, EvaluationError> {
     let Value::List(items) = found else {
         return Err(EvaluationError::Kind { what: key.into(), found: found.to_string(), expected: "a list" });
     };
@@ -310,6 +323,12 @@ fn call<S: Scope>(
             Some(Value::List(items)) => Ok(Value::Integer(items.len() as i64)),
             _ => Err(unknown()),
         },
+        (Builtin::Len, [list @ (Expression::Item(..) | Expression::ItemOf(..))]) => {
+            match evaluate(scope, list)? {
+                Value::List(items) => Ok(Value::Integer(items.len() as i64)),
+                _ => Err(unknown()),
+            }
+        }
         (Builtin::Min | Builtin::Max, [first, rest @ ..]) => {
             let mut best = evaluate(scope, first)?;
             for other in rest {

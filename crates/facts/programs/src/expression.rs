@@ -37,6 +37,8 @@ pub enum Expression {
     Key(String),
     /// `layer_types[i]`: an item of a list in the config.
     Item(String, Box<Expression>),
+    /// `attention_types[0][1]`: an item of what another item is.
+    ItemOf(Box<[Expression; 2]>),
     /// `i`: the number of the layer.
     LayerIndex,
     /// `past_key_values`, as the caller passed it.
@@ -221,6 +223,7 @@ impl fmt::Display for Expression {
             Expression::Input(input) => write!(f, "{}", input.name()),
             Expression::Key(key) => write!(f, "{key}"),
             Expression::Item(key, index) => write!(f, "{key}[{index}]"),
+            Expression::ItemOf(parts) => write!(f, "{}[{}]", parts[0], parts[1]),
             Expression::LayerIndex => write!(f, "i"),
             Expression::Cache => write!(f, "past_key_values"),
             Expression::RouterLogits => write!(f, "router_logits"),

@@ -92,12 +92,12 @@ pub enum Instruction {
         /// Its argument.
         argument: Expression,
     },
-    /// `%9 = activation KEY (%8)`: `ACT2FN[config.KEY]`.
+    /// `%9 = activation KEY (%8)`: `ACT2FN[config.KEY]`; with the function's own name in quotes, that one.
     Activation {
         /// The result.
         result: Option<Slot>,
-        /// The key of the config that names the function.
-        key: String,
+        /// Which function it is.
+        named: ActivationName,
         /// Its argument.
         argument: Expression,
     },
@@ -190,4 +190,13 @@ pub enum Instruction {
     Buffer(Path, Slot),
     /// `tie PATH OTHER`.
     Tie(Path, Path),
+}
+
+/// How a program names an activation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActivationName {
+    /// By the key of the config that says it.
+    Key(String),
+    /// By its own name, such as `silu`.
+    Own(String),
 }

@@ -16,7 +16,7 @@ mod values;
 pub use error::{EvaluationError, ProgramError};
 pub use evaluate::{ConfigScope, Scope};
 pub use expression::{Builtin, Expression, Input, Operator};
-pub use instruction::{Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
+pub use instruction::{ActivationName, Instruction, Keywords, LayerCall, LeafModule, Path, Slot};
 pub use parameters::DeclaredParameter;
 pub use program::{
     Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,

@@ -283,8 +283,8 @@ fn call(words: &mut Words<'_>) -> Result<Instruction, String> {
         return Ok(Instruction::Module { result, kind, path, argument: one_argument(words)? });
     }
     if function == "activation" {
-        let key = words.name()?;
-        return Ok(Instruction::Activation { result, key, argument: one_argument(words)? });
+        let named = words.activation()?;
+        return Ok(Instruction::Activation { result, named, argument: one_argument(words)? });
     }
     if INTRINSICS.contains(&function.as_str()) {
         let name = words.name()?;

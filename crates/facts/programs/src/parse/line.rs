@@ -6,7 +6,7 @@ use brimful_units::Dtype;
 
 use super::tokens::{Token, tokens};
 use crate::expression::{Builtin, Expression, Input, Operator};
-use crate::instruction::{Keywords, Path, Slot};
+use crate::instruction::{ActivationName, Keywords, Path, Slot};
 
 /// Brackets and operators nest this deep at most: recursion needs a bound.
 const DEEPEST: usize = 48;
@@ -93,6 +93,16 @@ impl<'a> Words<'a> {
             }
             _ => Err(format!("{} stands where a word was expected", self.found())),
         }
+    }
+
+    /// The key of a config that names an activation, or its own name in quotes.
+    pub fn activation(&mut self) -> Result<ActivationName, String> {
+        if let Some(Token::Text(name)) = self.peek() {
+            let name = name.clone();
+            self.at += 1;
+            return Ok(ActivationName::Own(name));
+        }
+        self.name().map(ActivationName::Key)
     }
 
     /// The path of a module; the root's is empty, which is written as `""`.
@@ -414,11 +424,19 @@ impl<'a> Words<'a> {
             return Ok(Expression::Dtype(dtype));
         }
         if self.at_symbol("[") {
-            let mut items = self.deeper(|words| words.items("[", "]"))?;
-            let index = items.pop().filter(|_| items.is_empty()).ok_or("one index was expected")?;
-            return Ok(Expression::Item(name, Box::new(index)));
+            let mut item = Expression::Item(name, Box::new(self.index()?));
+            while self.at_symbol("[") {
+                item = Expression::ItemOf(Box::new([item, self.index()?]));
+            }
+            return Ok(item);
         }
         Ok(Expression::Key(name))
+    }
+
+    /// One index in brackets.
+    fn index(&mut self) -> Result<Expression, String> {
+        let mut items = self.deeper(|words| words.items("[", "]"))?;
+        Ok(items.pop().filter(|_| items.is_empty()).ok_or("one index was expected")?)
     }
 
     fn tensor(&self, name: &str) -> Option<Expression> {

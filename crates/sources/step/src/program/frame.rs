@@ -107,9 +107,9 @@ impl<'a> Frame<'a> {
                 drop(argument);
                 self.bind(&[*result], output.into())
             }
-            Instruction::Activation { result, key, argument } => {
+            Instruction::Activation { result, named, argument } => {
                 let argument = self.value(argument)?;
-                let outcome = functions::activation(&self.state.values, key, &argument)?;
+                let outcome = functions::activation(&self.state.values, named, &argument)?;
                 drop(argument);
                 self.bind(&[*result], outcome)
             }

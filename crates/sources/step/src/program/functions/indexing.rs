@@ -43,7 +43,7 @@ pub(super) fn get_item(given: &Arguments<'_>) -> Result<Tensor, Fault> {
                 sliced(given, current, dim - 1, parts)?
             }
             Value::Plain(Plain::Integer(_)) => Some(ops::select(current, dim)),
-            Value::Plain(Plain::List(places)) => {
+            Value::Items(Items(places)) => {
                 dim += 1;
                 Some(at_places(given, current, dim - 1, places)?)
             }
@@ -67,8 +67,8 @@ fn by_pairs(given: &Arguments<'_>, x: &Tensor, first: &Tensor, second: &Tensor) 
 }
 
 /// `x[:, [-1, 0]]`: Python's list becomes a tensor on the GPU, which goes when the values are there.
-fn at_places(given: &Arguments<'_>, x: &Tensor, dim: usize, places: &[Plain]) -> Result<Tensor, Fault> {
-    let numbers = places.iter().all(|place| matches!(place, Plain::Integer(_)));
+fn at_places(given: &Arguments<'_>, x: &Tensor, dim: usize, places: &[Value]) -> Result<Tensor, Fault> {
+    let numbers = places.iter().all(|place| matches!(place, Value::Plain(Plain::Integer(_))));
     if !numbers || (x.requires_grad() && x.device().grad_enabled()) {
         return Err(given
             .fault("a list as an index of what wants a gradient, or a list of other things than numbers"));

@@ -10,7 +10,7 @@ mod layers;
 mod transcendental;
 mod views;
 
-use brimful_programs::{Value as Plain, Values};
+use brimful_programs::{ActivationName, Value as Plain, Values};
 
 pub(super) use balancing::balancing;
 
@@ -38,11 +38,15 @@ pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault>
 type Outcome = Option<Result<Value, Fault>>;
 
 /// `ACT2FN[config.key]` (transformers/activations.py, 5.23).
-pub(super) fn activation(values: &Values, key: &str, argument: &Value) -> Result<Value, Fault> {
-    let x = argument.tensor().ok_or_else(|| Fault::Damaged(format!("{key} of {}", argument.kind())))?;
-    let Some(Plain::Text(name)) = values.get(key) else {
-        return Err(Fault::Damaged(format!("the config's {key} is no text")));
+pub(super) fn activation(values: &Values, named: &ActivationName, argument: &Value) -> Result<Value, Fault> {
+    let name = match named {
+        ActivationName::Own(name) => name,
+        ActivationName::Key(key) => match values.get(key) {
+            Some(Plain::Text(name)) => name,
+            _ => return Err(Fault::Damaged(format!("the config's {key} is no text"))),
+        },
     };
+    let x = argument.tensor().ok_or_else(|| Fault::Damaged(format!("{name} of {}", argument.kind())))?;
     Ok(Value::Tensor(match name.as_str() {
         "silu" | "swish" => ops::silu(x),
         "gelu" | "gelu_pytorch_tanh" => ops::gelu(x),
