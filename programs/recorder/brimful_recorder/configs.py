@@ -57,6 +57,9 @@ def small(model_type, sizes, **settings):
         linear_key_head_dim=20 + odd, linear_value_head_dim=28 + odd, linear_num_key_heads=2, linear_num_value_heads=4,
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
         decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
+        d_ff=sizes["wide"], num_decoder_layers=sizes["layers"] + 1, relative_attention_num_buckets=14,
+        relative_attention_max_distance=50, decoder_start_token_id=1,
+        encoder_attention_heads=heads, encoder_ffn_dim=sizes["wide"] + 6,
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip
@@ -68,7 +71,7 @@ def small(model_type, sizes, **settings):
     known |= settings
     present = {}
     for key, value in known.items():
-        if (hasattr(config, key) or key in settings) and not (value is None and key not in settings):
+        if (hasattr(config, key) or key in settings or key == _START and is_encoder_decoder(config)) and not (value is None and key not in settings):
             present[key] = value
     if getattr(config, "pad_token_id", None) is not None:
         present["pad_token_id"] = 0
@@ -94,6 +97,15 @@ def small(model_type, sizes, **settings):
         return type(config)(**{"head_dim": head_dim, **present})
     except Exception:  # noqa: BLE001 - some classes compute it themselves
         return type(config)(**{key: value for key, value in present.items() if key != "head_dim"})
+
+
+# Classes that write a text of their own ask for this key, which some configs have no field for.
+_START = "decoder_start_token_id"
+
+
+def is_encoder_decoder(config):
+    """Whether the model has an encoder and a decoder."""
+    return getattr(config, "is_encoder_decoder", False)
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
 from transformers.models.auto import modeling_auto
 
 CAUSAL_LM = "causal-lm"
+SEQ2SEQ = "seq2seq"
 
 
 class Task:
@@ -24,8 +26,18 @@ class Task:
 
     @property
     def is_causal(self):
-        """Whether calls may have a cache of keys and values, and logits of some positions only."""
+        """Whether the caller may pass a cache of keys and values, and ask for logits of some positions only."""
         return self.name == CAUSAL_LM
+
+    @property
+    def has_decoder(self):
+        """Whether the model makes a cache of keys and values by itself."""
+        return self.name in (CAUSAL_LM, SEQ2SEQ)
+
+    @property
+    def has_encoder_and_decoder(self):
+        """Whether the model reads one text and writes another."""
+        return self.name == SEQ2SEQ
 
     def model_class(self, config):
         """The class that answers the task for a config."""
@@ -33,7 +45,7 @@ class Task:
 
     def requirements(self):
         """The header's lines about switches of encoders, of which every recording has the usual value."""
-        if self.is_causal:
+        if self.has_decoder:
             return []
         usual = {"is_decoder": False, "add_cross_attention": False, "chunk_size_feed_forward": 0}
         lines = [f"require {key} {json.dumps(value)}" for key, value in usual.items()]
@@ -69,6 +81,10 @@ def _one_of_each_sequence(ids):
     return {"labels": torch.zeros(ids.shape[0], dtype=torch.long)}
 
 
+def _of_another_length(ids):
+    return {"labels": torch.ones(ids.shape[0], ids.shape[1] + 5, dtype=torch.long)}
+
+
 def _zeros(ids):
     return {"labels": torch.zeros_like(ids)}
 
@@ -91,6 +107,7 @@ TASKS = {
         ),
         ("token-classification", AutoModelForTokenClassification, "TOKEN_CLASSIFICATION", _zeros),
         ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
+        (SEQ2SEQ, AutoModelForSeq2SeqLM, "SEQ_TO_SEQ_CAUSAL_LM", _of_another_length),
     ]
 }
 

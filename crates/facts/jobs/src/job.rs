@@ -155,6 +155,8 @@ pub struct Train {
     pub batch: u64,
     /// Tokens per sample.
     pub sequence: u64,
+    /// Tokens per target; `None` where the task has no targets of a length of their own.
+    pub target_sequence: Option<u64>,
     /// Micro steps per optimizer step.
     pub accumulation: u64,
     /// Dtypes.
@@ -188,6 +190,8 @@ pub struct Infer {
     pub batch: u64,
     /// Tokens of the prompt.
     pub sequence: u64,
+    /// Tokens that the decoder is given; `None` where the model has no encoder beside it.
+    pub target_sequence: Option<u64>,
     /// Mask in the batch.
     pub attention_mask: AttentionMask,
     /// Dtypes.

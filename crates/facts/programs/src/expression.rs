@@ -78,6 +78,7 @@ pub enum Expression {
 #[allow(missing_docs)]
 pub enum Input {
     InputIds,
+    DecoderInputIds,
     AttentionMask,
     Labels,
     StartPositions,
@@ -86,8 +87,9 @@ pub enum Input {
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 5] = [
+    pub const ALL: [(Input, &'static str); 6] = [
         (Input::InputIds, "input_ids"),
+        (Input::DecoderInputIds, "decoder_input_ids"),
         (Input::AttentionMask, "attention_mask"),
         (Input::Labels, "labels"),
         (Input::StartPositions, "start_positions"),

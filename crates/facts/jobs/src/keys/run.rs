@@ -11,10 +11,16 @@ use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// What to do instead of keys that belong to other tasks.
-const ONE_TASK: &str = "the tasks that are simulated have only `sequence`";
+const NO_IMAGES: &str = "the tasks that are simulated have no images";
 /// The tasks that are simulated, each for the model types that have a program for it.
-const TASKS: &[&str] =
-    &["causal-lm", "masked-lm", "sequence-classification", "token-classification", "question-answering"];
+const TASKS: &[&str] = &[
+    "causal-lm",
+    "masked-lm",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "seq2seq",
+];
 const LEAVE_OUT: &str = "leave it out";
 /// What to do instead of a model of another library.
 const TRANSFORMERS: &str = "models of transformers are simulated";
@@ -50,7 +56,7 @@ pub(super) const KEYS: &[Key] = &[
         .absent(Absent::Follows("the task of the class in the model's `architectures`, or causal-lm"))
         .only(
             TASKS,
-            "causal-lm, masked-lm, sequence-classification, token-classification and question-answering are simulated",
+            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering and seq2seq are simulated",
         )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
@@ -159,8 +165,11 @@ pub(super) const KEYS: &[Key] = &[
     )
     .silently("false")
     .only(&["false"], UNQUANTIZED),
-    key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
-    key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(ONE_TASK).flag(),
+    key(RUNS, "target_sequence", COUNT, "With the task seq2seq, each target has this many tokens.")
+        .absent(Absent::Follows("as many as `sequence`; other tasks have none"))
+        .flag()
+        .also(&["max-target-length", "target-length"]),
+    key(RUNS, "image", COUNT, "Each side of an image has this many pixels.").not_yet(NO_IMAGES).flag(),
     key(INFER, "decode_steps", Kind::Count { least: 0, most: MOST }, "The model generates this many tokens after the prompt.")
         .absent(Absent::Follows("4, or fewer where the model has fewer positions"))
         .flag()

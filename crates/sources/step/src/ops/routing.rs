@@ -116,6 +116,24 @@ pub(crate) fn clamp(x: &Tensor, bounds: usize) -> Tensor {
         })
 }
 
+/// `torch.clamp(x, min=least, max=most)` of two scalars on the device without gradient.
+pub(crate) fn clamp_by_tensors(x: &Tensor, least: &Tensor, most: &Tensor) -> Tensor {
+    Op::new("clamp", "ClampBackward0", &[x])
+        .saves_inputs(|| saved![Some(most.clone()), Some(least.clone()), Some(x.clone())])
+        .run(|| result(&[x], x.dtype()))
+        .backward(|call| {
+            // `where(self >= min & self <= max, grad, 0)`: clamp_backward in FunctionsManual.cpp.
+            let zero = new_tensor(call.grad().device(), "scalar_tensor", [], call.grad().dtype());
+            let above = plain_unary("ge", call.saved(2), Dtype::Bool);
+            let below = plain_unary("le", call.saved(2), Dtype::Bool);
+            let grad = plain_ternary("where", &[&above, call.grad()], call.grad().dtype());
+            drop(below);
+            drop(above);
+            drop(zero);
+            grads![Some(grad)]
+        })
+}
+
 /// `x.masked_fill(mask, number)`.
 pub(crate) fn masked_fill(x: &Tensor, mask: &Tensor) -> Tensor {
     Op::new("masked_fill", "MaskedFillBackward0", &[x])

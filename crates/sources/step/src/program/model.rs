@@ -8,7 +8,7 @@ use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
     Attention, CAUSAL_LM, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse,
-    Mode as RecordedMode, Path, Program, Values,
+    Mode as RecordedMode, Path, Program, Value as Plain, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -44,8 +44,8 @@ pub(super) struct State {
     hooked: RefCell<Option<String>>,
     /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
     ties: Vec<(String, String)>,
-    /// Linears whose parameters are tied later in the constructor: they are modules only after that.
-    untied: RefCell<Vec<String>>,
+    /// Linears and embeddings whose parameters are tied later in the constructor: they are modules only after that.
+    untied: RefCell<Vec<(LeafModule, String)>>,
     modules: RefCell<FxHashMap<String, Leaf>>,
     parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
     buffers: RefCell<FxHashMap<String, Tensor>>,
@@ -69,7 +69,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     let state = Rc::new(State {
         device: builder.device.clone(),
         program: config.program.clone(),
-        values: config.values.clone(),
+        values: with_checkpointing(&config.values, builder.techniques.checkpointing),
         dtype: builder.dtype,
         checkpointing: builder.techniques.checkpointing,
         windows: config.windows.clone(),
@@ -93,6 +93,13 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     }
     state.built.set(true);
     Box::new(Recorded(state))
+}
+
+/// The values of the config, and whether layers are checkpointed, which programs ask for by this name.
+fn with_checkpointing(values: &Values, checkpointing: Checkpointing) -> Values {
+    let mut values = values.clone();
+    values.insert("checkpointing", Plain::Flag(checkpointing != Checkpointing::None));
+    values
 }
 
 /// Adapters on experts, which are not simulated: PEFT puts them on parameters where `target_modules` names what used to be
@@ -164,7 +171,9 @@ impl State {
     pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
         let path = path.at(index);
         let leaf = match kind {
-            LeafModule::Linear if self.is_tied_in_order(&path) => return self.make_untied(path),
+            LeafModule::Linear | LeafModule::Embedding if self.is_tied_in_order(&path) => {
+                return self.make_untied(kind, path);
+            }
             LeafModule::Linear => Leaf::Linear(self.make_linear(&path)?),
             LeafModule::Conv1d => Leaf::Conv1d(self.builder.conv1d(&path)),
             // The first table is that of the input tokens (`get_input_embeddings`).
@@ -205,8 +214,8 @@ impl State {
         self.program.header.task != CAUSAL_LM && self.ties.iter().any(tied)
     }
 
-    /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
-    fn make_untied(&self, path: String) -> Result<(), Fault> {
+    /// Makes the parameters of a module that the constructor replaces afterwards by others.
+    fn make_untied(&self, kind: LeafModule, path: String) -> Result<(), Fault> {
         let weight = format!("{path}.weight");
         let table =
             self.ties.iter().find(|tie| tie.0 == weight).map(|tie| self.tensor(&tie.1)).transpose()?;
@@ -222,7 +231,7 @@ impl State {
         if let Some(own) = own {
             self.parameters.borrow_mut().insert(bias, own);
         }
-        self.untied.borrow_mut().push(path);
+        self.untied.borrow_mut().push((kind, path));
         Ok(())
     }
 
@@ -251,14 +260,17 @@ impl State {
         Ok(())
     }
 
-    /// Makes modules of the Linears whose parameters were tied.
+    /// Makes modules of the Linears and the embeddings whose parameters were tied.
     fn finish_ties(&self) -> Result<(), Fault> {
-        for path in self.untied.take() {
+        for (kind, path) in self.untied.take() {
             let parameter = |name: &str| self.parameters.borrow().get(&format!("{path}.{name}")).cloned();
             let weight =
                 parameter("weight").ok_or_else(|| Fault::Damaged(format!("{path} has no weight")))?;
-            let module = self.builder.linear_over(&path, weight, parameter("bias"));
-            self.modules.borrow_mut().insert(path, Leaf::Linear(module));
+            let leaf = match kind {
+                LeafModule::Embedding => Leaf::Embedding(self.builder.embedding_over(&path, weight)),
+                _ => Leaf::Linear(self.builder.linear_over(&path, weight, parameter("bias"))),
+            };
+            self.modules.borrow_mut().insert(path, leaf);
         }
         Ok(())
     }
@@ -365,6 +377,8 @@ impl CausalLm for Recorded {
                 logits: inputs.input_ids.without_memory(),
                 end_logits: None,
                 cache: None,
+                cross_cache: None,
+                encoder_last_hidden_state: None,
                 router_logits: RouterLogits::default(),
             }
         })
@@ -404,13 +418,16 @@ impl Recorded {
         drop(self.0.collected.take());
         outcome?;
         let (mut loss, mut aux_loss) = (None, None);
-        let (mut logits, mut end_logits) = (None, None);
+        let (mut logits, mut end_logits, mut encoder_last_hidden_state) = (None, None, None);
         let mut router_logits = RouterLogits::default();
         for (name, value) in std::mem::take(&mut frame.returned) {
             match (name.as_str(), value) {
                 ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
                 ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
                 ("logits" | "start_logits", Value::Tensor(tensor)) => logits = Some(tensor),
+                ("encoder_last_hidden_state", Value::Tensor(tensor)) => {
+                    encoder_last_hidden_state = Some(tensor)
+                }
                 ("end_logits", Value::Tensor(tensor)) => end_logits = Some(tensor),
                 ("router_logits", Value::Items(items)) => {
                     router_logits.0 = items.0.iter().filter_map(Value::tensor).cloned().collect();
@@ -423,7 +440,17 @@ impl Recorded {
             _ => None,
         };
         let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
-        Ok(Outputs { loss, aux_loss, logits, end_logits, cache, router_logits })
+        let cross_cache = frame.cross_cache.take();
+        Ok(Outputs {
+            loss,
+            aux_loss,
+            logits,
+            end_logits,
+            cache,
+            cross_cache,
+            encoder_last_hidden_state,
+            router_logits,
+        })
     }
 }
 

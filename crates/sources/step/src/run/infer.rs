@@ -36,8 +36,9 @@ fn forward(device: &Device, model: &Model, job: &Infer, mode: Mode) {
     let _off = device.set_grad_enabled(false);
     let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
-    let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
-    let batch = batch.without_targets();
+    let sizes = [job.batch, job.sequence, job.target_sequence.unwrap_or(job.sequence)];
+    let batch = Batch::new(device, job.task, sizes, job.attention_mask);
+    let batch = if job.task == Task::Seq2Seq { batch.of_decoder() } else { batch.without_targets() };
     device.begin_phase(PhaseKind::Prefill, "prefill");
     let outputs = model.root.call(&batch.inputs(), &mode, None);
     // The region ends inside the recording; what the script still holds does not.
@@ -72,6 +73,7 @@ fn generate(device: &Device, model: &Model, job: &Infer, mut mode: Mode) {
         let Some(ids) = &input else { return };
         let inputs = Inputs {
             input_ids: ids,
+            decoder_input_ids: None,
             attention_mask: None,
             targets: None,
             logits_to_keep: job.logits_to_keep,

@@ -80,7 +80,8 @@ impl Loop<'_> {
     fn micro_step(&mut self, step: u64, micro: u64) {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
         let (job, device) = (self.job, self.device);
-        let batch = Batch::new(device, job.task, [job.batch, job.sequence], job.attention_mask);
+        let sizes = [job.batch, job.sequence, job.target_sequence.unwrap_or(job.sequence)];
+        let batch = Batch::new(device, job.task, sizes, job.attention_mask);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));

@@ -74,7 +74,16 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
         drop(last);
         drop(hidden);
         let router_logits = RouterLogits::default();
-        Outputs { loss, aux_loss: None, logits, end_logits: None, cache: implicit, router_logits }
+        Outputs {
+            loss,
+            aux_loss: None,
+            logits,
+            end_logits: None,
+            cache: implicit,
+            cross_cache: None,
+            encoder_last_hidden_state: None,
+            router_logits,
+        }
     }
 }
 
