@@ -100,6 +100,7 @@ class Forward:
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
         tracer.unmasked = call.mask == "unmasked"
+        tracer.hides_use_cache = built.task.has_encoder_and_decoder
         inputs = self._inputs(built, call, sizes)
         for name in ("input_ids", "decoder_input_ids", "attention_mask", *TARGETS, "past_key_values"):
             if inputs.get(name) is not None:

@@ -122,6 +122,7 @@ class Tracer(TorchFunctionMode):
         self.grad = True
         self.conditions = {}
         self.unmasked = False
+        self.hides_use_cache = False
 
     # Lines and names.
 

@@ -64,7 +64,7 @@ fn rerun(
     let device = call.saved(0).device().clone();
     // The place of a gradient that did not come is taken by zeros (`PyNode::apply` in
     // torch/csrc/autograd/python_function.cpp).
-    let grads: Vec<Tensor> = results
+    let mut grads: Vec<Tensor> = results
         .borrow()
         .iter()
         .enumerate()
@@ -85,7 +85,7 @@ fn rerun(
     // `outputs` lives until the inner backward has returned; its gradients are in the detached inputs. CPython drops a tuple
     // from its end.
     while outputs.pop().is_some() {}
-    drop(grads);
+    while grads.pop().is_some() {}
     // Every block adds its first input to its output, so that a gradient reaches it; but for one that voided the run.
     let of_first = || Some(detached[0].without_memory());
     detached

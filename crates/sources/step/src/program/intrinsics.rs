@@ -161,6 +161,7 @@ fn position_bias_mask(bias: &Tensor, mask: Mask, causal: bool, query: &Tensor, k
         drop(lowest);
         masked
     };
+    let mut causal_mask = None;
     let made = match mask {
         Mask::None if causal && queries > 1 => {
             let range = |length| ops::new_tensor(device, "arange", [length], Dtype::I64);
@@ -168,13 +169,17 @@ fn position_bias_mask(bias: &Tensor, mask: Mask, causal: bool, query: &Tensor, k
             let keep = ops::new_tensor(device, "ge", [queries, keys], Dtype::Bool);
             drop(columns);
             drop(rows);
-            without(&ops::view(&keep, [1, 1, queries, keys]))
+            without(causal_mask.insert(ops::view(&keep, [1, 1, queries, keys])))
         }
         Mask::None => bias.clone(),
         Mask::Keep(keep) | Mask::Bias(keep) if keep.dtype() == Dtype::Bool => without(&keep),
         Mask::Keep(mask) | Mask::Bias(mask) => ops::add(bias, &mask),
     };
-    Mask::Bias(ops::contiguous(&made))
+    let contiguous = ops::contiguous(&made);
+    // The function returns: its locals go in the order in which they were bound.
+    drop(causal_mask);
+    drop(made);
+    Mask::Bias(contiguous)
 }
 
 /// `past_key_values.update(key, value, layer_idx)`.
