@@ -10,10 +10,21 @@ use serde_json::{Map, Value, json};
 
 use super::{Drawn, maybe, once_in, pick};
 
-const HEADS: [&str; 5] = ["num_attention_heads", "n_head", "n_heads", "attention_heads", "num_heads"];
+const HEADS: [&str; 7] = [
+    "num_attention_heads",
+    "n_head",
+    "n_heads",
+    "attention_heads",
+    "num_heads",
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+];
 const HIDDEN: [&str; 5] = ["hidden_size", "n_embd", "d_model", "n_embed", "dim"];
-const LAYERS: [&str; 4] = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"];
-const INNER: [&str; 8] = [
+const LAYERS: [&str; 6] =
+    ["num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers"];
+const INNER: [&str; 10] = [
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
     "intermediate_size",
     "ffn_dim",
     "n_inner",

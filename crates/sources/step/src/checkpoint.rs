@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use brimful_units::{Dtype, Shape};
 
 use crate::autocast::{active_dtype, autocast};
-use crate::autograd::{Call, Op, Packed, SavedTensorHooks, Unpack, backward_all};
+use crate::autograd::{CHECKPOINT, Call, Op, Packed, SavedTensorHooks, Unpack, backward_all};
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -38,7 +38,7 @@ pub(crate) fn reentrant(inputs: Inputs, function: Function) -> Vec<Tensor> {
     let further: Rc<RefCell<Vec<(Shape, Dtype)>>> = Rc::default();
     let sizes = further.clone();
     let edges: Vec<&Tensor> = inputs.0.iter().collect();
-    Op::nameless("CheckpointFunctionBackward", &edges)
+    Op::nameless(CHECKPOINT, &edges)
         .run(|| {
             let _off = device.set_grad_enabled(false);
             let outputs = function(&inputs.0);

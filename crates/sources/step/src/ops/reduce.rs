@@ -195,8 +195,7 @@ impl Plan {
             return;
         }
         let lanes = if self.across_lanes { 1 } else { self.block_width * self.output_vector };
-        let partials =
-            device.mul(device.mul(accumulator * self.outputs, self.blocks_per_output), lanes);
+        let partials = device.mul(device.mul(accumulator * self.outputs, self.blocks_per_output), lanes);
         let staging = device.hold_kernel_buffer(partials);
         let semaphores = device.hold_kernel_buffer(4 * self.grid_x);
         drop(semaphores);

@@ -138,13 +138,14 @@ fn attention(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
         kernel: if mode.attention == AttentionKernel::Eager { AttentionKernel::Sdpa } else { mode.attention },
         dropout: given.optional_number(usize::MAX, "dropout")?.unwrap_or(0.0),
         softcap: false,
+        causal: given.flag(usize::MAX, "causal", true)?,
         training: mode.training,
         rules: mode.rules,
     };
     let bias = given.optional_tensor(usize::MAX, "bias")?;
     let mask = match bias {
         None => mask,
-        Some(bias) => position_bias_mask(bias, mask, given.flag(usize::MAX, "causal", true)?, query, key),
+        Some(bias) => position_bias_mask(bias, mask, call.causal, query, key),
     };
     let (output, _) = attend(query, key, value, &mask, &call);
     Ok(output.into())

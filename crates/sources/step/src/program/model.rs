@@ -211,7 +211,12 @@ impl State {
     /// the builder ties the head when it makes it.
     fn is_tied_in_order(&self, path: &str) -> bool {
         let tied = |(place, _): &(String, String)| place.strip_suffix(".weight").is_some_and(|it| it == path);
-        self.program.header.task != CAUSAL_LM && self.ties.iter().any(tied)
+        self.is_ordered() && self.ties.iter().any(tied)
+    }
+
+    /// Whether the program writes ties where they happen.
+    fn is_ordered(&self) -> bool {
+        self.program.header.task != CAUSAL_LM
     }
 
     /// Makes the parameters of a module that the constructor replaces afterwards by others.
@@ -278,7 +283,14 @@ impl State {
     /// Makes a parameter of a module whose inside is recorded.
     pub fn make_parameter(&self, path: &Path, index: Option<u64>, dtype: Dtype) -> Result<(), Fault> {
         let path = path.at(index);
-        let parameter = self.builder.declared_parameter(&path, dtype);
+        let parameter = match self.ties.iter().find(|tie| tie.0 == path && self.is_ordered()) {
+            // It is replaced afterwards by another one of the same shape.
+            Some(tie) => {
+                let shape = self.tensor(&tie.1)?.shape().clone();
+                Some(self.builder.parameter(path.clone(), "empty", shape))
+            }
+            None => self.builder.declared_parameter(&path, dtype),
+        };
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
         let mut parameters = self.parameters.borrow_mut();
         // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.

@@ -73,7 +73,8 @@ pub(crate) fn masked_attention(
     let (v, k, q) = (to_lower(v), to_lower(k), to_lower(q));
     let _op = q.device().op("scaled_dot_product_attention");
     let bias = if mask.dtype() == Dtype::Bool { bias_of(mask, q.dtype()) } else { mask.clone() };
-    if uses_cudnn(&q, &k, &v, options) {
+    // cuDNN has no gradient of a bias.
+    if !bias.requires_grad() && uses_cudnn(&q, &k, &v, options) {
         refuse_narrow_values(&q, &v);
         return cudnn(&q, &k, &v, Some(bias));
     }
