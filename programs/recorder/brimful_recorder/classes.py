@@ -182,7 +182,7 @@ _ACTIVATIONS = ("relu", "gelu", "silu", "gelu_new", "swish", "tanh", "gelu_pytor
 
 
 def of_feed_forward_proj(config):
-    """What T5's class and its relatives make of `feed_forward_proj` and of `tie_word_embeddings`: keys and expressions."""
+    """What T5's class makes of `feed_forward_proj` and of `tie_word_embeddings`: keys and expressions."""
     cls = type(config)
     if not hasattr(config, "feed_forward_proj"):
         return []

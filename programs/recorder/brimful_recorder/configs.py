@@ -70,8 +70,12 @@ def small(model_type, sizes, **settings):
         known["head_dim"] = known["qk_rope_head_dim"]
     known |= settings
     present = {}
+
+    def has(key):
+        return hasattr(config, key) or (key == _START and is_encoder_decoder(config))
+
     for key, value in known.items():
-        if (hasattr(config, key) or key in settings or key == _START and is_encoder_decoder(config)) and not (value is None and key not in settings):
+        if (has(key) or key in settings) and not (value is None and key not in settings):
             present[key] = value
     if getattr(config, "pad_token_id", None) is not None:
         present["pad_token_id"] = 0

@@ -161,7 +161,8 @@ def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
     rules = classes.Rules(config)
-    made = [f"derive {key} {expression}" for key, expression in classes.of_feed_forward_proj(config) if _names(text, key)]
+    of_feed_forward_proj = classes.of_feed_forward_proj(config)
+    made = [f"derive {key} {expression}" for key, expression in of_feed_forward_proj if _names(text, key)]
     # What the class makes of a key may name further keys.
     for key, expression in rules.replaced.items():
         if _names(text, key):
@@ -169,7 +170,7 @@ def defaults(model_type, text):
     for key, expression in rules.missing.items():
         if _names(text, key):
             made.append(f"derive {key} {expression}")
-    of_proj = {line.split()[1] for line in made} & {key for key, _ in classes.of_feed_forward_proj(config)}
+    of_proj = {line.split()[1] for line in made} & {key for key, _ in of_feed_forward_proj}
     derived_here = {line.split()[1] for line in made if line.startswith("derive ")}
     text += "\n" + "\n".join(made)
     lines = [f"default {key} {json.dumps(value)}" for key, value in rules.defaults.items()

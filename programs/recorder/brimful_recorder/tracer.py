@@ -238,7 +238,8 @@ class Tracer(TorchFunctionMode):
         """One call of the torch API."""
         kwargs = kwargs or {}
         name = resolve_name(function) or getattr(function, "__name__", str(function))
-        if name == "torch.Tensor.requires_grad.__set__" and not self.paused and self.names.get(id(args[0]), "")[:1] == "%":
+        own = name == "torch.Tensor.requires_grad.__set__" and self.names.get(id(args[0]), "")[:1] == "%"
+        if own and not self.paused:
             # It is written only: under a graph of autograd Python's objects would live longer.
             self.emit(f".requires_grad.__set__({self.name(args[0])}, {args[1]})")
             return None

@@ -43,7 +43,7 @@ def rebound(lines, other):
     known = {_right(line) for line in other}
     made, waiting, names = [], {}, {}
     for line in lines:
-        line = NAME.sub(lambda match: names.get(match.group(), match.group()), line)
+        line = _with_names(line, names)
         words = line.split()
         if words[0] == "drop" and len(words) == 2 and words[1] in waiting:
             new = waiting.pop(words[1])
@@ -57,6 +57,10 @@ def rebound(lines, other):
             waiting[first.group()] = left
         made.append(line)
     return made
+
+
+def _with_names(line, names):
+    return NAME.sub(lambda match: names.get(match.group(), match.group()), line)
 
 
 def _right(line):
