@@ -1,7 +1,7 @@
 //! Random jobs: models, sizes and settings that nobody chose.
 
 use brimful_models::causal_lm_class;
-use brimful_programs::CAUSAL_LM;
+use brimful_programs::{CAUSAL_LM, SEQ2SEQ};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -271,6 +271,10 @@ fn train(rng: &mut Rng, family: Drawn<'_>) -> Value {
     if checkpointing == "none" && generates {
         maybe(rng, &mut run, "use_cache", json!(true));
     }
+    if family.1 == SEQ2SEQ {
+        run.insert("target_sequence".to_owned(), json!(rng.u64(2..200)));
+        maybe(rng, &mut run, "use_cache", json!(false));
+    }
     if once_in(rng, 4) {
         run.insert("hold_outputs".to_owned(), json!(true));
     }
@@ -385,14 +389,18 @@ fn infer(rng: &mut Rng, family: Drawn<'_>) -> Value {
 
 /// One call of a task that generates nothing.
 fn forward(rng: &mut Rng, family: Drawn<'_>) -> Value {
-    json!({
+    let mut run = json!({
         "task": family.1,
         "batch": rng.u64(1..5),
         "sequence": rng.u64(1..300),
         "precision": precision(rng),
         "attention": attention(rng, family),
         "attention_mask": pick(rng, &["none", "ones", "padded"]),
-    })
+    });
+    if family.1 == SEQ2SEQ {
+        run["target_sequence"] = json!(rng.u64(1..200));
+    }
+    run
 }
 
 #[cfg(test)]

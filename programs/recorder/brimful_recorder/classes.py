@@ -177,6 +177,33 @@ _OPERATORS = {
 }
 
 
+# The activations that T5's checkpoints and their relatives have, and its class's name for one of them.
+_ACTIVATIONS = ("relu", "gelu", "silu", "gelu_new", "swish", "tanh", "gelu_pytorch_tanh")
+
+
+def of_feed_forward_proj(config):
+    """What T5's class makes of `feed_forward_proj` and of `tie_word_embeddings`: keys and expressions."""
+    cls = type(config)
+    if not hasattr(config, "feed_forward_proj"):
+        return []
+    words = [*_ACTIVATIONS, *(f"gated-{word}" for word in _ACTIVATIONS)]
+    found = {word: cls(feed_forward_proj=word).dense_act_fn for word in words}
+    choices = [
+        f'"{name}" if feed_forward_proj in [' + ", ".join(f'"{word}"' for word in words if found[word] == name) + "]"
+        for name in dict.fromkeys(found.values())
+    ]
+    gated = ", ".join(f'"{word}"' for word in words if cls(feed_forward_proj=word).is_gated_act)
+    made = [
+        ("dense_act_fn", " else ".join([*choices, "feed_forward_proj"])),
+        ("is_gated_act", f"feed_forward_proj in [{gated}]"),
+    ]
+    if hasattr(config, "scale_decoder_outputs"):
+        scaled = {value: cls(tie_word_embeddings=value).scale_decoder_outputs for value in (True, False)}
+        if scaled == {True: True, False: False} and cls().scale_decoder_outputs:
+            made.append(("scale_decoder_outputs", "tie_word_embeddings != false"))
+    return made
+
+
 def _literal(value):
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

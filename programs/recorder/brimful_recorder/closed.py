@@ -10,7 +10,7 @@ _SIZES = re.compile(r"%\d+\.-?\d+")
 
 def check(lines):
     """Refuses a section with a name from nowhere. Sizes of names that were dropped may be asked for."""
-    bound, seen, outer, blocks = set(), set(), [], []
+    bound, seen, outer, blocks, caches = set(), set(), [], [], set()
     for line in lines:
         words = line.split()
         if words[0] == "leave":
@@ -43,8 +43,11 @@ def check(lines):
             checkpointed = line.endswith(")")
             outer.append((set(bound), set(seen)) if checkpointed else None)
             if checkpointed:
-                bound = set(NAME.findall(line))
+                # A cache of which a layer is given another one that holds it; a checkpointed layer is given none.
+                bound = set(NAME.findall(line)) | caches
                 seen = set(bound)
+        if binds and right.startswith(("cache dynamic", "cache encoder_decoder")):
+            caches |= set(NAME.findall(left))
         if binds:
             bound |= set(NAME.findall(left))
         seen |= bound

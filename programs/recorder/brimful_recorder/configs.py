@@ -97,6 +97,9 @@ def small(model_type, sizes, **settings):
         linear_key_head_dim=20 + odd, linear_value_head_dim=28 + odd, linear_num_key_heads=2, linear_num_value_heads=4,
         n_shared_experts=2, num_expert_group=3, index_topk=4, index_head_dim=22 + odd, index_n_heads=2,
         decoder_layers=sizes["layers"], decoder_attention_heads=heads, decoder_ffn_dim=sizes["wide"],
+        d_ff=sizes["wide"], num_decoder_layers=sizes["layers"] + 1, relative_attention_num_buckets=14,
+        relative_attention_max_distance=50, decoder_start_token_id=1,
+        encoder_attention_heads=heads, encoder_ffn_dim=sizes["wide"] + 6,
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
         num_channels=sizes["channels"], patch_size=sizes["patch"], image_size=sizes["image"],
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
@@ -110,8 +113,12 @@ def small(model_type, sizes, **settings):
     if nested := _nested_configs(config):
         return _several(config, nested, sizes, settings)
     present = {}
+
+    def has(key):
+        return hasattr(config, key) or (key == _START and is_encoder_decoder(config))
+
     for key, value in known.items():
-        if (hasattr(config, key) or key in settings) and not (value is None and key not in settings):
+        if (has(key) or key in settings) and not (value is None and key not in settings):
             present[key] = value
     if getattr(config, "pad_token_id", None) is not None:
         present["pad_token_id"] = 0
@@ -159,6 +166,15 @@ def _several(config, nested, sizes, settings):
         inner[key] = small(value.model_type, sizes | more, **own).to_dict()
     plain = {key: value for key, value in settings.items() if "." not in key}
     return type(config)(**inner, projection_dim=sizes["wide"] + 14, **plain)
+
+
+# Classes that write a text of their own ask for this key, which some configs have no field for.
+_START = "decoder_start_token_id"
+
+
+def is_encoder_decoder(config):
+    """Whether the model has an encoder and a decoder."""
+    return getattr(config, "is_encoder_decoder", False)
 
 
 @contextmanager

@@ -27,6 +27,9 @@ SHORT = {
     torch.complex64: "c64",
 }
 
+# While a model is called, the function that says whether two tensors' dtypes are taken to differ where the model asks.
+DIFFERING = []
+
 _originals = {}
 _origins = {}
 _buffers = []
@@ -49,6 +52,9 @@ def _install():
         if operation not in (_EQUAL, _NOT_EQUAL) or not isinstance(other, torch.dtype):
             return NotImplemented
         same = _scalar_type(id(one)) == _scalar_type(id(other))
+        if operation == _NOT_EQUAL and same and DIFFERING and id(one) in _origins and id(other) in _origins:
+            # `if x.dtype != y.dtype: x = x.to(y.dtype)`: autocast makes them differ, and else `.to` changes nothing.
+            return DIFFERING[-1]()
         return same if operation == _EQUAL else not same
 
     hash_type = ctypes.PYFUNCTYPE(ctypes.c_ssize_t, ctypes.py_object)

@@ -133,6 +133,8 @@ def _candidates(config):
             yield f"not (i in {key})", lambda c, i, key=key: all(int(item) != i for item in getattr(c, key))
             yield f"{key}[i] == 1", lambda c, i, key=key: int(getattr(c, key)[i]) == 1
             yield f"{key}[i] == 0", lambda c, i, key=key: int(getattr(c, key)[i]) == 0
+    yield "i == 0", lambda c, i: i == 0
+    yield "i != 0", lambda c, i: i != 0
     for key, value in _numbers(config).items():
         number = lambda c, key=key: int(getattr(c, key))  # noqa: E731
         yield f"i < {key}", lambda c, i, n=number: i < n(c)
@@ -163,7 +165,8 @@ def defaults(model_type, text):
     """Lines for the keys that a program names and a config may lack."""
     config = AutoConfig.for_model(model_type)
     rules = classes.Rules(config)
-    made = []
+    of_feed_forward_proj = classes.of_feed_forward_proj(config)
+    made = [f"derive {key} {expression}" for key, expression in of_feed_forward_proj if _names(text, key)]
     # What the class makes of a key may name further keys.
     for key, expression in rules.replaced.items():
         if _names(text, key):
@@ -171,6 +174,7 @@ def defaults(model_type, text):
     for key, expression in rules.missing.items():
         if _names(text, key):
             made.append(f"derive {key} {expression}")
+    of_proj = {line.split()[1] for line in made} & {key for key, _ in of_feed_forward_proj}
     derived_here = {line.split()[1] for line in made if line.startswith("derive ")}
     text += "\n" + "\n".join(made)
     lines = [f"default {key} {json.dumps(value)}" for key, value in rules.defaults.items()
@@ -183,6 +187,8 @@ def defaults(model_type, text):
             lines += _nested(key, value, text)
         elif isinstance(value, PretrainedConfig):
             lines += _nested(key, vars(value), text)
+        elif key in of_proj:
+            continue
         elif key in derived_here:
             lines += _own_default(config, key)
         elif key == "head_dim" and value is None:

@@ -141,7 +141,9 @@ def _mask(tracer, name, word, size):
             default = signature.parameters[key].default
             if key in ("config", "kwargs") or value is default:
                 continue
-            if key == "attention_mask" and value is None and tracer.unmasked:
+            # The decoder of a model with an encoder has no mask of the caller's.
+            of_decoder = word == "causal" and getattr(config, "is_encoder_decoder", False)
+            if key == "attention_mask" and value is None and tracer.unmasked and not of_decoder:
                 # The caller passed no mask: the name stands for `None` then, and both calls are written alike.
                 parts.append("attention_mask=attention_mask")
                 continue
@@ -210,6 +212,8 @@ def _attention(tracer, original):
 def _patch_cache(undo, tracer):
     for cls, word in [(cache_utils.DynamicCache, "dynamic")]:
         _set(undo, cls, "__init__", _made_cache(tracer, cls.__init__, word))
+    both = cache_utils.EncoderDecoderCache
+    _set(undo, both, "__init__", _both_caches(tracer, both.__init__))
     _set(undo, cache_utils.Cache, "update", _update(tracer, cache_utils.Cache.update))
     for name in ("update_conv_state", "update_recurrent_state", "update_indexer"):
         _set(undo, cache_utils.Cache, name, _state(tracer, name, getattr(cache_utils.Cache, name)))
@@ -225,6 +229,20 @@ def _made_cache(tracer, original, word):
         with tracer.pause():
             original(self, *args, **kwargs)
         tracer.emit(f"{tracer.bind(self)} = cache {word}()")
+        return None
+
+    return initialise
+
+
+def _both_caches(tracer, original):
+    @functools.wraps(original)
+    def initialise(self, *caches):
+        if tracer.paused:
+            return original(self, *caches)
+        names = ", ".join(tracer.text(cache) for cache in caches)
+        with tracer.pause():
+            original(self, *caches)
+        tracer.emit(f"{tracer.bind(self)} = cache encoder_decoder({names})")
         return None
 
     return initialise

@@ -88,13 +88,13 @@ def _bound(line):
     return NAME.findall(left) if equals and left.startswith(("%", "_")) else []
 
 
-def fold(lines, path, new_name):
-    """The lines with one body per kind of layer.
+def fold(lines, path, new_name, first_alone=False):
+    """The lines with one body per kind of layer. `first_alone` lets the first layer be of a kind of its own.
 
     Returns the lines before the loop, the bodies by kind, each layer's kind, and the lines after the loop.
     """
     loop = Loop(lines, path)
-    tags = _carried(loop)
+    tags = _carried(loop, first_alone)
     carried = {tag: new_name() for tag in tags}
     kinds, chosen = [], [None]
     for index in range(1, len(loop.bodies)):
@@ -110,6 +110,11 @@ def fold(lines, path, new_name):
         if initial is not None:
             chosen[0] = number
             break
+    if initial is None and first_alone:
+        # Its results are bound to the carried names at once, and what the others use of it has no name of theirs.
+        own = {_at(loop, 0, tag): name for tag, name in carried.items()}
+        kinds.append([_renamed(line, own) for line in loop.bodies[0]])
+        chosen[0], initial = len(kinds) - 1, {}
     if initial is None:
         raise Refusal(f"the first of {path} is of a kind of its own")
     # Letters go by the first layer of each kind, as in the constructor.
@@ -134,17 +139,20 @@ def _used(lines):
     return {name for line in lines for name in NAME.findall(line)}
 
 
-def _carried(loop):
-    """The places of the names that live on into the next layer or behind the loop."""
+def _carried(loop, first_alone):
+    """The places of the names that live on into the next layer or behind the loop.
+
+    With `first_alone` names of the first layer may live longer, as names of the whole loop.
+    """
     found = []
     for index, body in enumerate(loop.bodies):
         last = index + 1 == len(loop.bodies)
         later = loop.suffix if last else loop.bodies[index + 1]
         far = set() if last else _used([line for one in loop.bodies[index + 2 :] for line in one] + loop.suffix)
         own = _own(loop, index)
-        if far & own:
+        if far & own and (index or not first_alone):
             raise Refusal(f"{min(far & own)}, bound in layer {index} of {loop.path}, lives longer than the next layer")
-        alive = _used(later) & own
+        alive = (_used(later) & own) - far
         for tag, name in enumerate(_bindings(body)):
             if name in alive and tag not in found:
                 found.append(tag)
@@ -240,7 +248,7 @@ def _wanted(lines, path):
 fold.wanted = _wanted
 
 
-def fold_build(lines, path, new_name):
+def fold_build(lines, path, new_name, first_alone=False):  # noqa: ARG001 - kinds are found without it
     """The constructor's lines with one body per kind of layer: lines belong to the layer whose path comes next."""
     owners = _owners(lines, path)
     indices = [owner for owner in owners if owner is not None]

@@ -92,7 +92,12 @@ def _layer(tracer, path, module):
         positional = ", ".join(shown(tracer, arg) for arg in args)
         # This switch is the config's: its key makes one layer of those with it and those without.
         switches = ("output_router_logits",)
-        by_name = ", ".join(f"{key}={key if key in switches else shown(tracer, arg)}" for key, arg in kwargs.items())
+        # Whether a cache is kept depends on checkpointing, and is no tensor.
+        shown_plain = {"use_cache": "None"} if tracer.hides_use_cache else {}
+        by_name = ", ".join(
+            f"{key}={key if key in switches else shown_plain.get(key) or shown(tracer, arg)}"
+            for key, arg in kwargs.items()
+        )
         tracer.emit(f"{line} ({positional}{'; ' if by_name else ''}{by_name})")
         tracer.opened.append(path)
         result = forward(*args, **kwargs)

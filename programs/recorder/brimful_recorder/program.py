@@ -1,5 +1,6 @@
 """Makes the program of a model type: records what differs, merges what is equal, and writes the file."""
 
+import functools
 import json
 import platform
 import re
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from . import __version__, closed, configs, kinds, loops, unions
+from . import __version__, closed, configs, dtypes, kinds, loops, unions
 from .loops import renumbered
 from .recording import Built, Call, Forward
 from .tracer import Refusal
@@ -36,6 +37,9 @@ _AGREEING = [
     ],
     [Call("train", "unmasked", "made"), Call("eval", "unmasked", "given", 1, 7)],
 ]
+
+# The calls of models with an encoder: beside training one call without gradients, for which they make a cache.
+_OF_ENCODER_AND_DECODER = [("train", "none"), ("train", "made"), ("eval", "made")]
 
 _SIZES = list(zip(configs.RECORDINGS, _DTYPES))
 # A few calls that show whether a switch changes anything.
@@ -156,12 +160,18 @@ class Recorder:
         return self._recording(settings, attention, [], *_SIZES[0])
 
     def _recording(self, settings, attention, calls, sizes, dtype):
-        built = Built(settings.config(self.model_type, sizes), attention, dtype, self.task, self.orders_ties)
+        # What models with an encoder do depends on the dtype of their weights, of which each is recorded.
+        several = [torch.float16, torch.float32, torch.bfloat16] if self.task.has_encoder_and_decoder else [dtype]
+        config = functools.partial(settings.config, self.model_type, sizes)
+        builts = [Built(config(), attention, one, self.task, self.orders_ties) for one in several]
+        built = builts[-1]
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
         made, unmasked, alike = [self._build_section(built)], {}, []
         for call in _without_masks(calls) if self.task.reads_images else calls:
-            if call.cache != "none" and not (self.task.is_causal and _caches(built.model)):
+            if call.cache != "none" and not (self.task.has_decoder and _caches(built.model)):
+                continue
+            if self.task.has_encoder_and_decoder and (call.mode, call.cache) not in _OF_ENCODER_AND_DECODER:
                 continue
             head = f"forward {attention} {call.mode} {call.mask} {call.cache}"
             without = unmasked.get((call.mode, call.cache, call.past))
@@ -169,10 +179,7 @@ class Recorder:
                 # A mask changed nothing in two other calls.
                 made.append(Section(head, without.lines, dict(without.conditions), dict(without.reads)))
                 continue
-            forward = Forward(built, call, sizes)
-            self.reads |= forward.reads
-            lines = self._folded(forward.lines, built, loops.fold)
-            closed.check(lines)
+            forward, lines = self._called(builts, call, sizes)
             # What the constructor decided, the forward may have asked of it.
             conditions = built.conditions | forward.conditions
             section = Section(head, lines, conditions, _values(forward.reads, built))
@@ -183,6 +190,30 @@ class Recorder:
                 same = (without.lines, without.conditions, without.reads)
                 alike.append(same == (section.lines, section.conditions, section.reads))
         return made
+
+    def _called(self, builts, call, sizes):
+        """A call of the last of the models, and its lines with those of the others under conditions."""
+        made = [self._lines(built, call, sizes) for built in builts]
+        if len(builts) == 1:
+            return made[0]
+        for at, built in enumerate(builts):
+            if call.mode == "train" and call.cache == "none":
+                _, other = self._lines(built, call.checkpointed(), sizes)
+                lines = _both(made[at][1], other, "not checkpointing", "checkpointing")
+                made[at] = (made[at][0], lines)
+        forward, lines = made[-1]
+        for built, (_, other) in zip(builts[:-1], made[:-1]):
+            dtype = dtypes.SHORT[built.dtype]
+            lines = _both(lines, other, f"default != {dtype}", f"default == {dtype}")
+        closed.check(lines)
+        return forward, lines
+
+    def _lines(self, built, call, sizes):
+        forward = Forward(built, call, sizes)
+        self.reads |= forward.reads
+        lines = self._folded(forward.lines, built, loops.fold)
+        closed.check(lines)
+        return forward, lines
 
     def _tied(self):
         """The lines that tie parameters, under the config's switch if it decides."""
@@ -227,7 +258,7 @@ class Recorder:
             made = []
             # A constructor may have another loop, which initialises the layers after all of them were made.
             while fold.wanted(lines, path):
-                before, bodies, chosen, lines = fold(lines, path, new_name)
+                before, bodies, chosen, lines = fold(lines, path, new_name, self.task.has_encoder_and_decoder)
                 if len(chosen) != len(layers):
                     raise Refusal(f"{len(chosen)} of the {len(layers)} layers of {path} are made or called")
                 made += [*before, f"each {path} i"]
@@ -265,6 +296,17 @@ class Recorder:
 def _without_masks(calls):
     """The calls as those of a task that has no mask, each once."""
     return {(one.mode, one.cache): Call(one.mode, "unmasked", one.cache) for one in calls}.values()
+
+
+def _both(one, other, when_one, when_other):
+    """The lines of two recordings under conditions that exclude each other."""
+    if one == other:
+        return one
+    one, other = unions.rebound(one, other), unions.rebound(other, one)
+    lines = unions.union(one, other, when_one, when_other)
+    if lines is None:
+        raise Refusal(f"what holds if {when_one} and if {when_other} does not go together: {_difference(one, other)}")
+    return lines
 
 
 def _common(one, other):

@@ -52,7 +52,7 @@ class Built:
         """Builds the model of a plain config. `orders_ties` writes each tie of two parameters where it happens."""
         self.reads = {}
         # The modeling module must be there before its names are replaced.
-        self.task, self.model_class = task, task.model_class(config)
+        self.task, self.model_class, self.dtype = task, task.model_class(config), dtype
         task.prepare(config)
         configs.symbolise(config)
         tracer = build.BuildTracer(orders_ties)
@@ -77,9 +77,14 @@ class Built:
 class Call:
     """How a forward is called."""
 
-    def __init__(self, mode, mask, cache, tokens=None, past=0):
-        """The words of a program's `forward` head."""
+    def __init__(self, mode, mask, cache, tokens=None, past=0, checkpointing=False):
+        """The words of a program's `forward` head, and whether modules hear that layers are checkpointed."""
         self.mode, self.mask, self.cache, self.tokens, self.past = mode, mask, cache, tokens, past
+        self.checkpointing = checkpointing
+
+    def checkpointed(self):
+        """The same call of a model whose layers are checkpointed."""
+        return Call(self.mode, self.mask, self.cache, self.tokens, self.past, True)
 
 
 class Forward:
@@ -96,16 +101,20 @@ class Forward:
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
         tracer.unmasked = call.mask == "unmasked"
+        tracer.hides_use_cache = built.task.has_encoder_and_decoder
         inputs = self._inputs(built, call, sizes)
-        for name in ("input_ids", "pixel_values", "attention_mask", *TARGETS, "past_key_values"):
+        for name in ("input_ids", "pixel_values", "decoder_input_ids", "attention_mask", *TARGETS, "past_key_values"):
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
         try:
             with ExitStack() as stack:
+                stack.enter_context(_checkpointing(model, call.checkpointing))
                 stack.enter_context(library.patched(tracer))
                 modules.watch(tracer, model, GradientCheckpointingLayer)
                 stack.enter_context(_listening(tracer, self.reads))
+                if built.task.has_encoder_and_decoder:
+                    stack.enter_context(_dtypes_differing(tracer))
                 stack.enter_context(tracer)
                 output = model(**inputs)
                 tracer.emit("return " + _returned(tracer, output))
@@ -126,7 +135,7 @@ class Forward:
         if task.reads_images:
             # The loss is that of texts and images that belong together, which needs no labels.
             inputs["return_loss"] = True
-        if task.is_causal:
+        if task.has_decoder:
             inputs["use_cache"] = call.cache != "none"
         if call.mask == "masked":
             mask = torch.ones_like(ids)
@@ -134,6 +143,8 @@ class Forward:
             inputs["attention_mask"] = mask
         if call.mode == "train":
             inputs |= task.labels(inputs["input_ids"])
+        elif task.has_encoder_and_decoder:
+            inputs["decoder_input_ids"] = task.labels(inputs["input_ids"])["labels"]
         elif task.is_causal and "logits_to_keep" in _parameters(model):
             inputs["logits_to_keep"] = Integer(0, "logits_to_keep")
         if call.cache == "given":
@@ -150,6 +161,31 @@ class Forward:
         dtype = next(built.model.parameters()).dtype
         images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
         return dict(pixel_values=images) | (built.task.labels(images) if call.mode == "train" else {})
+
+
+@contextmanager
+def _dtypes_differing(tracer):
+    """Inside, a model that asks whether two tensors' dtypes differ hears that they do."""
+    dtypes.DIFFERING.append(lambda: not tracer.paused and configs.model_code(sys._getframe(2)))
+    try:
+        yield
+    finally:
+        dtypes.DIFFERING.pop()
+
+
+@contextmanager
+def _checkpointing(model, enabled):
+    """Inside, the modules around and in the layers hear that the layers are checkpointed, while none of them is."""
+    heard = []
+    for module in model.modules() if enabled else []:
+        if hasattr(module, "gradient_checkpointing") and not isinstance(module, GradientCheckpointingLayer):
+            heard.append((module, module.gradient_checkpointing))
+            module.gradient_checkpointing = True
+    try:
+        yield
+    finally:
+        for module, before in heard:
+            module.gradient_checkpointing = before
 
 
 def _parameters(model):

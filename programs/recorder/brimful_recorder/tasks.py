@@ -8,6 +8,7 @@ from transformers import (
     AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoModelForZeroShotImageClassification,
@@ -17,6 +18,7 @@ from transformers.models.auto import modeling_auto
 CAUSAL_LM = "causal-lm"
 IMAGE_CLASSIFICATION = "image-classification"
 IMAGE_TEXT = "image-text"
+SEQ2SEQ = "seq2seq"
 
 
 class Task:
@@ -28,7 +30,7 @@ class Task:
 
     @property
     def is_causal(self):
-        """Whether calls may have a cache of keys and values, and logits of some positions only."""
+        """Whether the caller may pass a cache of keys and values, and ask for logits of some positions only."""
         return self.name == CAUSAL_LM
 
     @property
@@ -41,6 +43,16 @@ class Task:
         """Whether a call has token ids."""
         return self.name != IMAGE_CLASSIFICATION
 
+    @property
+    def has_decoder(self):
+        """Whether the model makes a cache of keys and values by itself."""
+        return self.name in (CAUSAL_LM, SEQ2SEQ)
+
+    @property
+    def has_encoder_and_decoder(self):
+        """Whether the model reads one text and writes another."""
+        return self.name == SEQ2SEQ
+
     def model_class(self, config):
         """The class that answers the task for a config: the first of several, as the auto class takes it."""
         found = self.auto._model_mapping[type(config)]
@@ -48,7 +60,7 @@ class Task:
 
     def requirements(self):
         """The header's lines about switches of encoders, of which every recording has the usual value."""
-        if self.is_causal:
+        if self.has_decoder:
             return []
         usual = {"is_decoder": False, "add_cross_attention": False, "chunk_size_feed_forward": 0}
         if self.reads_images:
@@ -86,6 +98,10 @@ def _one_of_each_sample(inputs):
     return {"labels": torch.zeros(inputs.shape[0], dtype=torch.long)}
 
 
+def _of_another_length(ids):
+    return {"labels": torch.ones(ids.shape[0], ids.shape[1] + 5, dtype=torch.long)}
+
+
 def _zeros(ids):
     return {"labels": torch.zeros_like(ids)}
 
@@ -114,6 +130,7 @@ TASKS = {
         (IMAGE_CLASSIFICATION, AutoModelForImageClassification, "IMAGE_CLASSIFICATION", _one_of_each_sample),
         (IMAGE_TEXT, AutoModelForZeroShotImageClassification, "ZERO_SHOT_IMAGE_CLASSIFICATION", _none),
         ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
+        (SEQ2SEQ, AutoModelForSeq2SeqLM, "SEQ_TO_SEQ_CAUSAL_LM", _of_another_length),
     ]
 }
 

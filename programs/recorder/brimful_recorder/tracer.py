@@ -122,6 +122,7 @@ class Tracer(TorchFunctionMode):
         self.grad = True
         self.conditions = {}
         self.unmasked = False
+        self.hides_use_cache = False
 
     # Lines and names.
 
@@ -243,6 +244,11 @@ class Tracer(TorchFunctionMode):
         """One call of the torch API."""
         kwargs = kwargs or {}
         name = resolve_name(function) or getattr(function, "__name__", str(function))
+        own = name == "torch.Tensor.requires_grad.__set__" and self.names.get(id(args[0]), "")[:1] == "%"
+        if own and not self.paused:
+            # It is written only: under a graph of autograd Python's objects would live longer.
+            self.emit(f".requires_grad.__set__({self.name(args[0])}, {args[1]})")
+            return None
         if self.paused or name in _SILENT:
             return function(*args, **kwargs)
         with GUARDS.silent():

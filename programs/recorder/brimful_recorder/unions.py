@@ -35,6 +35,39 @@ def union(one, other, when_one, when_other):
     return renumbered(made)
 
 
+def rebound(lines, other):
+    """Lines in which a name goes on where a call that `other` lacks gives it a new value, as in `x = x.to(dtype)`.
+
+    The program then reads `move` where Python lets go of the old value, and the name is the same in both recordings.
+    """
+    known = {_right(line) for line in other}
+    made, waiting, names = [], {}, {}
+    for line in lines:
+        line = _with_names(line, names)
+        words = line.split()
+        if words[0] == "drop" and len(words) == 2 and words[1] in waiting:
+            new = waiting.pop(words[1])
+            made.append(f"move {words[1]} {new}")
+            names = {key: words[1] if value == new else value for key, value in names.items()} | {new: words[1]}
+            continue
+        if words[0] != "drop":
+            waiting = {}
+        left, equals, right = line.partition(" = ")
+        if equals and NAME.fullmatch(left) and _right(line) not in known and (first := NAME.search(right)):
+            waiting[first.group()] = left
+        made.append(line)
+    return made
+
+
+def _with_names(line, names):
+    return NAME.sub(lambda match: names.get(match.group(), match.group()), line)
+
+
+def _right(line):
+    """What a line calls, whatever the names."""
+    return NAME.sub("%", line.partition(" = ")[2])
+
+
 def _by_origin(lines):
     """Lines with the text that made a name for the name, so that drops of different tensors are not alike."""
     origins, made = {}, []

@@ -37,7 +37,7 @@ def recorded(model_type, task):
             continue
         try:
             # Where two switches are turned together, only the constructor is recorded.
-            if combined:
+            if combined and not task.has_encoder_and_decoder:
                 others = recorder.constructor(settings, attentions[0])
             else:
                 others = recorder.changed(settings, attentions, base)
@@ -114,6 +114,10 @@ def _alternatives(recorder, reads, compares_heads):
                     yield settings(changed | padding), {key: kind} | named
         elif isinstance(value, bool) and "." not in key:
             yield settings({key: not value}), {key: not value}
+    switches = {key: not value for key, value in reads.items() if isinstance(value, bool) and "." not in key}
+    if recorder.task.has_encoder_and_decoder and len(switches) == 2:
+        # The newer of T5's checkpoints turn both.
+        yield settings(switches), switches
 
 
 def _ropes(path, rope):

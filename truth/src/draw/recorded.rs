@@ -2,17 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use brimful_programs::{Attention, Header, Instruction, LeafModule, Program, Value as Default, shipped};
+use brimful_programs::{
+    Attention, Header, Instruction, LeafModule, Program, SEQ2SEQ, Value as Default, shipped,
+};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
 use super::{Drawn, maybe, once_in, pick};
 
-const HEADS: [&str; 6] =
-    ["num_attention_heads", "n_head", "n_heads", "attention_heads", "num_heads", "decoder_attention_heads"];
+const HEADS: [&str; 7] = [
+    "num_attention_heads",
+    "n_head",
+    "n_heads",
+    "attention_heads",
+    "num_heads",
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+];
 const HIDDEN: [&str; 5] = ["hidden_size", "n_embd", "d_model", "n_embed", "dim"];
-const LAYERS: [&str; 5] = ["num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"];
-const INNER: [&str; 9] = [
+const LAYERS: [&str; 6] =
+    ["num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers"];
+const INNER: [&str; 10] = [
+    "encoder_ffn_dim",
     "decoder_ffn_dim",
     "intermediate_size",
     "ffn_dim",
@@ -23,6 +34,7 @@ const INNER: [&str; 9] = [
     "d_ff",
     "dff",
 ];
+const DECODER_LAYERS: [&str; 2] = ["num_decoder_layers", "decoder_layers"];
 const EXPERTS: [&str; 4] = ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"];
 const EXPERTS_INNER: [&str; 2] = ["moe_intermediate_size", "shared_expert_intermediate_size"];
 /// The output projection of these takes `hidden_size` columns, which only heads of this width make.
@@ -52,6 +64,10 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
         let repeats = rng.u64(1..3);
         config.insert("attention_types".to_owned(), json!([[["global", "local"], repeats]]));
         config.insert("num_layers".to_owned(), json!(2 * repeats));
+    }
+    if task == SEQ2SEQ {
+        // The first token of a target, which T5's own class leaves to config.json.
+        config.insert("decoder_start_token_id".to_owned(), json!(rng.u64(..50)));
     }
     config
 }
@@ -128,6 +144,10 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>, 
     put(&HIDDEN, heads * width);
     put(&["num_key_value_heads"], groups);
     put(&LAYERS, rng.u64(1..5));
+    if once_in(rng, 2) {
+        put(&DECODER_LAYERS, rng.u64(1..5));
+    }
+    put(&["d_kv"], width);
     put(&INNER, inner(rng));
     put(&EXPERTS_INNER, inner(rng));
     if once_in(rng, 2) {
@@ -167,6 +187,14 @@ fn other(rng: &mut Rng, config: &mut Map<String, Value>, key: &str, value: &Defa
         Default::Text(_) if matches!(key, "hidden_act" | "hidden_activation" | "activation_function") => {
             let act = pick(rng, &["silu", "gelu", "relu", "gelu_new", "gelu_pytorch_tanh"]);
             maybe(rng, config, key, json!(act));
+        }
+        Default::Text(_) if key == "feed_forward_proj" => {
+            let proj = pick(rng, &["relu", "gelu", "gated-gelu", "gated-gelu", "gated-silu"]);
+            maybe(rng, config, key, json!(proj));
+        }
+        Default::Integer(_) if key == "relative_attention_num_buckets" => {
+            let buckets = pick(rng, &[8, 32, 64]);
+            maybe(rng, config, key, json!(buckets));
         }
         Default::Flag(_) if key != "tie_word_embeddings" => {
             let flag = rng.bool();

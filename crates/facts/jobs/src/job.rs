@@ -179,6 +179,8 @@ pub struct Train {
     pub sequence: u64,
     /// The side of each image in pixels; `None` where the task has no images.
     pub image: Option<u64>,
+    /// Tokens per target; `None` where the task has no targets of a length of their own.
+    pub target_sequence: Option<u64>,
     /// Micro steps per optimizer step.
     pub accumulation: u64,
     /// Dtypes.
@@ -214,6 +216,8 @@ pub struct Infer {
     pub sequence: u64,
     /// The side of each image in pixels; `None` where the task has no images.
     pub image: Option<u64>,
+    /// Tokens that the decoder is given; `None` where the model has no encoder beside it.
+    pub target_sequence: Option<u64>,
     /// Mask in the batch.
     pub attention_mask: AttentionMask,
     /// Dtypes.

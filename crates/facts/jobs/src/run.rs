@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    AttentionMask, Cache, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload, lora, optimizer,
+    AttentionMask, Cache, Checkpointing, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload,
+    lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -35,11 +36,16 @@ impl Context<'_> {
         let section = Section::of("train", value, self.recipe)?.of_family(self.model.file.job_defaults);
         let task = self.task(&section);
         // Answers list what was assumed in the order of these fields.
+        let batch = section.count("batch")?;
+        let sequence = self.tokens(&section, task)?;
+        let target_sequence = self.target_sequence(&section, task, sequence)?;
+        let image = self.image(&section, task)?;
         let train = Train {
             task,
-            batch: section.count("batch")?,
-            sequence: self.tokens(&section, task)?,
-            image: self.image(&section, task)?,
+            batch,
+            sequence,
+            target_sequence,
+            image,
             accumulation: section.count("accumulation")?,
             precision: self.precision(&section),
             attention: self.attention(&section)?,
@@ -47,6 +53,7 @@ impl Context<'_> {
             checkpointing: section.word("checkpointing")?,
             use_cache: match task {
                 Task::CausalLm => section.flag("use_cache"),
+                Task::Seq2Seq => keeps_states_of_targets(&section)?,
                 task => has_no_cache(&section, task, "use_cache", &Value::Bool(false)).map(|()| false)?,
             },
             hold_outputs: section.flag("hold_outputs"),
@@ -55,7 +62,7 @@ impl Context<'_> {
             optimizer: optimizer::optimizer(&section, self.recipe)?,
             lora: self.lora(&section, task)?,
         };
-        self.check_scale("train", train.batch, self.places(train.sequence, train.image))?;
+        self.check_scale("train", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
         Ok(Workload::Train(train))
     }
@@ -74,6 +81,7 @@ impl Context<'_> {
             batch: section.count("batch")?,
             sequence,
             image: self.image(&section, task)?,
+            target_sequence: self.target_sequence(&section, task, sequence)?,
             attention_mask: unpadded(&section)?,
             precision: self.precision(&section),
             attention: self.attention(&section)?,
@@ -99,20 +107,26 @@ impl Context<'_> {
         for (key, none) in &without {
             has_no_cache(section, task, key, none)?;
         }
+        let batch = section.count("batch")?;
+        let sequence = self.tokens(section, task)?;
+        let target_sequence = self.target_sequence(section, task, sequence)?;
+        let image = self.image(section, task)?;
         let infer = Infer {
             task,
-            batch: section.count("batch")?,
-            sequence: self.tokens(section, task)?,
-            image: self.image(section, task)?,
+            batch,
+            sequence,
+            target_sequence,
+            image,
             attention_mask: attention_mask(section, task)?,
             precision: self.precision(section),
             attention: self.attention(section)?,
             decode_steps: 0,
-            cache: Cache::None,
+            // A decoder beside an encoder makes a cache of its own, as its class's `use_cache` says.
+            cache: if task == Task::Seq2Seq { Cache::Dynamic } else { Cache::None },
             logits_to_keep: None,
             hold_outputs: true,
         };
-        self.check_scale("infer", infer.batch, self.places(infer.sequence, infer.image))?;
+        self.check_scale("infer", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         Ok(Workload::Infer(infer))
     }
 
@@ -219,6 +233,33 @@ impl Context<'_> {
             section.given_count("sequence").unwrap_or_else(|| section.assume("sequence", room, why));
         self.check_positions(section, sequence, generated)?;
         Ok(sequence)
+    }
+
+    /// Tokens of a target: as many as the job says, or as many as a sample has. Only seq2seq has targets of a length of
+    /// their own.
+    fn target_sequence(&self, section: &Section, task: Task, sequence: u64) -> Result<Option<u64>, JobFault> {
+        let given = section.given_count("target_sequence");
+        if task != Task::Seq2Seq {
+            return match given {
+                None => Ok(None),
+                Some(target) => {
+                    let expected = format!(
+                        "the targets of {} have no length of their own; leave it out, or write task = \"seq2seq\"",
+                        task.word()
+                    );
+                    Err(section.bad("target_sequence", target, expected))
+                }
+            };
+        }
+        let target =
+            given.unwrap_or_else(|| section.assume("target_sequence", sequence, "as many as `sequence`"));
+        match self.model.file.config.learned_positions() {
+            Some((key, positions)) if target > positions => {
+                let expected = format!("the model has {positions} positions (`{key}`), and fails beyond");
+                Err(section.bad("target_sequence", target, expected))
+            }
+            _ => Ok(Some(target)),
+        }
     }
 
     /// A learned position embedding ends, and beyond it the real model fails: PyTorch indexes past the table. A rotary one
@@ -380,12 +421,27 @@ fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFau
     }
 }
 
+/// `use_cache` of a decoder beside an encoder: without the key it is that of the model's class, which checkpointing turns off
+/// (`merge_with_config_defaults` in transformers/utils/generic.py, 5.23).
+fn keeps_states_of_targets(section: &Section) -> Result<bool, JobFault> {
+    let checkpointing: Checkpointing = section.word("checkpointing")?;
+    if checkpointing != Checkpointing::None {
+        return Ok(false);
+    }
+    let why = "the default of the model's class; transformers' Trainer turns it off";
+    Ok(section.given_flag("use_cache").unwrap_or_else(|| section.assume("use_cache", true, why)))
+}
+
 /// Refuses a key of generation in a job of a task that generates nothing, unless it has the value that says so.
 fn has_no_cache(section: &Section, task: Task, key: &str, none: &Value) -> Result<(), JobFault> {
     match section.get(key) {
         Some(value) if value != none => {
-            let expected =
-                format!("the task {} generates no tokens and keeps no cache; leave it out", task.word());
+            let expected = if task == Task::Seq2Seq {
+                "one forward of the task seq2seq is simulated, which generates no tokens; leave it out"
+                    .to_owned()
+            } else {
+                format!("the task {} generates no tokens and keeps no cache; leave it out", task.word())
+            };
             Err(section.bad(key, value, expected))
         }
         _ => Ok(()),

@@ -1,6 +1,6 @@
 //! Tasks: the class that a job's model gets, what such a job may not ask for, and how it can be changed.
 
-use brimful_jobs::{AttentionMask, Format, LoadedJob, Overrides, Task, Workload, load};
+use brimful_jobs::{AttentionMask, Format, LoadedJob, Overrides, Task, Train, Workload, load};
 use brimful_models::{Config, NoFiles};
 
 fn read(text: &str) -> Result<LoadedJob, String> {
@@ -172,5 +172,45 @@ fn a_text_beside_an_image_has_as_many_tokens_as_its_model_has_positions() {
     ] {
         let refusal = read(&format!("{CLIP}{text}")).map(|loaded| loaded.job).unwrap_err();
         assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+}
+
+const T5: &str = "[model]\nmodel_type = 't5'\ndecoder_start_token_id = 0\n";
+
+fn train(loaded: &LoadedJob) -> &Train {
+    match &loaded.job.workload {
+        Workload::Train(train) => train,
+        Workload::Infer(_) => panic!("not a training"),
+    }
+}
+
+#[test]
+fn a_target_is_as_long_as_a_sample_where_the_job_does_not_say_it() {
+    let said = job(&format!("{T5}[train]\ntask = 'seq2seq'\nsequence = 512\ntarget_sequence = 64"));
+    assert_eq!(class(&said), "T5ForConditionalGeneration");
+    assert_eq!((train(&said).sequence, train(&said).target_sequence), (512, Some(64)));
+    let unsaid = job(&format!("{T5}architectures = ['T5ForConditionalGeneration']\n[train]\nsequence = 100"));
+    assert_eq!((task(&unsaid), train(&unsaid).target_sequence), (Task::Seq2Seq, Some(100)));
+    assert!(unsaid.recipe.assumed.iter().any(|row| row.key == "train.target_sequence" && row.value == "100"));
+}
+
+#[test]
+fn a_decoder_beside_an_encoder_keeps_its_states_unless_the_job_or_checkpointing_forbids_it() {
+    let kept = |rest: &str| train(&job(&format!("{T5}[train]\ntask = 'seq2seq'\n{rest}"))).use_cache;
+    assert!(kept(""));
+    assert!(!kept("use_cache = false"));
+    assert!(!kept("checkpointing = 'non-reentrant'"));
+}
+
+#[test]
+fn targets_of_their_own_length_and_generation_are_refused_where_they_do_not_belong() {
+    for (text, key) in [
+        (format!("{BERT}[train]\ntask = 'masked-lm'\ntarget_sequence = 8"), "`train.target_sequence` is 8"),
+        (format!("{T5}[infer]\ntask = 'seq2seq'\ndecode_steps = 3"), "`infer.decode_steps` is 3"),
+        (format!("{T5}[infer]\ntask = 'seq2seq'\ncache = 'static'"), "`infer.cache`"),
+        (format!("{T5}[train]\ntask = 'seq2seq'\nlora = {{r = 8}}"), "`train.lora`"),
+    ] {
+        let refusal = read(&text).map(|loaded| loaded.job).unwrap_err();
+        assert!(refusal.contains(key), "{text}: {refusal}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brimful_programs::{Attention, EvaluationError, Program, Value, Values};
+use brimful_programs::{Attention, EvaluationError, Program, SEQ2SEQ, Value, Values};
 use brimful_units::Shape;
 use serde_json::{Map, Value as Json};
 
@@ -177,7 +177,10 @@ fn fault(error: EvaluationError) -> Fault {
 /// `DynamicCache.__init__` (transformers/cache_utils.py, 5.23): a layer's window by `layer_types`, and without them by
 /// `sliding_window` or `attention_chunk_size` for all layers.
 fn windows(program: &Program, values: &Values) -> Result<Vec<Option<u64>>, EvaluationError> {
-    let count = match program.header.lists.first() {
+    // A decoder comes after its encoder, and only it has a cache.
+    let lists = &program.header.lists;
+    let cached = if program.header.task == SEQ2SEQ { lists.last() } else { lists.first() };
+    let count = match cached {
         Some(list) => list.count(values)?,
         None => 0,
     };

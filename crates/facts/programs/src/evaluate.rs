@@ -40,6 +40,11 @@ pub trait Scope {
         None
     }
 
+    /// The dtype of the model's weights.
+    fn default_dtype(&self) -> Option<Dtype> {
+        None
+    }
+
     /// The size of a dimension of a parameter or a buffer.
     fn tensor_size(&self, _path: &Path, _dim: usize) -> Option<u64> {
         None
@@ -136,6 +141,9 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::DtypeOf(tensor) => {
             scope.dtype(tensor).map(|dtype| Value::Text(dtype.to_string())).ok_or_else(unknown)
         }
+        Expression::DefaultDtype => {
+            scope.default_dtype().map(|dtype| Value::Text(dtype.to_string())).ok_or_else(unknown)
+        }
         Expression::Size(slot, dim) => whole(scope.size(*slot, *dim)),
         Expression::InputSize(input, dim) => whole(scope.input_size(*input, *dim)),
         Expression::TensorSize(path, dim) => whole(scope.tensor_size(path, *dim)),
@@ -158,7 +166,6 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         Expression::Ellipsis
         | Expression::Cache
         | Expression::RouterLogits
-        | Expression::DefaultDtype
         | Expression::Slot(_)
         | Expression::Tensor(_)
         | Expression::Input(_)

@@ -81,6 +81,7 @@ pub enum Expression {
 pub enum Input {
     InputIds,
     PixelValues,
+    DecoderInputIds,
     AttentionMask,
     Labels,
     StartPositions,
@@ -89,9 +90,10 @@ pub enum Input {
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 6] = [
+    pub const ALL: [(Input, &'static str); 7] = [
         (Input::InputIds, "input_ids"),
         (Input::PixelValues, "pixel_values"),
+        (Input::DecoderInputIds, "decoder_input_ids"),
         (Input::AttentionMask, "attention_mask"),
         (Input::Labels, "labels"),
         (Input::StartPositions, "start_positions"),

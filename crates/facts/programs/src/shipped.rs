@@ -11,6 +11,9 @@ use crate::program::Program;
 /// The task of a program that was recorded for no other: the next token is predicted.
 pub const CAUSAL_LM: &str = "causal-lm";
 
+/// The task of models that read one text and write another.
+pub const SEQ2SEQ: &str = "seq2seq";
+
 /// `model_type`, task, class, and the compressed program.
 type Row = (&'static str, &'static str, &'static str, &'static [u8]);
 

@@ -11,7 +11,6 @@ use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// What to do instead of keys that belong to other tasks.
-const ONE_TASK: &str = "the tasks that are simulated have only `sequence` and `image`";
 /// The tasks that are simulated, each for the model types that have a program for it.
 const TASKS: &[&str] = &[
     "causal-lm",
@@ -21,6 +20,7 @@ const TASKS: &[&str] = &[
     "question-answering",
     "image-classification",
     "image-text",
+    "seq2seq",
 ];
 const LEAVE_OUT: &str = "leave it out";
 /// What to do instead of a model of another library.
@@ -57,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
         .absent(Absent::Follows("the task of the class in the model's `architectures`, or causal-lm"))
         .only(
             TASKS,
-            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, \
+            "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, seq2seq, \
              image-classification and image-text are simulated",
         )
         .flag(),
@@ -167,7 +167,10 @@ pub(super) const KEYS: &[Key] = &[
     )
     .silently("false")
     .only(&["false"], UNQUANTIZED),
-    key(RUNS, "target_sequence", COUNT, "Each target has this many tokens.").not_yet(ONE_TASK).flag(),
+    key(RUNS, "target_sequence", COUNT, "With the task seq2seq, each target has this many tokens.")
+        .absent(Absent::Follows("as many as `sequence`; other tasks have none"))
+        .flag()
+        .also(&["max-target-length", "target-length"]),
     key(RUNS, "image", COUNT, "Each side of an image has this many pixels, where the task has images.")
         .absent(Absent::Follows("the model's `image_size`, or 224 where its config has none"))
         .flag()

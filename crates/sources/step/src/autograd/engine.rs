@@ -110,9 +110,12 @@ fn evaluate(node: &Rc<Node>, ready: &mut BinaryHeap<Ready>) {
     }
 }
 
+/// The node of a function of Python's.
+pub(crate) const CHECKPOINT: &str = "CheckpointFunctionBackward";
+
 /// Runs the node's function and brings each gradient to its input's shape and dtype.
 fn call(node: &Rc<Node>) -> Grads {
-    let grads = std::mem::take(&mut *node.buffer.borrow_mut());
+    let mut grads = std::mem::take(&mut *node.buffer.borrow_mut());
     if grads.iter().all(Option::is_none) {
         return node.edges.iter().map(|_| None).collect();
     }
@@ -132,6 +135,11 @@ fn call(node: &Rc<Node>) -> Grads {
         if let (Some(edge), Some(grad)) = (edge, output.take()) {
             *output = Some(validated(edge, grad));
         }
+    }
+    if node.name == CHECKPOINT {
+        // A function of Python is given its gradients as a tuple, which CPython drops from its end (`PyNode::apply` in
+        // torch/csrc/autograd/python_function.cpp).
+        while grads.pop().is_some() {}
     }
     outputs
 }

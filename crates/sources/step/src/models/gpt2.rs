@@ -57,7 +57,14 @@ impl Attention {
             (AttentionKernel::Eager, true) => upcast_attention(query, key, value, mask, p, training),
             (AttentionKernel::Eager, false) => eager_attention(query, key, value, mask, p, training),
             (kernel, _) => {
-                let call = AttentionCall { kernel, dropout: p, softcap: false, training, rules: mode.rules };
+                let call = AttentionCall {
+                    kernel,
+                    dropout: p,
+                    softcap: false,
+                    causal: true,
+                    training,
+                    rules: mode.rules,
+                };
                 attend(query, key, value, mask, &call)
             }
         }

@@ -63,6 +63,8 @@ impl<'a> Sample<'a> {
 pub(crate) struct Inputs<'a> {
     /// What the model reads.
     pub sample: Sample<'a>,
+    /// The decoder's token ids `[B, T]`, int64, of a model that has an encoder as well and is given no targets.
+    pub decoder_input_ids: Option<&'a Tensor>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     pub attention_mask: Option<&'a Tensor>,
     /// What the model shall answer, int64; with it the model computes its loss.
@@ -119,6 +121,12 @@ pub(crate) struct Outputs {
     /// A cache that the model made by itself; it goes after the logits.
     #[expect(dead_code, reason = "held for its drop")]
     pub cache: Option<Cache>,
+    /// The second one, of the decoder's attention to the encoder's output.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub cross_cache: Option<Cache>,
+    /// What the encoder made, `[B, S, width]`.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub encoder_last_hidden_state: Option<Tensor>,
     /// The routers' logits of each layer; empty if the model returns none. A tuple is dropped from its end.
     #[expect(dead_code, reason = "held for its drop")]
     pub router_logits: RouterLogits,

@@ -298,6 +298,11 @@ impl Builder {
         self.module(name, |it| Embedding { weight: it.weight("weight"), embed_scale: None })
     }
 
+    /// `nn.Embedding` over a parameter that is there already.
+    pub fn embedding_over(&self, name: &str, weight: Rc<Parameter>) -> Module<Embedding> {
+        self.module(name, |_| Embedding { weight, embed_scale: None })
+    }
+
     /// The table of the input tokens (`get_input_embeddings`). `enable_input_require_grads` is a hook on it.
     pub fn token_embedding(&self, name: &str) -> Module<Embedding> {
         self.input_embedding(self.embedding(name))

@@ -40,6 +40,8 @@ fn embedding_backward(grad: &Tensor, indices: &Tensor, rows: u64) -> Tensor {
     let _op = device.op("embedding_dense_backward");
     // `indices_.contiguous()`: a copy of indices that were expanded, which lives until the end.
     let indices = &super::contiguous(indices);
+    // `grad_.contiguous()`: a bias that was permuted after the lookup brings a gradient in another order.
+    let grad = &super::contiguous(grad);
     let make = || Tensor::empty(device, [rows, grad.last(0)], grad.dtype());
     let tokens = indices.numel();
     if tokens <= SORT_ABOVE {

@@ -115,7 +115,9 @@ pub(crate) fn reduced_to_scalar(x: &Tensor, op: &'static str, dtype: Dtype) -> T
     let device = x.device();
     let _op = device.op(op);
     let out = Tensor::empty(device, [], dtype);
-    Plan::new(device, 1, x.numel(), Along::Everything).stage(device);
+    let plan = Plan::new(device, 1, x.numel(), Along::Everything);
+    // Truth values are accumulated as they are (`and_kernel_cuda`, `or_kernel_cuda`).
+    plan.stage_as(device, if dtype == Dtype::Bool { dtype.size() } else { ACCUMULATOR_BYTES });
     out
 }
 
@@ -206,12 +208,16 @@ impl Plan {
 
     /// Takes the staging buffer and the semaphores for the kernel's run.
     fn stage(&self, device: &Device) {
+        self.stage_as(device, ACCUMULATOR_BYTES);
+    }
+
+    /// As [`Plan::stage`], with accumulators of so many bytes.
+    fn stage_as(&self, device: &Device, accumulator: u64) {
         if self.blocks_per_output <= 1 {
             return;
         }
         let lanes = if self.across_lanes { 1 } else { self.block_width * self.output_vector };
-        let partials =
-            device.mul(device.mul(ACCUMULATOR_BYTES * self.outputs, self.blocks_per_output), lanes);
+        let partials = device.mul(device.mul(accumulator * self.outputs, self.blocks_per_output), lanes);
         let staging = device.hold_kernel_buffer(partials);
         let semaphores = device.hold_kernel_buffer(4 * self.grid_x);
         drop(semaphores);

@@ -4,7 +4,7 @@
 use brimful_units::Dtype;
 
 use super::iterator::{promote, result};
-use super::{grads, mul, neg, new_tensor, plain_ternary, plain_unary, reduced, saved};
+use super::{div_scalar, grads, mul, neg, new_tensor, plain_ternary, plain_unary, reduced, saved};
 use crate::autograd::{Call, Grads, Op};
 use crate::tensor::Tensor;
 
@@ -112,6 +112,29 @@ pub(crate) fn clamp(x: &Tensor, bounds: usize) -> Tensor {
             };
             within.into_iter().rev().for_each(drop);
             drop(zero);
+            grads![Some(grad)]
+        })
+}
+
+/// `torch.clamp(x, min=least, max=most)` of two scalars on the device without gradient.
+pub(crate) fn clamp_by_tensors(x: &Tensor, least: &Tensor, most: &Tensor) -> Tensor {
+    Op::new("clamp", "ClampBackward0", &[x])
+        .saves_inputs(|| saved![Some(most.clone()), Some(least.clone()), Some(x.clone())])
+        .run(|| result(&[x], x.dtype()))
+        .backward(|call| {
+            // Half of the gradient goes to what is at a bound, none to what is beyond it. Read off torch 2.15.
+            let bounds_apart = new_tensor(call.grad().device(), "lt", [], Dtype::Bool);
+            let of_each = |op| plain_unary(op, call.saved(2), Dtype::Bool);
+            let (at_least, at_most) = (of_each("eq"), of_each("eq"));
+            let at_either = of_each("logical_or");
+            let at_bound = of_each("logical_and");
+            drop((at_either, at_most, at_least));
+            let (below, above) = (of_each("lt"), of_each("gt"));
+            let outside = of_each("logical_or");
+            drop((above, below));
+            let half = div_scalar(call.grad());
+            let grad = plain_ternary("where", &[&at_bound, &half, call.grad()], call.grad().dtype());
+            drop((half, outside, at_bound, bounds_apart));
             grads![Some(grad)]
         })
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::*;
 use crate::autocast::autocast;
 use crate::autograd::backward;
-use crate::checkpoint::{Function, non_reentrant, reentrant};
+use crate::checkpoint::{Function, Inputs, non_reentrant, reentrant};
 use crate::device::Device;
 use crate::rules::TorchRules;
 use crate::tensor::Tensor;
@@ -313,11 +313,12 @@ fn events_of(case: &Case, kind: Checkpointing, properties: Processor) -> String 
     let others: Rc<[Tensor]> = tensors.collect();
     let borrowed = others.clone();
     device.begin_phase(PhaseKind::Forward, "case");
-    let region: Function = Rc::new(move |x, _| vec![function(x, &borrowed)]);
+    let region: Function = Rc::new(move |inputs| vec![function(&inputs[0], &borrowed)]);
+    let inputs = || Inputs(vec![x.clone()]);
     let mut outputs = match kind {
-        Checkpointing::None => region(&x, None),
-        Checkpointing::Reentrant => reentrant(x.clone(), None, region),
-        Checkpointing::NonReentrant => non_reentrant(x.clone(), None, region),
+        Checkpointing::None => region(&inputs().0),
+        Checkpointing::Reentrant => reentrant(inputs(), region),
+        Checkpointing::NonReentrant => non_reentrant(inputs(), region),
     };
     let out = outputs.remove(0);
     let ones = like(&out, "ones_like", out.dtype());

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use super::arguments::Arguments;
 use super::fault::Fault;
 use super::model::State;
-use super::value::{Items, Value};
+use super::value::{CacheRole, Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
 use crate::models::{Cache, Inputs, Mode, Targets};
@@ -59,6 +59,8 @@ pub(super) struct Frame<'a> {
     pub inputs: Option<&'a Inputs<'a>>,
     /// `past_key_values`.
     pub cache: Option<CacheOf<'a>>,
+    /// The cache of the decoder's attention to the encoder's output.
+    pub cross_cache: Option<Cache>,
     /// What each number names.
     pub names: Vec<Option<Value>>,
     /// The sizes of what names that were dropped had named.
@@ -81,6 +83,7 @@ impl<'a> Frame<'a> {
             mode,
             inputs,
             cache: None,
+            cross_cache: None,
             names: Vec::new(),
             gone: FxHashMap::default(),
             index: None,
@@ -385,7 +388,7 @@ impl<'a> Frame<'a> {
                 let seen = self.cache.as_ref().map_or(0, CacheOf::seen);
                 Value::Plain(Plain::Integer(i64::try_from(seen).unwrap_or(i64::MAX)))
             }
-            Expression::Cache if self.cache.is_some() => Value::Cache,
+            Expression::Cache if self.cache.is_some() => Value::Cache(CacheRole::SelfAttention),
             Expression::Cache => Value::NONE,
             Expression::RouterLogits => Value::Items(self.state.router_logits()),
             Expression::Ellipsis => Value::Ellipsis,
@@ -407,6 +410,7 @@ impl<'a> Frame<'a> {
         match input {
             Input::InputIds => inputs.sample.tokens(),
             Input::PixelValues => inputs.sample.images(),
+            Input::DecoderInputIds => inputs.decoder_input_ids,
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels(),
             Input::StartPositions | Input::EndPositions => match inputs.targets? {
@@ -476,6 +480,10 @@ impl Scope for Frame<'_> {
 
     fn dtype(&self, tensor: &Expression) -> Option<Dtype> {
         self.dtype_of(tensor).ok()
+    }
+
+    fn default_dtype(&self) -> Option<Dtype> {
+        Some(self.state.dtype)
     }
 
     fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {

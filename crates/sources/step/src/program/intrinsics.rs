@@ -1,15 +1,17 @@
 //! Functions of transformers that are known as a whole: masks, attention, caches, and what balances experts.
 
 use brimful_jobs::{AttentionKernel, AttentionMask};
-use brimful_programs::{Expression, Keywords};
+use brimful_programs::{Expression, Keywords, SEQ2SEQ};
+use brimful_units::Dtype;
 
 use super::arguments::Arguments;
 use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
 use super::functions;
-use super::value::{Items, Value};
+use super::value::{CacheRole, Items, Value};
 use crate::models::{AttentionCall, Cache, Inputs, Mask, Sight, attend, bidirectional_mask, causal_mask};
 use crate::nn::bloom_gelu;
+use crate::ops;
 use crate::tensor::Tensor;
 
 /// Calls `family name(…)`.
@@ -33,9 +35,15 @@ pub(super) fn call(
         ("mask", "bidirectional") => both_ways(frame, &given),
         ("attention", "sdpa") => attention(frame, &given),
         ("cache", "dynamic") => {
-            frame.cache = Some(CacheOf::Made(Cache::dynamic(&frame.state.windows)));
-            Ok(Value::Cache)
+            if frame.cache.is_none() {
+                frame.cache = Some(CacheOf::Made(Cache::dynamic(&frame.state.windows)));
+                return Ok(Value::Cache(CacheRole::SelfAttention));
+            }
+            // `EncoderDecoderCache(DynamicCache(…), DynamicCache(…))` makes two.
+            frame.cross_cache = Some(Cache::dynamic(&frame.state.windows));
+            Ok(Value::Cache(CacheRole::CrossAttention))
         }
+        ("cache", "encoder_decoder") => Ok(Value::Cache(CacheRole::Both)),
         ("cache", "update") => update(frame, &given),
         ("function", "GeLUFunction") => Ok(bloom_gelu(given.tensor(0, "input")?).into()),
         ("router", "collect") => {
@@ -64,6 +72,9 @@ fn mask(
     if own_ones {
         // Whatever the batches' masks hold, this one holds no padding.
         mode.attention_mask = AttentionMask::Ones;
+    } else if padding.is_none() && frame.state.program.header.task == SEQ2SEQ {
+        // The caller's mask is that of the encoder's tokens.
+        mode.attention_mask = AttentionMask::None;
     } else if padding.is_some() != inputs.attention_mask.is_some() {
         return Err(given.fault("a mask of the model's own"));
     }
@@ -98,7 +109,8 @@ fn both_ways(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
     {
         return Err(given.fault("a mask of the model's own, or a cache"));
     }
-    Ok(Value::Mask(bidirectional_mask(inputs, &mode, embeds)))
+    let encoder = given.optional_tensor(usize::MAX, "encoder_hidden_states")?;
+    Ok(Value::Mask(bidirectional_mask(inputs, &mode, embeds, encoder.unwrap_or(embeds))))
 }
 
 /// `sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling)`.
@@ -126,11 +138,49 @@ fn attention(frame: &Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> {
         kernel: if mode.attention == AttentionKernel::Eager { AttentionKernel::Sdpa } else { mode.attention },
         dropout: given.optional_number(usize::MAX, "dropout")?.unwrap_or(0.0),
         softcap: false,
+        causal: given.flag(usize::MAX, "causal", true)?,
         training: mode.training,
         rules: mode.rules,
     };
+    let bias = given.optional_tensor(usize::MAX, "bias")?;
+    let mask = match bias {
+        None => mask,
+        Some(bias) => position_bias_mask(bias, mask, call.causal, query, key),
+    };
     let (output, _) = attend(query, key, value, &mask, &call);
     Ok(output.into())
+}
+
+/// `create_position_bias_mask` (integrations/sdpa_attention.py, 5.23): one mask of numbers made of a bias and of another mask.
+fn position_bias_mask(bias: &Tensor, mask: Mask, causal: bool, query: &Tensor, key: &Tensor) -> Mask {
+    let device = bias.device();
+    let (queries, keys) = (query.dim(2), key.dim(2));
+    let without = |keep: &Tensor| {
+        // `torch.where(keep, bias, lowest)`: the number becomes a tensor for the length of the call.
+        let lowest = ops::new_tensor(device, "scalar_tensor", [], bias.dtype());
+        let masked = ops::choose(keep, bias, &lowest);
+        drop(lowest);
+        masked
+    };
+    let mut causal_mask = None;
+    let made = match mask {
+        Mask::None if causal && queries > 1 => {
+            let range = |length| ops::new_tensor(device, "arange", [length], Dtype::I64);
+            let (rows, columns) = (range(queries), range(keys));
+            let keep = ops::new_tensor(device, "ge", [queries, keys], Dtype::Bool);
+            drop(columns);
+            drop(rows);
+            without(causal_mask.insert(ops::view(&keep, [1, 1, queries, keys])))
+        }
+        Mask::None => bias.clone(),
+        Mask::Keep(keep) | Mask::Bias(keep) if keep.dtype() == Dtype::Bool => without(&keep),
+        Mask::Keep(mask) | Mask::Bias(mask) => ops::add(bias, &mask),
+    };
+    let contiguous = ops::contiguous(&made);
+    // The function returns: its locals go in the order in which they were bound.
+    drop(causal_mask);
+    drop(made);
+    Mask::Bias(contiguous)
 }
 
 /// `past_key_values.update(key, value, layer_idx)`.
@@ -142,10 +192,14 @@ fn update(frame: &mut Frame<'_>, given: &Arguments<'_>) -> Result<Value, Fault> 
     if layer >= layers {
         return Err(given.fault(format!("layer {layer} of {layers}")));
     }
-    let Some(cache) = frame.cache.as_mut() else {
+    let cache = match given.get(0, "past_key_values") {
+        Some(Value::Cache(CacheRole::CrossAttention)) => frame.cross_cache.as_mut(),
+        _ => frame.cache.as_mut().map(CacheOf::get),
+    };
+    let Some(cache) = cache else {
         // A checkpointed layer gets no cache (`GradientCheckpointingLayer` takes it away): the states go on as they are.
         return Ok(Value::Items(Items(vec![key.into(), value.into()])));
     };
-    let (keys, values) = cache.get().update(key, value, layer);
+    let (keys, values) = cache.update(key, value, layer);
     Ok(Value::Items(Items(vec![keys.into(), values.into()])))
 }

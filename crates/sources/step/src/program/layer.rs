@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::frame::Frame;
 use super::model::State;
 use super::value::Value;
-use crate::checkpoint::{Checkpoint, non_reentrant, reentrant};
+use crate::checkpoint::{Checkpoint, Inputs, non_reentrant, reentrant};
 use crate::models::Mode;
 use crate::tensor::Tensor;
 
@@ -32,34 +32,15 @@ pub(super) fn run(
         return frame.run(body);
     };
     let result = result.ok_or_else(|| Fault::Damaged(format!("{path} returns nothing")))?;
-    let layer = Layer::captured(frame, path, call, body, result)?;
-    let mut positional = call.positional.iter();
-    let input = positional.next().ok_or_else(|| Fault::Damaged(format!("{path} is called without input")))?;
-    let input = tensor_of(frame, input, path)?;
-    let other = second_tensor(frame, positional.as_slice(), path)?;
-    let outputs = checkpoint(input, other, Rc::new(move |input, other| layer.run(input, other)));
+    let (layer, inputs) = Layer::captured(frame, path, call, body, result)?;
+    if inputs.0.is_empty() {
+        return Err(Fault::Damaged(format!("{path} is called without input")));
+    }
+    let outputs = checkpoint(inputs, Rc::new(move |inputs| layer.run(inputs)));
     for (slot, output) in tensors_of(result, path)?.into_iter().zip(outputs) {
         frame.set(slot, output.into());
     }
     Ok(())
-}
-
-/// The tensor among the further arguments. Most layers have one at most, such as the mask.
-fn second_tensor(frame: &Frame<'_>, arguments: &[Expression], path: &Path) -> Result<Option<Tensor>, Fault> {
-    let mut found = None;
-    for argument in arguments {
-        let Some(tensor) = frame.value(argument)?.tensor().cloned() else { continue };
-        if found.replace(tensor).is_some() {
-            let what = "three tensors by position".to_owned();
-            return Err(Fault::Arguments { function: format!("gradient checkpointing of {path}"), what });
-        }
-    }
-    Ok(found)
-}
-
-fn tensor_of(frame: &Frame<'_>, expression: &Expression, path: &Path) -> Result<Tensor, Fault> {
-    let value = frame.value(expression)?;
-    value.tensor().cloned().ok_or_else(|| Fault::Damaged(format!("{path} is called with {}", value.kind())))
 }
 
 /// The names of the tensors that a layer returns; those of the checkpoint's outputs are the same.
@@ -87,10 +68,18 @@ struct Layer {
     path: Path,
     body: Arc<[Instruction]>,
     result: Expression,
-    positional: Vec<Expression>,
+    positional: Vec<(Expression, Positional)>,
     /// The names that the keyword arguments are made of, in the order of the call: the function's dict drops its items
     /// from the first to the last.
     keywords: Vec<(Expression, Value)>,
+}
+
+/// An argument by position.
+enum Positional {
+    /// The tensor of this number among those that the checkpoint keeps.
+    Tensor(usize),
+    /// What is no tensor.
+    Other(Value),
 }
 
 impl Layer {
@@ -100,31 +89,46 @@ impl Layer {
         call: &LayerCall,
         body: &Arc<[Instruction]>,
         result: &Expression,
-    ) -> Result<Layer, Fault> {
+    ) -> Result<(Layer, Inputs), Fault> {
+        let mut inputs = Inputs(Vec::new());
+        let mut positional = Vec::new();
+        for expression in &call.positional {
+            let value = frame.value(expression)?;
+            let argument = match value.tensor() {
+                Some(tensor) => {
+                    inputs.0.push(tensor.clone());
+                    Positional::Tensor(inputs.0.len() - 1)
+                }
+                None => Positional::Other(value),
+            };
+            positional.push((expression.clone(), argument));
+        }
         let keywords = call
             .keywords
             .iter()
             .map(|(_, expression)| Ok((expression.clone(), frame.value(expression)?)))
             .collect::<Result<_, Fault>>()?;
-        Ok(Layer {
+        let layer = Layer {
             state: frame.state.clone(),
             mode: frame.mode,
             index: frame.index,
             path: path.clone(),
             body: body.clone(),
             result: result.clone(),
-            positional: call.positional.clone(),
+            positional,
             keywords,
-        })
+        };
+        Ok((layer, inputs))
     }
 
-    fn run(&self, input: &Tensor, other: Option<&Tensor>) -> Vec<Tensor> {
+    fn run(&self, inputs: &[Tensor]) -> Vec<Tensor> {
         let mut frame = Frame::new(&self.state, self.mode, None);
         frame.index = self.index;
-        // What is not the input and not the other tensor is `None` or a number, which the instructions write out.
-        let tensors = self.positional.iter().filter(|expression| matches!(expression, Expression::Slot(_)));
-        for (expression, tensor) in tensors.zip([Some(input), other]) {
-            let value = tensor.map_or(Value::NONE, |tensor| Value::Tensor(tensor.clone()));
+        for (expression, argument) in &self.positional {
+            let value = match argument {
+                Positional::Tensor(at) => Value::Tensor(inputs[*at].clone()),
+                Positional::Other(value) => value.clone(),
+            };
             name(&mut frame, expression, value);
         }
         for (expression, value) in &self.keywords {
@@ -137,7 +141,7 @@ impl Layer {
         // A layer that cannot be run voids the simulation, and what it returns is not used.
         outcome.unwrap_or_else(|fault| {
             self.state.fail(&fault);
-            vec![input.without_memory()]
+            vec![inputs[0].without_memory()]
         })
     }
 

@@ -8,7 +8,7 @@ use brimful_jobs::{AttentionKernel, Checkpointing, LoraTargets};
 use brimful_models::RecordedConfig;
 use brimful_programs::{
     Attention, CacheUse, EvaluationError, Expression, ForwardKey, LeafModule, MaskUse, Mode as RecordedMode,
-    Path, Program, Values,
+    Path, Program, Value as Plain, Values,
 };
 use brimful_trace::Category;
 use brimful_units::Dtype;
@@ -44,8 +44,8 @@ pub(super) struct State {
     hooked: RefCell<Option<String>>,
     /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
     ties: Vec<(String, String)>,
-    /// Linears whose parameters are tied later in the constructor: they are modules only after that.
-    untied: RefCell<Vec<String>>,
+    /// Linears and embeddings whose parameters are tied later in the constructor: they are modules only after that.
+    untied: RefCell<Vec<(LeafModule, String)>>,
     modules: RefCell<FxHashMap<String, Leaf>>,
     parameters: RefCell<FxHashMap<String, Rc<Parameter>>>,
     buffers: RefCell<FxHashMap<String, Tensor>>,
@@ -69,7 +69,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     let state = Rc::new(State {
         device: builder.device.clone(),
         program: config.program.clone(),
-        values: config.values.clone(),
+        values: with_checkpointing(&config.values, builder.techniques.checkpointing),
         dtype: builder.dtype,
         checkpointing: builder.techniques.checkpointing,
         windows: config.windows.clone(),
@@ -93,6 +93,13 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     }
     state.built.set(true);
     Box::new(Recorded(state))
+}
+
+/// The values of the config, and whether layers are checkpointed, which programs ask for by this name.
+fn with_checkpointing(values: &Values, checkpointing: Checkpointing) -> Values {
+    let mut values = values.clone();
+    values.insert("checkpointing", Plain::Flag(checkpointing != Checkpointing::None));
+    values
 }
 
 /// Adapters on experts, which are not simulated: PEFT puts them on parameters where `target_modules` names what used to be
@@ -163,8 +170,8 @@ impl State {
     /// Makes a module whose inside is not recorded.
     pub fn make_module(&self, kind: LeafModule, path: &Path, index: Option<u64>) -> Result<(), Fault> {
         let path = path.at(index);
-        if kind == LeafModule::Linear && self.is_tied_in_order(&path) {
-            return self.make_untied(path);
+        if kind != LeafModule::Conv1d && self.is_tied_in_order(&path) {
+            return self.make_untied(kind, path);
         }
         let weight = format!("{path}.weight");
         let is_tied = self.ties.iter().any(|tie| tie.0 == weight);
@@ -209,11 +216,16 @@ impl State {
     /// and the builder ties the head when it makes it.
     fn is_tied_in_order(&self, path: &str) -> bool {
         let tied = |(place, _): &(String, String)| place.strip_suffix(".weight").is_some_and(|it| it == path);
-        self.program.header.ordered_ties && self.ties.iter().any(tied)
+        self.is_ordered() && self.ties.iter().any(tied)
     }
 
-    /// Makes the parameters of a Linear that the constructor replaces afterwards by others.
-    fn make_untied(&self, path: String) -> Result<(), Fault> {
+    /// Whether the program writes ties where they happen.
+    fn is_ordered(&self) -> bool {
+        self.program.header.ordered_ties
+    }
+
+    /// Makes the parameters of a module that the constructor replaces afterwards by others.
+    fn make_untied(&self, kind: LeafModule, path: String) -> Result<(), Fault> {
         let weight = format!("{path}.weight");
         let tied = self.ties.iter().find(|tie| tie.0 == weight);
         // The table may be made later than the Linear.
@@ -231,14 +243,14 @@ impl State {
         if let Some(own) = own {
             self.parameters.borrow_mut().insert(bias, own);
         }
-        self.untied.borrow_mut().push(path);
+        self.untied.borrow_mut().push((kind, path));
         Ok(())
     }
 
     /// `setattr(parent, name, source_param)` of `tie_weights`: the parameter that was there goes.
     pub fn tie(&self, path: &Path, other: &Path, index: Option<u64>) -> Result<(), Fault> {
         let (path, other) = (path.at(index), other.at(index));
-        if !self.program.header.ordered_ties {
+        if !self.is_ordered() {
             return Ok(());
         }
         let mut parameters = self.parameters.borrow_mut();
@@ -260,14 +272,17 @@ impl State {
         Ok(())
     }
 
-    /// Makes modules of the Linears whose parameters were tied.
+    /// Makes modules of the Linears and the embeddings whose parameters were tied.
     fn finish_ties(&self) -> Result<(), Fault> {
-        for path in self.untied.take() {
+        for (kind, path) in self.untied.take() {
             let parameter = |name: &str| self.parameters.borrow().get(&format!("{path}.{name}")).cloned();
             let weight =
                 parameter("weight").ok_or_else(|| Fault::Damaged(format!("{path} has no weight")))?;
-            let module = self.builder.linear_over(&path, weight, parameter("bias"));
-            self.modules.borrow_mut().insert(path, Leaf::Linear(module));
+            let leaf = match kind {
+                LeafModule::Embedding => Leaf::Embedding(self.builder.embedding_over(&path, weight)),
+                _ => Leaf::Linear(self.builder.linear_over(&path, weight, parameter("bias"))),
+            };
+            self.modules.borrow_mut().insert(path, leaf);
         }
         Ok(())
     }
@@ -275,7 +290,14 @@ impl State {
     /// Makes a parameter of a module whose inside is recorded.
     pub fn make_parameter(&self, path: &Path, index: Option<u64>, dtype: Dtype) -> Result<(), Fault> {
         let path = path.at(index);
-        let parameter = self.builder.declared_parameter(&path, dtype);
+        let parameter = match self.ties.iter().find(|tie| tie.0 == path && self.is_ordered()) {
+            // It is replaced afterwards by another one of the same shape.
+            Some(tie) => {
+                let shape = self.tensor(&tie.1)?.shape().clone();
+                Some(self.builder.parameter(path.clone(), "empty", shape))
+            }
+            None => self.builder.declared_parameter(&path, dtype),
+        };
         let parameter = parameter.ok_or_else(|| Fault::Damaged(format!("{path} is not declared here")))?;
         let mut parameters = self.parameters.borrow_mut();
         // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.
@@ -375,6 +397,8 @@ impl CausalLm for Recorded {
                 end_logits: None,
                 others: Vec::new(),
                 cache: None,
+                cross_cache: None,
+                encoder_last_hidden_state: None,
                 router_logits: RouterLogits::default(),
             }
         })
@@ -414,7 +438,7 @@ impl Recorded {
         drop(self.0.collected.take());
         outcome?;
         let (mut loss, mut aux_loss) = (None, None);
-        let (mut logits, mut end_logits) = (None, None);
+        let (mut logits, mut end_logits, mut encoder_last_hidden_state) = (None, None, None);
         let (mut others, mut router_logits) = (Vec::new(), RouterLogits::default());
         for (name, value) in std::mem::take(&mut frame.returned) {
             match (name.as_str(), value) {
@@ -422,6 +446,9 @@ impl Recorded {
                 ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
                 ("logits" | "start_logits" | "logits_per_image", Value::Tensor(tensor)) => {
                     logits = Some(tensor)
+                }
+                ("encoder_last_hidden_state", Value::Tensor(tensor)) => {
+                    encoder_last_hidden_state = Some(tensor)
                 }
                 ("end_logits", Value::Tensor(tensor)) => end_logits = Some(tensor),
                 (_, Value::Tensor(tensor)) => others.push(tensor),
@@ -436,7 +463,18 @@ impl Recorded {
             _ => None,
         };
         let logits = logits.ok_or_else(|| Fault::Damaged("the call returns no logits".to_owned()))?;
-        Ok(Outputs { loss, aux_loss, logits, end_logits, others, cache, router_logits })
+        let cross_cache = frame.cross_cache.take();
+        Ok(Outputs {
+            loss,
+            aux_loss,
+            logits,
+            end_logits,
+            others,
+            cache,
+            cross_cache,
+            encoder_last_hidden_state,
+            router_logits,
+        })
     }
 }
 

@@ -23,8 +23,19 @@ pub(super) enum Value {
     Ellipsis,
     /// What `create_causal_mask` and its relatives return.
     Mask(Mask),
-    /// `past_key_values`. A call has one cache at most.
-    Cache,
+    /// `past_key_values`, or a part of it.
+    Cache(CacheRole),
+}
+
+/// Which cache of a call: it has one, or an `EncoderDecoderCache` of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CacheRole {
+    /// Of the model's attention to its own tokens.
+    SelfAttention,
+    /// Of the decoder's attention to the encoder's output.
+    CrossAttention,
+    /// Both.
+    Both,
 }
 
 impl Value {
@@ -58,7 +69,7 @@ impl Value {
             Value::Slice(_) => "a slice",
             Value::Ellipsis => "an ellipsis",
             Value::Mask(_) => "a mask",
-            Value::Cache => "a cache",
+            Value::Cache(_) => "a cache",
         }
     }
 }

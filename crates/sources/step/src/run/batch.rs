@@ -16,6 +16,8 @@ pub(super) struct Samples {
     batch: u64,
     /// Tokens of a sample.
     sequence: u64,
+    /// Tokens of a target, where it has a length of its own.
+    target: u64,
     mask: AttentionMask,
     /// Where the samples are images.
     image: Option<Image>,
@@ -36,13 +38,17 @@ impl Samples {
     /// The samples of a training job.
     pub fn of_training(job: &Train, config: &Config) -> Samples {
         let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
-        Samples { task: job.task, batch: job.batch, sequence: job.sequence, mask: job.attention_mask, image }
+        let target = job.target_sequence.unwrap_or(job.sequence);
+        let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
+        Samples { task, batch, sequence, target, mask, image }
     }
 
     /// The samples of a job without gradients.
     pub fn of_inference(job: &Infer, config: &Config) -> Samples {
         let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
-        Samples { task: job.task, batch: job.batch, sequence: job.sequence, mask: job.attention_mask, image }
+        let target = job.target_sequence.unwrap_or(job.sequence);
+        let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
+        Samples { task, batch, sequence, target, mask, image }
     }
 }
 
@@ -70,6 +76,8 @@ pub(super) struct Batch {
     sample: OwnedSample,
     /// What the model shall answer; `None` once the script has taken it out, and where the loss needs no answer.
     targets: Option<Targets>,
+    /// The decoder's token ids `[B, T]`, int64, in the place of targets.
+    decoder_input_ids: Option<Tensor>,
     /// 1 where a token is not padding, `[B, S]`, int64.
     attention_mask: Option<Tensor>,
 }
@@ -77,7 +85,7 @@ pub(super) struct Batch {
 impl Batch {
     /// `make_batch` of `fixtures/rehearsal/step_case.py`: tensors that are made on the GPU, in the order of their keys.
     pub fn new(device: &Device, samples: Samples) -> Batch {
-        let Samples { task, batch, sequence, mask, image } = samples;
+        let Samples { task, batch, sequence, target, mask, image } = samples;
         let filled = |op, shape: Shape, dtype| {
             let tensor = ops::new_tensor(device, op, shape, dtype);
             tensor.categorize(Category::Input);
@@ -104,17 +112,26 @@ impl Batch {
                 Some(Targets::Labels(input("zeros", [batch].into())))
             }
             Task::TokenClassification => Some(Targets::Labels(input("zeros", tokens()))),
+            Task::Seq2Seq => Some(Targets::Labels(input("zeros", [batch, target].into()))),
             // Texts and images that belong together need no labels.
             Task::ImageText => None,
             _ => Some(Targets::Labels(input("clone", tokens()))),
         };
         let attention_mask = (mask != AttentionMask::None).then(|| input("ones", tokens()));
-        Batch { sample, targets, attention_mask }
+        Batch { sample, targets, decoder_input_ids: None, attention_mask }
     }
 
     /// `batch.pop("labels")`.
     pub fn without_targets(self) -> Batch {
         Batch { targets: None, ..self }
+    }
+
+    /// The decoder's tokens in the place of its targets.
+    pub fn of_decoder(mut self) -> Batch {
+        if let Some(Targets::Labels(tokens)) = self.targets.take() {
+            self.decoder_input_ids = Some(tokens);
+        }
+        self
     }
 
     /// The arguments of the call.
@@ -125,6 +142,7 @@ impl Batch {
                 OwnedSample::Images(images) => Sample::Images(images),
                 OwnedSample::TokensAndImages(tokens, images) => Sample::TokensAndImages(tokens, images),
             },
+            decoder_input_ids: self.decoder_input_ids.as_ref(),
             attention_mask: self.attention_mask.as_ref(),
             targets: self.targets.as_ref(),
             logits_to_keep: None,

@@ -15,6 +15,8 @@ pub(crate) struct AttentionCall {
     pub dropout: f64,
     /// Whether the scores go through a scaled tanh.
     pub softcap: bool,
+    /// Whether a query sees no later keys, as the module says (`is_causal`).
+    pub causal: bool,
     /// Whether dropout is on.
     pub training: bool,
     /// What depends on the version of transformers.
@@ -45,7 +47,7 @@ fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask, call: &AttentionCall) -
     };
     let attended = match mask {
         Mask::None if groups == 1 || k.last(0) <= call.rules.gqa_widest_head => {
-            let (k, v) = (unpadded(k, q), unpadded(v, q));
+            let (k, v) = if call.causal { (unpadded(k, q), unpadded(v, q)) } else { (k.clone(), v.clone()) };
             ops::scaled_dot_product_attention(q, &k, &v, options)
         }
         Mask::None => {

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::cache::Cache;
 use super::mask::Mask;
-use crate::checkpoint::{Checkpoint, non_reentrant, reentrant};
+use crate::checkpoint::{Checkpoint, Inputs, non_reentrant, reentrant};
 use crate::models::Mode;
 use crate::nn::{Builder, Forward, Inner, Module, Wrapper};
 use crate::tensor::Tensor;
@@ -98,14 +98,15 @@ impl<B: Block> Wrapper<B> for GradientCheckpointing {
     fn call(&self, input: BlockInput<'_>, block: Inner<B>) -> Tensor {
         let Arguments { positional, keywords, mode } = input.arguments.clone();
         let (mask, as_mask) = positional.into_parts();
+        let inputs = Inputs([input.hidden.clone()].into_iter().chain(mask).collect());
         // Keywords become a part of the function (`partial(super().__call__, **kwargs)`): it keeps them, and drops them
         // in their order when it goes itself. Positional tensors are the checkpoint's.
-        let function = move |hidden: &Tensor, mask: Option<&Tensor>| {
-            let positional = as_mask(mask.cloned());
+        let function = move |inputs: &[Tensor]| {
+            let positional = as_mask(inputs.get(1).cloned());
             let arguments = Arguments { positional, keywords: keywords.clone(), mode };
-            vec![block.call(BlockInput { hidden, arguments: &arguments, cache: None })]
+            vec![block.call(BlockInput { hidden: &inputs[0], arguments: &arguments, cache: None })]
         };
-        let mut outputs = (self.0)(input.hidden.clone(), mask, std::rc::Rc::new(function));
+        let mut outputs = (self.0)(inputs, std::rc::Rc::new(function));
         // A block returns one tensor.
         outputs.swap_remove(0)
     }

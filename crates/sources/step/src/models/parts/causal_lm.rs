@@ -81,6 +81,8 @@ impl<M: Backbone> Forward for ForCausalLm<M> {
             end_logits: None,
             others: Vec::new(),
             cache: implicit,
+            cross_cache: None,
+            encoder_last_hidden_state: None,
             router_logits,
         }
     }

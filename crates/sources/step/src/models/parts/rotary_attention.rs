@@ -86,6 +86,7 @@ impl Forward for RotaryAttention {
             kernel: arguments.mode.attention,
             dropout: if training { self.attention_dropout } else { 0.0 },
             softcap: self.softcap,
+            causal: true,
             training,
             rules: arguments.mode.rules,
         };

@@ -1,8 +1,9 @@
 //! Memory-efficient attention (aten/src/ATen/native/transformers/cuda/attention.cu).
 
 use brimful_units::Dtype;
+use smallvec::SmallVec;
 
-use super::super::{grads, mul, new_tensor, reduce_last, reshape, saved, transpose};
+use super::super::{grads, mul, new_tensor, reduce_last, reshape, saved, slice, transpose};
 use super::{Sizes, wants_gradient};
 use crate::StepError;
 use crate::autograd::{Grads, Op};
@@ -20,7 +21,9 @@ pub(super) fn memory_efficient(
     refuse_unaligned(q.device(), q);
     refuse_unaligned(q.device(), v);
     let node = "ScaledDotProductEfficientAttentionBackward0";
-    let ran = Op::new("_efficient_attention_forward", node, &[q, k, v])
+    let wants_bias = bias.as_ref().is_some_and(Tensor::requires_grad);
+    let edges: SmallVec<[&Tensor; 4]> = [q, k, v].into_iter().chain(&bias).collect();
+    let ran = Op::new("_efficient_attention_forward", node, &edges)
         .saves_inputs(|| saved![bias.clone(), Some(k.clone()), Some(q.clone()), Some(v.clone())])
         .run(|| forward(q, k, v, dropout));
     let saves = |(out, extra): &(Tensor, Extra)| {
@@ -28,7 +31,8 @@ pub(super) fn memory_efficient(
     };
     let (out, _) = ran.saves_results(saves).backward(move |call| {
         let [q, k, v, out] = [2, 1, 3, 5].map(|at| call.saved(at));
-        backward([q, k, v, out, call.grad()], dropout > 0.0)
+        let bias = call.saved[0].as_ref().filter(|_| wants_bias);
+        backward([q, k, v, out, call.grad()], bias, dropout > 0.0)
     });
     out
 }
@@ -86,8 +90,8 @@ fn refuse_unaligned(device: &Device, q: &Tensor) {
     }
 }
 
-/// `_efficient_attention_backward`.
-fn backward([q, k, v, out, grad]: [&Tensor; 5], dropout: bool) -> Grads {
+/// `_efficient_attention_backward`. `bias` is there where it wants a gradient.
+fn backward([q, k, v, out, grad]: [&Tensor; 5], bias: Option<&Tensor>, dropout: bool) -> Grads {
     let device = q.device().clone();
     let _op = device.op("_efficient_attention_backward");
     let sizes = Sizes::of(q, k);
@@ -99,6 +103,7 @@ fn backward([q, k, v, out, grad]: [&Tensor; 5], dropout: bool) -> Grads {
         let k = sizes.output(&device, sizes.heads, sizes.keys, q.dtype());
         (k, values.output(&device, sizes.heads, sizes.keys, q.dtype()))
     });
+    let bias_grad = bias.map(|bias| bias_gradient(&device, bias));
     let delta = if q.dtype() == Dtype::F32 {
         row_sums(out, grad, &sizes)
     } else {
@@ -111,7 +116,14 @@ fn backward([q, k, v, out, grad]: [&Tensor; 5], dropout: bool) -> Grads {
         drop(v);
         drop(k);
     }
-    grads![Some(q_grad), Some(k_grad), Some(v_grad)]
+    grads![Some(q_grad), Some(k_grad), Some(v_grad), bias_grad]
+}
+
+/// The gradient of a bias `[B, heads, S, keys]`, whose rows the kernel wants to be multiples of 16 wide.
+fn bias_gradient(device: &Device, bias: &Tensor) -> Tensor {
+    let keys = bias.last(0);
+    let rows = bias.shape().with_last(1, &[keys.next_multiple_of(16)]);
+    slice(&Tensor::empty(device, rows, bias.dtype()), 3, keys)
 }
 
 /// `(grad * out).sum(-1).transpose(-2, -1).contiguous()` in the kernel's order; the

@@ -59,8 +59,8 @@ pub(crate) fn scaled_dot_product_attention(
     }
 }
 
-/// As [`scaled_dot_product_attention`], with a boolean mask `[B, 1, S, S]`: cuDNN's kernel or the memory-efficient one, with
-/// a bias made of the mask that each call keeps for itself.
+/// As [`scaled_dot_product_attention`], with a boolean mask `[B, 1, S, keys]`, or with one of numbers that are added: cuDNN's
+/// kernel or the memory-efficient one, with a bias made of the mask that each call keeps for itself.
 pub(crate) fn masked_attention(
     q: &Tensor,
     k: &Tensor,
@@ -68,14 +68,18 @@ pub(crate) fn masked_attention(
     mask: &Tensor,
     options: AttentionOptions,
 ) -> Tensor {
+    // Autocast converts the last argument first; truth values stay as they are.
+    let mask = &to_lower(mask);
     let (v, k, q) = (to_lower(v), to_lower(k), to_lower(q));
     let _op = q.device().op("scaled_dot_product_attention");
-    let bias = bias_of(mask, q.dtype());
-    if uses_cudnn(&q, &k, &v, options) {
+    let bias = if mask.dtype() == Dtype::Bool { bias_of(mask, q.dtype()) } else { mask.clone() };
+    // cuDNN has no gradient of a bias.
+    if !bias.requires_grad() && uses_cudnn(&q, &k, &v, options) {
         refuse_narrow_values(&q, &v);
         return cudnn(&q, &k, &v, Some(bias));
     }
-    memory_efficient(&q, &k, &v, options.dropout, Some(padded(bias)))
+    let bias = expanded(padded(bias), [q.dim(0), q.dim(1), q.dim(2), k.dim(2)]);
+    memory_efficient(&q, &k, &v, options.dropout, Some(bias))
 }
 
 /// cuDNN takes values of another width than the keys, and what it needs for them was not read off.
@@ -107,9 +111,18 @@ fn padded(bias: Tensor) -> Tensor {
     if width.is_multiple_of(8) {
         return bias;
     }
+    if bias.requires_grad() && bias.device().grad_enabled() {
+        let wider = super::pad_last(&bias, width.next_multiple_of(8));
+        return super::slice(&wider, bias.rank() - 1, width);
+    }
     let padded: Shape =
         bias.shape().dims()[..bias.rank() - 1].iter().copied().chain([width.next_multiple_of(8)]).collect();
     new_tensor(bias.device(), "constant_pad_nd", padded, bias.dtype())
+}
+
+/// The end of `preprocess_mask`: a bias that wants a gradient is seen as one for each sample.
+fn expanded(bias: Tensor, sizes: [u64; 4]) -> Tensor {
+    if bias.requires_grad() && bias.device().grad_enabled() { super::expand(&bias, sizes) } else { bias }
 }
 
 /// The kernel without a mask: `select_sdp_backend` (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, torch 2.15) takes

@@ -35,9 +35,13 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "ne" | "__ne__" => comparison(given, "ne"),
         "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
         "clamp" => without_gradient(given, "clamp"),
-        "where" => choice(given),
+        "where" => choice(state, given),
         "tril" => without_gradient(given, "tril"),
         "__contains__" => contains(given),
+        "abs" => without_gradient(given, "abs"),
+        "isinf" => not_finite(given),
+        "any" if given.positional.len() == 1 => any(given),
+        "requires_grad.__set__" => wants_gradient(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
         "int" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I32)),
@@ -190,11 +194,11 @@ fn comparison(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> 
 }
 
 /// `torch.where(condition, a, b)`; with a number only without gradient.
-fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+fn choice(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let condition = given.tensor(0, "condition")?;
     let sides = [given.get(1, "input"), given.get(2, "other")];
     let tensors: Vec<&Tensor> = sides.iter().flatten().filter_map(|side| side.tensor()).collect();
-    let Some(first) = tensors.first() else { return Err(given.fault("two numbers")) };
+    let Some(first) = tensors.first() else { return of_numbers(state, given, condition, sides) };
     if let [a, b] = tensors[..] {
         return Ok(ops::choose(condition, a, b));
     }
@@ -204,6 +208,50 @@ fn choice(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let dtype = tensors.iter().skip(1).fold(first.dtype(), |dtype, side| ops::wider(dtype, side.dtype()));
     let inputs: Vec<&Tensor> = std::iter::once(condition).chain(tensors).collect();
     Ok(ops::plain_ternary("where", &inputs, dtype))
+}
+
+/// `torch.where(condition, a, b)` of two fractions: both become tensors for the length of the call.
+fn of_numbers(
+    state: &State,
+    given: &Arguments<'_>,
+    condition: &Tensor,
+    sides: [Option<&Value>; 2],
+) -> Result<Tensor, Fault> {
+    let fraction =
+        |side: &Option<&Value>| matches!(side, Some(Value::Plain(brimful_programs::Value::Number(_))));
+    if !sides.iter().all(fraction) {
+        return Err(given.fault("two numbers that are no fractions"));
+    }
+    let dtype = state.default_dtype();
+    let [a, b] = [(), ()].map(|()| ops::new_tensor(condition.device(), "scalar_tensor", [], dtype));
+    let chosen = ops::plain_ternary("where", &[condition], dtype);
+    drop(b);
+    drop(a);
+    Ok(chosen)
+}
+
+/// `torch.isinf(x)`: `x.abs() == inf` (aten/src/ATen/native/TensorCompare.cpp).
+fn not_finite(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    let size = ops::plain_unary("abs", x, x.dtype());
+    let found = ops::plain_unary("eq", &size, Dtype::Bool);
+    drop(size);
+    Ok(found)
+}
+
+/// `x.any()`: one value.
+fn any(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    given.tensor(0, "input").map(|x| ops::reduced_to_scalar(x, "any", Dtype::Bool))
+}
+
+/// `x.requires_grad = True` of a leaf.
+fn wants_gradient(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    if !given.flag(1, "value", false)? {
+        return Err(given.fault("another value than True"));
+    }
+    x.require_grad();
+    Ok(x.clone())
 }
 
 /// `number in x`: `(number == x).any().item()` (`__contains__` in torch/_tensor.py).

@@ -24,6 +24,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "__floordiv__" | "floor_divide" => floor_divide(given),
         "__getitem__" if indexed_by_tensor(given) => rows(given),
         "__setitem__" if by_number(given) => filled_part(given),
+        "__setitem__" if by_place(given) => copied_part(given),
         "__setitem__" => set_rows(given),
         "_grouped_mm" | "F.grouped_mm" => grouped_mm(given),
         "sum" => sum(given),
@@ -35,7 +36,8 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
             copy(given)
         }
         "bool" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::Bool)),
-        "new_empty" => new_empty(given),
+        "new_empty" => new_like(given, "new_empty"),
+        "new_zeros" => new_like(given, "new_zeros"),
         "sigmoid" | "F.sigmoid" => given.tensor(0, "input").map(ops::sigmoid),
         "gather" => gather(given),
         "scatter_" | "masked_fill_" => written(given),
@@ -161,13 +163,17 @@ fn set_rows(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 
 /// Whether `x[index] = value` has a number as its value and no tensor in its index.
 fn by_number(given: &Arguments<'_>) -> bool {
+    by_place(given) && matches!(given.positional.get(2), Some(Value::Plain(_)))
+}
+
+/// Whether `x[index] = value` has no tensor in its index.
+fn by_place(given: &Arguments<'_>) -> bool {
     let plain = |value: &Value| matches!(value, Value::Plain(_) | Value::Slice(_) | Value::Ellipsis);
-    let index = match given.positional.get(1) {
+    match given.positional.get(1) {
         Some(Value::Items(Items(items))) => items.iter().all(plain),
         Some(index) => plain(index),
         None => false,
-    };
-    index && matches!(given.positional.get(2), Some(Value::Plain(_)))
+    }
 }
 
 /// `x[index] = number` without gradient: written where `x` is.
@@ -175,6 +181,15 @@ fn filled_part(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "self")?;
     if recorded(&[x]) {
         return Err(given.fault("a tensor that wants a gradient"));
+    }
+    Ok(x.clone())
+}
+
+/// `x[index] = tensor` of one dtype without gradient: copied where `x` is.
+fn copied_part(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, values) = (given.tensor(0, "self")?, given.tensor(2, "value")?);
+    if values.dtype() != x.dtype() || recorded(&[x, values]) {
+        return Err(given.fault("another dtype, or a tensor that wants a gradient"));
     }
     Ok(x.clone())
 }
@@ -272,13 +287,13 @@ fn copy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 /// `x.new_empty(sizes)`.
-fn new_empty(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+fn new_like(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "self")?;
     let size = |size: i64| u64::try_from(size).map_err(|_| given.fault(format!("the size {size}")));
     let shape =
         given.integers(1, "size")?.into_iter().map(size).collect::<Result<brimful_units::Shape, _>>()?;
     let dtype = given.optional_dtype(usize::MAX, "dtype")?.unwrap_or(x.dtype());
-    Ok(ops::new_tensor(x.device(), "new_empty", shape, dtype))
+    Ok(ops::new_tensor(x.device(), op, shape, dtype))
 }
 
 /// `x.gather(dim, index)`, or `torch.gather(x, dim, index)`.
@@ -312,6 +327,13 @@ fn masked_fill(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 /// `x.clamp(min, max)` of numbers.
 fn clamp(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
+    let tensors = [given.get(1, "min"), given.get(2, "max")].map(|bound| bound.and_then(Value::tensor));
+    if let [Some(least), Some(most)] = tensors {
+        if least.rank() > 0 || most.rank() > 0 || recorded(&[least, most]) {
+            return Err(given.fault("bounds that are no scalars, or that want a gradient"));
+        }
+        return Ok(ops::clamp_by_tensors(x, least, most));
+    }
     let bounds = [given.optional_number(1, "min")?, given.optional_number(2, "max")?];
     Ok(ops::clamp(x, bounds.iter().flatten().count()))
 }

@@ -22,6 +22,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "zeros_like" => like(given, "zeros_like"),
         "ones_like" => like(given, "ones_like"),
         "empty_like" => like(given, "empty_like"),
+        "full_like" => like(given, "full_like"),
         "tensor" => scalar(state, given),
         "normal" => normal(state, given),
         _ => return None,
