@@ -6,6 +6,7 @@ from pathlib import Path
 
 from brimful_recorder import classes, closed, unions
 from brimful_recorder.__main__ import _known, _table
+from brimful_recorder.tasks import TASKS
 from brimful_recorder.tracer import Refusal
 
 
@@ -91,7 +92,8 @@ class Tables(unittest.TestCase):
     def test_a_row_that_is_no_type_does_not_come_back(self):
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder, "table.md")
-            table.write_text(_table({"llama": "recorded", "GiB": "not tried yet", "rwkv": "refused: a | b"}, "5.23.0"))
+            outcomes = {"llama": "recorded", "GiB": "not tried yet", "rwkv": "refused: a | b"}
+            table.write_text(_table(outcomes, TASKS["causal-lm"], "5.23.0"))
             known = _known(table, ["llama", "rwkv", "xlm"], Path(folder))
         self.assertEqual(known, {"llama": "recorded", "rwkv": "refused: a | b", "xlm": "not tried yet"})
 

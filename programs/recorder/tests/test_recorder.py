@@ -214,8 +214,8 @@ class Loops(unittest.TestCase):
 
     def test_layers_that_differ_are_of_two_kinds(self):
         _, bodies, chosen, _ = folded(forward_of([False, True, False, True]))
-        self.assertEqual(chosen, [1, 0, 1, 0])
-        self.assertEqual([sum(".exp(" in line for line in body) for body in bodies], [1, 0])
+        self.assertEqual(chosen, [0, 1, 0, 1])
+        self.assertEqual([sum(".exp(" in line for line in body) for body in bodies], [0, 1])
 
     def test_a_first_layer_unlike_all_others_is_refused(self):
         with self.assertRaisesRegex(Refusal, "of a kind of its own"):
