@@ -12,8 +12,16 @@ use crate::{JobFault, Lora, LoraTargets, Recipe};
 const PATH: &str = "train.lora";
 /// transformers' name of the output layer.
 const OUTPUT_LAYER: &str = "lm_head";
-/// What `get_output_embeddings` gives: the second one is BioGPT's.
-const OUTPUT_LAYERS: [&str; 2] = [OUTPUT_LAYER, "output_projection"];
+/// What `get_output_embeddings` gives: BERT's and RoBERTa's heads end in a decoder, BioGPT, Electra and Whisper have names of
+/// their own.
+const OUTPUT_LAYERS: [&str; 6] = [
+    OUTPUT_LAYER,
+    "lm_head.decoder",
+    "predictions.decoder",
+    "output_projection",
+    "generator_lm_head",
+    "proj_out",
+];
 
 /// The adapters of `[train]`; `None` for full fine-tuning.
 pub(crate) fn lora(

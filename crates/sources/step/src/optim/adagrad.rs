@@ -1,6 +1,6 @@
 use brimful_units::Dtype;
 
-use super::{Implementation, Optimizer, Parameters, state, with_gradients};
+use super::{Implementation, Optimizer, Parameters, state};
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -28,9 +28,15 @@ impl Adagrad {
         Adagrad { parameters, implementation, weight_decay, _steps: steps, sums }
     }
 
-    fn foreach(&self, grads: &[Tensor]) {
+    /// The sums of the parameters that have a gradient, and the gradients.
+    fn sums_and_gradients(&self) -> (Vec<Tensor>, Vec<Tensor>) {
+        let rows = self.parameters.iter().zip(&self.sums);
+        rows.filter_map(|(parameter, sum)| parameter.grad().map(|grad| (sum.clone(), grad))).unzip()
+    }
+
+    fn foreach(&self, sums: &[Tensor], grads: &[Tensor]) {
         let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
-        let deviations = ops::foreach("_foreach_sqrt", &self.sums);
+        let deviations = ops::foreach("_foreach_sqrt", sums);
         let numerators = (!self.weight_decay).then(|| ops::foreach("_foreach_mul", grads));
         // `_multi_tensor_adagrad` returns: its lists go in the order in which they were bound.
         drop(decayed);
@@ -38,9 +44,9 @@ impl Adagrad {
         drop(numerators);
     }
 
-    fn for_loop(&self, grads: &[Tensor]) {
+    fn for_loop(&self, sums: &[Tensor], grads: &[Tensor]) {
         let (mut last_grad, mut last_deviation) = (None::<Tensor>, None::<Tensor>);
-        for (sum, grad) in self.sums.iter().zip(grads) {
+        for (sum, grad) in sums.iter().zip(grads) {
             // The loop binds `grad` anew before it decays: the decayed one before goes first.
             drop(last_grad.take());
             last_grad = self.weight_decay.then(|| ops::like(grad, "add", grad.dtype()));
@@ -53,10 +59,10 @@ impl Adagrad {
 
 impl Optimizer for Adagrad {
     fn step(&mut self) {
-        let (_, grads) = with_gradients(&self.parameters);
+        let (sums, grads) = self.sums_and_gradients();
         match self.implementation {
-            Implementation::Foreach => self.foreach(&grads),
-            Implementation::ForLoop => self.for_loop(&grads),
+            Implementation::Foreach => self.foreach(&sums, &grads),
+            Implementation::ForLoop => self.for_loop(&sums, &grads),
             Implementation::Fused => {}
         }
     }

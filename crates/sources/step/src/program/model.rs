@@ -110,7 +110,8 @@ fn adapted_experts(config: &RecordedConfig, builder: &Builder) -> Option<Fault> 
     const USED_TO_BE_LINEARS: [&str; 7] = ["gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"];
     let lora = builder.techniques.lora.as_ref()?;
     let header = &config.program.header;
-    let has_experts = config.parameters.iter().any(|(_, shape)| shape.rank() > 2);
+    // PEFT converts by type, also where no layer of this config has experts.
+    let has_experts = header.defaults.iter().any(|(key, _)| key.contains("expert"));
     let converted = has_experts && !NOT_CONVERTED.contains(&header.model_type.as_str());
     let named = match &lora.target_modules {
         LoraTargets::AllLinear => Some("all-linear"),
