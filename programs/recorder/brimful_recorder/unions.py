@@ -38,7 +38,7 @@ def union(one, other, when_one, when_other):
 def rebound(lines, other):
     """Lines in which a name goes on where a call that `other` lacks gives it a new value, as in `x = x.to(dtype)`.
 
-    The program then reads `move` where Python lets go of the old value, and the name is the same in both recordings.
+    The program then reads `move` where Python drops the old value, and the name is the same in both recordings.
     """
     known = {_right(line) for line in other}
     made, waiting, names = [], {}, {}

@@ -30,6 +30,9 @@ pub struct RecordedConfig {
 /// More layers would need minutes to simulate; the largest known model has some two hundred.
 const MOST_LAYERS: u64 = 10_000;
 
+/// The key of the token with which a target begins (`_shift_right` in transformers/models/t5/modeling_t5.py, 5.23).
+const FIRST_TOKEN: &str = "decoder_start_token_id";
+
 impl RecordedConfig {
     /// Reads the keys of a config.json for a program.
     ///
@@ -51,6 +54,14 @@ impl RecordedConfig {
                     allowed.join(" or ")
                 ),
             });
+        }
+        if header.task == SEQ2SEQ && values.is_null_or_absent(FIRST_TOKEN) {
+            let expected = format!(
+                "{} begins every target with this token and has none of its own; take the number of the model's config.json, \
+                 which is 0 for T5",
+                header.class
+            );
+            return Err(Fault::value(FIRST_TOKEN, "absent", expected));
         }
         for list in &header.lists {
             let count = list.count(&values).map_err(fault)?;

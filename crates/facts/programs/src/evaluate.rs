@@ -236,12 +236,10 @@ fn binary<S: Scope>(
             let Value::List(items) = &right else { return Err(wrong_kind(&sides[1], &right, "a list")) };
             return Ok(Value::Flag(items.iter().any(|item| equal(item, &left))));
         }
-        Operator::Add => {
-            if let (Value::List(first), Value::List(rest)) = (&left, &right) {
-                return Ok(Value::List(first.iter().chain(rest).cloned().collect()));
-            }
-        }
         _ => {}
+    }
+    if let (Operator::Add, Value::List(first), Value::List(rest)) = (operator, &left, &right) {
+        return Ok(Value::List(first.iter().chain(rest).cloned().collect()));
     }
     if let (Some(a), Some(b)) = (as_integer(&left), as_integer(&right)) {
         return integers(whole, operator, a, b);
