@@ -97,10 +97,15 @@ class Recorder:
         self.orders_ties = not task.is_causal or self._ties_more_than_the_head()
 
     def _ties_more_than_the_head(self):
-        """Whether other parameters than the output layer's weight become those that stand before them."""
+        """Whether other parameters than the output layer's weight become those that stand before them.
+
+        An output layer with a bias counts as such: `tie_weights` makes the bias as long as the table, which is recorded.
+        """
         config = Settings({"tie_word_embeddings": True}).config(self.model_type, configs.RECORDINGS[0])
-        ties = Built(config, "eager", torch.float32, self.task).ties
-        return len(ties) > 1 or any("embed" in place for place, _ in ties)
+        built = Built(config, "eager", torch.float32, self.task)
+        places = [built.model.get_submodule(place.rpartition(".")[0]) for place, _ in built.ties]
+        biased = any(getattr(place, "bias", None) is not None for place in places)
+        return len(built.ties) > 1 or biased or any("embed" in place for place, _ in built.ties)
 
     def settings(self, values=None, heads_alike=False, heads_uneven=False):
         """Settings with this recorder's number of layers."""

@@ -34,6 +34,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "eq" | "__eq__" => comparison(given, "eq"),
         "ne" | "__ne__" => comparison(given, "ne"),
         "__invert__" | "bitwise_not" | "logical_not" => without_gradient(given, "bitwise_not"),
+        "bitwise_xor" => bitwise(given, "bitwise_xor"),
         "clamp" => without_gradient(given, "clamp"),
         "where" => choice(state, given),
         "tril" => without_gradient(given, "tril"),
@@ -267,6 +268,11 @@ fn without_gradient(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, F
         return Err(given.fault("an input that wants a gradient"));
     }
     Ok(ops::plain_unary(op, x, x.dtype()))
+}
+
+/// An operation on the bits of two tensors, which have no gradients.
+fn bitwise(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
+    Ok(ops::plain_binary(op, given.tensor(0, "input")?, given.tensor(1, "other")?))
 }
 
 /// `x.to(dtype)`; without a dtype it is a move to the device where it is.
