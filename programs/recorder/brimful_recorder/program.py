@@ -99,7 +99,7 @@ class Recorder:
     def _ties_more_than_the_head(self):
         """Whether other parameters than the output layer's weight become those that stand before them.
 
-        An output layer with a bias counts as such: `tie_weights` makes the bias as long as the table, which is recorded.
+        An output layer with a bias counts: `tie_weights` makes the bias as long as the table, which is recorded.
         """
         config = Settings({"tie_word_embeddings": True}).config(self.model_type, configs.RECORDINGS[0])
         built = Built(config, "eager", torch.float32, self.task)
