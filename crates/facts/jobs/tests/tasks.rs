@@ -81,10 +81,7 @@ fn a_task_without_generation_takes_a_mask_and_refuses_caches_and_adapters() {
         ("[infer]\ntask = 'masked-lm'\ncache = 'dynamic'", "`infer.cache`"),
         ("[train]\ntask = 'masked-lm'\nuse_cache = true", "`train.use_cache` is true"),
         ("[train]\ntask = 'masked-lm'\nlora = {r = 8}", "`train.lora`"),
-        (
-            "[train]\ntask = 'causal-lm'",
-            "`train.task` = \"causal-lm\" is not simulated yet; bert has no program",
-        ),
+        ("[train]\ntask = 'seq2seq'", "`train.task` = \"seq2seq\" is not simulated yet; bert has no program"),
     ] {
         let refusal = masked(rest).map(|loaded| loaded.job).unwrap_err();
         assert!(refusal.contains(key), "{rest}: {refusal}");

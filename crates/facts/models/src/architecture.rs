@@ -108,6 +108,11 @@ fn tasks(model_type: &str) -> Vec<&'static str> {
     by_hand.into_iter().chain(brimful_programs::proven_tasks(model_type)).collect()
 }
 
+/// Types whose config describes an encoder and a decoder, while their program is that of the decoder alone, such as
+/// `BartForCausalLM`.
+const DECODERS_ALONE: [&str; 7] =
+    ["bart", "bigbird_pegasus", "blenderbot-small", "mbart", "mvp", "plbart", "whisper"];
+
 /// The config of a class that was recorded as a program; `None` if its `model_type` or class is none of theirs.
 ///
 /// `architectures` says the task. A class that has no program, such as `BertForPreTraining`, is read for the first task of
@@ -118,6 +123,10 @@ fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
     let of_class = class.and_then(brimful_programs::proven_of_class);
     let (model_type, task) = match (named, of_class) {
         (Some(named), Some((model_type, task))) if named == model_type => (model_type, task),
+        // Without the decoder's own class the config means the whole model.
+        (Some(named), _) if DECODERS_ALONE.contains(&named) => {
+            return Some(Err(Fault::NotSimulated { name: named.to_owned() }));
+        }
         (Some(named), _) => (named, brimful_programs::proven_tasks(named).next()?),
         // A class that a family by hand has too is the family's.
         (None, of_class) => {
