@@ -301,15 +301,19 @@ fn for_its_task(model: Arc<Model>, root: &Section) -> Result<Arc<Model>, JobFaul
     let Some(row) = find(&format!("{section}.task")) else { return Ok(model) };
     // A word that is no task, or one that is simulated for no model, is refused with its section.
     let task = given.filter(|value| row.instead(value).is_none()).and_then(Value::as_str);
-    let Some(task) = task.filter(|task| *task != model.file.task) else { return Ok(model) };
-    let file = model.file.for_task(task).map_err(|fault| match fault {
-        fault @ Fault::NoTask { .. } => JobFault::NotSimulated {
+    let refused = |fault: Fault| match &fault {
+        Fault::NoTask { task, .. } => JobFault::NotSimulated {
             key: format!("{section}.task"),
             value: format!("\"{task}\""),
             known: fault.to_string(),
         },
-        fault => JobFault::ModelTable(Box::new(fault)),
-    })?;
+        _ => JobFault::ModelTable(Box::new(fault)),
+    };
+    if given.is_none() {
+        model.file.check_class().map_err(refused)?;
+    }
+    let Some(task) = task.filter(|task| *task != model.file.task) else { return Ok(model) };
+    let file = model.file.for_task(task).map_err(refused)?;
     Ok(Arc::new(Model { file, ..Model::clone(&model) }))
 }
 

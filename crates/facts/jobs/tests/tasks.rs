@@ -211,3 +211,29 @@ fn targets_of_their_own_length_and_generation_are_refused_where_they_do_not_belo
         assert!(refusal.contains(key), "{text}: {refusal}");
     }
 }
+
+#[test]
+fn a_class_for_another_task_is_not_taken_for_the_one_that_is_simulated() {
+    for (model, task) in [
+        ("model_type = 'ernie'\narchitectures = ['ErnieForMaskedLM']", "masked-lm"),
+        ("model_type = 'bart'\narchitectures = ['BartForConditionalGeneration']", "seq2seq"),
+        ("model_type = 'bart'", "seq2seq"),
+    ] {
+        let refusal =
+            read(&format!("[model]\n{model}\n[train]\nbatch = 2")).map(|loaded| loaded.job).unwrap_err();
+        let expected = format!("`train.task` = \"{task}\" is not simulated yet");
+        assert!(
+            refusal.contains(&expected) && refusal.contains("write task = \"causal-lm\""),
+            "{model}: {refusal}"
+        );
+        assert_eq!(task_of(&format!("[model]\n{model}\n[train]\ntask = 'causal-lm'")), Task::CausalLm);
+    }
+    assert_eq!(
+        task_of("[model]\nmodel_type = 'bart'\narchitectures = ['BartForCausalLM']\n[train]\nbatch = 2"),
+        Task::CausalLm
+    );
+}
+
+fn task_of(text: &str) -> Task {
+    task(&job(text))
+}

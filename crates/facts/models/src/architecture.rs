@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use brimful_programs::{CAUSAL_LM, Program};
+use brimful_programs::{CAUSAL_LM, Program, SEQ2SEQ};
 use serde_json::{Map, Value};
 
 use brimful_units::{Dtype, nearest};
@@ -89,6 +89,24 @@ impl ConfigFile {
         }
     }
 
+    /// The refusal of a config whose class answers a task for which its type has no program. A job that names its task does
+    /// not ask for the class.
+    ///
+    /// # Errors
+    /// [`Fault::NoTask`].
+    pub fn check_class(&self) -> Result<(), Fault> {
+        let simulated = tasks(self.model_type);
+        // A family by hand reads every class as its causal language model.
+        let Some(task) = class_task(self.model_type, &self.keys).filter(|_| find(self.model_type).is_none())
+        else {
+            return Ok(());
+        };
+        if simulated.contains(&task) {
+            return Ok(());
+        }
+        Err(Fault::NoTask { name: self.model_type.to_owned(), task: task.to_owned(), simulated })
+    }
+
     fn of_family(family: &Family, map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
         let keys = Keys::new(map, family.keys);
         refuse_what_is_not_modelled(keys)?;
@@ -102,16 +120,36 @@ impl ConfigFile {
     }
 }
 
+/// The endings of classes that say their task.
+const TASKS_OF_CLASSES: [(&str, &str); 6] = [
+    ("ForMaskedLM", "masked-lm"),
+    ("ForSequenceClassification", "sequence-classification"),
+    ("ForTokenClassification", "token-classification"),
+    ("ForQuestionAnswering", "question-answering"),
+    ("ForImageClassification", "image-classification"),
+    ("ForConditionalGeneration", SEQ2SEQ),
+];
+
+/// Types whose config describes an encoder and a decoder, while their program for causal-lm is that of the decoder alone, such
+/// as `BartForCausalLM`.
+const DECODERS_ALONE: [&str; 7] =
+    ["bart", "bigbird_pegasus", "blenderbot-small", "mbart", "mvp", "plbart", "whisper"];
+
+/// The task that the class in `architectures` says; `None` where it says none.
+fn class_task(model_type: &str, map: &Map<String, Value>) -> Option<&'static str> {
+    let class = map.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
+    let said = TASKS_OF_CLASSES.iter().find(|row| class.is_some_and(|class| class.ends_with(row.0)));
+    let decoder = class.is_some_and(|class| class.ends_with("ForCausalLM"));
+    // Without the decoder's own class such a config means the whole model.
+    let whole = DECODERS_ALONE.contains(&model_type) && !decoder;
+    said.map(|row| row.1).or_else(|| whole.then_some(SEQ2SEQ))
+}
+
 /// The tasks that are simulated for a `model_type`.
 fn tasks(model_type: &str) -> Vec<&'static str> {
     let by_hand = find(model_type).map(|_| CAUSAL_LM);
     by_hand.into_iter().chain(brimful_programs::proven_tasks(model_type)).collect()
 }
-
-/// Types whose config describes an encoder and a decoder, while their program is that of the decoder alone, such as
-/// `BartForCausalLM`.
-const DECODERS_ALONE: [&str; 7] =
-    ["bart", "bigbird_pegasus", "blenderbot-small", "mbart", "mvp", "plbart", "whisper"];
 
 /// The config of a class that was recorded as a program; `None` if its `model_type` or class is none of theirs.
 ///
@@ -123,17 +161,18 @@ fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
     let of_class = class.and_then(brimful_programs::proven_of_class);
     let (model_type, task) = match (named, of_class) {
         (Some(named), Some((model_type, task))) if named == model_type => (model_type, task),
-        // Without the decoder's own class the config means the whole model.
-        (Some(named), _) if DECODERS_ALONE.contains(&named) => {
-            return Some(Err(Fault::NotSimulated { name: named.to_owned() }));
-        }
         (Some(named), _) => (named, brimful_programs::proven_tasks(named).next()?),
         // A class that a family by hand has too is the family's.
         (None, of_class) => {
             of_class.filter(|_| FAMILIES.iter().all(|family| Some(family.causal_lm) != class))?
         }
     };
-    Some(read_recorded(brimful_programs::proven(model_type, task)?, map))
+    let read = read_recorded(brimful_programs::proven(model_type, task)?, map);
+    // What another class of the type would read is no fault of the config.
+    let other = class_task(model_type, map).is_some_and(|said| !tasks(model_type).contains(&said));
+    Some(
+        read.map_err(|fault| if other { Fault::NotSimulated { name: model_type.to_owned() } } else { fault }),
+    )
 }
 
 fn read_recorded(
