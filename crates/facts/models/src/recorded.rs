@@ -177,6 +177,13 @@ fn fault(error: EvaluationError) -> Fault {
         EvaluationError::Kind { what, found, expected } => {
             Fault::Value { key: what, value: found, expected: format!("expected {expected}") }
         }
+        EvaluationError::Uncovered(conditions) => Fault::Value {
+            key: "the config".to_owned(),
+            value: "outside of the class's recording".to_owned(),
+            expected: format!(
+                "it holds where {conditions}; brimful rehearse -- python train.py measures your own script with any config"
+            ),
+        },
         other => Fault::Value {
             key: "the config".to_owned(),
             value: other.to_string(),

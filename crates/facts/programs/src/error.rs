@@ -29,6 +29,9 @@ pub enum EvaluationError {
     /// The arithmetic leaves 64 bits or divides by zero.
     #[error("{0} has no value within 64 bits")]
     Arithmetic(String),
+    /// No recording covers the config.
+    #[error("the recording holds where {0}")]
+    Uncovered(String),
     /// The expression asks for something that is not there at this place, such as the size of a tensor in the header.
     #[error("{0} is not known at this place")]
     Unknown(String),

@@ -61,8 +61,7 @@ impl Program {
             computed: BTreeMap::new(),
         };
         let build = self.build(values)?;
-        let unknown = || EvaluationError::Unknown("the constructor for this config".to_owned());
-        walk.block(build.ok_or_else(unknown)?, None)?;
+        walk.block(build.ok_or_else(|| self.uncovered_by_constructors(values))?, None)?;
         Ok(walk)
     }
 }

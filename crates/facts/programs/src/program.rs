@@ -202,6 +202,24 @@ impl Program {
     }
 }
 
+impl Program {
+    /// What a config lacks for the constructor that is nearest to it, as the conditions of a program are written.
+    pub(crate) fn uncovered_by_constructors(&self, values: &Values) -> EvaluationError {
+        let failing = |build: &Build| {
+            let fails =
+                |condition: &&Expression| !hold(std::slice::from_ref(*condition), values).unwrap_or(false);
+            build
+                .conditions
+                .iter()
+                .filter(fails)
+                .map(|condition| format!("`{condition}`"))
+                .collect::<Vec<_>>()
+        };
+        let nearest = self.builds.iter().map(failing).min_by_key(Vec::len).unwrap_or_default();
+        EvaluationError::Uncovered(nearest.join(" and "))
+    }
+}
+
 /// Whether one of the instructions compares the side of an image with the config.
 fn checks_images(body: &[Instruction]) -> bool {
     const SIDES: [Expression; 2] =
