@@ -144,8 +144,7 @@ fn a_key_of_the_other_kind_of_sample_is_refused() {
         (format!("{BERT}[train]\ntask = 'image-classification'"), "bert has no program"),
         (format!("{VIT}[train]\nlora = {{r = 8}}"), "`train.lora`"),
     ] {
-        let refusal = read(&text).map(|loaded| loaded.job).unwrap_err();
-        assert!(refusal.contains(expected), "{text}: {refusal}");
+        assert_refused(&text, expected);
     }
 }
 
@@ -167,8 +166,7 @@ fn a_text_beside_an_image_has_as_many_tokens_as_its_model_has_positions() {
         ("[train]\nimage = 224", "write image = 96"),
         ("[infer]\nattention_mask = 'ones'", "the task image-text is simulated without a mask; leave it out"),
     ] {
-        let refusal = read(&format!("{CLIP}{text}")).map(|loaded| loaded.job).unwrap_err();
-        assert!(refusal.contains(expected), "{text}: {refusal}");
+        assert_refused(&format!("{CLIP}{text}"), expected);
     }
 }
 
@@ -207,8 +205,7 @@ fn targets_of_their_own_length_and_generation_are_refused_where_they_do_not_belo
         (format!("{T5}[infer]\ntask = 'seq2seq'\ncache = 'static'"), "`infer.cache`"),
         (format!("{T5}[train]\ntask = 'seq2seq'\nlora = {{r = 8}}"), "`train.lora`"),
     ] {
-        let refusal = read(&text).map(|loaded| loaded.job).unwrap_err();
-        assert!(refusal.contains(key), "{text}: {refusal}");
+        assert_refused(&text, key);
     }
 }
 
@@ -236,4 +233,9 @@ fn a_class_for_another_task_is_not_taken_for_the_one_that_is_simulated() {
 
 fn task_of(text: &str) -> Task {
     task(&job(text))
+}
+
+fn assert_refused(text: &str, expected: &str) {
+    let refusal = read(text).map(|loaded| loaded.job).unwrap_err();
+    assert!(refusal.contains(expected), "{text}: {refusal}");
 }

@@ -10,11 +10,7 @@ use crate::tensor::Tensor;
 
 /// `x.mean(-1, keepdim=True)` of a temporary.
 pub(crate) fn mean_last(x: Tensor) -> Tensor {
-    let whole = x.shape().clone();
-    Op::new("mean", "MeanBackward1", &[&x]).run(|| mean_kept(&x, x.rank() - 1)).backward(move |call| {
-        let expanded = super::expand(call.grad(), whole.clone());
-        grads![Some(super::div_scalar(&expanded))]
-    })
+    mean(&x, x.rank() - 1, true)
 }
 
 /// `torch.logsumexp(x, -1)` (`logsumexp_out_impl` in aten/src/ATen/native/ReduceOps.cpp, `logsumexp_backward` in
@@ -52,10 +48,27 @@ pub(crate) fn logsumexp_last(x: &Tensor) -> Tensor {
 
 /// `x.mean(dim)`, or with `keep` as `x.mean(dim, keepdim=True)`.
 pub(crate) fn mean(x: &Tensor, dim: usize, keep: bool) -> Tensor {
+    let spread = |expanded: Tensor| super::div_scalar(&expanded);
+    along(x, ("mean", "MeanBackward1"), (dim, keep), x.dtype(), spread)
+}
+
+/// `x.sum(dim)`, or with `keep` as `x.sum(dim, keepdim=True)`, in `dtype`.
+pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
+    along(x, ("sum", "SumBackward1"), (dim, keep), dtype, |expanded| expanded)
+}
+
+/// A reduction of one dimension, whose gradient is expanded over it and then `spread`.
+fn along(
+    x: &Tensor,
+    (op, node): (&'static str, &'static str),
+    (dim, keep): (usize, bool),
+    dtype: Dtype,
+    spread: fn(Tensor) -> Tensor,
+) -> Tensor {
     let whole = x.shape().clone();
-    Op::new("mean", "MeanBackward1", &[x])
+    Op::new(op, node, &[x])
         .run(|| {
-            let kept = mean_kept(x, dim);
+            let kept = reduced(x, op, &[dim], dtype);
             if keep {
                 return kept;
             }
@@ -66,8 +79,7 @@ pub(crate) fn mean(x: &Tensor, dim: usize, keep: bool) -> Tensor {
         })
         .backward(move |call| {
             let kept = if keep { call.grad().clone() } else { super::unsqueeze(call.grad(), dim) };
-            let expanded = super::expand(kept, whole.clone());
-            grads![Some(super::div_scalar(&expanded))]
+            grads![Some(spread(super::expand(kept, whole.clone())))]
         })
 }
 

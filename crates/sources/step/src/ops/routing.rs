@@ -4,29 +4,9 @@
 use brimful_units::Dtype;
 
 use super::iterator::{promote, result};
-use super::{div_scalar, grads, mul, neg, new_tensor, plain_ternary, plain_unary, reduced, saved};
+use super::{div_scalar, grads, mul, neg, new_tensor, plain_ternary, plain_unary, saved};
 use crate::autograd::{Call, Grads, Op};
 use crate::tensor::Tensor;
-
-/// `x.sum(dim)`, or with `keep` as `x.sum(dim, keepdim=True)`, in `dtype`.
-pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
-    let whole = x.shape().clone();
-    Op::new("sum", "SumBackward1", &[x])
-        .run(|| {
-            let kept = reduced(x, "sum", &[dim], dtype);
-            if keep {
-                return kept;
-            }
-            let mut shape = kept.shape().clone();
-            shape.remove(dim);
-            let strides = crate::tensor::contiguous_strides(&shape);
-            kept.unsafe_view_as(shape, strides)
-        })
-        .backward(move |call| {
-            let kept = if keep { call.grad().clone() } else { super::unsqueeze(call.grad(), dim) };
-            grads![Some(super::expand(kept, whole.clone()))]
-        })
-}
 
 /// `x.sum()`, in its own dtype.
 pub(crate) fn sum_of_all(x: &Tensor) -> Tensor {

@@ -37,6 +37,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "bitwise_xor" => bitwise(given, "bitwise_xor"),
         "clamp" => without_gradient(given, "clamp"),
         "where" => choice(state, given),
+        "floor" => without_gradient(given, "floor"),
         "tril" => without_gradient(given, "tril"),
         "__contains__" => contains(given),
         "abs" => without_gradient(given, "abs"),
@@ -263,10 +264,7 @@ fn contains(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 fn without_gradient(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
-    let x = given.tensor(0, "input")?;
-    if x.requires_grad() && x.device().grad_enabled() {
-        return Err(given.fault("an input that wants a gradient"));
-    }
+    let x = super::without_gradient(given)?;
     Ok(ops::plain_unary(op, x, x.dtype()))
 }
 

@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::model::State;
 use super::value::Value;
 use crate::ops;
+use crate::tensor::Tensor;
 
 /// Calls a function.
 pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault> {
@@ -32,6 +33,15 @@ pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault>
         }
     }
     Err(Fault::Function(given.function.to_owned()))
+}
+
+/// The first argument, which wants no gradient.
+fn without_gradient<'a>(given: &'a Arguments<'_>) -> Result<&'a Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("an input that wants a gradient"));
+    }
+    Ok(x)
 }
 
 /// What a family of functions makes of a call; `None` if the function is none of its own.

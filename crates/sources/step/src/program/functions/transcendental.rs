@@ -17,7 +17,6 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "log" => given.tensor(0, "input").map(ops::log),
         "abs" => given.tensor(0, "input").map(ops::abs),
         "logsumexp" => logsumexp(given),
-        "floor" => rounded_down(given),
         "F.softplus" => softplus(given),
         "max" | "maximum" if of_two => both(given, ops::maximum),
         "min" | "minimum" if of_two => both(given, ops::minimum),
@@ -38,25 +37,10 @@ fn logsumexp(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::logsumexp_last(x))
 }
 
-/// `torch.floor(x)`.
-fn rounded_down(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    let x = without_gradient(given)?;
-    Ok(ops::plain_unary("floor", x, x.dtype()))
-}
-
 /// `torch.max(x)` of one tensor: one value.
 fn largest_of_all(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    let x = without_gradient(given)?;
+    let x = super::without_gradient(given)?;
     Ok(ops::reduced_to_scalar(x, "max", x.dtype()))
-}
-
-/// The input, which wants no gradient.
-fn without_gradient<'a>(given: &'a Arguments<'_>) -> Result<&'a Tensor, Fault> {
-    let x = given.tensor(0, "input")?;
-    if x.requires_grad() && x.device().grad_enabled() {
-        return Err(given.fault("an input that wants a gradient"));
-    }
-    Ok(x)
 }
 
 /// `F.softplus(x)`: other numbers for `beta` and `threshold` change no size.
