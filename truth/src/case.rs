@@ -99,9 +99,15 @@ impl Case {
         Ok(loaded.with_context(|| self.id.clone())?.job)
     }
 
-    /// The family of the job's model: its `model_type`.
-    pub fn family(&self) -> &str {
-        self.job["model"]["model_type"].as_str().unwrap_or_default()
+    /// The family of the job's model: its `model_type`, or for another library than transformers its library and its name.
+    pub fn family(&self) -> String {
+        let model = &self.job["model"];
+        let text = |key: &str| model[key].as_str();
+        match (text("library"), text("_class_name")) {
+            (Some(library), _) => format!("{library}.{}", text("name").unwrap_or_default()),
+            (None, Some(class)) => format!("diffusers.{class}"),
+            (None, None) => text("model_type").unwrap_or_default().to_owned(),
+        }
     }
 
     /// The task of the job, as the job file names it.

@@ -45,7 +45,7 @@ const MACHINES: [Machine; 6] = [
 
 /// Whether the samples of a task have images.
 fn reads_images(task: &str) -> bool {
-    matches!(task, "image-classification" | "image-text")
+    matches!(task, "image-classification" | "image-text" | "denoising")
 }
 
 /// Draws jobs; the same seed gives the same ones. `family` and `gpu` narrow them: all jobs on that GPU have torch's own
@@ -92,7 +92,11 @@ fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
         let drawn = run.remove("sequence");
         run.remove("attention_mask");
         let of_both = model.get("text_config").and_then(|text| text["max_position_embeddings"].as_u64());
-        let side = model.get("image_size").or_else(|| model.get("vision_config")?.get("image_size")).cloned();
+        let side = ["image_size", "sample_size"].into_iter().find_map(|key| model.get(key));
+        let side = side.or_else(|| model.get("vision_config")?.get("image_size")).cloned();
+        if model.get("cross_attention_dim").is_some() {
+            run.insert("sequence".to_owned(), json!(drawn.as_ref().and_then(Value::as_u64).unwrap_or(77)));
+        }
         // A text beside an image has at most as many tokens as its model has positions.
         if let (Some(positions), Some(drawn)) = (of_both, drawn.as_ref().and_then(Value::as_u64)) {
             run.insert("sequence".to_owned(), json!(drawn.clamp(1, positions)));
@@ -107,6 +111,12 @@ fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
 }
 
 fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
+    if let Some(name) = family.strip_prefix("torchvision.") {
+        return json!({"library": "torchvision", "name": name, "num_classes": rng.u64(2..1200)});
+    }
+    if let Some(class) = family.strip_prefix("diffusers.") {
+        return recorded::denoising(rng, class);
+    }
     let by_hand = is_by_hand((family, task));
     let mut config = match family {
         "gpt2" if by_hand => gpt2(rng),

@@ -46,8 +46,10 @@ struct Setup {
     device: Device,
 }
 
-/// What jobs in one process have in common: the GPU, cuDNN's version, and whether masks made on the GPU are padded.
-type Machine = (String, String, bool);
+/// What jobs in one process have in common: the GPU, cuDNN's version, and whether masks made on the GPU are padded. A job of
+/// diffusers has a process of its own, by its place: the library imports a class where it is asked for, under the context of
+/// the device, and leaves tensors of its modules there.
+type Machine = (String, String, bool, Option<usize>);
 
 /// Records the cases, and returns them in their order.
 ///
@@ -56,7 +58,7 @@ type Machine = (String, String, bool);
 pub fn record_all(recorder: &Recorder, cases: &[Case]) -> Result<Recorded> {
     let mut by_machine: BTreeMap<Machine, Vec<usize>> = BTreeMap::new();
     for (at, case) in cases.iter().enumerate() {
-        by_machine.entry(machine(case)).or_default().push(at);
+        by_machine.entry(machine(case, at)).or_default().push(at);
     }
     let mut recorded: Vec<Option<Case>> = vec![None; cases.len()];
     let mut all = Recorded::default();
@@ -75,23 +77,25 @@ pub fn record_all(recorder: &Recorder, cases: &[Case]) -> Result<Recorded> {
     Ok(all)
 }
 
-fn machine(case: &Case) -> Machine {
+fn machine(case: &Case, at: usize) -> Machine {
     let text = |value: &serde_json::Value, otherwise: &str| value.as_str().unwrap_or(otherwise).to_owned();
     let gpu = text(&case.job["gpu"], "a100-sxm-80gb");
     let cudnn = text(&case.job["versions"]["cudnn"], "9.26.0");
     let padded = |section: &str| case.job[section]["attention_mask"] == "padded";
-    (gpu, cudnn, padded("train") || padded("infer"))
+    let alone = case.job["model"].get("_class_name").map(|_| at);
+    (gpu, cudnn, padded("train") || padded("infer"), alone)
 }
 
 fn record(
     recorder: &Recorder,
-    (gpu, cudnn, padded): &Machine,
+    (gpu, cudnn, padded, alone): &Machine,
     cases: &[&Case],
 ) -> Result<(Setup, Vec<Case>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
+    // A second run of a job of diffusers would find the library's tensors of the first.
+    let observe = recorder.observe && alone.is_none();
     let (jobs, rows) = (folder.path().join("jobs.jsonl"), folder.path().join("rows.jsonl"));
-    let line =
-        |case: &&Case| json!({"id": case.id, "job": case.job, "observe": recorder.observe}).to_string();
+    let line = |case: &&Case| json!({"id": case.id, "job": case.job, "observe": observe}).to_string();
     fs::write(&jobs, cases.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     let mut command = Command::new(&recorder.brimful);
     command.args([

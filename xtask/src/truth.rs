@@ -50,7 +50,7 @@ fn diff(root: &Path, filters: &[String]) -> Result<()> {
 
 /// Compares cases, and prints those that differ and how many of each family are equal.
 fn report(cases: &[Case]) -> Result<()> {
-    let mut families: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut families: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for case in cases {
         let (equal, all) = families.entry(case.family()).or_default();
         *all += 1;
@@ -232,7 +232,7 @@ fn print_refusals(cases: &[Case]) {
 fn keep(root: &Path, recorded: &Recorded) -> Result<()> {
     let mut by_family: BTreeMap<String, Vec<Case>> = BTreeMap::new();
     for case in recorded.cases.iter().filter(|case| case.error.is_none()) {
-        by_family.entry(case.family().to_owned()).or_default().push(case.clone());
+        by_family.entry(case.family()).or_default().push(case.clone());
     }
     let today = today()?;
     let known = fixtures::names(root)?;

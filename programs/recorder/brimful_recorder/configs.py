@@ -325,4 +325,6 @@ def model_code(frame):
     path = frame.f_code.co_filename
     if "/transformers/" in path:
         return _decides(path)
+    if "/torchvision/" in path or "/diffusers/" in path:
+        return True
     return not any(part in path for part in ("/torch/", "/brimful_recorder/", "/lib/python"))

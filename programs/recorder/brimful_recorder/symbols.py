@@ -181,7 +181,8 @@ def text_of(value):
         return value.text
     if isinstance(value, float):
         return float_text(value)
-    return repr(value)
+    # A flag in a sum counts as 0 or 1.
+    return repr(int(value) if isinstance(value, bool) else value)
 
 
 def float_text(value):

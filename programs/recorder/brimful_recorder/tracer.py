@@ -122,6 +122,8 @@ class Tracer(TorchFunctionMode):
         self.grad = True
         self.conditions = {}
         self.unmasked = False
+        # Whether numbers that were computed are written as they are, and not as what they were computed of.
+        self.literal = False
         self.hides_use_cache = False
 
     # Lines and names.
@@ -232,7 +234,7 @@ class Tracer(TorchFunctionMode):
             re.search(r"%\d", text)
             or text == "past"
             or "logits_to_keep" in text
-            or re.search(r"\b(pixel_values|input_ids)\.\d", text)
+            or re.search(r"\b(pixel_values|input_ids|sample|encoder_hidden_states)\.\d", text)
         ):
             self.emit(f"check {text} {str(result).lower()}")
         else:
@@ -269,6 +271,11 @@ class Tracer(TorchFunctionMode):
             return dtypes.with_origin(function(*args), f"{self.name(args[0])}.dtype")
         if name.endswith("_set_grad_enabled"):
             return self._set_grad(function, args[0])
+        if self.literal and name == "torch.Tensor.tolist":
+            return function(*args, **kwargs)
+        if name.endswith("_assert"):
+            # Its condition was compared, or is a number.
+            return function(*args, **kwargs)
         if name in _VALUES:
             value = function(*args, **kwargs)
             text = f"{_VALUES[name]}({self.name(args[0])})"

@@ -102,12 +102,12 @@ pub enum Task {
 impl Task {
     /// Whether a sample has an image.
     pub fn reads_images(self) -> bool {
-        matches!(self, Task::ImageClassification | Task::ImageText)
+        matches!(self, Task::ImageClassification | Task::ImageText | Task::Denoising)
     }
 
-    /// Whether a sample has tokens.
+    /// Whether a sample has tokens. A model that takes noise away may be told a text as well.
     pub fn reads_text(self) -> bool {
-        self != Task::ImageClassification
+        !matches!(self, Task::ImageClassification | Task::Denoising)
     }
 }
 

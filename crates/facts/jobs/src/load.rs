@@ -327,7 +327,7 @@ fn beside(origin: &str, name: &str, files: &dyn Files) -> String {
 /// The name in a table `[model]` and the keys of config.json that it changes: `--set model.num_hidden_layers=4` makes such
 /// a table of a named model. `None` for a table that says its architecture itself.
 fn named(table: &Map<String, Value>) -> Option<(&str, Map<String, Value>)> {
-    if ["model_type", "architectures"].iter().any(|key| table.contains_key(*key)) {
+    if ["model_type", "architectures", "library", "_class_name"].iter().any(|key| table.contains_key(*key)) {
         return None;
     }
     let name = table.get("name")?.as_str()?;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use brimful_models::{AttentionKernel, Config, Model};
+use brimful_models::{AttentionKernel, Config, Model, describe};
 use brimful_units::Dtype;
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ impl Context<'_> {
             precision: self.precision(&section),
             attention: self.attention(&section)?,
             attention_mask: attention_mask(&section, task)?,
-            checkpointing: section.word("checkpointing")?,
+            checkpointing: self.checkpointing(&section)?,
             use_cache: match task {
                 Task::CausalLm => section.flag("use_cache"),
                 Task::Seq2Seq => keeps_states_of_targets(&section)?,
@@ -161,7 +161,23 @@ impl Context<'_> {
                 format!("transformers has no sdpa for {}; write attention = \"eager\"", file.model_type);
             return Err(section.bad("attention", "\"sdpa\"", instead));
         }
+        if attention == AttentionKernel::Eager && !file.job_defaults.eager {
+            let expected = format!("{} has no attn_implementation; leave it out", file.model_type);
+            return Err(section.bad("attention", "\"eager\"", expected));
+        }
         Ok(attention)
+    }
+
+    /// The checkpoints of the job, which models of torchvision have none of.
+    fn checkpointing(&self, section: &Section) -> Result<Checkpointing, JobFault> {
+        let checkpointing = section.word("checkpointing")?;
+        let file = &self.model.file;
+        if checkpointing != Checkpointing::None && !file.job_defaults.checkpointing {
+            let word = section.get("checkpointing").map(describe).unwrap_or_default();
+            let expected = format!("{} has no gradient checkpointing; leave it out", file.model_type);
+            return Err(section.bad("checkpointing", word, expected));
+        }
+        Ok(checkpointing)
     }
 
     /// Tokens after the prompt: as many as the job says, or 4, or as many as learned positions leave after the prompt.
@@ -179,6 +195,10 @@ impl Context<'_> {
     fn tokens(&self, section: &Section, task: Task) -> Result<u64, JobFault> {
         if task.reads_text() {
             return self.sequence(section, 0);
+        }
+        if task == Task::Denoising && self.own_number("cross_attention_dim").is_some() {
+            let texts = || section.assume("sequence", 77, "the tokens of CLIP's texts");
+            return Ok(section.given_count("sequence").unwrap_or_else(texts));
         }
         match section.get("sequence") {
             Some(value) => Err(section.bad("sequence", value, format!("{NO_TOKENS}; write image = 224"))),
@@ -200,6 +220,12 @@ impl Context<'_> {
             };
         }
         let Config::Recorded(config) = &self.model.file.config else { return Ok(given) };
+        if task == Task::Denoising {
+            let own = config.number("sample_size");
+            let (side, why) =
+                own.map_or((64, "that of 512 pixels"), |own| (own, "the model's `sample_size`"));
+            return Ok(Some(given.unwrap_or_else(|| section.assume("image", side, why))));
+        }
         let own = config.image_number("image_size");
         match (given, own) {
             (Some(side), Some(own)) if side != own && config.program.fixes_images() => {
@@ -211,6 +237,14 @@ impl Context<'_> {
             (Some(side), _) => Ok(Some(side)),
             (None, Some(own)) => Ok(Some(section.assume("image", own, "the model's `image_size`"))),
             (None, None) => Ok(Some(section.assume("image", 224, "the side that models for ImageNet take"))),
+        }
+    }
+
+    /// A key of a recorded model's config that is a whole number.
+    fn own_number(&self, key: &str) -> Option<u64> {
+        match &self.model.file.config {
+            Config::Recorded(config) => config.number(key),
+            Config::Decoder(_) | Config::Gpt2(_) => None,
         }
     }
 
@@ -402,7 +436,7 @@ fn clips_gradients(section: &Section) -> bool {
 }
 
 /// Why a job about images has no tokens.
-const NO_TOKENS: &str = "the task image-classification reads images, which have no tokens";
+const NO_TOKENS: &str = "the model reads images, which have no tokens";
 
 /// The mask of the batch's padding. Images have none, and texts beside images are simulated without one.
 fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
@@ -489,7 +523,8 @@ mod tests {
     fn eager_model() -> Model {
         let mut model = Model::open("gpt2", &NoFiles).unwrap();
         let (attention, attention_why) = (AttentionKernel::Eager, "the class has no sdpa");
-        model.file.job_defaults = JobDefaults { attention, attention_why, sdpa: false };
+        model.file.job_defaults =
+            JobDefaults { attention, attention_why, sdpa: false, ..JobDefaults::TRANSFORMERS };
         model
     }
 

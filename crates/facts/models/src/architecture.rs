@@ -61,6 +61,9 @@ impl ConfigFile {
     /// # Errors
     /// As [`ConfigFile::from_json`].
     pub fn from_map(map: &Map<String, Value>) -> Result<ConfigFile, Fault> {
+        if let Some(outcome) = of_another_library(map) {
+            return outcome;
+        }
         let family = match family_of(map) {
             Err(fault) => return recorded(map).unwrap_or(Err(fault)),
             Ok(family) => family,
@@ -173,6 +176,49 @@ fn recorded(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
     Some(
         read.map_err(|fault| if other { Fault::NotSimulated { name: model_type.to_owned() } } else { fault }),
     )
+}
+
+/// The library of models that only a name describes, and the keys of a table that names one: `library` and `name`.
+const TORCHVISION: &str = "torchvision";
+
+/// A model of another library than transformers; `None` if the keys are those of transformers' config.json.
+fn of_another_library(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fault>> {
+    let text =
+        |key: &str| map.get(key).map(|value| value.as_str().ok_or_else(|| wrong_type(key, value, "a text")));
+    let named = match (text("library"), text("_class_name")) {
+        (None, None) => return None,
+        (Some(library), _) => library.and_then(|library| match (library, text("name")) {
+            (TORCHVISION, Some(name)) => name.map(|name| (TORCHVISION, "name", name)),
+            (TORCHVISION, None) => {
+                Err(Fault::value("name", "absent", "the name of a model, such as \"resnet50\""))
+            }
+            (other, _) => Err(Fault::value(
+                "library",
+                format!("{other:?}"),
+                "\"torchvision\"; leave it out for transformers",
+            )),
+        }),
+        (None, Some(class)) => class.map(|class| ("diffusers", "_class_name", class)),
+    };
+    Some(named.and_then(|(library, key, name)| {
+        let model_type = format!("{library}.{name}");
+        let task = brimful_programs::proven_tasks(&model_type).next();
+        match task.and_then(|task| brimful_programs::proven(&model_type, task)) {
+            Some(program) => read_recorded(program, map),
+            None => Err(unknown_of_library(library, key, name)),
+        }
+    }))
+}
+
+/// The error for a name that a library does not have, or that is not simulated.
+fn unknown_of_library(library: &str, key: &'static str, name: &str) -> Fault {
+    let known: Vec<&str> = brimful_programs::proven_types()
+        .filter_map(|it| it.strip_prefix(library)?.strip_prefix('.'))
+        .collect();
+    let nearest = nearest(name, known.iter().copied())
+        .map(|near| format!("; did you mean {near:?}?"))
+        .unwrap_or_default();
+    Fault::value(key, format!("{name:?}"), format!("{library}'s {} are simulated{nearest}", known.join(", ")))
 }
 
 fn read_recorded(

@@ -52,8 +52,18 @@ impl Model {
             Kind::Folder => Model::from_folder(path, files),
             Kind::File if path.ends_with(".safetensors") => Model::beside_weights(path, files),
             Kind::File => Model::from_file(path, files),
-            Kind::Missing => catalogue::model(name),
+            Kind::Missing => match name.split_once('.') {
+                Some((library @ "torchvision", model)) => Model::of_library(name, library, model),
+                _ => catalogue::model(name),
+            },
         }
+    }
+
+    /// The model of another library than transformers, such as `torchvision.resnet50`.
+    fn of_library(name: &str, library: &str, model: &str) -> Result<Model, ModelError> {
+        let table = [("library", library), ("name", model)];
+        let table = table.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+        Model::from_table(&table).map_err(|fault| ModelError { origin: name.to_owned(), fault })
     }
 
     /// The model whose config.json keys stand in the job.

@@ -113,6 +113,8 @@ impl RecordedConfig {
             attention: if eager_first { AttentionKernel::Eager } else { AttentionKernel::Sdpa },
             attention_why: if eager_first { "the default of the model's class" } else { "the default" },
             sdpa,
+            eager: kinds.contains(&Attention::Eager),
+            checkpointing: program.header.library.name == "transformers",
         }
     }
 }

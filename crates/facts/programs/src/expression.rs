@@ -86,11 +86,16 @@ pub enum Input {
     Labels,
     StartPositions,
     EndPositions,
+    Sample,
+    Timestep,
+    EncoderHiddenStates,
+    ClassLabels,
+    Noise,
 }
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 7] = [
+    pub const ALL: [(Input, &'static str); 12] = [
         (Input::InputIds, "input_ids"),
         (Input::PixelValues, "pixel_values"),
         (Input::DecoderInputIds, "decoder_input_ids"),
@@ -98,6 +103,11 @@ impl Input {
         (Input::Labels, "labels"),
         (Input::StartPositions, "start_positions"),
         (Input::EndPositions, "end_positions"),
+        (Input::Sample, "sample"),
+        (Input::Timestep, "timestep"),
+        (Input::EncoderHiddenStates, "encoder_hidden_states"),
+        (Input::ClassLabels, "class_labels"),
+        (Input::Noise, "noise"),
     ];
 
     /// The name in the model's signature.

@@ -190,6 +190,10 @@ pub enum Instruction {
     Buffer(Path, Slot),
     /// `tie PATH OTHER`.
     Tie(Path, Path),
+    /// `convert PATH`: `Module.to(dtype)` of the whole model reaches this parameter or buffer.
+    Convert(Path),
+    /// `registered PATH`: the next parameter of `named_parameters()`.
+    Registered(Path),
 }
 
 /// How a program names an activation.

@@ -131,13 +131,22 @@ impl Walk<'_> {
             _ => None,
         };
         match function {
-            "torch.tensor" => Some(Vec::new()),
+            "torch.tensor" if !matches!(arguments.first(), Some(Expression::List(_))) => Some(Vec::new()),
             "torch.normal" => {
                 let (_, size) = keywords.iter().find(|(name, _)| name == "size")?;
                 let (Expression::Tuple(sizes) | Expression::List(sizes)) = size else { return None };
                 sizes.iter().map(|size| size_of(scope, size).ok()).collect()
             }
+            "torch.ones" | "torch.zeros" | "torch.empty" | "torch.randn" => {
+                let sizes = match arguments {
+                    [Expression::Tuple(sizes) | Expression::List(sizes)] => sizes,
+                    sizes => sizes,
+                };
+                sizes.iter().map(|size| size_of(scope, size).ok()).collect()
+            }
             "torch.exp" | "torch.expm1" | "torch.log" => first(),
+            // The other operand is a number.
+            ".mul" | ".div" | ".add" if !matches!(arguments.get(1), Some(Expression::Slot(_))) => first(),
             ".unsqueeze" => {
                 let mut sizes = first()?;
                 let at = arguments.get(1).and_then(|dim| size_of(scope, dim).ok())?;

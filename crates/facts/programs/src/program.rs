@@ -1,5 +1,7 @@
 //! A program as a whole: its header and its sections.
 
+use brimful_units::Dtype;
+
 use crate::error::{EvaluationError, ProgramError};
 use crate::evaluate::{ConfigScope, Scope};
 use crate::expression::{Expression, Input};
@@ -43,6 +45,9 @@ pub struct Header {
     /// Whether the constructor says where each tie of two parameters happens; otherwise the output layer alone is tied, when
     /// it is made.
     pub ordered_ties: bool,
+    /// The dtype in which the constructor makes the parameters, where they are converted to the model's afterwards
+    /// (`convert`); `None` where they are made in it.
+    pub constructed: Option<Dtype>,
     /// Keys and the values for which the recording holds.
     pub required: Vec<(String, Vec<Value>)>,
     /// The lists of layers.

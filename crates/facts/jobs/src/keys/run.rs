@@ -10,7 +10,6 @@ use crate::words::Words;
 use crate::{AttentionMask, Checkpointing, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
-/// What to do instead of keys that belong to other tasks.
 /// The tasks that are simulated, each for the model types that have a program for it.
 const TASKS: &[&str] = &[
     "causal-lm",
@@ -21,10 +20,10 @@ const TASKS: &[&str] = &[
     "image-classification",
     "image-text",
     "seq2seq",
+    "denoising",
 ];
+/// What to do instead of keys that belong to other tasks.
 const LEAVE_OUT: &str = "leave it out";
-/// What to do instead of a model of another library.
-const TRANSFORMERS: &str = "models of transformers are simulated";
 
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -42,10 +41,18 @@ pub(super) const KEYS: &[Key] = &[
         "The GPU is given by name (h100-sxm-80gb, rtx4090) or by size (\"24 GiB\"); fit also takes a list, and any.",
     )
     .flag(),
-    key(&["model"], "library", Kind::Text("a library's name"), "The library that the model belongs to.")
-        .not_yet(TRANSFORMERS),
-    key(&["model"], "_class_name", Kind::Text("a class of diffusers"), "The class of a diffusers model.")
-        .not_yet(TRANSFORMERS),
+    key(
+        &["model"],
+        "library",
+        Kind::Text("a library's name"),
+        "The model belongs to this library (torchvision), in which `name` names it; absent for transformers.",
+    ),
+    key(
+        &["model"],
+        "_class_name",
+        Kind::Text("a class of diffusers"),
+        "The model is of this class of diffusers; the other keys are those of its config.json.",
+    ),
     key(ROOT, "train", Kind::Table, "The model is trained."),
     key(ROOT, "infer", Kind::Table, "The model generates text with plain transformers."),
     key(ROOT, "serve", Kind::OpenTable, "A serving engine runs the model.")
@@ -58,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
         .only(
             TASKS,
             "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, seq2seq, \
-             image-classification and image-text are simulated",
+             image-classification, image-text and denoising are simulated",
         )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[

@@ -30,6 +30,7 @@ pub(crate) const FAMILY: Family = Family {
         attention: AttentionKernel::Eager,
         attention_why: "Gemma 2 has no sdpa in transformers, because sdpa has no softcapping",
         sdpa: false,
+        ..JobDefaults::TRANSFORMERS
     },
 };
 

@@ -217,6 +217,8 @@ impl<'a> Reader<'a> {
                 let (path, slot) = self.words(line, 1, |words| Ok((words.path()?, words.slot()?)))?;
                 Ok(Instruction::Buffer(path, slot))
             }
+            "convert" => self.words(line, 1, |words| words.path().map(Instruction::Convert)),
+            "registered" => self.words(line, 1, |words| words.path().map(Instruction::Registered)),
             "tie" => {
                 let (path, other) = self.words(line, 1, |words| Ok((words.path()?, words.path()?)))?;
                 Ok(Instruction::Tie(path, other))

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use brimful_units::Dtype;
+
 use super::Line;
 use super::line::Words;
 use crate::error::ProgramError;
@@ -55,6 +57,7 @@ fn entry(header: &mut Header, word: &str, rest: &str) -> Result<(), String> {
         }
         "attention" => header.attention = attention(rest)?,
         "ties" if rest == "ordered" => header.ordered_ties = true,
+        "constructed" => header.constructed = Some(rest.parse::<Dtype>().map_err(|error| error.to_string())?),
         "require" => {
             let (key, allowed) = keyed(rest)?;
             header.required.push((key.to_owned(), values(allowed)?));

@@ -32,6 +32,26 @@ pub(crate) enum Sample<'a> {
     Images(&'a Tensor),
     /// Both: token ids first.
     TokensAndImages(&'a Tensor, &'a Tensor),
+    /// Images to take the noise from.
+    Noisy(&'a Noisy),
+}
+
+/// What a model that takes noise away reads. It is dropped in this order.
+pub(crate) struct Noisy {
+    /// Images in the space of the autoencoder `[B, channels, side, side]`, in the dtype of the weights.
+    pub sample: Tensor,
+    /// How much noise each image has `[B]`, int64.
+    pub timestep: Tensor,
+    /// What the images shall show.
+    pub condition: Condition,
+}
+
+/// What images shall show.
+pub(crate) enum Condition {
+    /// `encoder_hidden_states`: a text that was encoded `[B, S, width]`, in the dtype of the weights.
+    Text(Tensor),
+    /// `class_labels`: a class for each image `[B]`, int64.
+    Classes(Tensor),
 }
 
 impl<'a> Sample<'a> {
@@ -39,6 +59,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn tensor(self) -> &'a Tensor {
         match self {
             Sample::Tokens(tensor) | Sample::Images(tensor) | Sample::TokensAndImages(tensor, _) => tensor,
+            Sample::Noisy(noisy) => &noisy.sample,
         }
     }
 
@@ -46,7 +67,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn tokens(self) -> Option<&'a Tensor> {
         match self {
             Sample::Tokens(tokens) | Sample::TokensAndImages(tokens, _) => Some(tokens),
-            Sample::Images(_) => None,
+            Sample::Images(_) | Sample::Noisy(_) => None,
         }
     }
 
@@ -54,7 +75,15 @@ impl<'a> Sample<'a> {
     pub(crate) fn images(self) -> Option<&'a Tensor> {
         match self {
             Sample::Images(images) | Sample::TokensAndImages(_, images) => Some(images),
-            Sample::Tokens(_) => None,
+            Sample::Tokens(_) | Sample::Noisy(_) => None,
+        }
+    }
+
+    /// Images to take the noise from.
+    pub(crate) fn noisy(self) -> Option<&'a Noisy> {
+        match self {
+            Sample::Noisy(noisy) => Some(noisy),
+            Sample::Tokens(_) | Sample::Images(_) | Sample::TokensAndImages(..) => None,
         }
     }
 }
@@ -84,12 +113,14 @@ impl Drop for RouterLogits {
     }
 }
 
-/// The targets of a batch, int64. They are dropped in the order of the task's arguments.
+/// The targets of a batch; labels and positions are int64. They are dropped in the order of the task's arguments.
 pub(crate) enum Targets {
     /// `labels`: the tokens to predict or the labels of tokens `[B, S]`, or a label for each sequence `[B]`.
     Labels(Tensor),
     /// `start_positions` and `end_positions`, each `[B]`.
     Positions(Tensor, Tensor),
+    /// The noise that was added to images, in the shape and the dtype of the model's answer.
+    Noise(Tensor),
 }
 
 impl Inputs<'_> {
@@ -97,7 +128,7 @@ impl Inputs<'_> {
     pub(crate) fn labels(&self) -> Option<&Tensor> {
         match self.targets? {
             Targets::Labels(labels) => Some(labels),
-            Targets::Positions(..) => None,
+            Targets::Positions(..) | Targets::Noise(_) => None,
         }
     }
 }

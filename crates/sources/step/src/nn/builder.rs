@@ -43,8 +43,10 @@ pub(crate) struct Builder {
 pub(crate) struct Plan {
     /// Where the parameters go.
     pub device: Device,
-    /// The dtype of the parameters.
+    /// The dtype in which the constructor makes the parameters.
     pub dtype: Dtype,
+    /// The dtype of the parameters when the model is complete.
+    pub converted: Dtype,
     /// What is attached to the modules.
     pub techniques: Techniques,
     /// Name and shape of every parameter in the order of the constructor ([`Config::parameter_tensors`]). It says which
@@ -54,6 +56,8 @@ pub(crate) struct Plan {
     built: Cell<usize>,
     /// Every parameter in the order of `named_parameters()`. A head that was tied away has dropped its own.
     registered: RefCell<Vec<Weak<Parameter>>>,
+    /// The places of parameters in `named_parameters()` by their names, where the constructor has another order and says so.
+    order: RefCell<FxHashMap<String, usize>>,
     /// The Linears that get an adapter once the whole model is there.
     pub(super) targets: RefCell<Vec<Target>>,
 }
@@ -92,7 +96,20 @@ impl Plan {
     /// `model.parameters()`: each once, in the order of `named_parameters()`.
     fn parameters(&self) -> Vec<Rc<Parameter>> {
         let all: Vec<Rc<Parameter>> = self.registered.borrow().iter().filter_map(Weak::upgrade).collect();
-        ordered_by_modules(&all)
+        let order = self.order.borrow();
+        if order.is_empty() {
+            return ordered_by_modules(&all);
+        }
+        let mut ordered = all;
+        ordered.sort_by_key(|parameter| order.get(parameter.path()).copied().unwrap_or(usize::MAX));
+        ordered
+    }
+
+    /// Says which parameter is the next in `named_parameters()`.
+    pub(crate) fn register_next(&self, path: String) {
+        let mut order = self.order.borrow_mut();
+        let next = order.len();
+        order.insert(path, next);
     }
 
     /// What stands before a module's name, unless it has PEFT's prefix already.
@@ -133,13 +150,19 @@ fn joined(a: &str, b: &str) -> String {
 impl Builder {
     /// A builder at the root of the model.
     pub fn new(device: &Device, config: &Config, precision: Precision, techniques: Techniques) -> Builder {
+        let constructed = match config {
+            Config::Recorded(config) => config.program.header.constructed,
+            Config::Decoder(_) | Config::Gpt2(_) => None,
+        };
         let plan = Plan {
             device: device.clone(),
-            dtype: precision.weights(),
+            dtype: constructed.unwrap_or(precision.weights()),
+            converted: precision.weights(),
             techniques,
             declared: config.parameter_tensors(),
             built: Cell::new(0),
             registered: RefCell::default(),
+            order: RefCell::default(),
             targets: RefCell::default(),
         };
         Builder { plan: Rc::new(plan), path: String::new() }

@@ -14,6 +14,19 @@ pub(crate) fn dropout<'a>(x: impl Into<Operand<'a>>, p: f64, training: bool) -> 
     if training && p > 0.0 { native_dropout(&x) } else { Tensor::clone(&x) }
 }
 
+/// `F.dropout(x, p, training, inplace=True)`: `x.mul_(noise)`, where the noise has the input's dtype (`_dropout_impl` in
+/// aten/src/ATen/native/Dropout.cpp).
+pub(crate) fn dropout_in_place(x: &Tensor, p: f64, training: bool) -> Tensor {
+    if !training || p == 0.0 {
+        return x.clone();
+    }
+    let noise = super::plain_unary("empty_like", x, x.dtype());
+    Op::new("mul_", "MulBackward0", &[x])
+        .saves_inputs(|| saved![Some(noise.clone())])
+        .run(|| x.clone())
+        .backward(|call| grads![Some(super::mul(call.grad(), call.saved(0)))])
+}
+
 fn native_dropout(x: &Tensor) -> Tensor {
     let op = Op::new("native_dropout", "NativeDropoutBackward0", &[x]);
     // The kernel makes the mask before the output.

@@ -165,6 +165,53 @@ pub(crate) fn relu(x: &Tensor) -> Tensor {
     activation_of_result(x, "relu", "ReluBackward0", "threshold_backward")
 }
 
+/// `F.relu(x, inplace=True)`: the same tensor, which is saved after it is written.
+pub(crate) fn relu_in_place(x: &Tensor) -> Tensor {
+    Op::new("relu_", "ReluBackward0", &[x])
+        .run(|| x.clone())
+        .saves_results(|out| saved![Some(out.detach())])
+        .backward(|call| grads![Some(fused_backward("threshold_backward", call.grad(), call.saved(0)))])
+}
+
+/// An activation by torch's name of its kernel, such as `hardswish`.
+pub(crate) fn named_activation(x: &Tensor, named: NamedActivation) -> Tensor {
+    let (op, node, backward) = named.names();
+    activation(x, op, node, backward)
+}
+
+/// As [`named_activation`], written into the tensor itself: what the backward reads is copied before.
+pub(crate) fn activation_in_place(x: &Tensor, named: NamedActivation) -> Tensor {
+    let (op, node, backward) = named.names();
+    Op::new(op, node, &[x])
+        .saves_inputs(|| saved![Some(result(&[x], x.dtype()))])
+        .run(|| x.clone())
+        .backward(move |call| grads![Some(fused_backward(backward, call.grad(), call.saved(0)))])
+}
+
+/// Activations of networks for images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NamedActivation {
+    /// `hardtanh`, of which `relu6` is one.
+    Hardtanh,
+    /// `hardswish`.
+    Hardswish,
+    /// `hardsigmoid`.
+    Hardsigmoid,
+    /// `silu`.
+    Silu,
+}
+
+impl NamedActivation {
+    fn names(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            NamedActivation::Hardtanh => ("hardtanh", "HardtanhBackward0", "hardtanh_backward"),
+            NamedActivation::Hardswish => ("hardswish", "HardswishBackward0", "hardswish_backward"),
+            NamedActivation::Hardsigmoid => ("hardsigmoid", "HardsigmoidBackward0", "hardsigmoid_backward"),
+            NamedActivation::Silu => ("silu", "SiluBackward0", "silu_backward"),
+        }
+    }
+}
+
 /// `torch.tanh(x)`.
 pub(crate) fn tanh<'a>(x: impl Into<Operand<'a>>) -> Tensor {
     let x = x.into();

@@ -1,5 +1,6 @@
-//! Cross entropy (aten/src/ATen/native/LossNLL.cpp, aten/src/ATen/native/cuda/Loss.cu).
+//! Losses (aten/src/ATen/native/LossNLL.cpp, aten/src/ATen/native/Loss.cpp, aten/src/ATen/native/cuda/Loss.cu).
 
+use super::iterator::result;
 use super::{grads, saved};
 use crate::autocast::to_float;
 use crate::autograd::Op;
@@ -27,4 +28,24 @@ fn nll_loss(x: &Tensor, target: &Tensor) -> Tensor {
             grads![Some(Tensor::empty(x.device(), x.shape().clone(), x.dtype()))]
         });
     loss
+}
+
+/// `mse_loss(x, target)`, the mean, which autocast runs in fp32. Its one number keeps the memory of a whole tensor: the meta
+/// function makes the output as large as the input, and `mean_out` then narrows it.
+pub(crate) fn mse_loss(x: &Tensor, target: &Tensor) -> Tensor {
+    let (target, x) = (to_float(target), to_float(x));
+    Op::new("mse_loss", "MseLossBackward0", &[&x])
+        .saves_inputs(|| saved![Some(x.clone()), Some(target.clone())])
+        .run(|| {
+            let out = result(&[&x, &target], x.dtype());
+            let squares = result(&[&x, &target], x.dtype());
+            super::stage_mean(&squares);
+            drop(squares);
+            out.unsafe_view_as([].into(), [].into())
+        })
+        .backward(|call| {
+            let x = call.saved(0);
+            let _op = x.device().op("mse_loss_backward");
+            grads![Some(result(&[x], x.dtype()))]
+        })
 }

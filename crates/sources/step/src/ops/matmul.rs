@@ -19,8 +19,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
     let rows = x.numel() / x.last(0).max(1);
     match bias {
         None => unbiased(&x, &weight, rows, out_shape),
-        // Only a matrix, and three dimensions in row-major order, have the bias in the product.
-        Some(bias) if x.rank() > 3 || (x.rank() == 3 && !x.is_contiguous()) => {
+        // Only a matrix, and what is in row-major order, have the bias in the product.
+        Some(bias) if x.rank() > 2 && !x.is_contiguous() => {
             add_in_place(unbiased(&x, &weight, rows, out_shape), &bias)
         }
         // A matrix needs no views, which would be nodes of autograd between it and its product.

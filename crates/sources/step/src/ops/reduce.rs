@@ -2,6 +2,7 @@
 //! (`setReduceConfig` in aten/src/ATen/native/cuda/Reduce.cuh).
 
 use brimful_units::{Dtype, Shape};
+use smallvec::SmallVec;
 
 use super::{grads, plain_binary, plain_unary, saved};
 use crate::autograd::Op;
@@ -48,37 +49,47 @@ pub(crate) fn logsumexp_last(x: &Tensor) -> Tensor {
 
 /// `x.mean(dim)`, or with `keep` as `x.mean(dim, keepdim=True)`.
 pub(crate) fn mean(x: &Tensor, dim: usize, keep: bool) -> Tensor {
+    mean_of(x, &[dim], keep)
+}
+
+/// As [`mean`], of several dimensions in their order.
+pub(crate) fn mean_of(x: &Tensor, dims: &[usize], keep: bool) -> Tensor {
     let spread = |expanded: Tensor| super::div_scalar(&expanded);
-    along(x, ("mean", "MeanBackward1"), (dim, keep), x.dtype(), spread)
+    along(x, ("mean", "MeanBackward1"), (dims, keep), x.dtype(), spread)
 }
 
 /// `x.sum(dim)`, or with `keep` as `x.sum(dim, keepdim=True)`, in `dtype`.
 pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
-    along(x, ("sum", "SumBackward1"), (dim, keep), dtype, |expanded| expanded)
+    along(x, ("sum", "SumBackward1"), (&[dim], keep), dtype, |expanded| expanded)
 }
 
-/// A reduction of one dimension, whose gradient is expanded over it and then `spread`.
+/// A reduction of dimensions, whose gradient is expanded over them and then `spread`.
 fn along(
     x: &Tensor,
     (op, node): (&'static str, &'static str),
-    (dim, keep): (usize, bool),
+    (dims, keep): (&[usize], bool),
     dtype: Dtype,
     spread: fn(Tensor) -> Tensor,
 ) -> Tensor {
     let whole = x.shape().clone();
+    let dims: SmallVec<[usize; 4]> = dims.into();
     Op::new(op, node, &[x])
         .run(|| {
-            let kept = reduced(x, op, &[dim], dtype);
+            let kept = reduced(x, op, &dims, dtype);
             if keep {
                 return kept;
             }
             let mut shape = kept.shape().clone();
-            shape.remove(dim);
+            // From the last on, so that the numbers of the others stay.
+            dims.iter().rev().for_each(|dim| {
+                shape.remove(*dim);
+            });
             let strides = crate::tensor::contiguous_strides(&shape);
             kept.unsafe_view_as(shape, strides)
         })
         .backward(move |call| {
-            let kept = if keep { call.grad().clone() } else { super::unsqueeze(call.grad(), dim) };
+            let unsqueezed = |grad: Tensor| dims.iter().fold(grad, |grad, dim| super::unsqueeze(&grad, *dim));
+            let kept = if keep { call.grad().clone() } else { unsqueezed(call.grad().clone()) };
             grads![Some(spread(super::expand(kept, whole.clone())))]
         })
 }
@@ -258,6 +269,13 @@ fn last_power_of_two(n: u64) -> u64 {
 /// `x.mean(dim, keepdim=True)` without gradient, and as large as `x.mean(dim)`.
 pub(crate) fn mean_kept(x: &Tensor, dim: usize) -> Tensor {
     reduced(x, "mean", &[dim], x.dtype())
+}
+
+/// The staging of the kernel of `x.mean()`.
+pub(super) fn stage_mean(x: &Tensor) {
+    let device = x.device();
+    let _op = device.op("mean");
+    Plan::new(device, 1, x.numel(), Along::Everything).stage(device);
 }
 
 /// `torch.sum` of a mask read as a number: the staging of its kernel.

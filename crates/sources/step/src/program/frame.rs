@@ -14,7 +14,7 @@ use super::model::State;
 use super::value::{CacheRole, Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
-use crate::models::{Cache, Inputs, Mode, Targets};
+use crate::models::{Cache, Condition, Inputs, Mode, Targets};
 use crate::tensor::Tensor;
 
 /// The body of all kinds, where a section has only one.
@@ -228,6 +228,11 @@ impl<'a> Frame<'a> {
                 self.state.keep_buffer(path, self.index, value)
             }
             Instruction::Tie(path, other) => self.state.tie(path, other, self.index),
+            Instruction::Convert(path) => self.state.convert(&path.at(self.index)),
+            Instruction::Registered(path) => {
+                self.state.register_next(path.at(self.index));
+                Ok(())
+            }
             other => Err(Fault::Damaged(format!("{other:?} makes nothing"))),
         }
     }
@@ -416,7 +421,21 @@ impl<'a> Frame<'a> {
             Input::StartPositions | Input::EndPositions => match inputs.targets? {
                 Targets::Positions(start, _) if input == Input::StartPositions => Some(start),
                 Targets::Positions(_, end) => Some(end),
-                Targets::Labels(_) => None,
+                Targets::Labels(_) | Targets::Noise(_) => None,
+            },
+            Input::Noise => match inputs.targets? {
+                Targets::Noise(noise) => Some(noise),
+                Targets::Labels(_) | Targets::Positions(..) => None,
+            },
+            Input::Sample => inputs.sample.noisy().map(|noisy| &noisy.sample),
+            Input::Timestep => inputs.sample.noisy().map(|noisy| &noisy.timestep),
+            Input::EncoderHiddenStates => match &inputs.sample.noisy()?.condition {
+                Condition::Text(states) => Some(states),
+                Condition::Classes(_) => None,
+            },
+            Input::ClassLabels => match &inputs.sample.noisy()?.condition {
+                Condition::Classes(labels) => Some(labels),
+                Condition::Text(_) => None,
             },
         }
     }

@@ -21,6 +21,7 @@ use crate::StepError;
 use crate::device::Device;
 use crate::models::{Cache, CausalLm, Inputs, Mode, Outputs, RouterLogits};
 use crate::nn::{Builder, Conv1d, Embedding, Linear, Module, Parameter};
+use crate::ops;
 use crate::tensor::Tensor;
 
 /// A model whose class was recorded.
@@ -273,6 +274,29 @@ impl State {
         Ok(())
     }
 
+    /// What `Module.to(dtype)` does to a parameter or a buffer: the copy is there before what it was made of goes.
+    pub fn convert(&self, path: &str) -> Result<(), Fault> {
+        let (from, to) = (self.tensor(path)?, self.builder.converted);
+        if from.dtype() == to {
+            return Ok(());
+        }
+        let copy = ops::to(&from, to);
+        if let Some(parameter) = self.parameters.borrow().get(path).cloned() {
+            drop(from);
+            parameter.set_data(copy);
+            return Ok(());
+        }
+        copy.categorize(Category::Buffer);
+        drop(from);
+        drop(self.buffers.borrow_mut().insert(path.to_owned(), copy));
+        Ok(())
+    }
+
+    /// Says which parameter is the next in `named_parameters()`.
+    pub fn register_next(&self, path: String) {
+        self.builder.register_next(path);
+    }
+
     /// Makes modules of the Linears and the embeddings whose parameters were tied.
     fn finish_ties(&self) -> Result<(), Fault> {
         for (kind, path) in self.untied.take() {
@@ -445,7 +469,7 @@ impl Recorded {
             match (name.as_str(), value) {
                 ("loss", Value::Tensor(tensor)) => loss = Some(tensor),
                 ("aux_loss", Value::Tensor(tensor)) => aux_loss = Some(tensor),
-                ("logits" | "start_logits" | "logits_per_image", Value::Tensor(tensor)) => {
+                ("logits" | "start_logits" | "logits_per_image" | "sample", Value::Tensor(tensor)) => {
                     logits = Some(tensor)
                 }
                 ("encoder_last_hidden_state", Value::Tensor(tensor)) => {

@@ -4,7 +4,7 @@ use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
 
 use crate::device::Device;
-use crate::models::{Inputs, Sample, Targets};
+use crate::models::{Condition, Inputs, Noisy, Sample, Targets};
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -21,6 +21,17 @@ pub(super) struct Samples {
     mask: AttentionMask,
     /// Where the samples are images.
     image: Option<Image>,
+    /// Where the samples are images to take the noise from.
+    noise: Option<Noise>,
+}
+
+/// What a model that takes noise away is asked for.
+#[derive(Clone, Copy)]
+struct Noise {
+    /// Channels of the noise.
+    channels: u64,
+    /// The width of an encoded text; `None` for a model that is told classes.
+    text: Option<u64>,
 }
 
 /// An image: a square of pixels, in the dtype of the model's weights.
@@ -38,27 +49,44 @@ impl Samples {
     /// The samples of a training job.
     pub fn of_training(job: &Train, config: &Config) -> Samples {
         let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        let noise = (job.task == Task::Denoising).then(|| Noise::of(config));
         let target = job.target_sequence.unwrap_or(job.sequence);
         let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
-        Samples { task, batch, sequence, target, mask, image }
+        Samples { task, batch, sequence, target, mask, image, noise }
     }
 
     /// The samples of a job without gradients.
     pub fn of_inference(job: &Infer, config: &Config) -> Samples {
         let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        let noise = (job.task == Task::Denoising).then(|| Noise::of(config));
         let target = job.target_sequence.unwrap_or(job.sequence);
         let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
-        Samples { task, batch, sequence, target, mask, image }
+        Samples { task, batch, sequence, target, mask, image, noise }
     }
 }
 
 impl Image {
     fn of(config: &Config, side: u64, dtype: Dtype) -> Image {
         let channels = match config {
-            Config::Recorded(config) => config.image_number("num_channels"),
+            Config::Recorded(config) => {
+                config.image_number("num_channels").or_else(|| config.number("in_channels"))
+            }
             Config::Decoder(_) | Config::Gpt2(_) => None,
         };
         Image { channels: channels.unwrap_or(CHANNELS), side, dtype }
+    }
+}
+
+impl Noise {
+    /// A model of classes answers with a variance as well, which has no target.
+    fn of(config: &Config) -> Noise {
+        let number = |key: &str| match config {
+            Config::Recorded(config) => config.number(key),
+            Config::Decoder(_) | Config::Gpt2(_) => None,
+        };
+        let text = number("cross_attention_dim");
+        let channels = number(if text.is_some() { "out_channels" } else { "in_channels" });
+        Noise { channels: channels.unwrap_or(CHANNELS), text }
     }
 }
 
@@ -67,6 +95,7 @@ enum OwnedSample {
     Tokens(Tensor),
     Images(Tensor),
     TokensAndImages(Tensor, Tensor),
+    Noisy(Noisy),
 }
 
 /// The arguments of one forward, as the script's dict has them. Dropping the dict frees its values in the order of their
@@ -85,7 +114,7 @@ pub(super) struct Batch {
 impl Batch {
     /// `make_batch` of `fixtures/rehearsal/step_case.py`: tensors that are made on the GPU, in the order of their keys.
     pub fn new(device: &Device, samples: Samples) -> Batch {
-        let Samples { task, batch, sequence, target, mask, image } = samples;
+        let Samples { task, batch, sequence, target, mask, image, noise } = samples;
         let filled = |op, shape: Shape, dtype| {
             let tensor = ops::new_tensor(device, op, shape, dtype);
             tensor.categorize(Category::Input);
@@ -97,6 +126,19 @@ impl Batch {
             |Image { channels, side, dtype }| filled("empty", [batch, channels, side, side].into(), dtype);
         let sample = match image {
             None => OwnedSample::Tokens(input("zeros", tokens())),
+            Some(image) if task == Task::Denoising => {
+                let sample = images(image);
+                // `torch.zeros(batch, 1)[:, 0]`.
+                let column = || input("zeros", [batch, 1].into()).view_as([batch].into(), [1].into());
+                let timestep = column();
+                let condition = match noise.and_then(|noise| noise.text) {
+                    Some(width) => {
+                        Condition::Text(filled("empty", [batch, sequence, width].into(), image.dtype))
+                    }
+                    None => Condition::Classes(column()),
+                };
+                OwnedSample::Noisy(Noisy { sample, timestep, condition })
+            }
             Some(image) if task.reads_text() => {
                 let input_ids = input("zeros", tokens());
                 OwnedSample::TokensAndImages(input_ids, images(image))
@@ -115,6 +157,9 @@ impl Batch {
             Task::Seq2Seq => Some(Targets::Labels(input("zeros", [batch, target].into()))),
             // Texts and images that belong together need no labels.
             Task::ImageText => None,
+            Task::Denoising => image
+                .zip(noise)
+                .map(|(image, noise)| Targets::Noise(images(Image { channels: noise.channels, ..image }))),
             _ => Some(Targets::Labels(input("clone", tokens()))),
         };
         let attention_mask = (mask != AttentionMask::None).then(|| input("ones", tokens()));
@@ -141,6 +186,7 @@ impl Batch {
                 OwnedSample::Tokens(tokens) => Sample::Tokens(tokens),
                 OwnedSample::Images(images) => Sample::Images(images),
                 OwnedSample::TokensAndImages(tokens, images) => Sample::TokensAndImages(tokens, images),
+                OwnedSample::Noisy(noisy) => Sample::Noisy(noisy),
             },
             decoder_input_ids: self.decoder_input_ids.as_ref(),
             attention_mask: self.attention_mask.as_ref(),

@@ -27,23 +27,32 @@ pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: Transf
     };
     match job.task {
         Task::CausalLm => generate(device, &model, job, mode),
-        _ => forward(device, &model, job, Samples::of_inference(job, config), mode),
+        _ => forward(device, &model, (job, config), mode),
     }
 }
 
 /// One call, whose batch and outputs the script holds to the end.
-fn forward(device: &Device, model: &Model, job: &Infer, samples: Samples, mode: Mode) {
+fn forward(device: &Device, model: &Model, (job, config): (&Infer, &Config), mode: Mode) {
     let _off = device.set_grad_enabled(false);
     let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
-    let batch = Batch::new(device, samples);
-    let batch = if job.task == Task::Seq2Seq { batch.of_decoder() } else { batch.without_targets() };
+    let batch = Batch::new(device, Samples::of_inference(job, config));
+    let batch = match job.task {
+        Task::Seq2Seq => batch.of_decoder(),
+        // The model of torchvision is given the images alone, and the batch keeps its labels.
+        _ if is_of_torchvision(config) => batch,
+        _ => batch.without_targets(),
+    };
     device.begin_phase(PhaseKind::Prefill, "prefill");
     let outputs = model.root.call(&batch.inputs(), &mode, None);
     // The region ends inside the recording; what the script still holds does not.
     drop(autocast);
     device.end();
     drop(outputs);
+}
+
+fn is_of_torchvision(config: &Config) -> bool {
+    matches!(config, Config::Recorded(config) if config.program.header.library.name == "torchvision")
 }
 
 /// A prompt, then one token after the other.

@@ -104,7 +104,7 @@ fn split_count(work: u64, slots: u64, key_blocks: u64) -> u64 {
 
 /// The head's width as the flash kernels pad it.
 fn rounded_width(width: u64) -> u64 {
-    if width <= 192 { width.next_multiple_of(32) } else { 256 }
+    width.next_multiple_of(if width <= 128 { 32 } else { 64 })
 }
 
 /// `_flash_attention_backward`: gradients, the row sums, an fp32 accumulator for the queries'

@@ -23,9 +23,8 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "__rtruediv__" => number_by(given),
         "rsqrt" => given.tensor(0, "input").map(ops::rsqrt_autocast),
         "tanh" | "F.tanh" | "nn.functional.tanh" => given.tensor(0, "input").map(ops::tanh),
-        "fill_" | "zero_" | "normal_" | "uniform_" | "copy_" | "mul_" | "div_" | "add_" | "sub_" => {
-            in_place(given)
-        }
+        "fill_" | "zero_" | "bernoulli_" | "normal_" | "uniform_" | "copy_" | "mul_" | "div_" | "add_"
+        | "sub_" => in_place(given),
         "__rsub__" | "rsub" => number_minus(state, given),
         "gt" | "__gt__" => comparison(given, "gt"),
         "ge" | "__ge__" => comparison(given, "ge"),
@@ -44,6 +43,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "isinf" => not_finite(given),
         "any" if given.positional.len() == 1 => any(given),
         "requires_grad.__set__" => wants_gradient(given),
+        "outer" => outer(given),
         "cos" => without_gradient(given, "cos"),
         "sin" => without_gradient(given, "sin"),
         "int" => given.tensor(0, "input").map(|x| ops::to(x, Dtype::I32)),
@@ -65,7 +65,7 @@ fn refuse_sizes(name: &str, given: &Arguments<'_>) -> Result<(), Fault> {
         a == b || a == 1 || b == 1
     };
     // `type_as` and `to` read the other tensor's dtype only.
-    if matches!(name, "type_as" | "to") || (0..a.rank().min(b.rank())).all(fits) {
+    if matches!(name, "type_as" | "to" | "outer") || (0..a.rank().min(b.rank())).all(fits) {
         return Ok(());
     }
     Err(given.fault(format!("tensors of {} and {}", a.shape(), b.shape())))
@@ -207,9 +207,18 @@ fn choice(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
     if tensors.iter().any(|side| side.requires_grad()) && condition.device().grad_enabled() {
         return Err(given.fault("an input that wants a gradient"));
     }
-    let dtype = tensors.iter().skip(1).fold(first.dtype(), |dtype, side| ops::wider(dtype, side.dtype()));
-    let inputs: Vec<&Tensor> = std::iter::once(condition).chain(tensors).collect();
-    Ok(ops::plain_ternary("where", &inputs, dtype))
+    if !first.dtype().is_floating() && sides.iter().any(is_fraction) {
+        return Err(given.fault("integers and a fraction"));
+    }
+    // The number becomes a tensor for the length of the call (`where` in aten/src/ATen/native/TensorCompare.cpp).
+    let number = ops::new_tensor(condition.device(), "scalar_tensor", [], first.dtype());
+    let chosen = ops::plain_ternary("where", &[condition, first], first.dtype());
+    drop(number);
+    Ok(chosen)
+}
+
+fn is_fraction(side: &Option<&Value>) -> bool {
+    matches!(side, Some(Value::Plain(brimful_programs::Value::Number(_))))
 }
 
 /// `torch.where(condition, a, b)` of two fractions: both become tensors for the length of the call.
@@ -219,9 +228,7 @@ fn of_numbers(
     condition: &Tensor,
     sides: [Option<&Value>; 2],
 ) -> Result<Tensor, Fault> {
-    let fraction =
-        |side: &Option<&Value>| matches!(side, Some(Value::Plain(brimful_programs::Value::Number(_))));
-    if !sides.iter().all(fraction) {
+    if !sides.iter().all(is_fraction) {
         return Err(given.fault("two numbers that are no fractions"));
     }
     let dtype = state.default_dtype();
@@ -266,6 +273,16 @@ fn contains(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 fn without_gradient(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     let x = super::without_gradient(given)?;
     Ok(ops::plain_unary(op, x, x.dtype()))
+}
+
+/// `torch.outer(a, b)` of vectors without gradient: `a.reshape(-1, 1) * b`.
+fn outer(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (a, b) = (super::without_gradient(given)?, given.tensor(1, "vec2")?);
+    if a.rank() != 1 || b.rank() != 1 || b.requires_grad() {
+        return Err(given.fault("other tensors than two vectors without gradient"));
+    }
+    let column = ops::view(a, [a.dim(0), 1]);
+    Ok(ops::plain_binary("mul", &column, b))
 }
 
 /// An operation on the bits of two tensors, which have no gradients.

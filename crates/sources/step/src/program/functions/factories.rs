@@ -18,6 +18,7 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "zeros" => filled(state, given, "zeros"),
         "ones" => filled(state, given, "ones"),
         "empty" => filled(state, given, "empty"),
+        "rand" => filled(state, given, "rand"),
         "full" => full(state, given),
         "zeros_like" => like(given, "zeros_like"),
         "ones_like" => like(given, "ones_like"),
@@ -91,14 +92,20 @@ fn like(given: &Arguments<'_>, op: &'static str) -> Result<Tensor, Fault> {
     Ok(ops::like(x, op, dtype))
 }
 
-/// `torch.tensor(number)`: it is made on the host and copied.
+/// `torch.tensor(data)`, a number or a list of numbers: it is made on the host and copied.
 fn scalar(state: &State, given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    let natural = match given.get(0, "data") {
+    let mut shape = Vec::new();
+    let mut data = given.get(0, "data");
+    while let Some(Value::Items(items)) = data {
+        shape.push(items.0.len() as u64);
+        data = items.0.first();
+    }
+    let natural = match data {
         Some(Value::Plain(Plain::Integer(_))) => Dtype::I64,
         Some(Value::Plain(Plain::Flag(_))) => Dtype::Bool,
         Some(Value::Plain(Plain::Number(_))) => state.default_dtype(),
         found => return Err(given.fault(format!("{} as its data", found.map_or("nothing", Value::kind)))),
     };
     let dtype = given.optional_dtype(1, "dtype")?.unwrap_or(natural);
-    Ok(ops::new_tensor(&state.device, "_to_copy", [], dtype))
+    Ok(ops::new_tensor(&state.device, "_to_copy", shape.into_iter().collect::<Shape>(), dtype))
 }

@@ -9,7 +9,7 @@ use super::super::model::State;
 use super::super::value::Value;
 use super::Outcome;
 use crate::autocast::to_lower;
-use crate::ops;
+use crate::ops::{self, AttentionOptions};
 use crate::tensor::Tensor;
 
 /// The function `name`, if it is one of these.
@@ -17,7 +17,6 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
     let outcome = match name {
         "F.linear" => linear(given),
         "F.embedding" => embedding(given),
-        "F.conv2d" => conv2d(given),
         "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
@@ -26,15 +25,40 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "F.rms_norm" => rms_norm(given),
         "F.softmax" | "softmax" | "special.softmax" => softmax(given),
         "F.dropout" => dropout(given),
-        "F.silu" => given.tensor(0, "input").map(ops::silu),
         "F.gelu" | "gelu" => given.tensor(0, "input").map(ops::gelu),
-        "F.relu" | "relu" => given.tensor(0, "input").map(ops::relu),
         "F.cross_entropy" => cross_entropy(given),
+        "F.mse_loss" => mse_loss(given),
+        "F.scaled_dot_product_attention" => attention(given),
         "mean" => mean(given),
         "argmax" => argmax(given),
         _ => return None,
     };
     Some(outcome.map(Value::Tensor))
+}
+
+/// `F.mse_loss(input, target)`, the mean.
+fn mse_loss(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, target) = (given.tensor(0, "input")?, given.tensor(1, "target")?);
+    let mean = match given.get(4, "reduction") {
+        None => true,
+        Some(Value::Plain(Plain::Text(reduction))) => reduction == "mean",
+        Some(_) => false,
+    };
+    if !mean || given.get(5, "weight").is_some() || x.shape() != target.shape() || target.requires_grad() {
+        return Err(given.fault("weights, another reduction than the mean, or a target of other sizes"));
+    }
+    Ok(ops::mse_loss(x, target))
+}
+
+/// `F.scaled_dot_product_attention(query, key, value)` without a mask, of as many heads of keys as of queries.
+fn attention(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (q, k, v) = (given.tensor(0, "query")?, given.tensor(1, "key")?, given.tensor(2, "value")?);
+    let dropout = given.optional_number(4, "dropout_p")?.unwrap_or(0.0);
+    let plain = [q, k, v].iter().all(|x| x.rank() == 4) && q.dim(1) == k.dim(1);
+    if given.get(3, "attn_mask").is_some() || given.flag(5, "is_causal", false)? || !plain {
+        return Err(given.fault("a mask, or tensors of other dimensions"));
+    }
+    Ok(ops::scaled_dot_product_attention(q, k, v, AttentionOptions { dropout, cudnn_enabled: true }))
 }
 
 fn linear(given: &Arguments<'_>) -> Result<Tensor, Fault> {
@@ -53,41 +77,6 @@ fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault("max_norm, scale_grad_by_freq, sparse, or another table than [rows, width]"));
     }
     Ok(ops::embedding(weight, indices))
-}
-
-/// `F.conv2d(input, weight, bias, stride, padding, dilation, groups)` of row-major tensors in one group. In another memory
-/// order the output would have another, too (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
-fn conv2d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
-    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
-    let groups = given.optional_integer(6, "groups")?.unwrap_or(1);
-    if x.rank() != 4 || weight.rank() != 4 || groups != 1 || x.dim(1) != weight.dim(1) {
-        return Err(given.fault(format!("{groups} groups of {} and {}", x.shape(), weight.shape())));
-    }
-    if !x.is_contiguous() || !weight.is_contiguous() {
-        return Err(given.fault("another memory order than row-major"));
-    }
-    let pair = |at: usize, name: &str, otherwise: i64| match given.get(at, name) {
-        None => Ok([otherwise, otherwise]),
-        Some(_) => match given.integers(at, name)?[..] {
-            [one] => Ok([one, one]),
-            [first, second] => Ok([first, second]),
-            _ => Err(given.fault(format!("{name} of more than two dimensions"))),
-        },
-    };
-    let (stride, padding, dilation) =
-        (pair(3, "stride", 1)?, pair(4, "padding", 0)?, pair(5, "dilation", 1)?);
-    // `conv_output_size` in aten/src/ATen/native/ConvUtils.h.
-    let side = |at: usize| {
-        let size = |tensor: &Tensor| i64::try_from(tensor.dim(at + 2)).ok();
-        let reach = dilation[at].checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
-        let padded = size(x)?.checked_add(padding[at].checked_mul(2)?)?;
-        let steps = padded.checked_sub(reach).filter(|room| *room >= 0)?.checked_div(stride[at])?;
-        u64::try_from(steps.checked_add(1)?).ok()
-    };
-    let (Some(height), Some(width)) = (side(0), side(1)) else {
-        return Err(given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())));
-    };
-    Ok(ops::conv2d(x, weight, given.optional_tensor(2, "bias")?, [height, width]))
 }
 
 /// `x.cumsum(-1)` without gradient.
@@ -180,10 +169,14 @@ fn softmax(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 fn dropout(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
     let p = given.optional_number(1, "p")?.unwrap_or(0.5);
-    if given.flag(3, "inplace", false)? {
-        return Err(given.fault("inplace"));
+    let training = given.flag(2, "training", true)?;
+    if !given.flag(3, "inplace", false)? {
+        return Ok(ops::dropout(x, p, training));
     }
-    Ok(ops::dropout(x, p, given.flag(2, "training", true)?))
+    if training && x.is_view() && x.requires_grad() && x.device().grad_enabled() {
+        return Err(given.fault("a view that wants a gradient"));
+    }
+    Ok(ops::dropout_in_place(x, p, training))
 }
 
 fn cross_entropy(given: &Arguments<'_>) -> Result<Tensor, Fault> {
@@ -211,11 +204,21 @@ fn argmax(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 /// `x.mean(dim)` of one dimension.
 fn mean(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let x = given.tensor(0, "input")?;
-    let Some(Value::Plain(Plain::Integer(_))) = given.get(1, "dim") else {
-        return Err(given.fault("other dimensions than one"));
-    };
     if given.get(usize::MAX, "dtype").is_some() {
         return Err(given.fault("a dtype"));
+    }
+    match given.get(1, "dim") {
+        Some(Value::Plain(Plain::Integer(_))) => {}
+        Some(Value::Items(_)) => {
+            let dims = given.integers(1, "dim")?;
+            let dims =
+                dims.iter().map(|dim| given.resolved(*dim, x.rank())).collect::<Result<Vec<_>, _>>()?;
+            if !dims.is_sorted() {
+                return Err(given.fault("dimensions out of their order"));
+            }
+            return Ok(ops::mean_of(x, &dims, given.flag(2, "keepdim", false)?));
+        }
+        _ => return Err(given.fault("no dimension")),
     }
     let dim = given.dim(1, "dim", x.rank())?;
     let kept = given.flag(2, "keepdim", false)?;

@@ -5,6 +5,7 @@ mod balancing;
 mod elementwise;
 mod experts;
 mod factories;
+mod images;
 mod indexing;
 mod layers;
 mod transcendental;
@@ -25,8 +26,15 @@ use crate::tensor::Tensor;
 pub(super) fn call(state: &State, given: &Arguments<'_>) -> Result<Value, Fault> {
     // A function that exists as a method, too, is the same function.
     let name = given.function.trim_start_matches("torch.").trim_start_matches('.');
-    let families =
-        [transcendental::call, experts::call, elementwise::call, views::call, layers::call, factories::call];
+    let families = [
+        transcendental::call,
+        experts::call,
+        elementwise::call,
+        views::call,
+        layers::call,
+        images::call,
+        factories::call,
+    ];
     for family in families {
         if let Some(outcome) = family(state, name, given) {
             return outcome;

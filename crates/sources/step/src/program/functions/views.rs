@@ -1,5 +1,6 @@
 //! Views, copies in another order, and what joins and divides tensors.
 
+use brimful_programs::Value as Plain;
 use brimful_units::Shape;
 
 use super::super::arguments::Arguments;
@@ -33,6 +34,8 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "repeat" => repeat(given),
         "F.pad" => pad(given),
         "split" | "split_with_sizes" | "functional.split" => return Some(split(given)),
+        "functional.einsum" | "einsum" => einsum(given),
+        "functional.meshgrid" | "meshgrid" => return Some(meshgrid(given)),
         "chunk" => return Some(chunk(given)),
         "unbind" => return Some(unbind(given)),
         "index_select" => index_select(given),
@@ -236,4 +239,43 @@ fn parts(given: &Arguments<'_>, x: &Tensor, dim: usize, lengths: &[u64]) -> Resu
         return Err(given.fault(format!("parts that make {sum} of {}", x.dim(dim))));
     }
     Ok(Value::Items(Items(ops::split_into(x, lengths, dim).into_iter().map(Value::Tensor).collect())))
+}
+
+/// `torch.einsum("abc->acb", x)`: a permutation. Other equations are products.
+fn einsum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let Some(Value::Plain(Plain::Text(equation))) = given.get(0, "equation") else {
+        return Err(given.fault("no equation"));
+    };
+    let x = given.tensor(1, "operands")?;
+    let order = equation.split_once("->").and_then(|(from, to)| {
+        let order: Option<Vec<usize>> = to.chars().map(|letter| from.find(letter)).collect();
+        order.filter(|order| from.len() == x.rank() && order.len() == x.rank())
+    });
+    let mut sorted = order.clone().unwrap_or_default();
+    sorted.sort_unstable();
+    match order {
+        Some(order) if sorted.iter().copied().eq(0..x.rank()) => Ok(ops::permute(x, &order)),
+        _ => Err(given.fault(format!("the equation {equation:?}"))),
+    }
+}
+
+/// `torch.meshgrid(x, y, indexing=…)` of two vectors without gradient: views of them.
+fn meshgrid(given: &Arguments<'_>) -> Result<Value, Fault> {
+    let vectors = [given.tensor(0, "tensors")?, given.tensor(1, "tensors")?];
+    if vectors.iter().any(|x| x.rank() != 1 || x.requires_grad()) {
+        return Err(given.fault("other tensors than two vectors without gradient"));
+    }
+    let by_columns =
+        matches!(given.get(2, "indexing"), Some(Value::Plain(Plain::Text(order))) if order == "xy");
+    let [x, y] = vectors;
+    let (rows, columns) = if by_columns { (y, x) } else { (x, y) };
+    let shape = Shape::from([rows.dim(0), columns.dim(0)]);
+    let along = |vector: &Tensor, dim: usize| {
+        let mut strides = Shape::from([0, 0]);
+        strides[dim] = vector.strides()[0];
+        Value::Tensor(vector.view_as(shape.clone(), strides))
+    };
+    // In the order of the arguments.
+    let (first, second) = if by_columns { (along(x, 1), along(y, 0)) } else { (along(x, 0), along(y, 1)) };
+    Ok(Value::Items(Items(vec![first, second])))
 }
