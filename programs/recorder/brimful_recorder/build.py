@@ -4,9 +4,10 @@ import functools
 import re
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import nn
 
-from .symbols import text_of
+from .symbols import ATOM, SUM, Integer, Shape, text_of
 from .tracer import Refusal, Tracer, in_place, tensors_in
 
 _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "rand", "full")}
@@ -21,6 +22,8 @@ class BuildTracer(Tracer):
         self.orders_ties = orders_ties
         self.modules = {}
         self.made = {}
+        # The sizes of tables and of Linears' weights, as texts.
+        self.known_sizes = {}
         self.sources = {}
 
     def module(self, module):
@@ -28,6 +31,15 @@ class BuildTracer(Tracer):
         # Modules are kept so that no later one gets the same address.
         self.modules[id(module)] = module
         return f"<{id(module)}>"
+
+    def sizes(self, tensor, dim=None):
+        """The sizes of a tensor as symbols; those of a table are what its constructor was given."""
+        known = self.known_sizes.get(id(tensor))
+        if known is None or len(known) != tensor.dim():
+            return super().sizes(tensor, dim)
+        sizes = zip(torch.Tensor.size(tensor), known)
+        shape = Shape(Integer(size, text, ATOM if text.isidentifier() else SUM) for size, text in sizes)
+        return shape if dim is None else shape[dim]
 
     def _call(self, name, function, args, kwargs):
         # What only writes into a parameter or a buffer allocates nothing. It says whose the lines before it are.
@@ -82,6 +94,8 @@ def _single(tracer, cls, original, describe):
         tracer.emit(line)
         for name, parameter in self.named_parameters(recurse=False):
             tracer.fix(parameter, f"{tracer.module(self)}.{name}")
+        if cls is nn.Embedding:
+            tracer.known_sizes[id(self.weight)] = re.search(r" rows=(.*) width=(.*) padding=", line).groups()
         return None
 
     return initialise
@@ -169,7 +183,9 @@ def finished(tracer, model):
     lines = [re.sub(r"<(\d+)>", path, line) for line in _without_factories(tracer)]
     lines = [line.replace(" .", " ") if line.startswith(("parameter .", "buffer .")) else line for line in lines]
     lines = [line.replace("write .", "write ") for line in lines]
-    return _without_idle_writes(_without_nothing([line for line in lines if not re.search(r"<\d+>", line)]))
+    lines = _without_idle_writes(_without_nothing([line for line in lines if not re.search(r"<\d+>", line)]))
+    # Whether a parameter is trained changes no allocation of the constructor, so that the end says it.
+    return lines + [f"freeze {path}" for path, one in model.named_parameters() if not one.requires_grad]
 
 
 def _without_idle_writes(lines):

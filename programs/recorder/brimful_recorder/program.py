@@ -173,7 +173,7 @@ class Recorder:
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
         made, unmasked, alike = [self._build_section(built)], {}, []
-        for call in _without_masks(calls) if self.task.reads_images else calls:
+        for call in calls if self.task.has_masks else _without_masks(calls):
             if call.cache != "none" and not (self.task.has_decoder and _caches(built.model)):
                 continue
             if self.task.has_encoder_and_decoder and (call.mode, call.cache) not in _OF_ENCODER_AND_DECODER:

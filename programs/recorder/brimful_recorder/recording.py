@@ -87,6 +87,18 @@ class Call:
         return Call(self.mode, self.mask, self.cache, self.tokens, self.past, True)
 
 
+# The names of what a call is given, whatever the task.
+_INPUTS = (
+    "input_ids",
+    "pixel_values",
+    "input_features",
+    "decoder_input_ids",
+    "attention_mask",
+    *TARGETS,
+    "past_key_values",
+)
+
+
 class Forward:
     """The lines of one call."""
 
@@ -103,7 +115,7 @@ class Forward:
         tracer.unmasked = call.mask == "unmasked"
         tracer.hides_use_cache = built.task.has_encoder_and_decoder
         inputs = self._inputs(built, call, sizes)
-        for name in ("input_ids", "pixel_values", "decoder_input_ids", "attention_mask", *TARGETS, "past_key_values"):
+        for name in _INPUTS:
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
@@ -125,6 +137,8 @@ class Forward:
 
     def _inputs(self, built, call, sizes):
         model, task = built.model, built.task
+        if task.reads_speech:
+            return self._speech(built, call, sizes)
         images = self._images(built, call, sizes) if task.reads_images else {}
         if not task.reads_text:
             return images
@@ -154,6 +168,18 @@ class Forward:
                 with torch.no_grad():
                     model(**before)
         return inputs
+
+    def _speech(self, built, call, sizes):
+        """A batch of spectrograms in the dtype of the model's weights, each as long as the model wants it."""
+        config, task = built.model.config, built.task
+        # Two steps of the spectrogram become one position (`WhisperEncoder.forward`).
+        shape = (sizes["batch"], int(config.num_mel_bins), 2 * int(config.max_source_positions))
+        dtype = next(built.model.parameters()).dtype
+        features = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        targets = task.labels(torch.zeros(sizes["batch"], sizes["tokens"], dtype=torch.long))
+        if call.mode != "train":
+            targets = {"decoder_input_ids": targets["labels"]}
+        return dict(input_features=features, use_cache=call.cache != "none") | targets
 
     def _images(self, built, call, sizes):
         """A batch of images in the dtype of the model's weights, which is what the scripts of predictions pass."""

@@ -232,7 +232,7 @@ class Tracer(TorchFunctionMode):
             re.search(r"%\d", text)
             or text == "past"
             or "logits_to_keep" in text
-            or re.search(r"\b(pixel_values|input_ids)\.\d", text)
+            or re.search(r"\b(pixel_values|input_features|(decoder_)?input_ids|labels)\.\d", text)
         ):
             self.emit(f"check {text} {str(result).lower()}")
         else:

@@ -50,7 +50,9 @@ impl Job {
                 let adapters = lora.parameter_count(&self.model);
                 (base.saturating_add(adapters), adapters)
             }
-            Workload::Train(_) | Workload::Infer(_) => (base, base),
+            Workload::Train(_) | Workload::Infer(_) => {
+                (base, base.saturating_sub(self.model.frozen_parameter_count()))
+            }
         }
     }
 }
@@ -107,7 +109,17 @@ impl Task {
 
     /// Whether a sample has tokens.
     pub fn reads_text(self) -> bool {
-        self != Task::ImageClassification
+        !matches!(self, Task::ImageClassification | Task::SpeechSeq2Seq)
+    }
+
+    /// Whether a sample is speech.
+    pub fn reads_speech(self) -> bool {
+        self == Task::SpeechSeq2Seq
+    }
+
+    /// Whether the model has an encoder and a decoder, and targets of a length of their own.
+    pub fn has_encoder_and_decoder(self) -> bool {
+        matches!(self, Task::Seq2Seq | Task::SpeechSeq2Seq)
     }
 }
 

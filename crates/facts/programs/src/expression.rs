@@ -81,6 +81,7 @@ pub enum Expression {
 pub enum Input {
     InputIds,
     PixelValues,
+    InputFeatures,
     DecoderInputIds,
     AttentionMask,
     Labels,
@@ -90,9 +91,10 @@ pub enum Input {
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 7] = [
+    pub const ALL: [(Input, &'static str); 8] = [
         (Input::InputIds, "input_ids"),
         (Input::PixelValues, "pixel_values"),
+        (Input::InputFeatures, "input_features"),
         (Input::DecoderInputIds, "decoder_input_ids"),
         (Input::AttentionMask, "attention_mask"),
         (Input::Labels, "labels"),

@@ -190,6 +190,8 @@ pub enum Instruction {
     Buffer(Path, Slot),
     /// `tie PATH OTHER`.
     Tie(Path, Path),
+    /// `freeze PATH`: the parameter is not trained.
+    Freeze(Path),
 }
 
 /// How a program names an activation.

@@ -30,6 +30,8 @@ pub(crate) enum Sample<'a> {
     Tokens(&'a Tensor),
     /// `pixel_values`: images `[B, channels, side, side]` in the dtype of the weights.
     Images(&'a Tensor),
+    /// `input_features`: spectrograms `[B, mel bins, steps]` in the dtype of the weights.
+    Features(&'a Tensor),
     /// Both: token ids first.
     TokensAndImages(&'a Tensor, &'a Tensor),
 }
@@ -38,7 +40,10 @@ impl<'a> Sample<'a> {
     /// What the model reads first.
     pub(crate) fn tensor(self) -> &'a Tensor {
         match self {
-            Sample::Tokens(tensor) | Sample::Images(tensor) | Sample::TokensAndImages(tensor, _) => tensor,
+            Sample::Tokens(tensor)
+            | Sample::Images(tensor)
+            | Sample::Features(tensor)
+            | Sample::TokensAndImages(tensor, _) => tensor,
         }
     }
 
@@ -46,7 +51,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn tokens(self) -> Option<&'a Tensor> {
         match self {
             Sample::Tokens(tokens) | Sample::TokensAndImages(tokens, _) => Some(tokens),
-            Sample::Images(_) => None,
+            Sample::Images(_) | Sample::Features(_) => None,
         }
     }
 
@@ -54,7 +59,15 @@ impl<'a> Sample<'a> {
     pub(crate) fn images(self) -> Option<&'a Tensor> {
         match self {
             Sample::Images(images) | Sample::TokensAndImages(_, images) => Some(images),
-            Sample::Tokens(_) => None,
+            Sample::Tokens(_) | Sample::Features(_) => None,
+        }
+    }
+
+    /// `input_features`.
+    pub(crate) fn features(self) -> Option<&'a Tensor> {
+        match self {
+            Sample::Features(features) => Some(features),
+            Sample::Tokens(_) | Sample::Images(_) | Sample::TokensAndImages(..) => None,
         }
     }
 }

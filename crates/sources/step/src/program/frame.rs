@@ -228,6 +228,8 @@ impl<'a> Frame<'a> {
                 self.state.keep_buffer(path, self.index, value)
             }
             Instruction::Tie(path, other) => self.state.tie(path, other, self.index),
+            // The builder has what is frozen from the config.
+            Instruction::Freeze(_) => Ok(()),
             other => Err(Fault::Damaged(format!("{other:?} makes nothing"))),
         }
     }
@@ -410,6 +412,7 @@ impl<'a> Frame<'a> {
         match input {
             Input::InputIds => inputs.sample.tokens(),
             Input::PixelValues => inputs.sample.images(),
+            Input::InputFeatures => inputs.sample.features(),
             Input::DecoderInputIds => inputs.decoder_input_ids,
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels(),

@@ -37,7 +37,7 @@ fn forward(device: &Device, model: &Model, job: &Infer, samples: Samples, mode: 
     let autocast = job.precision.autocast().map(|dtype| autocast(device, Some(dtype)));
     device.begin_phase(PhaseKind::Data, "data");
     let batch = Batch::new(device, samples);
-    let batch = if job.task == Task::Seq2Seq { batch.of_decoder() } else { batch.without_targets() };
+    let batch = if job.task.has_encoder_and_decoder() { batch.of_decoder() } else { batch.without_targets() };
     device.begin_phase(PhaseKind::Prefill, "prefill");
     let outputs = model.root.call(&batch.inputs(), &mode, None);
     // The region ends inside the recording; what the script still holds does not.

@@ -17,7 +17,8 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
     let outcome = match name {
         "F.linear" => linear(given),
         "F.embedding" => embedding(given),
-        "F.conv2d" => conv2d(given),
+        "F.conv1d" => convolution(given, 1),
+        "F.conv2d" => convolution(given, 2),
         "cumsum" => cumsum(given),
         "matmul" | "__matmul__" => matmul(given),
         "bmm" => bmm(given),
@@ -55,39 +56,46 @@ fn embedding(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(ops::embedding(weight, indices))
 }
 
-/// `F.conv2d(input, weight, bias, stride, padding, dilation, groups)` of row-major tensors in one group. In another memory
-/// order the output would have another, too (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
-fn conv2d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+/// `F.conv1d(input, weight, bias, stride, padding, dilation, groups)` or `F.conv2d` of row-major tensors in one group. In another
+/// memory order the output would have another, too (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
+fn convolution(given: &Arguments<'_>, dimensions: usize) -> Result<Tensor, Fault> {
     let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
     let groups = given.optional_integer(6, "groups")?.unwrap_or(1);
-    if x.rank() != 4 || weight.rank() != 4 || groups != 1 || x.dim(1) != weight.dim(1) {
+    let ranks = [x.rank(), weight.rank()];
+    if ranks != [dimensions + 2; 2] || groups != 1 || x.dim(1) != weight.dim(1) {
         return Err(given.fault(format!("{groups} groups of {} and {}", x.shape(), weight.shape())));
     }
     if !x.is_contiguous() || !weight.is_contiguous() {
         return Err(given.fault("another memory order than row-major"));
     }
-    let pair = |at: usize, name: &str, otherwise: i64| match given.get(at, name) {
-        None => Ok([otherwise, otherwise]),
-        Some(_) => match given.integers(at, name)?[..] {
-            [one] => Ok([one, one]),
-            [first, second] => Ok([first, second]),
-            _ => Err(given.fault(format!("{name} of more than two dimensions"))),
+    let sides: Option<Vec<u64>> = (0..dimensions).map(|at| convolved(given, at)).collect::<Result<_, _>>()?;
+    let sides =
+        sides.ok_or_else(|| given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())))?;
+    Ok(ops::convolution(x, weight, given.optional_tensor(2, "bias")?, &sides))
+}
+
+/// The size of a convolution's output in its dimension `at` behind those of batch and channels (`conv_output_size` in
+/// aten/src/ATen/native/ConvUtils.h); `None` where the kernel is wider than the input.
+fn convolved(given: &Arguments<'_>, at: usize) -> Result<Option<u64>, Fault> {
+    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    let setting = |place: usize, name: &str, otherwise: i64| match given.get(place, name) {
+        None => Ok(otherwise),
+        Some(_) => match given.integers(place, name)?[..] {
+            [one] => Ok(one),
+            ref several if several.len() + 2 == x.rank() => Ok(several[at]),
+            _ => Err(given.fault(format!("{name} of another number of dimensions"))),
         },
     };
     let (stride, padding, dilation) =
-        (pair(3, "stride", 1)?, pair(4, "padding", 0)?, pair(5, "dilation", 1)?);
-    // `conv_output_size` in aten/src/ATen/native/ConvUtils.h.
-    let side = |at: usize| {
-        let size = |tensor: &Tensor| i64::try_from(tensor.dim(at + 2)).ok();
-        let reach = dilation[at].checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
-        let padded = size(x)?.checked_add(padding[at].checked_mul(2)?)?;
-        let steps = padded.checked_sub(reach).filter(|room| *room >= 0)?.checked_div(stride[at])?;
+        (setting(3, "stride", 1)?, setting(4, "padding", 0)?, setting(5, "dilation", 1)?);
+    let size = |tensor: &Tensor| i64::try_from(tensor.dim(at + 2)).ok();
+    let steps = || {
+        let reach = dilation.checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
+        let padded = size(x)?.checked_add(padding.checked_mul(2)?)?;
+        let steps = padded.checked_sub(reach).filter(|room| *room >= 0)?.checked_div(stride)?;
         u64::try_from(steps.checked_add(1)?).ok()
     };
-    let (Some(height), Some(width)) = (side(0), side(1)) else {
-        return Err(given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())));
-    };
-    Ok(ops::conv2d(x, weight, given.optional_tensor(2, "bias")?, [height, width]))
+    Ok(steps())
 }
 
 /// `x.cumsum(-1)` without gradient.
