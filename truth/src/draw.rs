@@ -282,7 +282,7 @@ fn train(rng: &mut Rng, family: Drawn<'_>) -> Value {
     if once_in(rng, 4) {
         run.insert("hold_outputs".to_owned(), json!(true));
     }
-    if once_in(rng, 4) && generates {
+    if once_in(rng, 4) && (generates || has_encoder_and_decoder(family.1)) {
         run.insert("lora".to_owned(), lora(rng, family));
     }
     Value::Object(run)

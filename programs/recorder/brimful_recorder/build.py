@@ -10,6 +10,8 @@ from torch import nn
 from .symbols import ATOM, SUM, Integer, Shape, text_of
 from .tracer import Refusal, Tracer, in_place, tensors_in
 
+# Calls that copy their last argument into the first, or into a part of it.
+_FILLING = (".__setitem__", ".copy_")
 _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "rand", "full")}
 
 
@@ -24,6 +26,7 @@ class BuildTracer(Tracer):
         self.made = {}
         # The sizes of tables and of Linears' weights, as texts.
         self.known_sizes = {}
+        self.made_sizes = {}
         self.sources = {}
 
     def module(self, module):
@@ -45,6 +48,10 @@ class BuildTracer(Tracer):
         # What only writes into a parameter or a buffer allocates nothing. It says whose the lines before it are.
         changed = next(tensors_in([args, kwargs]), None)
         # A parameter's `.data` is another tensor afterwards.
+        if name in _FILLING and args and isinstance(args[-1], torch.Tensor) and id(args[-1]) not in self.names:
+            # What no function of torch made, such as a table of numpy's, lies in host memory; its sizes are those of the part.
+            self.emit(f"{name}({self.arguments(args[:-1], kwargs)}, host)")
+            return function(*args, **kwargs)
         written = in_place(name) and not name.endswith(".data.__set__")
         if written and (path := self.names.get(id(changed), "%"))[0] != "%":
             self.lines.append(f"write {path}")
@@ -52,14 +59,19 @@ class BuildTracer(Tracer):
         result = super()._call(name, function, args, kwargs)
         if name in _FACTORIES:
             self.made[self.names[id(result)]] = (_sizes(args, kwargs), kwargs.get("dtype"))
+            self.made_sizes[self.names[id(result)]] = _sizes_of(args, kwargs)
         return result
 
 
 def _sizes(args, kwargs):
+    return "[" + ", ".join(_sizes_of(args, kwargs)) + "]"
+
+
+def _sizes_of(args, kwargs):
     sizes = kwargs.get("size", args)
     if sizes and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return "[" + ", ".join(text_of(size) for size in sizes if isinstance(size, int)) + "]"
+    return [text_of(size) for size in sizes if isinstance(size, int)]
 
 
 @contextmanager
@@ -149,6 +161,8 @@ def _parameter(tracer, original):
         if source is None:
             raise Refusal(f"a parameter {name} of {type(self).__name__} comes from nowhere")
         path = f"{tracer.module(self)}.{name}"
+        if source in tracer.made_sizes:
+            tracer.known_sizes[id(param)] = tracer.made_sizes[source]
         tracer.emit(f"parameter {path} {source}")
         # `nn.Parameter(f(x))`: Python drops `f(x)` before the module takes the parameter, which shares its memory.
         if tracer.lines[-2:-1] == [f"drop {source}"]:

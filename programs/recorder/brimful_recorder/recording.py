@@ -4,7 +4,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ModelOutput
 from transformers.pytorch_utils import Conv1D
@@ -63,6 +63,8 @@ class Built:
             self.model = task.auto.from_config(config, attn_implementation=attention, dtype=dtype)
             tracer.poll()
         self.lines = build.finished(tracer, self.model)
+        if task.has_encoder_and_decoder:
+            self.lines += [f"inputs {path}" for path in _input_modules(self.model)]
         self.conditions = tracer.conditions
         self.ties = build.ties(self.model)
         for parameter in self.model.parameters():
@@ -72,6 +74,22 @@ class Built:
             for path, module in self.model.named_modules()
             if isinstance(module, torch.nn.ModuleList) and len(module) > 1
         }
+
+
+def _input_modules(model):
+    """The modules whose outputs `enable_input_require_grads` hooks: what each of the models in a model reads first."""
+    paths = {id(module): path for path, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    found = {}
+    for module in model.modules():
+        if not isinstance(module, PreTrainedModel):
+            continue
+        try:
+            first = module.get_input_embeddings()
+        except NotImplementedError:
+            continue
+        if first is not None:
+            found[paths[id(first)]] = None
+    return list(found)
 
 
 class Call:

@@ -74,6 +74,14 @@ impl Workload {
             Workload::Infer(run) => run.image,
         }
     }
+
+    /// What the model is trained or called for.
+    pub fn task(&self) -> Task {
+        match self {
+            Workload::Train(run) => run.task,
+            Workload::Infer(run) => run.task,
+        }
+    }
 }
 
 /// What the model is trained for.

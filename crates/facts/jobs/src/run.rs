@@ -139,12 +139,14 @@ impl Context<'_> {
         task
     }
 
-    /// Adapters, which are compared with PEFT's for causal language models only.
+    /// Adapters, which are compared with PEFT's for models that write a text only.
     fn lora(&self, section: &Section, task: Task) -> Result<Option<Lora>, JobFault> {
         match section.get("lora") {
-            Some(value) if task != Task::CausalLm => {
-                let instead =
-                    format!("LoRA is simulated with task = \"causal-lm\" only, not with {}", task.word());
+            Some(value) if task != Task::CausalLm && !task.has_encoder_and_decoder() => {
+                let instead = format!(
+                    "LoRA is simulated with the tasks causal-lm, seq2seq and speech-seq2seq, not with {}",
+                    task.word()
+                );
                 Err(section.not_simulated("lora", value, &instead))
             }
             _ => lora::lora(section, &self.model.file.config, self.recipe),

@@ -21,6 +21,8 @@ pub enum Expression {
     Text(String),
     /// `...`.
     Ellipsis,
+    /// `host`: a tensor in host memory.
+    Host,
     /// A dtype.
     Dtype(Dtype),
     /// `default`: `torch.get_default_dtype()` while the model is built, which is the model's.
@@ -219,6 +221,7 @@ impl fmt::Display for Expression {
             Expression::None => write!(f, "None"),
             Expression::Text(text) => write!(f, "{text:?}"),
             Expression::Ellipsis => write!(f, "..."),
+            Expression::Host => write!(f, "host"),
             Expression::Dtype(dtype) => write!(f, "{dtype}"),
             Expression::DefaultDtype => write!(f, "default"),
             Expression::DtypeOf(tensor) => write!(f, "{tensor}.dtype"),

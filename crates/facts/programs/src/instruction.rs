@@ -192,6 +192,8 @@ pub enum Instruction {
     Tie(Path, Path),
     /// `freeze PATH`: the parameter is not trained.
     Freeze(Path),
+    /// `inputs PATH`: `enable_input_require_grads` hooks the module.
+    Inputs(Path),
 }
 
 /// How a program names an activation.
