@@ -49,7 +49,7 @@ class BuildTracer(Tracer):
         changed = next(tensors_in([args, kwargs]), None)
         # A parameter's `.data` is another tensor afterwards.
         if name in _FILLING and args and isinstance(args[-1], torch.Tensor) and id(args[-1]) not in self.names:
-            # What no function of torch made, such as a table of numpy's, lies in host memory; its sizes are those of the part.
+            # What no function of torch made, such as a table of numpy's, lies in host memory, as large as the part.
             self.emit(f"{name}({self.arguments(args[:-1], kwargs)}, host)")
             return function(*args, **kwargs)
         written = in_place(name) and not name.endswith(".data.__set__")

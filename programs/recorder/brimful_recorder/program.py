@@ -243,7 +243,7 @@ class Recorder:
         return self.ties
 
     def _build_section(self, built, untied):
-        """The constructor. `untied` is the same model without tied embeddings, where its program writes ties in their order."""
+        """The constructor. `untied` is the model without tied embeddings, where its program writes ties in order."""
         lines = self._folded(built.lines, built, loops.fold_build)
         if untied is None:
             lines = lines + self._tied()

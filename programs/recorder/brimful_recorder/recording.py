@@ -130,6 +130,8 @@ class Forward:
         tracer = Tracer()
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
+        for path, value in model.named_parameters(remove_duplicate=False):
+            tracer.places.setdefault(id(value), []).append(path)
         tracer.unmasked = call.mask == "unmasked"
         tracer.hides_use_cache = built.task.has_encoder_and_decoder
         inputs = self._inputs(built, call, sizes)

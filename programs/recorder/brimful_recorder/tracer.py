@@ -119,6 +119,8 @@ class Tracer(TorchFunctionMode):
         self.paused = 0
         # The paths of the modules whose forwards run, the innermost last.
         self.opened = []
+        # The paths of parameters that stand in several places.
+        self.places = {}
         self.grad = True
         self.conditions = {}
         self.unmasked = False
@@ -171,7 +173,9 @@ class Tracer(TorchFunctionMode):
         name = self.names.get(id(tensor))
         if name is None:
             raise Refusal(f"a tensor of shape {list(tensor.shape)} comes from nowhere")
-        return name
+        # A tied parameter is called by the place in the module that runs: without the tie it is another one.
+        inside = (place for place in self.places.get(id(tensor), []) if [place.rpartition(".")[0]] == self.opened[-1:])
+        return next(inside, name)
 
     def text(self, value):
         """An argument, as a program writes it."""
