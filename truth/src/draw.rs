@@ -1,7 +1,7 @@
 //! Random jobs: models, sizes and settings that nobody chose.
 
 use brimful_models::causal_lm_class;
-use brimful_programs::{CAUSAL_LM, SEQ2SEQ};
+use brimful_programs::{CAUSAL_LM, SPEECH_SEQ2SEQ, has_encoder_and_decoder};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +103,10 @@ fn job(rng: &mut Rng, family: Drawn<'_>, (gpu, cudnn): Machine) -> Value {
         }
         // A model without a size of its own takes every image; a draw has up to 299.
         run.extend(side.or(drawn).map(|side| ("image".to_owned(), side)));
+    }
+    if let (true, Some(run)) = (family.1 == SPEECH_SEQ2SEQ, run.as_object_mut()) {
+        run.remove("sequence");
+        run.remove("attention_mask");
     }
     job.insert("model".to_owned(), model);
     job.insert(section.to_owned(), run);
@@ -281,14 +285,14 @@ fn train(rng: &mut Rng, family: Drawn<'_>) -> Value {
     if checkpointing == "none" && generates {
         maybe(rng, &mut run, "use_cache", json!(true));
     }
-    if family.1 == SEQ2SEQ {
+    if has_encoder_and_decoder(family.1) {
         run.insert("target_sequence".to_owned(), json!(rng.u64(2..200)));
         maybe(rng, &mut run, "use_cache", json!(false));
     }
     if once_in(rng, 4) {
         run.insert("hold_outputs".to_owned(), json!(true));
     }
-    if once_in(rng, 4) && generates {
+    if once_in(rng, 4) && (generates || has_encoder_and_decoder(family.1)) {
         run.insert("lora".to_owned(), lora(rng, family));
     }
     Value::Object(run)
@@ -407,7 +411,7 @@ fn forward(rng: &mut Rng, family: Drawn<'_>) -> Value {
         "attention": attention(rng, family),
         "attention_mask": pick(rng, &["none", "ones", "padded"]),
     });
-    if family.1 == SEQ2SEQ {
+    if has_encoder_and_decoder(family.1) {
         run["target_sequence"] = json!(rng.u64(1..200));
     }
     run

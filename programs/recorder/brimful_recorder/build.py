@@ -4,11 +4,14 @@ import functools
 import re
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import nn
 
-from .symbols import text_of
+from .symbols import ATOM, SUM, Integer, Shape, text_of
 from .tracer import Refusal, Tracer, in_place, tensors_in
 
+# Calls that copy their last argument into the first, or into a part of it.
+_FILLING = (".__setitem__", ".copy_")
 _FACTORIES = {"torch." + name for name in ("empty", "ones", "zeros", "randn", "rand", "full")}
 
 
@@ -21,6 +24,9 @@ class BuildTracer(Tracer):
         self.orders_ties = orders_ties
         self.modules = {}
         self.made = {}
+        # The sizes of tables and of Linears' weights, as texts.
+        self.known_sizes = {}
+        self.made_sizes = {}
         self.sources = {}
 
     def module(self, module):
@@ -29,10 +35,23 @@ class BuildTracer(Tracer):
         self.modules[id(module)] = module
         return f"<{id(module)}>"
 
+    def sizes(self, tensor, dim=None):
+        """The sizes of a tensor as symbols; those of a table are what its constructor was given."""
+        known = self.known_sizes.get(id(tensor))
+        if known is None or len(known) != tensor.dim():
+            return super().sizes(tensor, dim)
+        sizes = zip(torch.Tensor.size(tensor), known)
+        shape = Shape(Integer(size, text, ATOM if text.isidentifier() else SUM) for size, text in sizes)
+        return shape if dim is None else shape[dim]
+
     def _call(self, name, function, args, kwargs):
         # What only writes into a parameter or a buffer allocates nothing. It says whose the lines before it are.
         changed = next(tensors_in([args, kwargs]), None)
         # A parameter's `.data` is another tensor afterwards.
+        if name in _FILLING and args and isinstance(args[-1], torch.Tensor) and id(args[-1]) not in self.names:
+            # What no function of torch made, such as a table of numpy's, lies in host memory, as large as the part.
+            self.emit(f"{name}({self.arguments(args[:-1], kwargs)}, host)")
+            return function(*args, **kwargs)
         written = in_place(name) and not name.endswith(".data.__set__")
         if written and (path := self.names.get(id(changed), "%"))[0] != "%":
             self.lines.append(f"write {path}")
@@ -40,14 +59,19 @@ class BuildTracer(Tracer):
         result = super()._call(name, function, args, kwargs)
         if name in _FACTORIES:
             self.made[self.names[id(result)]] = (_sizes(args, kwargs), kwargs.get("dtype"))
+            self.made_sizes[self.names[id(result)]] = _sizes_of(args, kwargs)
         return result
 
 
 def _sizes(args, kwargs):
+    return "[" + ", ".join(_sizes_of(args, kwargs)) + "]"
+
+
+def _sizes_of(args, kwargs):
     sizes = kwargs.get("size", args)
     if sizes and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return "[" + ", ".join(text_of(size) for size in sizes if isinstance(size, int)) + "]"
+    return [text_of(size) for size in sizes if isinstance(size, int)]
 
 
 @contextmanager
@@ -82,6 +106,8 @@ def _single(tracer, cls, original, describe):
         tracer.emit(line)
         for name, parameter in self.named_parameters(recurse=False):
             tracer.fix(parameter, f"{tracer.module(self)}.{name}")
+        if cls is nn.Embedding:
+            tracer.known_sizes[id(self.weight)] = re.search(r" rows=(.*) width=(.*) padding=", line).groups()
         return None
 
     return initialise
@@ -135,6 +161,8 @@ def _parameter(tracer, original):
         if source is None:
             raise Refusal(f"a parameter {name} of {type(self).__name__} comes from nowhere")
         path = f"{tracer.module(self)}.{name}"
+        if source in tracer.made_sizes:
+            tracer.known_sizes[id(param)] = tracer.made_sizes[source]
         tracer.emit(f"parameter {path} {source}")
         # `nn.Parameter(f(x))`: Python drops `f(x)` before the module takes the parameter, which shares its memory.
         if tracer.lines[-2:-1] == [f"drop {source}"]:
@@ -169,7 +197,9 @@ def finished(tracer, model):
     lines = [re.sub(r"<(\d+)>", path, line) for line in _without_factories(tracer)]
     lines = [line.replace(" .", " ") if line.startswith(("parameter .", "buffer .")) else line for line in lines]
     lines = [line.replace("write .", "write ") for line in lines]
-    return _without_idle_writes(_without_nothing([line for line in lines if not re.search(r"<\d+>", line)]))
+    lines = _without_idle_writes(_without_nothing([line for line in lines if not re.search(r"<\d+>", line)]))
+    # Whether a parameter is trained changes no allocation of the constructor, so that the end says it.
+    return lines + [f"freeze {path}" for path, one in model.named_parameters() if not one.requires_grad]
 
 
 def _without_idle_writes(lines):

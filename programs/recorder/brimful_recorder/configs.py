@@ -101,6 +101,8 @@ def small(model_type, sizes, **settings):
         relative_attention_max_distance=50, decoder_start_token_id=1,
         encoder_attention_heads=heads, encoder_ffn_dim=sizes["wide"] + 6,
         moe_layer_start_index=sizes["dense"], moe_layer_end_index=sizes["layers"] - 1, num_ln_in_parallel_attn=None,
+        num_mel_bins=sizes["wide"] - 30, max_source_positions=sizes["positions"] + 2,
+        max_target_positions=sizes["positions"],
         num_channels=sizes["channels"], patch_size=sizes["patch"], image_size=sizes["image"],
         expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
     )  # fmt: skip

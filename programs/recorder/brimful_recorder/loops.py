@@ -295,7 +295,7 @@ def _owners(lines, path):
     return owners
 
 
-_OWNING = ("linear", "conv1d", "embedding", "parameter", "buffer", "write")
+_OWNING = ("linear", "conv1d", "embedding", "parameter", "buffer", "write", "freeze", "inputs")
 
 
 def _drops_moved(bodies, index):

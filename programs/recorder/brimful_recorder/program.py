@@ -1,5 +1,6 @@
 """Makes the program of a model type: records what differs, merges what is equal, and writes the file."""
 
+import copy
 import functools
 import json
 import platform
@@ -68,6 +69,12 @@ class Settings:
         """
         self.values, self.heads_alike, self.layers = values or {}, heads_alike, layers
         self.heads_uneven = heads_uneven
+
+    def changed(self, values):
+        """The same settings but for these values."""
+        made = copy.copy(self)
+        made.values = self.values | values
+        return made
 
     def config(self, model_type, sizes):
         """A config of these settings."""
@@ -172,8 +179,12 @@ class Recorder:
         built = builts[-1]
         self.class_name = type(built.model).__name__
         self.reads |= built.reads
-        made, unmasked, alike = [self._build_section(built)], {}, []
-        for call in _without_masks(calls) if self.task.reads_images else calls:
+        untied = None
+        if self.orders_ties:
+            without = settings.changed({"tie_word_embeddings": False}).config(self.model_type, sizes)
+            untied = Built(without, attention, several[-1], self.task, self.orders_ties)
+        made, unmasked, alike = [self._build_section(built, untied)], {}, []
+        for call in calls if self.task.has_masks else _without_masks(calls):
             if call.cache != "none" and not (self.task.has_decoder and _caches(built.model)):
                 continue
             if self.task.has_encoder_and_decoder and (call.mode, call.cache) not in _OF_ENCODER_AND_DECODER:
@@ -231,25 +242,14 @@ class Recorder:
             self.ties = found[0] if found[0] == found[1] else ["when tie_word_embeddings", *found[0], "end", *found[1]]
         return self.ties
 
-    def _with_switched_ties(self, lines):
-        """The lines that tie parameters, which stand together, under the config's switch if it decides."""
-        first = next((number for number, line in enumerate(lines) if line.startswith("tie ")), None)
-        if first is None:
-            return lines
-        if self.ties is None:
-            counts = []
-            for tied in (True, False):
-                config = self.settings({"tie_word_embeddings": tied}).config(self.model_type, configs.RECORDINGS[0])
-                counts.append(len(Built(config, "eager", torch.float32, self.task, self.orders_ties).lines))
-            self.ties = counts[0] - counts[1]
-        last = first + self.ties
-        if not self.ties:
-            return lines
-        return [*lines[:first], "when tie_word_embeddings", *lines[first:last], "end", *lines[last:]]
-
-    def _build_section(self, built):
+    def _build_section(self, built, untied):
+        """The constructor. `untied` is the model without tied embeddings, where its program writes ties in order."""
         lines = self._folded(built.lines, built, loops.fold_build)
-        lines = self._with_switched_ties(lines) if self.orders_ties else lines + self._tied()
+        if untied is None:
+            lines = lines + self._tied()
+        else:
+            without = self._folded(untied.lines, untied, loops.fold_build)
+            lines = _both(lines, without, "tie_word_embeddings", "not tie_word_embeddings")
         return Section("build", lines, built.conditions, _values(built.reads, built))
 
     def _folded(self, lines, built, fold):

@@ -4,7 +4,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ModelOutput
 from transformers.pytorch_utils import Conv1D
@@ -63,6 +63,8 @@ class Built:
             self.model = task.auto.from_config(config, attn_implementation=attention, dtype=dtype)
             tracer.poll()
         self.lines = build.finished(tracer, self.model)
+        if task.has_encoder_and_decoder:
+            self.lines += [f"inputs {path}" for path in _input_modules(self.model)]
         self.conditions = tracer.conditions
         self.ties = build.ties(self.model)
         for parameter in self.model.parameters():
@@ -72,6 +74,22 @@ class Built:
             for path, module in self.model.named_modules()
             if isinstance(module, torch.nn.ModuleList) and len(module) > 1
         }
+
+
+def _input_modules(model):
+    """The modules whose outputs `enable_input_require_grads` hooks: what each of the models in a model reads first."""
+    paths = {id(module): path for path, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    found = {}
+    for module in model.modules():
+        if not isinstance(module, PreTrainedModel):
+            continue
+        try:
+            first = module.get_input_embeddings()
+        except NotImplementedError:
+            continue
+        if first is not None:
+            found[paths[id(first)]] = None
+    return list(found)
 
 
 class Call:
@@ -87,6 +105,18 @@ class Call:
         return Call(self.mode, self.mask, self.cache, self.tokens, self.past, True)
 
 
+# The names of what a call is given, whatever the task.
+_INPUTS = (
+    "input_ids",
+    "pixel_values",
+    "input_features",
+    "decoder_input_ids",
+    "attention_mask",
+    *TARGETS,
+    "past_key_values",
+)
+
+
 class Forward:
     """The lines of one call."""
 
@@ -100,10 +130,12 @@ class Forward:
         tracer = Tracer()
         for path, value in [*model.named_parameters(), *model.named_buffers()]:
             tracer.fix(value, path)
+        for path, value in model.named_parameters(remove_duplicate=False):
+            tracer.places.setdefault(id(value), []).append(path)
         tracer.unmasked = call.mask == "unmasked"
         tracer.hides_use_cache = built.task.has_encoder_and_decoder
         inputs = self._inputs(built, call, sizes)
-        for name in ("input_ids", "pixel_values", "decoder_input_ids", "attention_mask", *TARGETS, "past_key_values"):
+        for name in _INPUTS:
             if inputs.get(name) is not None:
                 tracer.fix(inputs[name], name)
         undo = _unwrapped(model)
@@ -125,6 +157,8 @@ class Forward:
 
     def _inputs(self, built, call, sizes):
         model, task = built.model, built.task
+        if task.reads_speech:
+            return self._speech(built, call, sizes)
         images = self._images(built, call, sizes) if task.reads_images else {}
         if not task.reads_text:
             return images
@@ -154,6 +188,18 @@ class Forward:
                 with torch.no_grad():
                     model(**before)
         return inputs
+
+    def _speech(self, built, call, sizes):
+        """A batch of spectrograms in the dtype of the model's weights, each as long as the model wants it."""
+        config, task = built.model.config, built.task
+        # Two steps of the spectrogram become one position (`WhisperEncoder.forward`).
+        shape = (sizes["batch"], int(config.num_mel_bins), 2 * int(config.max_source_positions))
+        dtype = next(built.model.parameters()).dtype
+        features = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        targets = task.labels(torch.zeros(sizes["batch"], sizes["tokens"], dtype=torch.long))
+        if call.mode != "train":
+            targets = {"decoder_input_ids": targets["labels"]}
+        return dict(input_features=features, use_cache=call.cache != "none") | targets
 
     def _images(self, built, call, sizes):
         """A batch of images in the dtype of the model's weights, which is what the scripts of predictions pass."""

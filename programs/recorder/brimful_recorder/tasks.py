@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
     AutoModelForZeroShotImageClassification,
 )
@@ -19,6 +20,7 @@ CAUSAL_LM = "causal-lm"
 IMAGE_CLASSIFICATION = "image-classification"
 IMAGE_TEXT = "image-text"
 SEQ2SEQ = "seq2seq"
+SPEECH_SEQ2SEQ = "speech-seq2seq"
 
 
 class Task:
@@ -39,19 +41,29 @@ class Task:
         return self.name in (IMAGE_CLASSIFICATION, IMAGE_TEXT)
 
     @property
+    def reads_speech(self):
+        """Whether a call has `input_features`, and no mask."""
+        return self.name == SPEECH_SEQ2SEQ
+
+    @property
+    def has_masks(self):
+        """Whether a call may have an `attention_mask`."""
+        return not (self.reads_images or self.reads_speech)
+
+    @property
     def reads_text(self):
         """Whether a call has token ids."""
-        return self.name != IMAGE_CLASSIFICATION
+        return self.name not in (IMAGE_CLASSIFICATION, SPEECH_SEQ2SEQ)
 
     @property
     def has_decoder(self):
         """Whether the model makes a cache of keys and values by itself."""
-        return self.name in (CAUSAL_LM, SEQ2SEQ)
+        return self.name == CAUSAL_LM or self.has_encoder_and_decoder
 
     @property
     def has_encoder_and_decoder(self):
-        """Whether the model reads one text and writes another."""
-        return self.name == SEQ2SEQ
+        """Whether the model reads one text, or speech, and writes another text."""
+        return self.name in (SEQ2SEQ, SPEECH_SEQ2SEQ)
 
     def model_class(self, config):
         """The class that answers the task for a config: the first of several, as the auto class takes it."""
@@ -131,6 +143,7 @@ TASKS = {
         (IMAGE_TEXT, AutoModelForZeroShotImageClassification, "ZERO_SHOT_IMAGE_CLASSIFICATION", _none),
         ("question-answering", AutoModelForQuestionAnswering, "QUESTION_ANSWERING", _positions),
         (SEQ2SEQ, AutoModelForSeq2SeqLM, "SEQ_TO_SEQ_CAUSAL_LM", _of_another_length),
+        (SPEECH_SEQ2SEQ, AutoModelForSpeechSeq2Seq, "SPEECH_SEQ_2_SEQ", _of_another_length),
     ]
 }
 

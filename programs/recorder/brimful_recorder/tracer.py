@@ -119,6 +119,8 @@ class Tracer(TorchFunctionMode):
         self.paused = 0
         # The paths of the modules whose forwards run, the innermost last.
         self.opened = []
+        # The paths of parameters that stand in several places.
+        self.places = {}
         self.grad = True
         self.conditions = {}
         self.unmasked = False
@@ -173,7 +175,9 @@ class Tracer(TorchFunctionMode):
         name = self.names.get(id(tensor))
         if name is None:
             raise Refusal(f"a tensor of shape {list(tensor.shape)} comes from nowhere")
-        return name
+        # A tied parameter is called by the place in the module that runs: without the tie it is another one.
+        inside = (place for place in self.places.get(id(tensor), []) if [place.rpartition(".")[0]] == self.opened[-1:])
+        return next(inside, name)
 
     def text(self, value):
         """An argument, as a program writes it."""
@@ -234,7 +238,7 @@ class Tracer(TorchFunctionMode):
             re.search(r"%\d", text)
             or text == "past"
             or "logits_to_keep" in text
-            or re.search(r"\b(pixel_values|input_ids|sample|encoder_hidden_states)\.\d", text)
+            or re.search(r"\b(pixel_values|input_features|(decoder_)?input_ids|labels|sample|encoder_hidden_states)\.\d", text)
         ):
             self.emit(f"check {text} {str(result).lower()}")
         else:

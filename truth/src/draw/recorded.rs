@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use brimful_programs::{
-    Attention, Header, Instruction, LeafModule, Program, SEQ2SEQ, Value as Default, shipped,
+    Attention, Header, Instruction, LeafModule, Program, Value as Default, has_encoder_and_decoder, shipped,
 };
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -65,7 +65,7 @@ pub(super) fn model(rng: &mut Rng, (family, task): Drawn<'_>) -> Map<String, Val
         config.insert("attention_types".to_owned(), json!([[["global", "local"], repeats]]));
         config.insert("num_layers".to_owned(), json!(2 * repeats));
     }
-    if task == SEQ2SEQ {
+    if has_encoder_and_decoder(task) {
         // The first token of a target, which T5's own class leaves to config.json.
         config.insert("decoder_start_token_id".to_owned(), json!(rng.u64(..50)));
     }
@@ -198,6 +198,11 @@ fn sizes(rng: &mut Rng, config: &mut Map<String, Value>, keys: &BTreeSet<&str>, 
     put(&POSITIONS, 512);
     // GPT-J turns so much of each head; the class's own figure may be wider than the head.
     put(&["rotary_dim"], (width / 2).next_multiple_of(2));
+    if keys.contains("max_source_positions") {
+        put(&["max_source_positions"], rng.u64(4..400));
+        put(&["max_target_positions"], 256);
+        put(&["num_mel_bins"], pick(rng, &[16, 80, 128]));
+    }
     if keys.contains("patch_size") {
         let patch = pick(rng, &[2, 4, 7, 8, 14, 16]);
         put(&["patch_size"], patch);

@@ -74,12 +74,13 @@ fn device_basis(job: &Job, all: &mut Vec<Grounds>) {
 
 /// Which attention kernel runs is PyTorch's choice; two of them are less well known than the rest.
 fn attention_basis(job: &Job, all: &mut Vec<Grounds>) {
-    // Of one token there is no attention that cuDNN takes; an image has a place for each of its patches.
-    let (attention, sequence) = match &job.workload {
-        Workload::Train(run) => (run.attention, run.sequence),
-        Workload::Infer(run) => (run.attention, run.sequence),
+    // Of one token there is no attention that cuDNN takes; an image has a place for each of its patches, and speech one for
+    // each two steps of its spectrogram.
+    let (attention, sequence, task) = match &job.workload {
+        Workload::Train(run) => (run.attention, run.sequence, run.task),
+        Workload::Infer(run) => (run.attention, run.sequence, run.task),
     };
-    let several = sequence > 1 || job.workload.image().is_some();
+    let several = sequence > 1 || task.reads_images() || task.reads_speech();
     if attention == AttentionKernel::Flash {
         all.push(Grounds::rule(
             "attention = flash",

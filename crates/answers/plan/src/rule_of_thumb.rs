@@ -23,6 +23,7 @@ pub fn rule_of_thumb(job: &Job) -> Option<RuleOfThumb> {
     let kind = run.optimizer.as_ref()?.kind;
     if run.lora.is_some()
         || run.image.is_some()
+        || run.task.reads_speech()
         || !matches!(kind, OptimizerKind::Adam { .. } | OptimizerKind::AdamW { .. })
     {
         return None;

@@ -117,6 +117,9 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
         Some(Dimension::Sequence) if loaded.job.workload.image().is_some() => {
             bail!("--max sequence asks about tokens, and the job reads images; write --max batch")
         }
+        Some(Dimension::Sequence) if loaded.job.workload.task().reads_speech() => {
+            bail!("--max sequence asks about tokens, and the job reads speech; write --max batch")
+        }
         Some(of) => Some(largest(&loaded.job, of)?),
         None => None,
     };

@@ -12,7 +12,9 @@ pub(crate) fn title(loaded: &LoadedJob) -> String {
     match &loaded.job.workload {
         Workload::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
         Workload::Train(_) => format!("full training of {model}"),
-        Workload::Infer(run) if run.image.is_some() => format!("inference with {model}"),
+        Workload::Infer(run) if run.image.is_some() || run.task.reads_speech() => {
+            format!("inference with {model}")
+        }
         Workload::Infer(_) => format!("generation with {model}"),
     }
 }
@@ -53,9 +55,10 @@ pub(crate) fn recipe(job: &Job) -> Vec<String> {
 fn training(run: &Train) -> Vec<String> {
     let mut all = vec![
         trained(run),
-        match run.image {
-            Some(side) => format!("batch of {} images, {side} × {side} pixels", run.batch),
-            None => format!("batch {} × {} tokens", run.batch, run.sequence),
+        match (run.image, run.target_sequence) {
+            (Some(side), _) => format!("batch of {} images, {side} × {side} pixels", run.batch),
+            (None, Some(target)) if run.task.reads_speech() => speech(run.batch, target),
+            (None, _) => format!("batch {} × {} tokens", run.batch, run.sequence),
         },
         format!("{} attention", run.attention.word()),
     ];
@@ -92,6 +95,13 @@ fn inference(run: &Infer) -> Vec<String> {
             format!("{} attention", run.attention.word()),
         ];
     }
+    if let (true, Some(target)) = (run.task.reads_speech(), run.target_sequence) {
+        return vec![
+            precision(run.precision).to_owned(),
+            speech(run.batch, target),
+            format!("{} attention", run.attention.word()),
+        ];
+    }
     vec![
         precision(run.precision).to_owned(),
         format!("batch {} × {} tokens, then {} more", run.batch, run.sequence, run.decode_steps),
@@ -103,6 +113,11 @@ fn inference(run: &Infer) -> Vec<String> {
         },
         logits,
     ]
+}
+
+/// A batch of speech with its texts.
+fn speech(batch: u64, target: u64) -> String {
+    format!("batch of {batch} recordings of speech with texts of {target} tokens")
 }
 
 /// Training in half precision without autocast: what people forget is that the states are halved too.

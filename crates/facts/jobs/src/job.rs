@@ -50,7 +50,9 @@ impl Job {
                 let adapters = lora.parameter_count(&self.model);
                 (base.saturating_add(adapters), adapters)
             }
-            Workload::Train(_) | Workload::Infer(_) => (base, base),
+            Workload::Train(_) | Workload::Infer(_) => {
+                (base, base.saturating_sub(self.model.frozen_parameter_count()))
+            }
         }
     }
 }
@@ -70,6 +72,14 @@ impl Workload {
         match self {
             Workload::Train(run) => run.image,
             Workload::Infer(run) => run.image,
+        }
+    }
+
+    /// What the model is trained or called for.
+    pub fn task(&self) -> Task {
+        match self {
+            Workload::Train(run) => run.task,
+            Workload::Infer(run) => run.task,
         }
     }
 }
@@ -107,7 +117,17 @@ impl Task {
 
     /// Whether a sample has tokens. A model that takes noise away may be told a text as well.
     pub fn reads_text(self) -> bool {
-        !matches!(self, Task::ImageClassification | Task::Denoising)
+        !matches!(self, Task::ImageClassification | Task::SpeechSeq2Seq | Task::Denoising)
+    }
+
+    /// Whether a sample is speech.
+    pub fn reads_speech(self) -> bool {
+        self == Task::SpeechSeq2Seq
+    }
+
+    /// Whether the model has an encoder and a decoder, and targets of a length of their own.
+    pub fn has_encoder_and_decoder(self) -> bool {
+        matches!(self, Task::Seq2Seq | Task::SpeechSeq2Seq)
     }
 }
 

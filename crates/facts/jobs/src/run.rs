@@ -53,7 +53,7 @@ impl Context<'_> {
             checkpointing: self.checkpointing(&section)?,
             use_cache: match task {
                 Task::CausalLm => section.flag("use_cache"),
-                Task::Seq2Seq => keeps_states_of_targets(&section)?,
+                task if task.has_encoder_and_decoder() => keeps_states_of_targets(&section)?,
                 task => has_no_cache(&section, task, "use_cache", &Value::Bool(false)).map(|()| false)?,
             },
             hold_outputs: section.flag("hold_outputs"),
@@ -122,7 +122,7 @@ impl Context<'_> {
             attention: self.attention(section)?,
             decode_steps: 0,
             // A decoder beside an encoder makes a cache of its own, as its class's `use_cache` says.
-            cache: if task == Task::Seq2Seq { Cache::Dynamic } else { Cache::None },
+            cache: if task.has_encoder_and_decoder() { Cache::Dynamic } else { Cache::None },
             logits_to_keep: None,
             hold_outputs: true,
         };
@@ -139,12 +139,14 @@ impl Context<'_> {
         task
     }
 
-    /// Adapters, which are compared with PEFT's for causal language models only.
+    /// Adapters, which are compared with PEFT's for models that write a text only.
     fn lora(&self, section: &Section, task: Task) -> Result<Option<Lora>, JobFault> {
         match section.get("lora") {
-            Some(value) if task != Task::CausalLm => {
-                let instead =
-                    format!("LoRA is simulated with task = \"causal-lm\" only, not with {}", task.word());
+            Some(value) if task != Task::CausalLm && !task.has_encoder_and_decoder() => {
+                let instead = format!(
+                    "LoRA is simulated with the tasks causal-lm, seq2seq and speech-seq2seq, not with {}",
+                    task.word()
+                );
                 Err(section.not_simulated("lora", value, &instead))
             }
             _ => lora::lora(section, &self.model.file.config, self.recipe),
@@ -201,6 +203,9 @@ impl Context<'_> {
             return Ok(section.given_count("sequence").unwrap_or_else(texts));
         }
         match section.get("sequence") {
+            Some(value) if task.reads_speech() => {
+                Err(section.bad("sequence", value, format!("{OF_SPEECH}; write target_sequence")))
+            }
             Some(value) => Err(section.bad("sequence", value, format!("{NO_TOKENS}; write image = 224"))),
             None => Ok(0),
         }
@@ -248,8 +253,14 @@ impl Context<'_> {
         }
     }
 
-    /// What stands for the tokens of a sample where sizes are checked: an image has a place for each of its patches.
+    /// What stands for the tokens of a sample where sizes are checked: an image has a place for each of its patches, and
+    /// speech one for each step of its spectrogram.
     fn places(&self, sequence: u64, image: Option<u64>) -> u64 {
+        let steps = match &self.model.file.config {
+            Config::Recorded(config) => config.spectrogram().map_or(0, |[_, steps]| steps),
+            _ => 0,
+        };
+        let sequence = sequence.max(steps);
         let patch = match &self.model.file.config {
             Config::Recorded(config) => config.image_number("patch_size"),
             _ => None,
@@ -269,11 +280,11 @@ impl Context<'_> {
         Ok(sequence)
     }
 
-    /// Tokens of a target: as many as the job says, or as many as a sample has. Only seq2seq has targets of a length of
-    /// their own.
+    /// Tokens of a target: as many as the job says, or as many as a sample has, or where samples are speech as many as the
+    /// decoder has positions. Other tasks than seq2seq and speech-seq2seq have no targets of a length of their own.
     fn target_sequence(&self, section: &Section, task: Task, sequence: u64) -> Result<Option<u64>, JobFault> {
         let given = section.given_count("target_sequence");
-        if task != Task::Seq2Seq {
+        if !task.has_encoder_and_decoder() {
             return match given {
                 None => Ok(None),
                 Some(target) => {
@@ -285,14 +296,28 @@ impl Context<'_> {
                 }
             };
         }
-        let target =
-            given.unwrap_or_else(|| section.assume("target_sequence", sequence, "as many as `sequence`"));
-        match self.model.file.config.learned_positions() {
+        let positions = self.target_positions(task);
+        let target = given.unwrap_or_else(|| match positions {
+            Some((_, positions)) if task.reads_speech() => {
+                section.assume("target_sequence", positions, "as many as the decoder has positions")
+            }
+            _ => section.assume("target_sequence", sequence, "as many as `sequence`"),
+        });
+        match positions {
             Some((key, positions)) if target > positions => {
                 let expected = format!("the model has {positions} positions (`{key}`), and fails beyond");
                 Err(section.bad("target_sequence", target, expected))
             }
             _ => Ok(Some(target)),
+        }
+    }
+
+    /// The positions that a decoder has, with their key; `None` where they do not end.
+    fn target_positions(&self, task: Task) -> Option<(&'static str, u64)> {
+        const OF_SPEECH: &str = "max_target_positions";
+        match &self.model.file.config {
+            Config::Recorded(config) if task.reads_speech() => Some((OF_SPEECH, config.number(OF_SPEECH)?)),
+            config => config.learned_positions(),
         }
     }
 
@@ -435,12 +460,16 @@ fn clips_gradients(section: &Section) -> bool {
     }
 }
 
+/// Why a job about speech has no tokens but those of its targets.
+const OF_SPEECH: &str =
+    "the task speech-seq2seq reads speech, which is as long as the model's `max_source_positions` says";
+
 /// Why a job about images has no tokens.
 const NO_TOKENS: &str = "the model reads images, which have no tokens";
 
-/// The mask of the batch's padding. Images have none, and texts beside images are simulated without one.
+/// The mask of the batch's padding. Images and speech have none, and texts beside images are simulated without one.
 fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
-    if !task.reads_images() {
+    if !task.reads_images() && !task.reads_speech() {
         return section.word("attention_mask");
     }
     match section.given_word("attention_mask") {
@@ -449,6 +478,11 @@ fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFau
             let expected = format!("the task {} is simulated without a mask; leave it out", task.word());
             Err(section.bad("attention_mask", mask.word(), expected))
         }
+        Some(mask) if task.reads_speech() => Err(section.bad(
+            "attention_mask",
+            mask.word(),
+            format!("{OF_SPEECH}, and has no mask; leave it out"),
+        )),
         Some(mask) => {
             Err(section.bad("attention_mask", mask.word(), format!("{NO_TOKENS} and no mask; leave it out")))
         }
@@ -470,9 +504,11 @@ fn keeps_states_of_targets(section: &Section) -> Result<bool, JobFault> {
 fn has_no_cache(section: &Section, task: Task, key: &str, none: &Value) -> Result<(), JobFault> {
     match section.get(key) {
         Some(value) if value != none => {
-            let expected = if task == Task::Seq2Seq {
-                "one forward of the task seq2seq is simulated, which generates no tokens; leave it out"
-                    .to_owned()
+            let expected = if task.has_encoder_and_decoder() {
+                let task = task.word();
+                format!(
+                    "one forward of the task {task} is simulated, which generates no tokens; leave it out"
+                )
             } else {
                 format!("the task {} generates no tokens and keeps no cache; leave it out", task.word())
             };

@@ -203,18 +203,67 @@ fn targets_of_their_own_length_and_generation_are_refused_where_they_do_not_belo
         (format!("{BERT}[train]\ntask = 'masked-lm'\ntarget_sequence = 8"), "`train.target_sequence` is 8"),
         (format!("{T5}[infer]\ntask = 'seq2seq'\ndecode_steps = 3"), "`infer.decode_steps` is 3"),
         (format!("{T5}[infer]\ntask = 'seq2seq'\ncache = 'static'"), "`infer.cache`"),
-        (format!("{T5}[train]\ntask = 'seq2seq'\nlora = {{r = 8}}"), "`train.lora`"),
     ] {
         assert_refused(&text, key);
     }
 }
 
 #[test]
+fn adapters_are_put_on_models_that_write_a_text_and_on_no_others() {
+    let adapted = |text: &str| train(&job(text)).lora.clone().map(|lora| lora.r);
+    assert_eq!(adapted(&format!("{T5}[train]\ntask = 'seq2seq'\nlora = {{r = 8}}")), Some(8));
+    assert_eq!(adapted(&format!("{WHISPER}[train]\nlora = {{r = 4, target_modules = ['q_proj']}}")), Some(4));
+    assert_refused(&format!("{BERT}[train]\ntask = 'masked-lm'\nlora = {{r = 8}}"), "`train.lora`");
+}
+
+const WHISPER: &str =
+    "[model]\nmodel_type = 'whisper'\nmax_source_positions = 300\nmax_target_positions = 64\n";
+
+#[test]
+fn speech_is_as_long_as_the_model_says_and_its_texts_as_long_as_the_job_says() {
+    let said = job(&format!("{WHISPER}[train]\nbatch = 2\ntarget_sequence = 20"));
+    assert_eq!(task(&said), Task::SpeechSeq2Seq);
+    assert_eq!((train(&said).sequence, train(&said).target_sequence), (0, Some(20)));
+    assert!(train(&said).use_cache);
+    let unsaid = job(&format!("{WHISPER}[train]\nbatch = 2"));
+    assert_eq!(train(&unsaid).target_sequence, Some(64));
+    let row = unsaid.recipe.assumed.iter().find(|row| row.key == "train.target_sequence").unwrap();
+    assert_eq!(row.why, "as many as the decoder has positions");
+    let called = job(&format!("{WHISPER}[infer]\ntarget_sequence = 1"));
+    let Workload::Infer(infer) = &called.job.workload else { panic!("not an inference") };
+    assert_eq!((infer.task, infer.target_sequence), (Task::SpeechSeq2Seq, Some(1)));
+    for (text, expected) in [
+        (
+            "[train]\ntarget_sequence = 65",
+            "the model has 64 positions (`max_target_positions`), and fails beyond",
+        ),
+        (
+            "[train]\nsequence = 100",
+            "speech-seq2seq reads speech, which is as long as the model's `max_source_positions`",
+        ),
+        ("[train]\nattention_mask = 'padded'", "has no mask; leave it out"),
+        ("[infer]\ndecode_steps = 3", "one forward of the task speech-seq2seq is simulated"),
+    ] {
+        assert_refused(&format!("{WHISPER}{text}"), expected);
+    }
+}
+
+#[test]
+fn a_parameter_that_its_class_freezes_counts_and_is_not_trained() {
+    let (all, trained) = job(&format!("{WHISPER}[train]\nbatch = 2")).job.parameter_counts();
+    // The table of the encoder's positions.
+    assert_eq!(all - trained, 300 * 384);
+}
+
+#[test]
 fn a_class_for_another_task_is_not_taken_for_the_one_that_is_simulated() {
     for (model, task) in [
         ("model_type = 'ernie'\narchitectures = ['ErnieForMaskedLM']", "masked-lm"),
-        ("model_type = 'bart'\narchitectures = ['BartForConditionalGeneration']", "seq2seq"),
-        ("model_type = 'bart'", "seq2seq"),
+        (
+            "model_type = 'bigbird_pegasus'\narchitectures = ['BigBirdPegasusForConditionalGeneration']",
+            "seq2seq",
+        ),
+        ("model_type = 'bigbird_pegasus'", "seq2seq"),
     ] {
         let refusal =
             read(&format!("[model]\n{model}\n[train]\nbatch = 2")).map(|loaded| loaded.job).unwrap_err();

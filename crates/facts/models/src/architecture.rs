@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use brimful_programs::{CAUSAL_LM, Program, SEQ2SEQ};
+use brimful_programs::{CAUSAL_LM, Program, SEQ2SEQ, SPEECH_SEQ2SEQ};
 use serde_json::{Map, Value};
 
 use brimful_units::{Dtype, nearest};
@@ -138,6 +138,9 @@ const TASKS_OF_CLASSES: [(&str, &str); 6] = [
 const DECODERS_ALONE: [&str; 7] =
     ["bart", "bigbird_pegasus", "blenderbot-small", "mbart", "mvp", "plbart", "whisper"];
 
+/// Types whose `ForConditionalGeneration` reads speech.
+const READERS_OF_SPEECH: [&str; 1] = ["whisper"];
+
 /// The task that the class in `architectures` says; `None` where it says none.
 fn class_task(model_type: &str, map: &Map<String, Value>) -> Option<&'static str> {
     let class = map.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
@@ -145,7 +148,8 @@ fn class_task(model_type: &str, map: &Map<String, Value>) -> Option<&'static str
     let decoder = class.is_some_and(|class| class.ends_with("ForCausalLM"));
     // Without the decoder's own class such a config means the whole model.
     let whole = DECODERS_ALONE.contains(&model_type) && !decoder;
-    said.map(|row| row.1).or_else(|| whole.then_some(SEQ2SEQ))
+    let task = said.map(|row| row.1).or_else(|| whole.then_some(SEQ2SEQ))?;
+    Some(if task == SEQ2SEQ && READERS_OF_SPEECH.contains(&model_type) { SPEECH_SEQ2SEQ } else { task })
 }
 
 /// The tasks that are simulated for a `model_type`.

@@ -84,6 +84,26 @@ impl Config {
         all
     }
 
+    /// The parameters that the model's class does not train, by path.
+    pub fn frozen_parameters(&self) -> &[String] {
+        match self {
+            Config::Recorded(recorded) => &recorded.frozen,
+            Config::Decoder(_) | Config::Gpt2(_) => &[],
+        }
+    }
+
+    /// The elements of [`Config::frozen_parameters`].
+    pub fn frozen_parameter_count(&self) -> u64 {
+        let frozen = self.frozen_parameters();
+        if frozen.is_empty() {
+            return 0;
+        }
+        let all = self.parameter_tensors();
+        let sizes =
+            all.iter().filter(|(path, _)| frozen.contains(path)).filter_map(|(_, shape)| shape.numel().ok());
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Refuses models whose sizes multiply to more than [`MOST_PARAMETERS`].
     pub(crate) fn check_total(&self) -> Result<(), Fault> {
         let total = self.total();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brimful_programs::{Attention, EvaluationError, Program, SEQ2SEQ, Value, Values};
+use brimful_programs::{Attention, EvaluationError, Program, Value, Values, has_encoder_and_decoder};
 use brimful_units::Shape;
 use serde_json::{Map, Value as Json};
 
@@ -21,6 +21,8 @@ pub struct RecordedConfig {
     pub ties: Vec<(String, String)>,
     /// Modules that are Linears, by path.
     pub linears: Vec<String>,
+    /// Parameters that the class does not train, such as Whisper's table of the encoder's positions.
+    pub frozen: Vec<String>,
     /// Per layer the attention window in tokens; `None` where the layer sees everything.
     pub windows: Vec<Option<u64>>,
     /// The longest sequence for which a learned position embedding has rows; `None` where the class has no such table.
@@ -55,7 +57,7 @@ impl RecordedConfig {
                 ),
             });
         }
-        if header.task == SEQ2SEQ && values.is_null_or_absent(FIRST_TOKEN) {
+        if has_encoder_and_decoder(&header.task) && values.is_null_or_absent(FIRST_TOKEN) {
             let expected = format!(
                 "{} begins every target with this token and has none of its own; take the number of the model's config.json, \
                  which is 0 for T5",
@@ -80,9 +82,10 @@ impl RecordedConfig {
             declared.into_iter().map(|(name, sizes)| (name, sizes.into_iter().collect())).collect();
         let ties = program.ties(&values).map_err(fault)?;
         let linears = program.linears(&values).map_err(fault)?;
+        let frozen = program.frozen(&values).map_err(fault)?;
         let windows = windows(&program, &values).map_err(fault)?;
         let learned_positions = learned_positions(&program, &values).map_err(fault)?;
-        Ok(RecordedConfig { program, values, parameters, ties, linears, windows, learned_positions })
+        Ok(RecordedConfig { program, values, parameters, ties, linears, frozen, windows, learned_positions })
     }
 
     /// A key that is a whole number of at least 0.
@@ -96,6 +99,12 @@ impl RecordedConfig {
     /// As [`RecordedConfig::number`], of the images' own config where there is one beside that of the texts.
     pub fn image_number(&self, key: &str) -> Option<u64> {
         self.number(key).or_else(|| self.number(&format!("vision_config.{key}")))
+    }
+
+    /// Mel bins and steps of the spectrogram that an encoder of speech takes; it refuses another length
+    /// (`WhisperEncoder.forward` in models/whisper/modeling_whisper.py, 5.23).
+    pub fn spectrogram(&self) -> Option<[u64; 2]> {
+        Some([self.number("num_mel_bins")?, self.number("max_source_positions")?.checked_mul(2)?])
     }
 
     /// The number of layers: that of the longest list.
@@ -199,7 +208,7 @@ fn fault(error: EvaluationError) -> Fault {
 fn windows(program: &Program, values: &Values) -> Result<Vec<Option<u64>>, EvaluationError> {
     // A decoder comes after its encoder, and only it has a cache.
     let lists = &program.header.lists;
-    let cached = if program.header.task == SEQ2SEQ { lists.last() } else { lists.first() };
+    let cached = if has_encoder_and_decoder(&program.header.task) { lists.last() } else { lists.first() };
     let count = match cached {
         Some(list) => list.count(values)?,
         None => 0,

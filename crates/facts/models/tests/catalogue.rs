@@ -136,8 +136,8 @@ fn a_hint_never_leads_to_what_is_refused_next() {
     for asked in [
         "gemma-3-12b-it",
         "google/gemma-3-12b-it",
-        "whisper",
-        "openai/whisper-large-v2",
+        "nemotron-h",
+        "facebook/wav2vec2-large-960h",
         "bert-large",
         "bert-base-uncased",
         "phi-3.5",
@@ -163,7 +163,7 @@ fn a_hint_never_leads_to_what_is_refused_next() {
             other => panic!("{asked} → {other:?}"),
         }
     }
-    for asked in ["gemma-3-4b-it", "whisper"] {
+    for asked in ["gemma-3-4b-it", "nemotron-h"] {
         assert!(matches!(read_as(asked), Err(Fault::NotSimulated { .. })), "{asked}: {:?}", read_as(asked));
     }
     let Err(Fault::SeveralModels { known }) = read_as("bert-large") else {

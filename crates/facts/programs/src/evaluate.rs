@@ -164,6 +164,7 @@ fn evaluate<S: Scope>(scope: &S, expression: &Expression) -> Result<Value, Evalu
         }
         Expression::Each(item, count) => each(scope, item, count),
         Expression::Ellipsis
+        | Expression::Host
         | Expression::Cache
         | Expression::RouterLogits
         | Expression::Slot(_)

@@ -21,6 +21,8 @@ pub enum Expression {
     Text(String),
     /// `...`.
     Ellipsis,
+    /// `host`: a tensor in host memory.
+    Host,
     /// A dtype.
     Dtype(Dtype),
     /// `default`: `torch.get_default_dtype()` while the model is built, which is the model's.
@@ -81,6 +83,7 @@ pub enum Expression {
 pub enum Input {
     InputIds,
     PixelValues,
+    InputFeatures,
     DecoderInputIds,
     AttentionMask,
     Labels,
@@ -95,9 +98,10 @@ pub enum Input {
 
 impl Input {
     /// Every input with its name.
-    pub const ALL: [(Input, &'static str); 12] = [
+    pub const ALL: [(Input, &'static str); 13] = [
         (Input::InputIds, "input_ids"),
         (Input::PixelValues, "pixel_values"),
+        (Input::InputFeatures, "input_features"),
         (Input::DecoderInputIds, "decoder_input_ids"),
         (Input::AttentionMask, "attention_mask"),
         (Input::Labels, "labels"),
@@ -227,6 +231,7 @@ impl fmt::Display for Expression {
             Expression::None => write!(f, "None"),
             Expression::Text(text) => write!(f, "{text:?}"),
             Expression::Ellipsis => write!(f, "..."),
+            Expression::Host => write!(f, "host"),
             Expression::Dtype(dtype) => write!(f, "{dtype}"),
             Expression::DefaultDtype => write!(f, "default"),
             Expression::DtypeOf(tensor) => write!(f, "{tensor}.dtype"),

@@ -194,6 +194,10 @@ pub enum Instruction {
     Convert(Path),
     /// `registered PATH`: the next parameter of `named_parameters()`.
     Registered(Path),
+    /// `freeze PATH`: the parameter is not trained.
+    Freeze(Path),
+    /// `inputs PATH`: `enable_input_require_grads` hooks the module.
+    Inputs(Path),
 }
 
 /// How a program names an activation.

@@ -22,7 +22,7 @@ pub use program::{
     Attention, Build, CacheUse, Forward, ForwardKey, Header, LayerList, Library, MaskUse, Mode, Program,
 };
 pub use shipped::{
-    CAUSAL_LM, SEQ2SEQ, proven, proven_class, proven_of_class, proven_programs, proven_tasks, proven_types,
-    shipped, shipped_programs,
+    CAUSAL_LM, SEQ2SEQ, SPEECH_SEQ2SEQ, has_encoder_and_decoder, proven, proven_class, proven_of_class,
+    proven_programs, proven_tasks, proven_types, shipped, shipped_programs,
 };
 pub use values::{Value, Values};

@@ -41,6 +41,14 @@ impl Program {
         Ok(self.walked(values)?.linears)
     }
 
+    /// The parameters that the class does not train, by path.
+    ///
+    /// # Errors
+    /// As [`Program::parameters`].
+    pub fn frozen(&self, values: &Values) -> Result<Vec<String>, EvaluationError> {
+        Ok(self.walked(values)?.frozen)
+    }
+
     /// The rows of the first table with a row for each of `max_position_embeddings`, and how many of them stand before the
     /// first position: those up to the row of padding, where it has one. `None` where the class has no such table.
     ///
@@ -57,6 +65,7 @@ impl Program {
             parameters: Vec::new(),
             ties: Vec::new(),
             linears: Vec::new(),
+            frozen: Vec::new(),
             positions: None,
             computed: BTreeMap::new(),
         };
@@ -72,6 +81,7 @@ struct Walk<'a> {
     parameters: Vec<DeclaredParameter>,
     ties: Vec<(String, String)>,
     linears: Vec<String>,
+    frozen: Vec<String>,
     positions: Option<[u64; 2]>,
     /// The sizes of what the constructor computes, where they are known.
     computed: BTreeMap<Slot, Vec<u64>>,
@@ -107,6 +117,7 @@ impl Walk<'_> {
                 self.parameters.push((path.at(index), shape));
             }
             Instruction::Tie(path, other) => self.ties.push((path.at(index), other.at(index))),
+            Instruction::Freeze(path) => self.frozen.push(path.at(index)),
             Instruction::When(condition, body) if scope.evaluate(condition)?.is_true() => {
                 self.block(body, index)?;
             }

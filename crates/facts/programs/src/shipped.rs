@@ -14,6 +14,14 @@ pub const CAUSAL_LM: &str = "causal-lm";
 /// The task of models that read one text and write another.
 pub const SEQ2SEQ: &str = "seq2seq";
 
+/// The task of models that read speech and write a text.
+pub const SPEECH_SEQ2SEQ: &str = "speech-seq2seq";
+
+/// Whether the models of a task have an encoder and a decoder.
+pub fn has_encoder_and_decoder(task: &str) -> bool {
+    matches!(task, SEQ2SEQ | SPEECH_SEQ2SEQ)
+}
+
 /// `model_type`, task, class, and the compressed program.
 type Row = (&'static str, &'static str, &'static str, &'static [u8]);
 

@@ -62,8 +62,9 @@ enum Maker {
     Other,
 }
 
-/// The names of heads over a vocabulary (`get_output_embeddings` in transformers): `cls` is BERT's for masked tokens.
-const HEADS: [&str; 2] = ["lm_head", "cls"];
+/// The names of heads over a vocabulary (`get_output_embeddings` in transformers): `cls` is BERT's for masked tokens, and `proj_out`
+/// Whisper's.
+const HEADS: [&str; 3] = ["lm_head", "cls", "proj_out"];
 /// Where PEFT puts the model that it wraps.
 const WRAPPED: &str = "base_model.model";
 

@@ -21,6 +21,7 @@ const TASKS: &[&str] = &[
     "image-text",
     "seq2seq",
     "denoising",
+    "speech-seq2seq",
 ];
 /// What to do instead of keys that belong to other tasks.
 const LEAVE_OUT: &str = "leave it out";
@@ -65,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
         .only(
             TASKS,
             "causal-lm, masked-lm, sequence-classification, token-classification, question-answering, seq2seq, \
-             image-classification, image-text and denoising are simulated",
+             speech-seq2seq, image-classification, image-text and denoising are simulated",
         )
         .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
@@ -174,8 +175,8 @@ pub(super) const KEYS: &[Key] = &[
     )
     .silently("false")
     .only(&["false"], UNQUANTIZED),
-    key(RUNS, "target_sequence", COUNT, "With the task seq2seq, each target has this many tokens.")
-        .absent(Absent::Follows("as many as `sequence`; other tasks have none"))
+    key(RUNS, "target_sequence", COUNT, "With the tasks seq2seq and speech-seq2seq, each target has this many tokens.")
+        .absent(Absent::Follows("as many as `sequence`, for speech as many as the decoder has positions; other tasks have none"))
         .flag()
         .also(&["max-target-length", "target-length"]),
     key(RUNS, "image", COUNT, "Each side of an image has this many pixels, where the task has images.")

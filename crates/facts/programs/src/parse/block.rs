@@ -223,6 +223,8 @@ impl<'a> Reader<'a> {
                 let (path, other) = self.words(line, 1, |words| Ok((words.path()?, words.path()?)))?;
                 Ok(Instruction::Tie(path, other))
             }
+            "inputs" => self.words(line, 1, |words| words.path().map(Instruction::Inputs)),
+            "freeze" => self.words(line, 1, |words| words.path().map(Instruction::Freeze)),
             _ => self.words(line, 0, call),
         }
     }

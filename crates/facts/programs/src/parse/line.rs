@@ -393,6 +393,7 @@ impl<'a> Words<'a> {
             "default" => Some(Expression::DefaultDtype),
             "i" => Some(Expression::LayerIndex),
             "past" => Some(Expression::Past),
+            "host" => Some(Expression::Host),
             "past_key_values" => Some(Expression::Cache),
             "router_logits" => Some(Expression::RouterLogits),
             "logits_to_keep" => Some(Expression::LogitsToKeep),

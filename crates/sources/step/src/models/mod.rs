@@ -30,6 +30,8 @@ pub(crate) enum Sample<'a> {
     Tokens(&'a Tensor),
     /// `pixel_values`: images `[B, channels, side, side]` in the dtype of the weights.
     Images(&'a Tensor),
+    /// `input_features`: spectrograms `[B, mel bins, steps]` in the dtype of the weights.
+    Features(&'a Tensor),
     /// Both: token ids first.
     TokensAndImages(&'a Tensor, &'a Tensor),
     /// Images to take the noise from.
@@ -58,7 +60,10 @@ impl<'a> Sample<'a> {
     /// What the model reads first.
     pub(crate) fn tensor(self) -> &'a Tensor {
         match self {
-            Sample::Tokens(tensor) | Sample::Images(tensor) | Sample::TokensAndImages(tensor, _) => tensor,
+            Sample::Tokens(tensor)
+            | Sample::Images(tensor)
+            | Sample::Features(tensor)
+            | Sample::TokensAndImages(tensor, _) => tensor,
             Sample::Noisy(noisy) => &noisy.sample,
         }
     }
@@ -67,7 +72,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn tokens(self) -> Option<&'a Tensor> {
         match self {
             Sample::Tokens(tokens) | Sample::TokensAndImages(tokens, _) => Some(tokens),
-            Sample::Images(_) | Sample::Noisy(_) => None,
+            Sample::Images(_) | Sample::Features(_) | Sample::Noisy(_) => None,
         }
     }
 
@@ -75,7 +80,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn images(self) -> Option<&'a Tensor> {
         match self {
             Sample::Images(images) | Sample::TokensAndImages(_, images) => Some(images),
-            Sample::Tokens(_) | Sample::Noisy(_) => None,
+            Sample::Tokens(_) | Sample::Features(_) | Sample::Noisy(_) => None,
         }
     }
 
@@ -83,7 +88,15 @@ impl<'a> Sample<'a> {
     pub(crate) fn noisy(self) -> Option<&'a Noisy> {
         match self {
             Sample::Noisy(noisy) => Some(noisy),
-            Sample::Tokens(_) | Sample::Images(_) | Sample::TokensAndImages(..) => None,
+            Sample::Tokens(_) | Sample::Images(_) | Sample::Features(_) | Sample::TokensAndImages(..) => None,
+        }
+    }
+
+    /// `input_features`.
+    pub(crate) fn features(self) -> Option<&'a Tensor> {
+        match self {
+            Sample::Features(features) => Some(features),
+            Sample::Tokens(_) | Sample::Images(_) | Sample::TokensAndImages(..) | Sample::Noisy(_) => None,
         }
     }
 }

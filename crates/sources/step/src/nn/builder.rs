@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     registered: RefCell<Vec<Weak<Parameter>>>,
     /// The places of parameters in `named_parameters()` by their names, where the constructor has another order and says so.
     order: RefCell<FxHashMap<String, usize>>,
+    /// The parameters that the model's class does not train, by path.
+    frozen: Vec<String>,
     /// The Linears that get an adapter once the whole model is there.
     pub(super) targets: RefCell<Vec<Target>>,
 }
@@ -163,6 +165,7 @@ impl Builder {
             built: Cell::new(0),
             registered: RefCell::default(),
             order: RefCell::default(),
+            frozen: config.frozen_parameters().to_vec(),
             targets: RefCell::default(),
         };
         Builder { plan: Rc::new(plan), path: String::new() }
@@ -175,7 +178,10 @@ impl Builder {
         }
         let all = self.parameters();
         // `_mark_only_adapters_as_trainable` (peft/tuners/lora/model.py) goes by the names, too.
-        let frozen = |path: &str| self.techniques.lora.is_some() && !path.contains("lora_");
+        let frozen = |path: &str| match self.techniques.lora {
+            Some(_) => !path.contains("lora_"),
+            None => self.frozen.iter().any(|frozen| frozen == path),
+        };
         all.iter()
             .filter(|parameter| !frozen(parameter.path()))
             .for_each(|parameter| parameter.require_grad());

@@ -10,10 +10,10 @@ use crate::autocast::to_lower;
 use crate::autograd::{Call, Op};
 use crate::tensor::Tensor;
 
-/// How `conv2d` is called, beside its tensors.
+/// How `conv1d` or `conv2d` is called, beside its tensors.
 #[derive(Clone, Copy)]
 pub(crate) struct Convolution {
-    /// Height and width of the output.
+    /// Height and width of the output; of a row of steps, 1 and their number.
     pub sides: [u64; 2],
     /// Input and output channels are divided into so many groups.
     pub groups: u64,
@@ -27,8 +27,10 @@ impl Convolution {
     /// Whether torch's own kernel for one channel at a time runs, and not cuDNN (`use_cudnn_depthwise` in
     /// aten/src/ATen/native/Convolution.cpp).
     fn is_depthwise_of_torch(self, x: &Tensor, weight: &Tensor) -> bool {
-        let depthwise =
-            self.groups > 1 && self.groups == x.dim(1) && weight.dim(0).is_multiple_of(self.groups);
+        let depthwise = x.rank() == 4
+            && self.groups > 1
+            && self.groups == x.dim(1)
+            && weight.dim(0).is_multiple_of(self.groups);
         depthwise && !suggests_channels_last(x, weight) && !self.cudnn_takes_depthwise(x, weight)
     }
 
@@ -58,8 +60,8 @@ impl Convolution {
     }
 }
 
-/// `conv2d(x, weight, bias)`.
-pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, how: Convolution) -> Tensor {
+/// `conv1d(x, weight, bias)` of row-major rows, or `conv2d(x, weight, bias)`.
+pub(crate) fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, how: Convolution) -> Tensor {
     // Autocast converts from the last argument to the first.
     let bias = bias.map(to_lower);
     let weight = to_lower(weight);
@@ -73,15 +75,16 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, how: Co
         // The bias is added in place.
         .run(|| convolved(&x, &weight, how.sides))
         .backward(move |call| {
-            let _op = call.grad().device().op("convolution_backward");
+            let grad = &of_one_row(call.grad());
+            let _op = grad.device().op("convolution_backward");
             let [x_grad, weight_grad] =
-                if of_torch { depthwise_backward(call) } else { cudnn_backward(call) };
+                if of_torch { depthwise_backward(call) } else { cudnn_backward(call, grad) };
             if !has_bias {
                 return grads![x_grad, weight_grad];
             }
             // `grad_output.sum((0, 2, 3))` of the gradient as it came.
             let bias_grad = call.want(2, || {
-                let summed = reduced(call.grad(), "sum", &[0, 2, 3], call.saved(1).dtype());
+                let summed = reduced(grad, "sum", &[0, 2, 3], call.saved(1).dtype());
                 summed.unsafe_view_as([call.saved(1).dim(0)].into(), [1].into())
             });
             grads![x_grad, weight_grad, bias_grad]
@@ -92,26 +95,41 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, how: Co
 fn convolved(x: &Tensor, weight: &Tensor, [height, width]: [u64; 2]) -> Tensor {
     let channels_last = suggests_channels_last(x, weight);
     let rows = in_order(x, channels_last);
-    let shape = Shape::from([x.dim(0), weight.dim(0), height, width]);
+    let shape = match x.rank() {
+        3 => Shape::from([x.dim(0), weight.dim(0), width]),
+        _ => Shape::from([x.dim(0), weight.dim(0), height, width]),
+    };
     let out = empty(x, shape, channels_last);
     drop(in_order(weight, channels_last));
     drop(rows);
     out
 }
 
-/// `cudnn_convolution_backward` in aten/src/ATen/native/cudnn/ConvShared.cpp: both kernels read one copy of a gradient that
-/// has another memory order.
-fn cudnn_backward(call: &Call<'_>) -> [Option<Tensor>; 2] {
+/// `cudnn_convolution_backward` in aten/src/ATen/native/cudnn/ConvShared.cpp. A gradient in the order of channels-last is copied for
+/// both kernels. Each of the two copies one of another order for itself: that of the input makes its result first
+/// (`cudnn_convolution_backward_input`), that of the weight last (`cudnn_convolution_backward_weight`).
+fn cudnn_backward(call: &Call<'_>, grad: &Tensor) -> [Option<Tensor>; 2] {
     let (x, weight) = (call.saved(0), call.saved(1));
     let channels_last = suggests_channels_last(x, weight);
-    let rows = if channels_last { in_order(call.grad(), true) } else { row_major(call.grad()) };
+    let ordered = match (channels_last, has_channels_last_strides(grad)) {
+        (true, false) => in_order(grad, true),
+        // One pixel in each image is row-major as well, and is copied all the same.
+        (false, true) => clone_contiguous(grad),
+        _ => grad.clone(),
+    };
     let x_grad = call.want(0, || {
         let x_grad = empty(x, x.shape().clone(), channels_last);
+        drop(in_order(&ordered, channels_last));
         drop(in_order(weight, channels_last));
         x_grad
     });
-    let weight_grad = call.want(1, || empty(x, weight.shape().clone(), channels_last));
-    drop(rows);
+    let weight_grad = call.want(1, || {
+        let rows = in_order(&ordered, channels_last);
+        let weight_grad = empty(x, weight.shape().clone(), channels_last);
+        drop(rows);
+        weight_grad
+    });
+    drop(ordered);
     [x_grad, weight_grad]
 }
 
@@ -159,14 +177,15 @@ fn is_channels_last(x: &Tensor) -> bool {
     })
 }
 
-/// A gradient in the memory order of a row-major output. One pixel in each image is row-major in both orders, and is copied all
-/// the same where its strides are those of channels-last: read off torch 2.15 at strides of six kinds.
-fn row_major(grad: &Tensor) -> Tensor {
-    if grad.is_contiguous() && !has_channels_last_strides(grad) {
-        grad.clone()
-    } else {
-        clone_contiguous(grad)
+/// PyTorch takes `[B, channels, steps]` for images of one row (`view4d` in aten/src/ATen/native/Convolution.cpp). The stride of the
+/// new dimension is that of `unsqueeze`. Images stay as they are.
+fn of_one_row(x: &Tensor) -> Tensor {
+    let (size, stride) = (x.shape(), x.strides());
+    if x.rank() != 3 {
+        return x.clone();
     }
+    let row = size[2].saturating_mul(stride[2]);
+    x.unsafe_view_as([size[0], size[1], 1, size[2]].into(), [stride[0], stride[1], row, stride[2]].into())
 }
 
 /// `is_channels_last_strides_2d` in c10/core/MemoryFormat.h.

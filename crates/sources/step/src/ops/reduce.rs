@@ -63,6 +63,24 @@ pub(crate) fn sum(x: &Tensor, dim: usize, keep: bool, dtype: Dtype) -> Tensor {
     along(x, ("sum", "SumBackward1"), (&[dim], keep), dtype, |expanded| expanded)
 }
 
+/// `x.sum(dim)` of whole numbers or truth values, in int64: others are converted first (`make_reduction` in
+/// aten/src/ATen/native/ReduceOpsUtils.h).
+pub(crate) fn count(x: &Tensor, dim: usize) -> Tensor {
+    let device = x.device();
+    let _op = device.op("sum");
+    let mut shape = x.shape().clone();
+    shape.remove(dim);
+    let out = Tensor::empty(device, shape, Dtype::I64);
+    let whole = super::to(x, Dtype::I64);
+    let outputs = out.numel();
+    if outputs > 0 {
+        let plan = Plan::new(device, outputs, x.numel() / outputs, reduces_fastest(&whole, &[dim]));
+        plan.stage_as(device, Dtype::I64.size());
+    }
+    drop(whole);
+    out
+}
+
 /// A reduction of dimensions, whose gradient is expanded over them and then `spread`.
 fn along(
     x: &Tensor,
@@ -158,8 +176,8 @@ enum Along {
     Everything,
     /// The fastest one among others.
     Fastest,
-    /// Only slower ones.
-    Slower,
+    /// Only slower ones: one thread may own so many outputs that lie side by side.
+    Slower { vector: u64 },
 }
 
 fn reduces_fastest(x: &Tensor, dims: &[usize]) -> Along {
@@ -170,8 +188,34 @@ fn reduces_fastest(x: &Tensor, dims: &[usize]) -> Along {
     match (fastest, slowest_kept) {
         (_, None) => Along::Everything,
         (Some(reduced), Some(kept)) if reduced < kept => Along::Fastest,
-        _ => Along::Slower,
+        _ => Along::Slower { vector: outputs_side_by_side(x, dims) },
     }
+}
+
+/// `get_output_vec_size`: the run of outputs that lie side by side in the input, and the strides of all other dimensions, are
+/// multiples of it. Dimensions join the run where the output, which is row-major, has them side by side as well.
+fn outputs_side_by_side(x: &Tensor, dims: &[usize]) -> u64 {
+    let sized = |at: &usize| x.dim(*at) > 1;
+    let mut kept: Vec<usize> = (0..x.rank()).filter(|at| !dims.contains(at) && sized(at)).collect();
+    kept.sort_by_key(|at| x.strides()[*at]);
+    // The stride of a kept dimension in the output.
+    let output =
+        |at: usize| (at + 1..x.rank()).filter(|at| !dims.contains(at)).map(|at| x.dim(at)).product::<u64>();
+    let Some(&fastest) = kept.first() else { return 1 };
+    if x.strides()[fastest] != 1 {
+        return 1;
+    }
+    let start = output(fastest);
+    let mut run = x.dim(fastest);
+    let mut joined = 1;
+    while let Some(&next) =
+        kept.get(joined).filter(|at| x.strides()[**at] == run && output(**at) == run * start)
+    {
+        run *= x.dim(next);
+        joined += 1;
+    }
+    let others = kept[joined..].iter().chain(dims).filter(|at| sized(at)).map(|at| x.strides()[*at]);
+    others.chain([run]).map(largest_divisor).min().unwrap_or(1)
 }
 
 /// How a reduction is divided among threads and blocks.
@@ -196,13 +240,13 @@ const ACCUMULATOR_BYTES: u64 = 4;
 
 impl Plan {
     fn new(device: &Device, outputs: u64, per_output: u64, along: Along) -> Plan {
-        let across_lanes = along != Along::Slower;
+        let across_lanes = !matches!(along, Along::Slower { .. });
         let (mut dim0, dim1) = if across_lanes { (per_output, outputs) } else { (outputs, per_output) };
         let mut output_vector = 1;
         if along == Along::Everything && dim0 > 128 {
             dim0 /= VECTOR;
-        } else if along == Along::Slower {
-            output_vector = largest_divisor(outputs);
+        } else if let Along::Slower { vector } = along {
+            output_vector = vector;
             dim0 /= output_vector;
         }
         let (block_width, block_height) = block(dim0, dim1, MAX_THREADS / output_vector);
@@ -248,9 +292,9 @@ impl Plan {
     }
 }
 
-/// The widest vector of outputs that one thread can own.
-fn largest_divisor(outputs: u64) -> u64 {
-    [VECTOR, 2].into_iter().find(|n| outputs.is_multiple_of(*n)).unwrap_or(1)
+/// The widest vector of which a number of elements is a multiple.
+fn largest_divisor(elements: u64) -> u64 {
+    [VECTOR, 2].into_iter().find(|n| elements.is_multiple_of(*n)).unwrap_or(1)
 }
 
 /// `set_block_dimension`.

@@ -14,7 +14,7 @@ use super::model::State;
 use super::value::{CacheRole, Items, Value};
 use super::{functions, intrinsics, layer};
 use crate::autocast::autocast;
-use crate::models::{Cache, Condition, Inputs, Mode, Targets};
+use crate::models::{Cache, Condition, Inputs, Mask, Mode, Targets};
 use crate::tensor::Tensor;
 
 /// The body of all kinds, where a section has only one.
@@ -108,6 +108,9 @@ impl<'a> Frame<'a> {
                 let argument = self.value(argument)?;
                 let output = self.module(*kind, path, &argument)?;
                 drop(argument);
+                if self.state.hooks(path) {
+                    output.require_grad();
+                }
                 self.bind(&[*result], output.into())
             }
             Instruction::Activation { result, named, argument } => {
@@ -233,6 +236,12 @@ impl<'a> Frame<'a> {
                 self.state.register_next(path.at(self.index));
                 Ok(())
             }
+            Instruction::Inputs(path) => {
+                self.state.hook(path);
+                Ok(())
+            }
+            // The builder has what is frozen from the config.
+            Instruction::Freeze(_) => Ok(()),
             other => Err(Fault::Damaged(format!("{other:?} makes nothing"))),
         }
     }
@@ -278,10 +287,20 @@ impl<'a> Frame<'a> {
         if matches!(expression, Expression::Call(Builtin::Bool, _)) {
             return Ok(());
         }
-        if self.evaluate(expression)?.is_true() == expected {
+        // `if attention_mask is not None: if attention_mask.size() != …`: recordings have a mask.
+        if self.asks_no_mask(expression) || self.evaluate(expression)?.is_true() == expected {
             return Ok(());
         }
         Err(Fault::OtherWay { expression: expression.to_string(), expected })
+    }
+
+    /// Whether one side of a comparison is the size of a mask that is `None`.
+    fn asks_no_mask(&self, expression: &Expression) -> bool {
+        let Expression::Binary(_, sides) = expression else { return false };
+        sides.iter().any(|side| match side {
+            Expression::Size(slot, _) => matches!(self.value_of(*slot), Some(Value::Mask(Mask::None))),
+            _ => false,
+        })
     }
 
     /// Runs each layer's instructions by its kind.
@@ -397,6 +416,7 @@ impl<'a> Frame<'a> {
             Expression::Cache => Value::NONE,
             Expression::RouterLogits => Value::Items(self.state.router_logits()),
             Expression::Ellipsis => Value::Ellipsis,
+            Expression::Host => Value::Host,
             Expression::Dtype(dtype) => Value::Dtype(*dtype),
             Expression::DefaultDtype => Value::Dtype(self.state.dtype),
             Expression::DtypeOf(tensor) => Value::Dtype(self.dtype_of(tensor)?),
@@ -415,6 +435,7 @@ impl<'a> Frame<'a> {
         match input {
             Input::InputIds => inputs.sample.tokens(),
             Input::PixelValues => inputs.sample.images(),
+            Input::InputFeatures => inputs.sample.features(),
             Input::DecoderInputIds => inputs.decoder_input_ids,
             Input::AttentionMask => inputs.attention_mask,
             Input::Labels => inputs.labels(),
@@ -445,8 +466,12 @@ impl<'a> Frame<'a> {
         matches!(expression, Expression::Slot(slot) if self.ones.contains(slot))
     }
 
+    fn value_of(&self, slot: Slot) -> Option<&Value> {
+        self.names.get(slot.0 as usize)?.as_ref()
+    }
+
     fn named(&self, slot: Slot) -> Option<&Tensor> {
-        self.names.get(slot.0 as usize)?.as_ref()?.tensor()
+        self.value_of(slot)?.tensor()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions of transformers that are known as a whole: masks, attention, caches, and what balances experts.
 
 use brimful_jobs::{AttentionKernel, AttentionMask};
-use brimful_programs::{Expression, Keywords, SEQ2SEQ};
+use brimful_programs::{Expression, Keywords, has_encoder_and_decoder};
 use brimful_units::Dtype;
 
 use super::arguments::Arguments;
@@ -72,7 +72,7 @@ fn mask(
     if own_ones {
         // Whatever the batches' masks hold, this one holds no padding.
         mode.attention_mask = AttentionMask::Ones;
-    } else if padding.is_none() && frame.state.program.header.task == SEQ2SEQ {
+    } else if padding.is_none() && has_encoder_and_decoder(&frame.state.program.header.task) {
         // The caller's mask is that of the encoder's tokens.
         mode.attention_mask = AttentionMask::None;
     } else if padding.is_some() != inputs.attention_mask.is_some() {

@@ -41,8 +41,9 @@ pub(super) struct State {
     builder: Builder,
     /// Whether the constructor has returned.
     built: Cell<bool>,
-    /// The module of the input tokens' table where `enable_input_require_grads` hooks it and its inside is recorded.
-    hooked: RefCell<Option<String>>,
+    /// The modules that `enable_input_require_grads` hooks: those that the program names, else that of the input tokens' table
+    /// where its inside is recorded.
+    hooked: RefCell<Vec<String>>,
     /// Heads and the embeddings whose weight becomes theirs, as (`lm_head.weight`, `model.embed_tokens.weight`).
     ties: Vec<(String, String)>,
     /// Linears and embeddings whose parameters are tied later in the constructor: they are modules only after that.
@@ -328,7 +329,7 @@ impl State {
         // The first table is that of the input tokens (`get_input_embeddings`), and may multiply its rows.
         let lora = self.builder.techniques.lora.as_ref();
         if parameters.is_empty() && lora.is_some_and(|lora| lora.enable_input_require_grads) {
-            *self.hooked.borrow_mut() = path.strip_suffix(".weight").map(str::to_owned);
+            self.hooked.borrow_mut().extend(path.strip_suffix(".weight").map(str::to_owned));
         }
         parameters.insert(path, parameter);
         Ok(())
@@ -336,7 +337,16 @@ impl State {
 
     /// Whether the output of a module is made to want a gradient.
     pub fn hooks(&self, path: &Path) -> bool {
-        self.hooked.borrow().as_ref().is_some_and(|hooked| *hooked == path.0)
+        self.hooked.borrow().contains(&path.0)
+    }
+
+    /// Notes a module that the program names for `enable_input_require_grads`.
+    pub fn hook(&self, path: &Path) {
+        let lora = self.builder.techniques.lora.as_ref();
+        let mut hooked = self.hooked.borrow_mut();
+        if lora.is_some_and(|lora| lora.enable_input_require_grads) && !hooked.contains(&path.0) {
+            hooked.push(path.0.clone());
+        }
     }
 
     /// Makes a parameter of what was computed: it shares the memory.

@@ -21,6 +21,8 @@ pub(super) enum Value {
     Slice([Option<i64>; 3]),
     /// `...`.
     Ellipsis,
+    /// A tensor in host memory.
+    Host,
     /// What `create_causal_mask` and its relatives return.
     Mask(Mask),
     /// `past_key_values`, or a part of it.
@@ -68,6 +70,7 @@ impl Value {
             Value::Dtype(_) => "a dtype",
             Value::Slice(_) => "a slice",
             Value::Ellipsis => "an ellipsis",
+            Value::Host => "a tensor in host memory",
             Value::Mask(_) => "a mask",
             Value::Cache(_) => "a cache",
         }

@@ -21,8 +21,26 @@ pub(super) struct Samples {
     mask: AttentionMask,
     /// Where the samples are images.
     image: Option<Image>,
+    /// Where the samples are speech.
+    speech: Option<Speech>,
     /// Where the samples are images to take the noise from.
     noise: Option<Noise>,
+}
+
+/// An image: a square of pixels, in the dtype of the model's weights.
+#[derive(Clone, Copy)]
+struct Image {
+    channels: u64,
+    side: u64,
+    dtype: Dtype,
+}
+
+/// A spectrogram, in the dtype of the model's weights.
+#[derive(Clone, Copy)]
+struct Speech {
+    mel_bins: u64,
+    steps: u64,
+    dtype: Dtype,
 }
 
 /// What a model that takes noise away is asked for.
@@ -34,34 +52,39 @@ struct Noise {
     text: Option<u64>,
 }
 
-/// An image: a square of pixels, in the dtype of the model's weights.
-#[derive(Clone, Copy)]
-struct Image {
-    channels: u64,
-    side: u64,
-    dtype: Dtype,
-}
-
 /// The channels of an image where the config does not count them: red, green and blue.
 const CHANNELS: u64 = 3;
 
 impl Samples {
     /// The samples of a training job.
     pub fn of_training(job: &Train, config: &Config) -> Samples {
-        let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        let dtype = job.precision.weights();
+        let image = job.image.map(|side| Image::of(config, side, dtype));
+        let speech = Speech::of(job.task, config, dtype);
         let noise = (job.task == Task::Denoising).then(|| Noise::of(config));
         let target = job.target_sequence.unwrap_or(job.sequence);
         let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
-        Samples { task, batch, sequence, target, mask, image, noise }
+        Samples { task, batch, sequence, target, mask, image, speech, noise }
     }
 
     /// The samples of a job without gradients.
     pub fn of_inference(job: &Infer, config: &Config) -> Samples {
-        let image = job.image.map(|side| Image::of(config, side, job.precision.weights()));
+        let dtype = job.precision.weights();
+        let image = job.image.map(|side| Image::of(config, side, dtype));
+        let speech = Speech::of(job.task, config, dtype);
         let noise = (job.task == Task::Denoising).then(|| Noise::of(config));
         let target = job.target_sequence.unwrap_or(job.sequence);
         let (task, batch, sequence, mask) = (job.task, job.batch, job.sequence, job.attention_mask);
-        Samples { task, batch, sequence, target, mask, image, noise }
+        Samples { task, batch, sequence, target, mask, image, speech, noise }
+    }
+}
+
+impl Speech {
+    /// The spectrogram that a model's encoder takes; `None` where the task reads no speech.
+    fn of(task: Task, config: &Config, dtype: Dtype) -> Option<Speech> {
+        let Config::Recorded(config) = config else { return None };
+        let [mel_bins, steps] = config.spectrogram().filter(|_| task.reads_speech())?;
+        Some(Speech { mel_bins, steps, dtype })
     }
 }
 
@@ -94,6 +117,7 @@ impl Noise {
 enum OwnedSample {
     Tokens(Tensor),
     Images(Tensor),
+    Features(Tensor),
     TokensAndImages(Tensor, Tensor),
     Noisy(Noisy),
 }
@@ -114,7 +138,7 @@ pub(super) struct Batch {
 impl Batch {
     /// `make_batch` of `fixtures/rehearsal/step_case.py`: tensors that are made on the GPU, in the order of their keys.
     pub fn new(device: &Device, samples: Samples) -> Batch {
-        let Samples { task, batch, sequence, target, mask, image, noise } = samples;
+        let Samples { task, batch, sequence, target, mask, image, speech, noise } = samples;
         let filled = |op, shape: Shape, dtype| {
             let tensor = ops::new_tensor(device, op, shape, dtype);
             tensor.categorize(Category::Input);
@@ -125,7 +149,12 @@ impl Batch {
         let images =
             |Image { channels, side, dtype }| filled("empty", [batch, channels, side, side].into(), dtype);
         let sample = match image {
-            None => OwnedSample::Tokens(input("zeros", tokens())),
+            None => match speech {
+                Some(Speech { mel_bins, steps, dtype }) => {
+                    OwnedSample::Features(filled("empty", [batch, mel_bins, steps].into(), dtype))
+                }
+                None => OwnedSample::Tokens(input("zeros", tokens())),
+            },
             Some(image) if task == Task::Denoising => {
                 let sample = images(image);
                 // `torch.zeros(batch, 1)[:, 0]`.
@@ -154,7 +183,9 @@ impl Batch {
                 Some(Targets::Labels(input("zeros", [batch].into())))
             }
             Task::TokenClassification => Some(Targets::Labels(input("zeros", tokens()))),
-            Task::Seq2Seq => Some(Targets::Labels(input("zeros", [batch, target].into()))),
+            Task::Seq2Seq | Task::SpeechSeq2Seq => {
+                Some(Targets::Labels(input("zeros", [batch, target].into())))
+            }
             // Texts and images that belong together need no labels.
             Task::ImageText => None,
             Task::Denoising => image
@@ -185,6 +216,7 @@ impl Batch {
             sample: match &self.sample {
                 OwnedSample::Tokens(tokens) => Sample::Tokens(tokens),
                 OwnedSample::Images(images) => Sample::Images(images),
+                OwnedSample::Features(features) => Sample::Features(features),
                 OwnedSample::TokensAndImages(tokens, images) => Sample::TokensAndImages(tokens, images),
                 OwnedSample::Noisy(noisy) => Sample::Noisy(noisy),
             },

@@ -38,7 +38,7 @@ fn forward(device: &Device, model: &Model, (job, config): (&Infer, &Config), mod
     device.begin_phase(PhaseKind::Data, "data");
     let batch = Batch::new(device, Samples::of_inference(job, config));
     let batch = match job.task {
-        Task::Seq2Seq => batch.of_decoder(),
+        task if task.has_encoder_and_decoder() => batch.of_decoder(),
         // The model of torchvision is given the images alone, and the batch keeps its labels.
         _ if is_of_torchvision(config) => batch,
         _ => batch.without_targets(),

@@ -31,6 +31,7 @@ class Kernels:
         self.is_included = torch._C._dispatch_tls_is_dispatch_key_included
         self.include = torch._C._dispatch_tls_set_dispatch_key_included
         self.keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+        self.modes, self.unseen = torch._C._len_torch_function_stack, torch._C.DisableTorchFunction
 
     def register(self):
         """Wraps the operators of this torch."""
@@ -120,6 +121,14 @@ class Kernels:
 
     def elsewhere(self, operator, args, kwargs):
         """Calls an operator for tensors that are not on a GPU."""
+        if self.modes():
+            # A script's modes for functions of torch see what the script calls, and not what kernels do.
+            with self.unseen():
+                return self.without_key(operator, args, kwargs)
+        return self.without_key(operator, args, kwargs)
+
+    def without_key(self, operator, args, kwargs):
+        """Calls an operator without the wrappers for known values."""
         if not self.is_included(self.key):
             return operator(*args, **kwargs)
         self.include(self.key, False)
@@ -212,7 +221,8 @@ class Kernels:
         result as it is for a number: that of the other tensor if it can hold the number's kind, else the default of its
         kind.
         """
-        key = (number, number.__class__, getattr(other, "dtype", None))
+        # A script may change the default dtype, as transformers does while it builds a model.
+        key = (number, number.__class__, getattr(other, "dtype", None), self.torch.get_default_dtype())
         found = self.numbers.get(key)
         # A zero has a sign, and NaN is no key.
         if found is None or number == 0:

@@ -41,6 +41,8 @@ pub(super) fn call(state: &State, name: &str, given: &Arguments<'_>) -> Outcome 
         "__contains__" => contains(given),
         "abs" => without_gradient(given, "abs"),
         "isinf" => not_finite(given),
+        "isfinite" => finite(given),
+        "all" if given.positional.len() == 1 => all(given),
         "any" if given.positional.len() == 1 => any(given),
         "requires_grad.__set__" => wants_gradient(given),
         "outer" => outer(given),
@@ -249,6 +251,26 @@ fn not_finite(given: &Arguments<'_>) -> Result<Tensor, Fault> {
 }
 
 /// `x.any()`: one value.
+/// `torch.isfinite(x)`: `(x == x) * (x.abs() != inf)`, of which the second factor is computed first
+/// (aten/src/ATen/native/TensorCompare.cpp).
+fn finite(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "input")?;
+    if !x.dtype().is_floating() {
+        return Err(given.fault("integers"));
+    }
+    let magnitudes = ops::plain_unary("abs", x, x.dtype());
+    let within = ops::plain_unary("ne", &magnitudes, Dtype::Bool);
+    let numbers = ops::plain_unary("eq", x, Dtype::Bool);
+    let both = ops::plain_unary("mul", &numbers, Dtype::Bool);
+    drop((numbers, within, magnitudes));
+    Ok(both)
+}
+
+/// `x.all()`.
+fn all(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    given.tensor(0, "input").map(|x| ops::reduced_to_scalar(x, "all", Dtype::Bool))
+}
+
 fn any(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     given.tensor(0, "input").map(|x| ops::reduced_to_scalar(x, "any", Dtype::Bool))
 }

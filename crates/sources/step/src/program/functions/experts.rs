@@ -9,6 +9,7 @@ use super::super::fault::Fault;
 use super::super::model::State;
 use super::super::value::{Items, Value};
 use super::Outcome;
+use super::indexing::get_item;
 use crate::autocast::active_dtype;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -23,6 +24,7 @@ pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome
         "cumsum" if given.get(usize::MAX, "dtype").is_some() => running_sum(given),
         "__floordiv__" | "floor_divide" => floor_divide(given),
         "__getitem__" if indexed_by_tensor(given) => rows(given),
+        "__setitem__" if matches!(given.positional.get(2), Some(Value::Host)) => part_from_host(given),
         "__setitem__" if by_number(given) => filled_part(given),
         "__setitem__" if by_place(given) => copied_part(given),
         "__setitem__" => set_rows(given),
@@ -185,6 +187,21 @@ fn filled_part(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     Ok(x.clone())
 }
 
+/// `x[index] = tensor` of a tensor in host memory, without gradient: what lies in several runs is filled through a copy of its own
+/// (`copy_kernel_cuda` in aten/src/ATen/native/cuda/Copy.cu). Dtypes are converted in host memory.
+fn part_from_host(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let x = given.tensor(0, "self")?;
+    if recorded(&[x]) {
+        return Err(given.fault("a tensor that wants a gradient"));
+    }
+    let part = get_item(given)?;
+    if !part.is_contiguous() {
+        let _op = x.device().op("copy_");
+        drop(Tensor::empty(x.device(), part.shape().clone(), x.dtype()));
+    }
+    Ok(x.clone())
+}
+
 /// `x[index] = tensor` of one dtype without gradient: copied where `x` is.
 fn copied_part(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let (x, values) = (given.tensor(0, "self")?, given.tensor(2, "value")?);
@@ -236,6 +253,9 @@ fn sum(given: &Arguments<'_>) -> Result<Tensor, Fault> {
     let keep = given.flag(2, "keepdim", false)?;
     let natural = if lowered { Dtype::F32 } else { x.dtype() };
     let dtype = given.optional_dtype(3, "dtype")?.unwrap_or(natural);
+    if !x.dtype().is_floating() && !keep && given.get(3, "dtype").is_none() {
+        return Ok(ops::count(x, dim));
+    }
     // Half precision is summed up in fp32 without a copy (`make_reduction_from_out_ty` in ReduceOpsUtils.h).
     if !x.dtype().is_floating() || (dtype != Dtype::F32 && dtype != x.dtype()) {
         return Err(given.fault("integers, or a dtype other than fp32"));

@@ -13,6 +13,7 @@ use crate::tensor::Tensor;
 /// The function `name`, if it is one of these.
 pub(super) fn call(_state: &State, name: &str, given: &Arguments<'_>) -> Outcome {
     let outcome = match name {
+        "F.conv1d" => conv1d(given),
         "F.conv2d" => conv2d(given),
         "F.batch_norm" => batch_norm(given),
         "F.group_norm" => group_norm(given),
@@ -52,7 +53,33 @@ fn conv2d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
         return Err(given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())));
     };
     let how = Convolution { sides: [height, width], groups, stride, dilated: dilation != [1, 1] };
-    Ok(ops::conv2d(x, weight, given.optional_tensor(2, "bias")?, how))
+    Ok(ops::convolution(x, weight, given.optional_tensor(2, "bias")?, how))
+}
+
+/// `F.conv1d(input, weight, bias, stride, padding, dilation, groups)` of row-major rows in one group: images of one row.
+fn conv1d(given: &Arguments<'_>) -> Result<Tensor, Fault> {
+    let (x, weight) = (given.tensor(0, "input")?, given.tensor(1, "weight")?);
+    let groups = given.optional_integer(6, "groups")?.unwrap_or(1);
+    if [x.rank(), weight.rank()] != [3, 3] || groups != 1 || x.dim(1) != weight.dim(1) {
+        return Err(given.fault(format!("{groups} groups of {} and {}", x.shape(), weight.shape())));
+    }
+    if !x.is_contiguous() || !weight.is_contiguous() {
+        return Err(given.fault("another memory order than row-major"));
+    }
+    let [stride, padding, dilation] = [
+        pair(given, 3, "stride", 1)?[0],
+        pair(given, 4, "padding", 0)?[0],
+        pair(given, 5, "dilation", 1)?[0],
+    ];
+    let size = |tensor: &Tensor| i64::try_from(tensor.dim(2)).ok();
+    let count = || {
+        let reach = dilation.checked_mul(size(weight)?.checked_sub(1)?)?.checked_add(1)?;
+        steps(size(x)?.checked_add(padding.checked_mul(2)?)?, reach, stride, false)
+    };
+    let width =
+        count().ok_or_else(|| given.fault(format!("a kernel of {} on {}", weight.shape(), x.shape())))?;
+    let how = Convolution { sides: [1, width], groups: 1, stride: [1, stride], dilated: dilation != 1 };
+    Ok(ops::convolution(x, weight, given.optional_tensor(2, "bias")?, how))
 }
 
 /// How often a window fits a side (`conv_output_size` in aten/src/ATen/native/ConvUtils.h, `pooling_output_shape` in Pool.h).
