@@ -21,8 +21,12 @@ from .tracer import Refusal, Tracer
 class Family:
     """The models of a library for a task."""
 
-    # The lists of modules whose forwards are written once, with the key that says how long they are.
-    lists = {}
+    # Whether the models have gradient checkpointing.
+    checkpoints = False
+
+    def lists_of(self, name):
+        """The lists of modules whose forwards are written once, with the key that says how long they are."""
+        return {}
 
     def defaults(self, name):
         """The lines of the header that say what the constructor takes."""
@@ -89,6 +93,7 @@ class Diffusers(Family):
     """The models of diffusers that take noise away."""
 
     task = "denoising"
+    checkpoints = True
     names = ["DiTTransformer2DModel", "UNet2DConditionModel"]
     _configs = {
         "DiTTransformer2DModel": [
@@ -201,7 +206,7 @@ def write(family, name, folder):
 
 def _header(family, name):
     python = ".".join(platform.python_version_tuple()[:2])
-    lists = family.lists_of(name) if hasattr(family, "lists_of") else {}
+    lists = family.lists_of(name)
     return [
         "brimful-program 1",
         f"library {family.library.__name__} {family.library.__version__.split('+')[0]}",
@@ -218,17 +223,22 @@ def _header(family, name):
 
 
 def _sections(family, name, several):
-    lists = family.lists_of(name) if hasattr(family, "lists_of") else {}
+    lists = family.lists_of(name)
     imported = _imported(family, name)
     built = [_built(family, name, lists, sizes) for sizes in several]
     conditions = dict(built[0][2])
     _agreed("build", [lines for _, lines, _ in built])
     made = [["", "build", *_conditions(conditions), *indented(renumbered(imported + built[0][1]))]]
-    for mode in ("train", "eval"):
-        called = [_called(family, name, one[0], mode, lists, sizes) for one, sizes in zip(built, several)]
+    for mode, checkpointing in [("train", True), ("train", False), ("eval", False)]:
+        if checkpointing and not family.checkpoints:
+            continue
+        called = [
+            _called(family, name, one[0], (mode, checkpointing), lists, sizes) for one, sizes in zip(built, several)
+        ]
         _agreed(mode, [lines for lines, _ in called])
         more = {text: result for text, result in called[0][1].items() if text not in conditions}
-        made.append(["", f"forward sdpa {mode} unmasked none", *_conditions(more), *indented(called[0][0])])
+        head = [f"forward sdpa {mode} unmasked none", *(["when checkpointing"] if checkpointing else [])]
+        made.append(["", *head, *_conditions(more), *indented(called[0][0])])
     return made
 
 
@@ -326,10 +336,20 @@ def _folded(lines, lists, fold):
     return lines
 
 
-def _called(family, name, model, mode, lists, sizes):
+def _called(family, name, model, how, lists, sizes):
+    mode, checkpointing = how
     model.train(mode == "train")
     model.requires_grad_(False)
     tracer = Tracer()
+
+    def checkpointed(module, *args):
+        tracer.checkpointed = module
+        return module(*args)
+
+    if checkpointing:
+        model.enable_gradient_checkpointing(checkpointed)
+    elif family.checkpoints:
+        model.disable_gradient_checkpointing()
     for path, value in [*model.named_parameters(), *model.named_buffers()]:
         tracer.fix(value, path)
     inputs = family.batch(name, sizes)

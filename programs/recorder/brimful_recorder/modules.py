@@ -30,7 +30,7 @@ def _wrapped(tracer, path, module, layer_class, places):
         return _instruction(tracer, f"activation {activation} ", module, boundary)
     if isinstance(module, layer_class):
         return _layer(tracer, path, module)
-    return _owner(tracer, places, module)
+    return _owner(tracer, places, module, _layer(tracer, path, module))
 
 
 def _instruction(tracer, text, module, boundary):
@@ -61,13 +61,16 @@ def _like_product(linear, x):
     return torch.randn(*x.shape[:-1], linear.out_features, dtype=linear.weight.dtype)
 
 
-def _owner(tracer, places, module):
+def _owner(tracer, places, module, as_layer):
     forward = module.forward
 
     @functools.wraps(forward)
     def call(*args, **kwargs):
         if tracer.paused:
             return forward(*args, **kwargs)
+        if tracer.checkpointed is module:
+            tracer.checkpointed = None
+            return as_layer(*args, **kwargs)
         # Layers may share a module, such as an activation: it is called at the place that is in the caller.
         caller = tracer.opened[-1:]
         path = next((place for place in places if [place.rpartition(".")[0]] == caller), places[0])

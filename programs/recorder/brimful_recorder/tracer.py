@@ -126,6 +126,8 @@ class Tracer(TorchFunctionMode):
         self.unmasked = False
         # Whether numbers that were computed are written as they are, and not as what they were computed of.
         self.literal = False
+        # The module that a checkpoint calls next.
+        self.checkpointed = None
         self.hides_use_cache = False
 
     # Lines and names.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use brimful_models::{AttentionKernel, Config, Model, describe};
+use brimful_models::{AttentionKernel, CheckpointingKinds, Config, Model, describe};
 use brimful_units::Dtype;
 use serde_json::Value;
 
@@ -174,12 +174,17 @@ impl Context<'_> {
     fn checkpointing(&self, section: &Section) -> Result<Checkpointing, JobFault> {
         let checkpointing = section.word("checkpointing")?;
         let file = &self.model.file;
-        if checkpointing != Checkpointing::None && !file.job_defaults.checkpointing {
-            let word = section.get("checkpointing").map(describe).unwrap_or_default();
-            let expected = format!("{} has no gradient checkpointing; leave it out", file.model_type);
-            return Err(section.bad("checkpointing", word, expected));
+        match file.job_defaults.checkpointing {
+            CheckpointingKinds::None if checkpointing != Checkpointing::None => {
+                let word = section.get("checkpointing").map(describe).unwrap_or_default();
+                let expected = format!("{} has no gradient checkpointing; leave it out", file.model_type);
+                Err(section.bad("checkpointing", word, expected))
+            }
+            CheckpointingKinds::NonReentrant if checkpointing == Checkpointing::Reentrant => {
+                Ok(Checkpointing::NonReentrant)
+            }
+            _ => Ok(checkpointing),
         }
-        Ok(checkpointing)
     }
 
     /// Tokens after the prompt: as many as the job says, or 4, or as many as learned positions leave after the prompt.

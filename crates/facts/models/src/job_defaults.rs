@@ -20,8 +20,19 @@ pub struct JobDefaults {
     pub sdpa: bool,
     /// Whether attention can be written out in PyTorch: models of torchvision have no `attn_implementation`.
     pub eager: bool,
-    /// Whether the model has gradient checkpointing (`gradient_checkpointing_enable`).
-    pub checkpointing: bool,
+    /// Which kinds of gradient checkpointing the model has.
+    pub checkpointing: CheckpointingKinds,
+}
+
+/// The kinds of gradient checkpointing that a model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointingKinds {
+    /// The models of torchvision have none.
+    None,
+    /// Diffusers has the kind that does not re-enter the engine, whatever is asked for (`enable_gradient_checkpointing`).
+    NonReentrant,
+    /// transformers takes either (`gradient_checkpointing_enable`).
+    Either,
 }
 
 impl JobDefaults {
@@ -32,6 +43,6 @@ impl JobDefaults {
         attention_why: "the default",
         sdpa: true,
         eager: true,
-        checkpointing: true,
+        checkpointing: CheckpointingKinds::Either,
     };
 }

@@ -25,7 +25,7 @@ pub use config::{Activation, Config, DecoderConfig, Gpt2Config, RopeType};
 pub use error::{Fault, ModelError};
 pub use families::{DecoderFamily, causal_lm_class, simulated_families};
 pub use files::{Files, Kind, MemoryFiles, NoFiles};
-pub use job_defaults::{AttentionKernel, JobDefaults};
+pub use job_defaults::{AttentionKernel, CheckpointingKinds, JobDefaults};
 pub use keys::describe;
 pub use model::{Model, Source};
 pub use recorded::RecordedConfig;

@@ -6,7 +6,7 @@ use brimful_programs::{Attention, EvaluationError, Program, Value, Values, has_e
 use brimful_units::Shape;
 use serde_json::{Map, Value as Json};
 
-use crate::{AttentionKernel, Fault, JobDefaults};
+use crate::{AttentionKernel, CheckpointingKinds, Fault, JobDefaults};
 
 /// The config of a recorded class.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,11 @@ impl RecordedConfig {
             attention_why: if eager_first { "the default of the model's class" } else { "the default" },
             sdpa,
             eager: kinds.contains(&Attention::Eager),
-            checkpointing: program.header.library.name == "transformers",
+            checkpointing: match program.header.library.name.as_str() {
+                "torchvision" => CheckpointingKinds::None,
+                "diffusers" => CheckpointingKinds::NonReentrant,
+                _ => CheckpointingKinds::Either,
+            },
         }
     }
 }
