@@ -8,6 +8,9 @@ const MOST_SEQUENCES: u32 = 256;
 /// A longer context is a slip of the finger, and no product of two sizes overflows below it.
 const LONGEST: u64 = 1 << 28;
 
+/// The same of a batch.
+const LARGEST_BATCH: u32 = 1 << 20;
+
 /// The sizes of a context.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -31,6 +34,10 @@ impl Context {
         let asked = if settings.ctx_size == 0 { hparams.context } else { settings.ctx_size.into() };
         if asked > LONGEST {
             return refuse("ctx-size", asked, "a context of more than 268435456 tokens is not supported");
+        }
+        if settings.batch_size > LARGEST_BATCH || settings.ubatch_size > LARGEST_BATCH {
+            let found = settings.batch_size.max(settings.ubatch_size).into();
+            return refuse("batch-size", found, "a batch of more than 1048576 tokens is not supported");
         }
         if settings.batch_size == 0 {
             return refuse("batch-size", 0, "a batch has at least 1 token");

@@ -19,6 +19,9 @@ pub enum Error {
     /// The header lacks a tensor that the architecture needs.
     #[error("the tensor {0} is missing; the architecture needs it")]
     Tensor(String),
+    /// The shapes of the file's tensors and its keys do not fit together.
+    #[error("the tensors do not fit the keys: {0}; the file was made for another version, or is damaged")]
+    Shape(&'static str),
     /// The type of a tensor is not known, so its bytes are not.
     #[error(
         "the tensor {name} has the type {number}, which ggml v0.5.0 does not have; its bytes are not known"

@@ -9,7 +9,11 @@ use crate::Error;
 const MOST_LAYERS: u64 = 512;
 const MOST_EXPERTS: u64 = 1024;
 /// A number above this is a damaged file, and no product of two dimensions overflows below it.
-const MOST: u64 = 1 << 28;
+const MOST: u64 = 1 << 20;
+/// The longest context and the largest vocabulary.
+const MOST_TOKENS: u64 = 1 << 28;
+/// The widest row of all heads, or of a state.
+const WIDEST: u64 = 1 << 24;
 
 /// How the rows of an attention are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,13 @@ impl Keys<'_> {
             .filter(|number| *number <= MOST)
             .map(Some)
             .ok_or_else(|| self.bad(key, format!("a whole number of at most {MOST}")))
+    }
+
+    /// A number of tokens; `None` if the key is missing.
+    fn tokens(&self, key: &str) -> Result<Option<u64>, Error> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let number = value.as_u64().filter(|number| *number <= MOST_TOKENS);
+        number.map(Some).ok_or_else(|| self.bad(key, format!("a whole number of at most {MOST_TOKENS}")))
     }
 
     fn needed(&self, key: &str) -> Result<u64, Error> {
@@ -242,10 +253,11 @@ fn general(keys: &Keys<'_>) -> Result<Hparams, Error> {
         return Err(keys.bad("nextn_predict_layers", format!("at most block_count, which is {all}")));
     }
     let embedding = keys.needed("embedding_length")?;
-    let context = keys.needed("context_length")?;
+    let context = keys.tokens("context_length")?.filter(|tokens| *tokens > 0);
+    let context = context.ok_or_else(|| keys.bad("context_length", "a whole number of at least 1"))?;
     let vocabulary = match keys.header.get("tokenizer.ggml.tokens") {
-        Some(Value::Array(tokens)) if tokens.len <= MOST => tokens.len,
-        _ => keys.or("vocab_size", 0)?,
+        Some(Value::Array(tokens)) if tokens.len <= MOST_TOKENS => tokens.len,
+        _ => keys.tokens("vocab_size")?.unwrap_or(0),
     };
     let layers = all as usize;
     // Granite takes the key that says whether RoPE was finetuned as the switch for RoPE.
@@ -284,7 +296,7 @@ fn general(keys: &Keys<'_>) -> Result<Hparams, Error> {
         rope,
         rope_sections: matches!(keys.value("rope.dimension_sections"), Some(Value::Array(array))
             if array.items.iter().take(2).filter(|item| item.as_u64().is_some_and(|number| number > 0)).count() == 2),
-        original_context: keys.or("rope.scaling.original_context_length", context)?,
+        original_context: keys.tokens("rope.scaling.original_context_length")?.unwrap_or(context),
         embedding_scale: keys.nonzero("embedding_scale"),
         residual_scale: keys.nonzero("residual_scale"),
         logit_scale: keys.nonzero("logit_scale"),
@@ -310,6 +322,11 @@ fn heads(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
     hparams.rotary = keys.or("rope.dimension_count", key)?;
     let uneven =
         hparams.heads.iter().zip(&hparams.heads_kv).any(|(heads, kv)| *kv > 0 && !heads.is_multiple_of(*kv));
+    let most = hparams.heads.iter().chain(&hparams.heads_kv).copied().max().unwrap_or(0);
+    let widths = [hparams.key.0, hparams.key.1, hparams.value.0, hparams.value.1];
+    if widths.iter().any(|width| width.saturating_mul(most) > WIDEST) {
+        return Err(keys.bad("attention.key_length", format!("at most {WIDEST} elements in all heads")));
+    }
     if uneven {
         return Err(keys
             .bad("attention.head_count_kv", format!("a divisor of attention.head_count, which is {first}")));
@@ -384,6 +401,12 @@ fn states(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
         rank: keys.or("ssm.time_step_rank", 0)?,
         groups: keys.or("ssm.group_count", 0)?,
     };
+    let ssm = hparams.ssm;
+    let wide = ssm.groups.saturating_mul(ssm.state).max(ssm.inner) > WIDEST
+        || ssm.conv.max(hparams.shortconv) > 1024;
+    if wide {
+        return Err(keys.bad("ssm.inner_size", format!("states of at most {WIDEST} elements")));
+    }
     let layers = hparams.layers;
     match keys.arch {
         "mamba" | "mamba2" | "falcon-h1" => hparams.recurrent.fill(true),

@@ -6,6 +6,7 @@
 //! compute buffers are the sizes that result. See [`plan`].
 
 mod build;
+mod command;
 mod context;
 mod error;
 mod ggml;
@@ -16,6 +17,7 @@ mod plan;
 mod settings;
 mod weights;
 
+pub use command::{Command, read_command};
 pub use error::Error;
 pub use models::KNOWN;
 pub use plan::{Buffers, GpuBuffers, HostBuffers, plan};

@@ -10,6 +10,9 @@ use crate::hparams::Hparams;
 use crate::memory::Memory;
 use crate::weights::Weights;
 
+/// A longer side is a damaged file, and no product of sizes overflows below it.
+const LONGEST_SIDE: u64 = 1 << 32;
+
 /// What a graph is built for.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -101,6 +104,10 @@ impl<'a> Builder<'a> {
             return Some(*id);
         }
         let tensor = self.weights.get(name)?;
+        if tensor.shape.iter().any(|side| *side > LONGEST_SIDE) {
+            self.graph.fault.get_or_insert("a side of a tensor has more than 2^32 elements");
+            return None;
+        }
         Some(self.load(name, tensor.shape, tensor.ty, self.weights.home(tensor)))
     }
 
@@ -275,10 +282,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Marks the logits and adds them to the graph.
-    pub fn finish(mut self, logits: Id) -> Graph {
+    pub fn finish(mut self, logits: Id) -> Result<Graph, Error> {
         self.graph.get_mut(logits).output = true;
         self.graph.expand(logits);
-        self.graph
+        match self.graph.fault {
+            Some(fault) => Err(Error::Shape(fault)),
+            None => Ok(self.graph),
+        }
     }
 
     /// The factors of RoPE's frequencies in the memory of the layer's device (`get_rope_factors`).

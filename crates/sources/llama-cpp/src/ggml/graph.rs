@@ -16,6 +16,8 @@ pub(crate) struct Graph {
     pub leafs: Vec<Id>,
     /// How many tensors read each.
     pub uses: Vec<u32>,
+    /// The first op whose operands do not fit together.
+    pub fault: Option<&'static str>,
     /// Backends that the caller set before scheduling.
     pub pinned: Vec<(Id, usize)>,
 }
@@ -116,7 +118,18 @@ impl Graph {
         self.view(source, [elements, 1, 1, 1], [row, row, row], offset)
     }
 
+    fn check(&mut self, fits: bool, what: &'static str) {
+        if !fits {
+            self.fault.get_or_insert(what);
+        }
+    }
+
     pub fn reshape(&mut self, source: Id, ne: [u64; 4]) -> Id {
+        let elements = ne.iter().fold(1u64, |product, side| product.saturating_mul(*side));
+        self.check(
+            elements == self.get(source).elements(),
+            "a tensor is taken for another number of elements",
+        );
         let nb = Tensor::new(self.get(source).ty, ne).nb;
         self.view_of(Op::Reshape, source, ne, nb, 0)
     }
@@ -150,15 +163,24 @@ impl Graph {
         self.op(op, ty, ne, src)
     }
 
+    /// Element-wise ops repeat the second operand to the shape of the first.
+    fn check_repeats(&mut self, small: Id, large: Id) {
+        let (small, large) = (self.get(small).ne, self.get(large).ne);
+        let fits = small.iter().zip(&large).all(|(small, large)| large.checked_rem(*small) == Some(0));
+        self.check(fits, "the shapes of two operands differ");
+    }
+
     pub fn unary(&mut self, unary: Unary, a: Id) -> Id {
         self.like(Op::Unary(unary), &[a])
     }
 
     pub fn add2(&mut self, a: Id, b: Id) -> Id {
+        self.check_repeats(b, a);
         self.like(Op::Add, &[a, b])
     }
 
     pub fn mul(&mut self, a: Id, b: Id) -> Id {
+        self.check_repeats(b, a);
         self.like(Op::Mul, &[a, b])
     }
 
@@ -231,11 +253,17 @@ impl Graph {
 
     pub fn mul_mat(&mut self, a: Id, b: Id) -> Id {
         let (left, right) = (self.get(a).ne, self.get(b).ne);
+        let repeats = |index: usize| right[index].checked_rem(left[index]) == Some(0);
+        self.check(left[0] == right[0] && repeats(2) && repeats(3), "the widths of a product differ");
         self.op(Op::MulMat, GgmlType::F32, [left[1], right[1], right[2], right[3]], &[a, b])
     }
 
     pub fn mul_mat_id(&mut self, experts: Id, b: Id, ids: Id) -> Id {
         let ne = [self.get(experts).ne[1], self.get(ids).ne[0], self.get(b).ne[2], 1];
+        self.check(
+            self.get(experts).ne[0] == self.get(b).ne[0],
+            "the widths of a product with experts differ",
+        );
         self.op(Op::MulMatId, GgmlType::F32, ne, &[experts, b, ids])
     }
 

@@ -32,7 +32,7 @@ pub(super) fn build(mut builder: Builder<'_>, style: &Style) -> Result<Graph, Er
         logits = builder.graph.unary(Unary::Tanh, logits);
         logits = builder.graph.scale(logits);
     }
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// Attention, and then the feed-forward layer on its sum with the input.

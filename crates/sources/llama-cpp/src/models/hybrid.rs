@@ -23,7 +23,7 @@ pub(super) fn mamba(mut builder: Builder<'_>) -> Result<Graph, Error> {
         input = builder.graph.add2(current, input);
     }
     let logits = builder.head(input, Norm::Rms)?;
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// Granite 4 (src/models/granite-hybrid.cpp).
@@ -57,7 +57,7 @@ pub(super) fn granite(mut builder: Builder<'_>) -> Result<Graph, Error> {
     if builder.hparams.logit_scale {
         logits = builder.graph.scale(logits);
     }
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// Falcon-H1: attention and Mamba-2 side by side in each layer (src/models/falcon-h1.cpp).
@@ -81,7 +81,7 @@ pub(super) fn falcon_h1(mut builder: Builder<'_>) -> Result<Graph, Error> {
         input = builder.graph.add2(out, sum);
     }
     let logits = builder.head(input, Norm::Rms)?;
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// Qwen3.5: gated delta nets, and attention with a gate in each fourth layer (src/models/qwen35.cpp).
@@ -146,7 +146,7 @@ fn finish_with_states(mut builder: Builder<'_>, input: Id) -> Result<Graph, Erro
     builder.graph.get_mut(all).output = true;
     let wanted = builder.outputs_of(all);
     let logits = builder.logits(wanted)?;
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// LFM2: short convolutions and attention (src/models/lfm2.cpp).
@@ -174,7 +174,7 @@ pub(super) fn lfm2(mut builder: Builder<'_>) -> Result<Graph, Error> {
     let weight = weight.ok_or_else(|| Error::Tensor("token_embd_norm.weight".into()))?;
     let normed = builder.norm(input, Some(weight), None, Norm::Rms, None);
     let logits = builder.logits(normed)?;
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 /// Attention with RoPE, if the model has it, and norms of queries and keys, if the file has them.

@@ -24,7 +24,7 @@ pub(super) fn build(mut builder: Builder<'_>) -> Result<Graph, Error> {
     let weight = builder.weight("output_norm.weight")?;
     let normed = builder.norm(current, Some(weight), None, Norm::Rms, None);
     let logits = builder.logits(normed)?;
-    Ok(builder.finish(logits))
+    builder.finish(logits)
 }
 
 fn feed_forward(builder: &mut Builder<'_>, current: Id, layer: usize) -> Result<Id, Error> {
