@@ -71,10 +71,22 @@ impl<R: Read> Stream<R> {
     }
 
     fn skip(&mut self, count: u64, inside: &str) -> Result<(), Error> {
+        // Most texts end inside the buffer; a tokenizer has hundreds of thousands of them.
+        if count <= (self.end - self.start) as u64 {
+            self.start += count as usize;
+            self.offset += count;
+            return Ok(());
+        }
         self.pieces(count, inside, |_| {})
     }
 
     pub fn bytes<const N: usize>(&mut self, inside: &str) -> Result<[u8; N], Error> {
+        let buffered = self.buffer.get(self.start..self.end).and_then(|rest| rest.first_chunk::<N>());
+        if let Some(taken) = buffered.copied() {
+            self.start += N;
+            self.offset += N as u64;
+            return Ok(taken);
+        }
         let mut taken = [0; N];
         let mut at = 0;
         self.pieces(N as u64, inside, |piece| {

@@ -104,7 +104,7 @@ pub fn plan(header: &Header, settings: &Settings, gpus: &[Gpu]) -> Result<Buffer
         machine: &machine,
         settings,
     };
-    let flash = graphs.flash()?;
+    let (flash, probe) = graphs.flash()?;
     if !flash && settings.cache_type_v.is_quantized() && memory.has_values {
         return Err(Error::Setting {
             key: "cache-type-v",
@@ -113,7 +113,11 @@ pub fn plan(header: &Header, settings: &Settings, gpus: &[Gpu]) -> Result<Buffer
         });
     }
     let prompt = graphs.schedule(context.tokens_of_graph(), context.outputs_of_graph(), flash)?;
-    let token = graphs.schedule(context.sequences, context.sequences, flash)?;
+    // The graph that decided about flash attention is the one for one token of each slot.
+    let token = match probe.filter(|_| flash) {
+        Some(probe) => probe,
+        None => graphs.schedule(context.sequences, context.sequences, flash)?,
+    };
     Ok(buffers(header, &graphs, flash, &prompt, &token))
 }
 
@@ -144,11 +148,12 @@ impl Graphs<'_> {
         Ok(schedule(&mut graph, self.machine))
     }
 
-    /// Flash attention is used unless it would run on another device than its layer (`resolve_fused_ops`).
-    fn flash(&self) -> Result<bool, Error> {
+    /// Flash attention is used unless it would run on another device than its layer (`resolve_fused_ops`). The schedule
+    /// is that of the graph with flash attention for one token of each slot, if it had to be made.
+    fn flash(&self) -> Result<(bool, Option<Schedule>), Error> {
         match self.settings.flash_attn {
-            FlashAttention::On => return Ok(true),
-            FlashAttention::Off => return Ok(false),
+            FlashAttention::On => return Ok((true, None)),
+            FlashAttention::Off => return Ok((false, None)),
             FlashAttention::Auto => {}
         }
         let sequences = self.context.sequences;
@@ -159,7 +164,7 @@ impl Graphs<'_> {
         let agrees = attentions.zip(layers).all(|(id, layer)| {
             schedule.backends.get(id.index()).copied().flatten() == Some(self.weights.layer(layer))
         });
-        Ok(agrees)
+        Ok((agrees, Some(schedule)))
     }
 }
 
