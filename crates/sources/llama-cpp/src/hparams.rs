@@ -237,7 +237,7 @@ impl Hparams {
 
     /// Positions of a token: 4 for models with sections (`n_pos_per_embd`).
     pub fn positions(&self) -> u64 {
-        let always = ["qwen2vl", "paddleocr", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"];
+        let always = ["qwen2vl", "qwen35", "qwen35moe"];
         let sections = matches!(self.arch.as_str(), "glm4" | "glm4moe") && self.rope_sections;
         if always.contains(&self.arch.as_str()) || sections { 4 } else { 1 }
     }
@@ -360,16 +360,15 @@ fn experts(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
     Ok(())
 }
 
-/// Layers with a sliding window. The last of each `period` sees everything, or the first (`dense_first`).
+/// Layers with a sliding window. The last of each `period` sees everything.
 fn windows(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
-    let (period, dense_first, default) = match keys.arch {
-        "gemma2" => (2, false, Some(4096)),
-        "gpt-oss" => (2, false, None),
-        "gemma3" | "gemma-embedding" => (6, false, None),
-        "gemma3n" => (5, false, None),
-        "cohere2" | "olmo2" | "exaone4" | "exaone-moe" | "mellum" | "afmoe" => (4, false, None),
-        "cohere2moe" | "smallthinker" => (4, true, None),
-        "plamo3" => (8, false, None),
+    let (period, default) = match keys.arch {
+        "gemma2" => (2, Some(4096)),
+        "gpt-oss" => (2, None),
+        "gemma3" => (6, None),
+        "cohere2" | "olmo2" => (4, None),
+        // Only EXAONE 4 32B, which has 64 layers, has windows.
+        "exaone4" if hparams.layers == 64 => (4, Some(4096)),
         _ => return Ok(()),
     };
     let window = keys.number("attention.sliding_window")?.or(default).unwrap_or(0);
@@ -387,7 +386,7 @@ fn windows(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
     let period = pattern.and_then(Value::as_u64).unwrap_or(period) as usize;
     for (layer, place) in hparams.windowed.iter_mut().enumerate().take(hparams.layers) {
         let at = layer.checked_rem(period);
-        *place = at.is_none_or(|at| if dense_first { at != 0 } else { at + 1 < period });
+        *place = at.is_none_or(|at| at + 1 < period);
     }
     Ok(())
 }
@@ -410,13 +409,19 @@ fn states(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
     let layers = hparams.layers;
     match keys.arch {
         "mamba" | "mamba2" | "falcon-h1" => hparams.recurrent.fill(true),
-        "granitehybrid" | "lfm2" | "lfm2moe" | "nemotron_h" => {
+        "granitehybrid" | "lfm2" | "nemotron_h" => {
             let layers = hparams.heads_kv.iter().zip(&hparams.feed_forward);
             hparams.recurrent = layers
                 .map(|(heads, wide)| *heads == 0 && (*wide == 0 || keys.arch != "nemotron_h"))
                 .collect();
         }
         "qwen35" | "qwen35moe" => {
+            if let Some(Value::Array(array)) = keys.value("attention.recurrent_layers") {
+                for (place, item) in hparams.recurrent.iter_mut().zip(&array.items) {
+                    *place = item.as_u64().is_some_and(|number| number != 0);
+                }
+                return needed_states(keys, hparams);
+            }
             let interval = keys.or("full_attention_interval", 4)?.max(1) as usize;
             for (layer, place) in hparams.recurrent.iter_mut().enumerate().take(layers) {
                 *place = !(layer + 1).is_multiple_of(interval);
@@ -424,6 +429,11 @@ fn states(keys: &Keys<'_>, hparams: &mut Hparams) -> Result<(), Error> {
         }
         _ => {}
     }
+    needed_states(keys, hparams)
+}
+
+/// Recurrent layers need the sizes of their states.
+fn needed_states(keys: &Keys<'_>, hparams: &Hparams) -> Result<(), Error> {
     let needs_ssm = hparams.recurrent.iter().any(|recurrent| *recurrent) && hparams.shortconv == 0;
     if needs_ssm {
         for key in ["ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank"] {

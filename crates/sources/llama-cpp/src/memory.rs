@@ -92,6 +92,10 @@ impl Memory {
 
     /// All layers of a cache must have the same head width, a multiple of 64.
     fn rotations_of(&self, hparams: &Hparams, windowed: bool) -> [Option<u64>; 2] {
+        // The latent of a latent attention is not rotated.
+        if !self.has_values {
+            return [None; 2];
+        }
         let layers: Vec<usize> = (0..hparams.layers_all())
             .filter(|layer| {
                 cached(hparams, *layer)
@@ -108,11 +112,7 @@ impl Memory {
         // For keys the largest power of two that divides the width, for values always 64.
         let k = wide(self.type_k, same(Hparams::head_k), hparams.head_k(0))
             .map(|width| 1 << width.trailing_zeros());
-        let v = if self.has_values {
-            wide(self.type_v, same(Hparams::head_v), hparams.head_v(0)).map(|_| 64)
-        } else {
-            None
-        };
+        let v = wide(self.type_v, same(Hparams::head_v), hparams.head_v(0)).map(|_| 64);
         [k, v]
     }
 

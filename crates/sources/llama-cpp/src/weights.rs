@@ -137,10 +137,8 @@ impl<'a> Weights<'a> {
         let name = tensor.name.as_str();
         let layer = match layer_of(name) {
             Some(layer) => self.layer(layer),
-            None if name.starts_with("token_embd")
-                || name.starts_with("position_embd")
-                || name.starts_with("token_types") =>
-            {
+            // LFM2's last norm is named token_embd_norm, and lies with the output.
+            None if matches!(name, "token_embd.weight" | "position_embd.weight" | "token_types.weight") => {
                 self.cpu
             }
             None if name.starts_with("rope_f") => self.layer(0),
