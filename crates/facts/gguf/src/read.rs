@@ -29,7 +29,7 @@ pub(crate) struct Stream<R> {
 }
 
 impl<R: Read> Stream<R> {
-    pub fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Stream {
             inner,
             buffer: vec![0; 64 << 10],
@@ -80,7 +80,7 @@ impl<R: Read> Stream<R> {
         self.pieces(count, inside, |_| {})
     }
 
-    pub fn bytes<const N: usize>(&mut self, inside: &str) -> Result<[u8; N], Error> {
+    pub(crate) fn bytes<const N: usize>(&mut self, inside: &str) -> Result<[u8; N], Error> {
         let buffered = self.buffer.get(self.start..self.end).and_then(|rest| rest.first_chunk::<N>());
         if let Some(taken) = buffered.copied() {
             self.start += N;
@@ -98,12 +98,12 @@ impl<R: Read> Stream<R> {
         Ok(taken)
     }
 
-    pub fn u32(&mut self, inside: &str) -> Result<u32, Error> {
+    pub(crate) fn u32(&mut self, inside: &str) -> Result<u32, Error> {
         let bytes = self.bytes(inside)?;
         Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
-    pub fn u64(&mut self, inside: &str) -> Result<u64, Error> {
+    pub(crate) fn u64(&mut self, inside: &str) -> Result<u64, Error> {
         let bytes = self.bytes(inside)?;
         Ok(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }

@@ -23,7 +23,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub fn new(hparams: &Hparams, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(hparams: &Hparams, settings: &Settings) -> Result<Self, Error> {
         let refuse = |key, found: u64, reason: &str| {
             Err(Error::Setting { key, found: found.to_string(), reason: reason.into() })
         };

@@ -176,35 +176,35 @@ impl Hparams {
         Ok(hparams)
     }
 
-    pub fn layers_all(&self) -> usize {
+    pub(crate) fn layers_all(&self) -> usize {
         self.layers + self.layers_next
     }
 
-    pub fn head_k(&self, layer: usize) -> u64 {
+    pub(crate) fn head_k(&self, layer: usize) -> u64 {
         if self.is_windowed(layer) { self.key.1 } else { self.key.0 }
     }
 
-    pub fn head_v(&self, layer: usize) -> u64 {
+    pub(crate) fn head_v(&self, layer: usize) -> u64 {
         if self.is_windowed(layer) { self.value.1 } else { self.value.0 }
     }
 
-    pub fn heads_at(&self, layer: usize) -> u64 {
+    pub(crate) fn heads_at(&self, layer: usize) -> u64 {
         self.heads.get(layer).copied().unwrap_or(0)
     }
 
-    pub fn heads_kv_at(&self, layer: usize) -> u64 {
+    pub(crate) fn heads_kv_at(&self, layer: usize) -> u64 {
         self.heads_kv.get(layer).copied().unwrap_or(0)
     }
 
-    pub fn feed_forward_at(&self, layer: usize) -> u64 {
+    pub(crate) fn feed_forward_at(&self, layer: usize) -> u64 {
         self.feed_forward.get(layer).copied().unwrap_or(0)
     }
 
-    pub fn is_windowed(&self, layer: usize) -> bool {
+    pub(crate) fn is_windowed(&self, layer: usize) -> bool {
         self.windowed.get(layer).copied().unwrap_or(false)
     }
 
-    pub fn is_recurrent(&self, layer: usize) -> bool {
+    pub(crate) fn is_recurrent(&self, layer: usize) -> bool {
         self.recurrent.get(layer).copied().unwrap_or(false)
     }
 
@@ -218,7 +218,7 @@ impl Hparams {
         self.head_v(layer) * self.heads_kv_at(layer)
     }
 
-    pub fn value_width_max(&self) -> u64 {
+    pub(crate) fn value_width_max(&self) -> u64 {
         (0..self.layers_all()).map(|layer| self.value_width(layer)).max().unwrap_or(0)
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct MemoryBytes {
 }
 
 impl Memory {
-    pub fn new(hparams: &Hparams, settings: &Settings, context: &Context) -> Result<Self, Error> {
+    pub(crate) fn new(hparams: &Hparams, settings: &Settings, context: &Context) -> Result<Self, Error> {
         let streams = if settings.kv_unified { 1 } else { context.sequences };
         let full = context.of_sequence;
         let shared = if settings.kv_unified { context.sequences } else { 1 };
@@ -81,7 +81,7 @@ impl Memory {
         Ok(())
     }
 
-    pub fn cells(&self, windowed: bool) -> u64 {
+    pub(crate) fn cells(&self, windowed: bool) -> u64 {
         self.cells[usize::from(windowed)]
     }
 

@@ -81,7 +81,7 @@ pub(crate) struct ModelBytes {
 }
 
 impl<'a> Weights<'a> {
-    pub fn place(
+    pub(crate) fn place(
         header: &'a Header,
         hparams: &Hparams,
         settings: &Settings,
@@ -115,11 +115,11 @@ impl<'a> Weights<'a> {
         })
     }
 
-    pub fn get(&self, name: &str) -> Option<&'a Tensor> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Tensor> {
         self.tensors.get(name).copied()
     }
 
-    pub fn has_overrides(&self) -> bool {
+    pub(crate) fn has_overrides(&self) -> bool {
         self.kept.any()
     }
 
@@ -128,7 +128,7 @@ impl<'a> Weights<'a> {
         self.gpu_layers > hparams.layers_all()
     }
 
-    pub fn layer(&self, layer: usize) -> usize {
+    pub(crate) fn layer(&self, layer: usize) -> usize {
         self.layers.get(layer).copied().unwrap_or(self.cpu)
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub fn tokens_of_sequence(&self) -> u64 {
+    pub(crate) fn tokens_of_sequence(&self) -> u64 {
         self.tokens / self.sequences.max(1)
     }
 }
@@ -66,7 +66,7 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(
+    pub(crate) fn new(
         hparams: &'a Hparams,
         memory: &'a Memory,
         weights: &'a Weights<'a>,
@@ -178,7 +178,7 @@ impl<'a> Builder<'a> {
         Ok(current)
     }
 
-    pub fn positions(&mut self) -> Id {
+    pub(crate) fn positions(&mut self) -> Id {
         let count = self.run.tokens * self.hparams.positions();
         *self.positions.get_or_insert_with(|| self.graph.input(GgmlType::I32, [count, 1, 1, 1]))
     }

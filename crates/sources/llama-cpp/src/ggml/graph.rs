@@ -23,16 +23,16 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    pub fn get(&self, id: Id) -> &Tensor {
+    pub(crate) fn get(&self, id: Id) -> &Tensor {
         // Every id comes from `add`, and tensors are never removed.
         &self.tensors[id.index()]
     }
 
-    pub fn get_mut(&mut self, id: Id) -> &mut Tensor {
+    pub(crate) fn get_mut(&mut self, id: Id) -> &mut Tensor {
         &mut self.tensors[id.index()]
     }
 
-    pub fn add(&mut self, tensor: Tensor) -> Id {
+    pub(crate) fn add(&mut self, tensor: Tensor) -> Id {
         let id = Id(u32::try_from(self.tensors.len()).unwrap_or(u32::MAX));
         self.tensors.push(tensor);
         self.visited.push(false);
@@ -97,22 +97,22 @@ impl Graph {
         self.add(tensor)
     }
 
-    pub fn view(&mut self, source: Id, ne: [u64; 4], nb: [u64; 3], offset: u64) -> Id {
+    pub(crate) fn view(&mut self, source: Id, ne: [u64; 4], nb: [u64; 3], offset: u64) -> Id {
         let first = self.get(source).nb[0];
         self.view_of(Op::View, source, ne, [first, nb[0], nb[1], nb[2]], offset)
     }
 
-    pub fn view_3d(&mut self, source: Id, ne: [u64; 3], nb1: u64, nb2: u64, offset: u64) -> Id {
+    pub(crate) fn view_3d(&mut self, source: Id, ne: [u64; 3], nb1: u64, nb2: u64, offset: u64) -> Id {
         let nb3 = nb2.saturating_mul(ne[2]);
         self.view(source, [ne[0], ne[1], ne[2], 1], [nb1, nb2, nb3], offset)
     }
 
-    pub fn view_2d(&mut self, source: Id, ne: [u64; 2], nb1: u64, offset: u64) -> Id {
+    pub(crate) fn view_2d(&mut self, source: Id, ne: [u64; 2], nb1: u64, offset: u64) -> Id {
         let nb2 = nb1.saturating_mul(ne[1]);
         self.view(source, [ne[0], ne[1], 1, 1], [nb1, nb2, nb2], offset)
     }
 
-    pub fn view_1d(&mut self, source: Id, elements: u64, offset: u64) -> Id {
+    pub(crate) fn view_1d(&mut self, source: Id, elements: u64, offset: u64) -> Id {
         let of = self.get(source);
         let row = of.ty.row_bytes(elements).unwrap_or_else(|| elements.saturating_mul(of.nb[0]));
         self.view(source, [elements, 1, 1, 1], [row, row, row], offset)
@@ -124,7 +124,7 @@ impl Graph {
         }
     }
 
-    pub fn reshape(&mut self, source: Id, ne: [u64; 4]) -> Id {
+    pub(crate) fn reshape(&mut self, source: Id, ne: [u64; 4]) -> Id {
         let elements = ne.iter().fold(1u64, |product, side| product.saturating_mul(*side));
         self.check(
             elements == self.get(source).elements(),
@@ -134,11 +134,11 @@ impl Graph {
         self.view_of(Op::Reshape, source, ne, nb, 0)
     }
 
-    pub fn reshape_2d(&mut self, source: Id, a: u64, b: u64) -> Id {
+    pub(crate) fn reshape_2d(&mut self, source: Id, a: u64, b: u64) -> Id {
         self.reshape(source, [a, b, 1, 1])
     }
 
-    pub fn reshape_3d(&mut self, source: Id, a: u64, b: u64, c: u64) -> Id {
+    pub(crate) fn reshape_3d(&mut self, source: Id, a: u64, b: u64, c: u64) -> Id {
         self.reshape(source, [a, b, c, 1])
     }
 
@@ -149,7 +149,7 @@ impl Graph {
         self.view_of(Op::Permute, source, swap(of.ne), swap(of.nb), 0)
     }
 
-    pub fn transpose(&mut self, source: Id) -> Id {
+    pub(crate) fn transpose(&mut self, source: Id) -> Id {
         let of = *self.get(source);
         let swap = |sides: [u64; 4]| [sides[1], sides[0], sides[2], sides[3]];
         self.view_of(Op::Transpose, source, swap(of.ne), swap(of.nb), 0)
@@ -170,29 +170,29 @@ impl Graph {
         self.check(fits, "the shapes of two operands differ");
     }
 
-    pub fn unary(&mut self, unary: Unary, a: Id) -> Id {
+    pub(crate) fn unary(&mut self, unary: Unary, a: Id) -> Id {
         self.like(Op::Unary(unary), &[a])
     }
 
-    pub fn add2(&mut self, a: Id, b: Id) -> Id {
+    pub(crate) fn add2(&mut self, a: Id, b: Id) -> Id {
         self.check_repeats(b, a);
         self.like(Op::Add, &[a, b])
     }
 
-    pub fn mul(&mut self, a: Id, b: Id) -> Id {
+    pub(crate) fn mul(&mut self, a: Id, b: Id) -> Id {
         self.check_repeats(b, a);
         self.like(Op::Mul, &[a, b])
     }
 
-    pub fn div(&mut self, a: Id, b: Id) -> Id {
+    pub(crate) fn div(&mut self, a: Id, b: Id) -> Id {
         self.like(Op::Div, &[a, b])
     }
 
-    pub fn add_id(&mut self, a: Id, b: Id, ids: Id) -> Id {
+    pub(crate) fn add_id(&mut self, a: Id, b: Id, ids: Id) -> Id {
         self.like(Op::AddId, &[a, b, ids])
     }
 
-    pub fn scale(&mut self, a: Id) -> Id {
+    pub(crate) fn scale(&mut self, a: Id) -> Id {
         self.like(Op::Scale, &[a])
     }
 
@@ -202,32 +202,32 @@ impl Graph {
         self.view_of(Op::Scale, a, of.ne, of.nb, 0)
     }
 
-    pub fn clamp(&mut self, a: Id) -> Id {
+    pub(crate) fn clamp(&mut self, a: Id) -> Id {
         self.like(Op::Clamp, &[a])
     }
 
-    pub fn same(&mut self, op: Op, a: Id) -> Id {
+    pub(crate) fn same(&mut self, op: Op, a: Id) -> Id {
         self.like(op, &[a])
     }
 
-    pub fn rope(&mut self, a: Id, positions: Id, factors: Option<Id>) -> Id {
+    pub(crate) fn rope(&mut self, a: Id, positions: Id, factors: Option<Id>) -> Id {
         match factors {
             Some(factors) => self.like(Op::Rope, &[a, positions, factors]),
             None => self.like(Op::Rope, &[a, positions]),
         }
     }
 
-    pub fn soft_max(&mut self, a: Id, mask: Option<Id>, sinks: Option<Id>) -> Id {
+    pub(crate) fn soft_max(&mut self, a: Id, mask: Option<Id>, sinks: Option<Id>) -> Id {
         let mut src = Sources::of(&[a]);
         [mask, sinks].into_iter().flatten().for_each(|id| src.push(id));
         self.like(Op::SoftMax, src.as_slice())
     }
 
-    pub fn cont(&mut self, a: Id) -> Id {
+    pub(crate) fn cont(&mut self, a: Id) -> Id {
         self.like(Op::Cont, &[a])
     }
 
-    pub fn cont_2d(&mut self, a: Id, ne0: u64, ne1: u64) -> Id {
+    pub(crate) fn cont_2d(&mut self, a: Id, ne0: u64, ne1: u64) -> Id {
         let ty = self.get(a).ty;
         self.op(Op::Cont, ty, [ne0, ne1, 1, 1], &[a])
     }
@@ -251,14 +251,14 @@ impl Graph {
 
     // Ops with a shape of their own.
 
-    pub fn mul_mat(&mut self, a: Id, b: Id) -> Id {
+    pub(crate) fn mul_mat(&mut self, a: Id, b: Id) -> Id {
         let (left, right) = (self.get(a).ne, self.get(b).ne);
         let repeats = |index: usize| right[index].checked_rem(left[index]) == Some(0);
         self.check(left[0] == right[0] && repeats(2) && repeats(3), "the widths of a product differ");
         self.op(Op::MulMat, GgmlType::F32, [left[1], right[1], right[2], right[3]], &[a, b])
     }
 
-    pub fn mul_mat_id(&mut self, experts: Id, b: Id, ids: Id) -> Id {
+    pub(crate) fn mul_mat_id(&mut self, experts: Id, b: Id, ids: Id) -> Id {
         let ne = [self.get(experts).ne[1], self.get(ids).ne[0], self.get(b).ne[2], 1];
         self.check(
             self.get(experts).ne[0] == self.get(b).ne[0],
@@ -267,7 +267,7 @@ impl Graph {
         self.op(Op::MulMatId, GgmlType::F32, ne, &[experts, b, ids])
     }
 
-    pub fn get_rows(&mut self, a: Id, ids: Id) -> Id {
+    pub(crate) fn get_rows(&mut self, a: Id, ids: Id) -> Id {
         let (ty, rows) = (self.get(a).ty, self.get(ids).ne);
         let ty = if ty == GgmlType::I32 { ty } else { GgmlType::F32 };
         let width = self.get(a).ne[0];
@@ -282,24 +282,24 @@ impl Graph {
         id
     }
 
-    pub fn concat_rows(&mut self, a: Id, b: Id) -> Id {
+    pub(crate) fn concat_rows(&mut self, a: Id, b: Id) -> Id {
         let (ty, mut ne) = (self.get(a).ty, self.get(a).ne);
         ne[0] = ne[0].saturating_add(self.get(b).ne[0]);
         self.op(Op::Concat, ty, ne, &[a, b])
     }
 
-    pub fn repeat(&mut self, a: Id, ne: [u64; 4]) -> Id {
+    pub(crate) fn repeat(&mut self, a: Id, ne: [u64; 4]) -> Id {
         let ty = self.get(a).ty;
         self.op(Op::Repeat, ty, ne, &[a])
     }
 
-    pub fn pad_rows(&mut self, a: Id, more: u64) -> Id {
+    pub(crate) fn pad_rows(&mut self, a: Id, more: u64) -> Id {
         let (ty, mut ne) = (self.get(a).ty, self.get(a).ne);
         ne[0] = ne[0].saturating_add(more);
         self.op(Op::Pad, ty, ne, &[a])
     }
 
-    pub fn sum_rows(&mut self, a: Id) -> Id {
+    pub(crate) fn sum_rows(&mut self, a: Id) -> Id {
         let (ty, mut ne) = (self.get(a).ty, self.get(a).ne);
         ne[0] = 1;
         self.op(Op::SumRows, ty, ne, &[a])
@@ -325,14 +325,14 @@ impl Graph {
         self.op(Op::Glu, ty, ne, &[a])
     }
 
-    pub fn flash_attention(&mut self, q: Id, k: Id, v: Id, mask: Id, sinks: Option<Id>) -> Id {
+    pub(crate) fn flash_attention(&mut self, q: Id, k: Id, v: Id, mask: Id, sinks: Option<Id>) -> Id {
         let (width, query) = (self.get(v).ne[0], self.get(q).ne);
         let mut src = Sources::of(&[q, k, v, mask]);
         sinks.into_iter().for_each(|id| src.push(id));
         self.op(Op::FlashAttention, GgmlType::F32, [width, query[2], query[1], query[3]], src.as_slice())
     }
 
-    pub fn ssm_conv(&mut self, x: Id, kernel: Id) -> Id {
+    pub(crate) fn ssm_conv(&mut self, x: Id, kernel: Id) -> Id {
         let (ne, kernel_ne) = (self.get(x).ne, self.get(kernel).ne);
         let tokens = (ne[0] + 1).saturating_sub(kernel_ne[0]);
         self.op(Op::SsmConv, GgmlType::F32, [kernel_ne[1], tokens, ne[2], 1], &[x, kernel])

@@ -23,7 +23,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub fn gpus(&self) -> usize {
+    pub(crate) fn gpus(&self) -> usize {
         self.capabilities.len()
     }
 
@@ -41,7 +41,7 @@ impl Machine {
         if self.pipeline { PIPELINE_COPIES } else { 1 }
     }
 
-    pub fn runs(&self, graph: &Graph, tensor: &Tensor, backend: usize) -> bool {
+    pub(crate) fn runs(&self, graph: &Graph, tensor: &Tensor, backend: usize) -> bool {
         match self.capability(backend) {
             Some(capability) => support::cuda_runs(graph, tensor, backend, self.gpus(), capability),
             None => true,

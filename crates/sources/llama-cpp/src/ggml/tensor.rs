@@ -10,7 +10,7 @@ pub(crate) const MOST_SOURCES: usize = 10;
 pub(crate) struct Id(pub u32);
 
 impl Id {
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -103,7 +103,7 @@ pub(crate) struct Sources {
 impl Sources {
     pub const NONE: Sources = Sources { ids: [Id(0); MOST_SOURCES], count: 0 };
 
-    pub fn of(ids: &[Id]) -> Self {
+    pub(crate) fn of(ids: &[Id]) -> Self {
         let mut sources = Sources::NONE;
         for (place, id) in sources.ids.iter_mut().zip(ids) {
             *place = *id;
@@ -112,15 +112,15 @@ impl Sources {
         sources
     }
 
-    pub fn as_slice(&self) -> &[Id] {
+    pub(crate) fn as_slice(&self) -> &[Id] {
         self.ids.get(..usize::from(self.count)).unwrap_or_default()
     }
 
-    pub fn as_mut_slice(&mut self) -> &mut [Id] {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Id] {
         self.ids.get_mut(..usize::from(self.count)).unwrap_or_default()
     }
 
-    pub fn get(&self, index: usize) -> Option<Id> {
+    pub(crate) fn get(&self, index: usize) -> Option<Id> {
         self.as_slice().get(index).copied()
     }
 
@@ -190,7 +190,7 @@ impl Tensor {
         bytes
     }
 
-    pub fn elements(&self) -> u64 {
+    pub(crate) fn elements(&self) -> u64 {
         self.ne.iter().fold(1u64, |product, side| product.saturating_mul(*side))
     }
 
@@ -224,7 +224,7 @@ impl Tensor {
         true
     }
 
-    pub fn contiguous(&self) -> bool {
+    pub(crate) fn contiguous(&self) -> bool {
         self.contiguous_from(0)
     }
 

@@ -1,4 +1,4 @@
-//! What tells one plain decoder from another.
+//! How plain decoders differ from each other.
 
 use crate::build::{Activation, Experts, FeedForward, Norm};
 use crate::hparams::Gating;
