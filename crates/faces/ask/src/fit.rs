@@ -4,12 +4,12 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use brimful_explain::TracedRun;
-use brimful_jobs::{LoadedJob, Overrides, open, open_served};
+use brimful_jobs::{LoadedJob, Overrides, open, open_served, served_command};
 use brimful_models::Kind;
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
-use brimful_report::{FitAnswer, file_word, fit_json, fit_text, techniques_text, why_text};
+use brimful_report::{FitAnswer, file_word, fit_json, fit_text, shell_word, techniques_text, why_text};
 
 use crate::explain::files_of;
 use crate::input::belongs_elsewhere;
@@ -77,6 +77,23 @@ pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Resul
     let loaded = runnable(open_job(host, job, &request.changes)?)?;
     let reply = about(job, call, loaded, request).with_context(|| job.to_owned())?;
     Ok(FitReply::Step(Box::new(reply)))
+}
+
+/// Answers a question about the command that starts a server. `flags` are those of the call, each after a blank.
+///
+/// # Errors
+/// As [`fit`]; also a command of another program, and a flag whose effect is not predicted.
+pub fn fit_command(
+    host: Host<'_>,
+    command: &[String],
+    flags: &str,
+    request: &FitRequest,
+) -> Result<FitReply> {
+    let served = served_command(command, host.files, &request.changes)?;
+    let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
+    let job = words.join(" ");
+    let reply = ServedReply::of(&job, flags.trim_start(), served, request)?;
+    Ok(FitReply::Served(Box::new(reply.of_command(&job))))
 }
 
 /// Opens a job.

@@ -35,7 +35,7 @@ pub use explain::{Explained, explain, inputs_to_explain};
 pub use export::{ExportFormat, export};
 pub use facts::{FactsReply, facts};
 pub use files::{Content, Files, Stream};
-pub use fit::{FitReply, FitRequest, ShowTechniques, StepReply, fit};
+pub use fit::{FitReply, FitRequest, ShowTechniques, StepReply, fit, fit_command};
 pub use fleet::{ANY_GPU, FleetReply, fit_on};
 pub use host::{Host, NoProgress, Progress};
 pub use incident::IncidentReply;

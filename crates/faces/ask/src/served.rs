@@ -13,6 +13,8 @@ use crate::{Answer, FitRequest, Outcome};
 pub struct ServedReply {
     job: String,
     call: String,
+    /// The command behind `--`; empty for a job.
+    command: String,
     served: ServedJob,
     gpu: Gpu,
     serving: Serving,
@@ -47,12 +49,18 @@ impl ServedReply {
         Ok(ServedReply {
             job: job.to_owned(),
             call: call.to_owned(),
+            command: String::new(),
             served,
             gpu,
             serving,
             why: request.why,
             strict: request.strict,
         })
+    }
+
+    /// The same answer about a command.
+    pub(crate) fn of_command(self, command: &str) -> ServedReply {
+        ServedReply { command: format!(" -- {command}"), ..self }
     }
 
     /// The job as it was named.
@@ -64,6 +72,7 @@ impl ServedReply {
         ServedAnswer {
             job: &self.job,
             call: &self.call,
+            command: &self.command,
             served: &self.served,
             gpu: &self.gpu,
             serving: &self.serving,

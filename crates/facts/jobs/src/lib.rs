@@ -3,6 +3,7 @@
 //! [`load`] reads a job file (TOML, YAML or JSON) with the changes that flags make to it, looks up the model and the
 //! GPU, checks every key and says what it assumed for the absent ones.
 
+mod command;
 mod echo;
 mod error;
 mod foreign;
@@ -24,6 +25,7 @@ mod versions;
 mod words;
 
 pub use brimful_models::AttentionKernel;
+pub use command::served_command;
 pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;

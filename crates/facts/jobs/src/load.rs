@@ -161,8 +161,8 @@ fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
 }
 
 /// What answers a job of a serving engine.
-const SERVED_ELSEWHERE: &str =
-    "`brimful fit` answers a served job, for one GPU; here, write [train] or [infer]";
+const SERVED_ELSEWHERE: &str = "`brimful fit` answers a served job, on one kind of GPU; here, write [train] or [infer]; to measure \
+     the server itself: brimful rehearse --gpu l4 -- vllm serve MODEL";
 
 /// A larger file is not a job.
 const LARGEST_JOB: u64 = 16 << 20;

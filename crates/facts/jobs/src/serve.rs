@@ -94,7 +94,8 @@ pub fn open_served(
     served(argument, &source.tree, files).map(Some).map_err(|fault| source.locate(argument, fault))
 }
 
-fn served(origin: &str, tree: &Value, files: &dyn Files) -> Result<ServedJob, JobFault> {
+/// The job of a tree.
+pub(crate) fn served(origin: &str, tree: &Value, files: &dyn Files) -> Result<ServedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
     let root = Section::of("", tree, &recipe)?;
     if let Some(other) = ["train", "infer"].into_iter().find(|key| root.get(key).is_some()) {

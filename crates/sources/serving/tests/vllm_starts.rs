@@ -140,3 +140,81 @@ fn groups_and_blocks_are_those_of_the_engine() {
         assert_eq!(groups, real, "{}", row["id"]);
     }
 }
+
+/// vLLM 0.19 and 0.20 on the virtual H100 (fixtures/serving/h100.jsonl) on one GPU.
+#[test]
+fn older_starts_are_within_their_bars() {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fixtures/serving/models");
+    let mut all = Vec::new();
+    for line in include_str!("../../../../fixtures/serving/h100.jsonl").lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text =
+            std::fs::read_to_string(format!("{models}/{}/config.json", row["model"].as_str().unwrap()))
+                .unwrap();
+        let config: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        for (version, real) in row["observed"].as_object().unwrap() {
+            if row["gpus"] != 1 || real["kv_cache"]["bytes"].is_null() || !is_known(&config) {
+                continue;
+            }
+            let ours = older(&row["arguments"], version, &config);
+            let id = format!("{} {version}", row["id"].as_str().unwrap());
+            let figures = [
+                ("weights", real["weights"].as_f64(), ours.weights.get(), 0.005),
+                ("activation_peak", real["activation_peak"].as_f64(), ours.activation_peak.get(), 0.08),
+                ("kv bytes", real["kv_cache"]["bytes"].as_f64(), ours.kv_cache.bytes.get(), 0.02),
+                ("kv tokens", real["kv_cache"]["tokens"].as_f64(), ours.kv_cache.tokens, 0.02),
+            ];
+            all.extend(figures.into_iter().filter_map(|(figure, real, ours, bar)| {
+                Some(Compared { row: id.clone(), figure, real: real?, ours: ours as f64, bar })
+            }));
+        }
+    }
+    assert!(all.len() > 20, "{} figures", all.len());
+    let wrong = all.iter().filter(|one| one.off() > one.bar).count();
+    assert!(wrong == 0, "{wrong} are beyond their bars\n{}", table(&all));
+}
+
+fn is_known(config: &Map<String, Value>) -> bool {
+    brimful_serving::known_model_types().any(|known| config["model_type"] == known)
+}
+
+fn older(arguments: &Value, version: &str, config: &Map<String, Value>) -> Serving {
+    let number = |key: &str| arguments[key].as_u64();
+    let settings = VllmSettings {
+        version: version.to_owned(),
+        max_model_len: Length::Tokens(number("max_model_len").unwrap()),
+        gpu_memory_utilization: arguments["gpu_memory_utilization"].as_f64(),
+        max_num_seqs: number("max_num_seqs"),
+        max_num_batched_tokens: number("max_num_batched_tokens"),
+        tensor_parallel_size: 1,
+        kv_cache_dtype: arguments["kv_cache_dtype"].as_str().unwrap_or("auto").to_owned(),
+        quantization: arguments["quantization"].as_str().map(str::to_owned),
+        enforce_eager: arguments["enforce_eager"] == true,
+        ..settings(&rows()[0])
+    };
+    let mut gpu = Gpu::find("h100-sxm-80gb").unwrap();
+    gpu.total = "79.19 GiB".parse().unwrap();
+    vllm(&settings, config, &gpu).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What vLLM 0.33.0 reported for two of the models of fixtures/serving (its README): activation peak in GiB, and tokens.
+#[test]
+fn the_newest_runner_on_an_h100_is_within_its_bars() {
+    for (name, activation, tokens) in [("llama-3.1-8b", 1.79, 474_256.0), ("qwen2.5-7b", 2.09, 1_089_648.0)] {
+        let path =
+            format!("{}/../../../fixtures/serving/models/{name}/config.json", env!("CARGO_MANIFEST_DIR"));
+        let config: Map<String, Value> =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let arguments = serde_json::json!({
+            "max_model_len": 8192, "gpu_memory_utilization": 0.95, "max_num_batched_tokens": 8192, "max_num_seqs": 1024,
+            "enforce_eager": true,
+        });
+        let ours = older(&arguments, "0.33.0", &config);
+        assert_eq!(format!("{:.2}", ours.activation_peak.as_gib()), activation.to_string());
+        assert!(
+            (ours.kv_cache.tokens as f64 / tokens - 1.0).abs() < 0.005,
+            "{name}: {}",
+            ours.kv_cache.tokens
+        );
+    }
+}

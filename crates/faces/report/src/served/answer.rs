@@ -11,6 +11,8 @@ pub struct ServedAnswer<'a> {
     pub job: &'a str,
     /// The call's arguments that ask for this job again.
     pub call: &'a str,
+    /// The command behind the flags, with ` -- ` before it; empty for a job.
+    pub command: &'a str,
     /// The job.
     pub served: &'a ServedJob,
     /// The GPU of the job.

@@ -1,3 +1,4 @@
+use brimful_jobs::Length;
 use brimful_serving::{GroupKind, KvCache, Serving, Shortage};
 use brimful_units::Bytes;
 
@@ -178,19 +179,24 @@ fn settings_lines(answer: &ServedAnswer<'_>) -> Vec<String> {
     lines
 }
 
-/// The command to type next: a shorter request that fits, or why the figures are what they are.
+/// The command to type next: a shorter request that fits, the longest one, or why the figures are what they are. `None` if the
+/// job came through a pipe and is gone.
 fn next_command(answer: &ServedAnswer<'_>) -> Option<String> {
-    if !can_be_named_again(answer.job) {
+    if answer.command.is_empty() && !can_be_named_again(answer.job) {
         return None;
     }
-    let call = answer.call;
-    match (answer.verdict(), answer.serving.shortage, answer.serving.longest) {
+    let found = answer.serving;
+    let asked = answer.served.settings.max_model_len;
+    let more = match (answer.verdict(), found.shortage, found.longest) {
         (Verdict::DoesNotFit, Some(Shortage::Request { .. }), Some(longest)) => {
-            Some(format!("brimful fit {call} --set serve.max_model_len={longest}"))
+            format!("--set serve.max_model_len={longest}")
         }
-        (Verdict::DoesNotFit, _, _) => Some(format!("brimful fit {call} --why")),
-        _ => Some(format!("brimful fit {call} --set serve.max_model_len=-1")),
-    }
+        (Verdict::DoesNotFit, ..) => "--why".to_owned(),
+        _ if asked == Length::Fitting => "--why".to_owned(),
+        _ => "--set serve.max_model_len=-1".to_owned(),
+    };
+    let words = ["brimful fit", answer.call, &more].into_iter().filter(|word| !word.is_empty());
+    Some(words.collect::<Vec<_>>().join(" ") + answer.command)
 }
 
 /// What each figure rests on, and what was assumed for which reason.

@@ -114,8 +114,21 @@ fn longest(keys: &Keys<'_>) -> Result<u64, ServingError> {
             return Ok(found);
         }
     }
-    // `_get_and_verify_max_len` in config/model.py, 0.33: 2048 where no key says a length.
-    Ok(2048)
+    Ok(usual_positions(keys.model_type))
+}
+
+/// The default of `max_position_embeddings` in transformers' config classes (5.23), and vLLM's where a class has none
+/// (`_get_and_verify_max_len` in config/model.py, 0.33).
+fn usual_positions(model_type: &str) -> u64 {
+    match model_type {
+        "mistral" | "mixtral" | "gemma3" | "gemma3_text" | "gpt_oss" | "glm4" => 131_072,
+        "qwen2" | "qwen3" | "qwen2_moe" | "qwen3_moe" | "qwen3_next" | "qwen3_5_text" | "qwen3_5"
+        | "smollm3" => 32_768,
+        "gemma" | "gemma2" | "cohere" | "cohere2" | "falcon_h1" => 8_192,
+        "phi3" | "deepseek_v3" | "nemotron_h" => 4_096,
+        "lfm2" => 128_000,
+        _ => 2_048,
+    }
 }
 
 /// The tables of rotary embeddings. Layers with the same settings share one; heads of half a rotary width have half a table.

@@ -22,6 +22,8 @@ pub(super) struct Start {
     pub(super) prefix_caching: bool,
     pub(super) batches_in_flight: u64,
     pub(super) block_size: Option<u64>,
+    /// Multiprocessors of the GPU.
+    pub(super) multiprocessors: u64,
     /// What was taken for keys that the job does not have.
     pub(super) assumed: Vec<Assumption>,
 }
@@ -75,6 +77,7 @@ impl Start {
             prefix_caching,
             batches_in_flight: if asynchronous { 2 } else { 1 },
             block_size: settings.block_size,
+            multiprocessors: gpu.multiprocessors,
             assumed,
             rules,
         })
@@ -104,7 +107,7 @@ fn longest(
 ) -> Result<u64, ServingError> {
     let most = model.max_position_embeddings;
     // A model of states alone has no positions that could end.
-    let is_bounded = model.attentions().next().is_some();
+    let is_bounded = model.has_rows();
     match settings.max_model_len {
         Length::Tokens(tokens) if tokens > most && is_bounded => {
             let expected = format!(

@@ -193,7 +193,7 @@ impl<'a> Prediction<'a> {
             budget: share(gpu.total, start.utilization),
             weights: weights(model, quantization, start.ranks, pads_experts),
             kept: Kept::of(model, start, quantization.is_packed()),
-            non_torch: servers::nccl(gpu, u32::try_from(start.ranks).unwrap_or(u32::MAX)).bytes,
+            non_torch: non_torch(gpu, start),
             activation: profile::activation_peak(model, start, is_cold),
             warm_activation: profile::activation_peak(model, start, false),
             graphs: profile::graphs(model, start),
@@ -361,6 +361,13 @@ impl<'a> Prediction<'a> {
         }
         all
     }
+}
+
+/// Memory beside torch's. The newer runner makes its first cuBLAS handle before it measures, so that the libraries' memory is not
+/// among its figures (fixtures/serving/README.md).
+fn non_torch(gpu: &Gpu, start: &Start) -> Bytes {
+    let libraries = if start.rules.first_runner { servers::libraries(gpu).bytes } else { Bytes::ZERO };
+    libraries + servers::nccl(gpu, u32::try_from(start.ranks).unwrap_or(u32::MAX)).bytes
 }
 
 /// What a reader must know beside the figures.

@@ -7,8 +7,9 @@ pub struct VllmRules {
     pub version: &'static str,
     /// `gpu_memory_utilization` if it is not given (config/cache.py).
     pub utilization: f64,
-    /// Bytes for each logit in the sampler's profile run: fp32 copies, and the model's own.
-    pub sampler_copies: u64,
+    /// Whether the sampler's top-k kernel has a row of fp32 logits for each multiprocessor (topk_topp_triton.py), in place of a block
+    /// of logits that stays after the profile run.
+    pub first_runner: bool,
     /// What is kept from the KV cache for CUDA graphs (v1/worker/gpu_worker.py).
     pub graphs: Graphs,
     /// Batches that can be scheduled and not settled (`max_concurrent_batches` in config/vllm.py).
@@ -41,7 +42,7 @@ pub enum Counted {
 const NEWEST: VllmRules = VllmRules {
     version: "0.33",
     utilization: 0.92,
-    sampler_copies: 3,
+    first_runner: false,
     graphs: Graphs::Estimated,
     batches_in_flight: 2,
     newest_batches: true,
@@ -65,8 +66,7 @@ const KNOWN: [VllmRules; 10] = [
 
 const V0_20: VllmRules = VllmRules {
     version: "0.20",
-    // 16 bytes a logit in starts of 0.20.
-    sampler_copies: 4,
+    first_runner: true,
     graphs: Graphs::Nothing,
     batches_in_flight: 1,
     newest_batches: false,
