@@ -40,7 +40,8 @@ impl ServedReply {
         }
         let Some(gpu) = served.gpu.clone() else {
             bail!(
-                "{job}: `gpu` is missing; an engine takes a share of one: name it with --gpu, such as --gpu rtx-4090"
+                "{job}: `gpu` is missing; an engine takes a share of one: write gpu = \"rtx-4090\" in the job, or name it in \
+                 the call: brimful fit --gpu rtx-4090 -- vllm serve MODEL"
             );
         };
         let serving = vllm(&served.settings, &served.config, &gpu)
