@@ -1,7 +1,7 @@
 //! Starts of the real vLLM on the virtual GPU (fixtures/serving/vllm-virtual.jsonl) beside what is predicted for them.
 
 use brimful_devices::Gpu;
-use brimful_jobs::{Length, VllmSettings};
+use brimful_jobs::{Length, Overrides, VllmSettings, served_command};
 use brimful_serving::{Serving, vllm};
 use serde_json::{Map, Value};
 
@@ -216,5 +216,23 @@ fn the_newest_runner_on_an_h100_is_within_its_bars() {
             "{name}: {}",
             ours.kv_cache.tokens
         );
+    }
+}
+
+/// Logs of real cards (fixtures/serving/vllm-real.jsonl): tokens within 3 %, and the KV cache's bytes inside the margin.
+#[test]
+fn starts_on_real_cards_are_within_the_margin() {
+    for line in include_str!("../../../../fixtures/serving/vllm-real.jsonl").lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let words: Vec<String> = row["command"].as_str().unwrap().split(' ').map(str::to_owned).collect();
+        let version = Overrides::default().set_value("serve.version", row["version"].clone());
+        let job = served_command(&words, &brimful_models::NoFiles, &version).unwrap();
+        let mut gpu = Gpu::find(row["gpu"].as_str().unwrap()).unwrap();
+        gpu.total = row["total_bytes"].as_u64().unwrap().into();
+        let ours = vllm(&job.settings, &job.config, &gpu).unwrap();
+        let off = ours.kv_cache.tokens as f64 / row["kv_tokens"].as_f64().unwrap() - 1.0;
+        assert!(off.abs() < 0.03, "{}: {:+.2} % of the tokens", row["id"], 100.0 * off);
+        let bytes = ours.kv_cache.bytes.get().abs_diff(row["kv_bytes"].as_u64().unwrap());
+        assert!(bytes <= ours.margin.get(), "{}: {bytes} bytes beyond {}", row["id"], ours.margin);
     }
 }
