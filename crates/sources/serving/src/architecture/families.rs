@@ -239,7 +239,9 @@ fn mlp(keys: &Keys<'_>, style: Style) -> Result<Mlp, ServingError> {
 /// What each layer sees: by `layer_types`, else by the family's pattern, else one window for all.
 fn windows(keys: &Keys<'_>) -> Result<Vec<Window>, ServingError> {
     let count = layer_count(keys)?;
-    let off = keys.get("use_sliding_window").and_then(Value::as_bool) == Some(false);
+    // Qwen's classes have the window off if they do not say otherwise (configuration_qwen2.py, transformers 5.23).
+    let usually = !keys.model_type.starts_with("qwen");
+    let off = !keys.flag("use_sliding_window", usually);
     let size = keys.given("sliding_window")?.filter(|size| *size > 0 && !off);
     // Cohere's window counts the tokens before the last one (models/commandr.py, 0.33).
     let size = size.map(|size| if keys.model_type == "cohere2" { size + 1 } else { size });
