@@ -4,16 +4,17 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use brimful_explain::TracedRun;
-use brimful_jobs::{LoadedJob, Overrides, open};
+use brimful_jobs::{LoadedJob, Overrides, open, open_served, served_command};
 use brimful_models::Kind;
 use brimful_plan::{
     Dimension, Fit, FitVerdict, Largest, Row, fit as fit_job, largest, simulate_and_replay, techniques,
 };
-use brimful_report::{FitAnswer, file_word, fit_json, fit_text, techniques_text, why_text};
+use brimful_report::{FitAnswer, file_word, fit_json, fit_text, shell_word, techniques_text, why_text};
 
 use crate::explain::files_of;
 use crate::input::belongs_elsewhere;
 use crate::recording::{ensure_unpacked, head};
+use crate::served::ServedReply;
 use crate::{Answer, Host, LockedRun, Outcome};
 
 /// When an answer lists what each memory technique would change.
@@ -43,7 +44,15 @@ pub struct FitRequest {
 }
 
 /// Everything that was asked about one job.
-pub struct FitReply {
+pub enum FitReply {
+    /// About a training step, or generation with plain transformers.
+    Step(Box<StepReply>),
+    /// About a serving engine.
+    Served(Box<ServedReply>),
+}
+
+/// What was asked about a step.
+pub struct StepReply {
     job: String,
     call: String,
     loaded: LoadedJob,
@@ -61,8 +70,30 @@ pub struct FitReply {
 /// # Errors
 /// A job that is wrong, with the file, the key, the value, what was expected, and the cure.
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
+    check_kind(host, job)?;
+    if let Some(served) = open_served(job, host.files, &request.changes)? {
+        return ServedReply::of(job, call, served, request).map(|reply| FitReply::Served(Box::new(reply)));
+    }
     let loaded = runnable(open_job(host, job, &request.changes)?)?;
-    about(job, call, loaded, request).with_context(|| job.to_owned())
+    let reply = about(job, call, loaded, request).with_context(|| job.to_owned())?;
+    Ok(FitReply::Step(Box::new(reply)))
+}
+
+/// Answers a question about the command that starts a server. `flags` are those of the call, each after a blank.
+///
+/// # Errors
+/// As [`fit`]; also a command of another program, and a flag whose effect is not predicted.
+pub fn fit_command(
+    host: Host<'_>,
+    command: &[String],
+    flags: &str,
+    request: &FitRequest,
+) -> Result<FitReply> {
+    let served = served_command(command, host.files, &request.changes)?;
+    let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
+    let job = words.join(" ");
+    let reply = ServedReply::of(&job, flags.trim_start(), served, request)?;
+    Ok(FitReply::Served(Box::new(reply.of_command(&job))))
 }
 
 /// Opens a job.
@@ -70,6 +101,13 @@ pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Resul
 /// # Errors
 /// As [`open`]; a file that is no job is refused with the command that it belongs to.
 pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result<LoadedJob> {
+    check_kind(host, job)?;
+    // Errors of `open` name the file themselves.
+    Ok(open(job, host.files, changes)?)
+}
+
+/// Refuses a file or folder that belongs to another command.
+fn check_kind(host: Host<'_>, job: &str) -> Result<()> {
     if host.files.kind(job) == Kind::File {
         let head = head(host.files, job).with_context(|| job.to_owned())?;
         ensure_unpacked(job, &head)?;
@@ -84,8 +122,7 @@ pub(crate) fn open_job(host: Host<'_>, job: &str, changes: &Overrides) -> Result
              compares them, and brimful explain {file} says what fills one"
         );
     }
-    // Errors of `open` name the file themselves.
-    Ok(open(job, host.files, changes)?)
+    Ok(())
 }
 
 /// The snapshots of a folder that holds no model.
@@ -106,7 +143,7 @@ pub(crate) fn runnable(loaded: LoadedJob) -> Result<LoadedJob> {
     }
 }
 
-fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<FitReply> {
+fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Result<StepReply> {
     let fit = fit_job(&loaded.job)?;
     let largest = match request.max {
         Some(_) if loaded.job.gpu.is_none() => {
@@ -129,7 +166,7 @@ fn about(job: &str, call: &str, loaded: LoadedJob, request: &FitRequest) -> Resu
         ShowTechniques::Never => false,
     };
     let techniques = if helpful { techniques(&loaded, &fit) } else { Vec::new() };
-    Ok(FitReply {
+    Ok(StepReply {
         job: job.to_owned(),
         call: call.to_owned(),
         loaded,
@@ -146,8 +183,55 @@ impl FitReply {
     /// The peaks of the job's phases, for a lock file.
     ///
     /// # Errors
-    /// As [`fit`].
+    /// As [`fit`]; a served job has no phases.
     pub fn to_lock(&self) -> Result<LockedRun> {
+        match self {
+            FitReply::Step(step) => step.to_lock(),
+            FitReply::Served(served) => bail!("{}: {NO_TRACE}", served.job()),
+        }
+    }
+
+    /// Writes the simulated allocations as a `.brim` trace.
+    ///
+    /// # Errors
+    /// As the stream's; a served job has no trace.
+    pub fn write_trace(&self, to: impl Write) -> Result<()> {
+        match self {
+            FitReply::Step(step) => step.write_trace(to),
+            FitReply::Served(served) => bail!("{}: {NO_TRACE}", served.job()),
+        }
+    }
+}
+
+/// Why a served job has no trace.
+const NO_TRACE: &str = "a serving engine's memory is computed by its rules and has no trace; leave --trace, --lock and --check out, or \
+     record the engine itself: brimful rehearse -- vllm serve MODEL";
+
+impl Answer for FitReply {
+    fn text(&self) -> String {
+        match self {
+            FitReply::Step(step) => step.text(),
+            FitReply::Served(served) => served.text(),
+        }
+    }
+
+    fn json(&self) -> String {
+        match self {
+            FitReply::Step(step) => step.json(),
+            FitReply::Served(served) => served.json(),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            FitReply::Step(step) => step.outcome(),
+            FitReply::Served(served) => served.outcome(),
+        }
+    }
+}
+
+impl StepReply {
+    fn to_lock(&self) -> Result<LockedRun> {
         let (trace, _) = simulate_and_replay(&self.loaded.job)?;
         let config = self.loaded.job.allocator_conf.parse()?;
         Ok(LockedRun::of(&self.call, TracedRun { trace: &trace, config: &config }))
@@ -165,18 +249,14 @@ impl FitReply {
         }
     }
 
-    /// Writes the simulated allocations as a `.brim` trace.
-    ///
-    /// # Errors
-    /// As the stream's.
-    pub fn write_trace(&self, mut to: impl Write) -> Result<()> {
+    fn write_trace(&self, mut to: impl Write) -> Result<()> {
         let (trace, _) = simulate_and_replay(&self.loaded.job)?;
         trace.write_brim(&mut to)?;
         Ok(to.flush()?)
     }
 }
 
-impl Answer for FitReply {
+impl Answer for StepReply {
     fn text(&self) -> String {
         let mut text = fit_text(&self.view());
         if self.why {

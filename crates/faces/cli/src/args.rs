@@ -46,6 +46,7 @@ Examples:
   brimful fit gpt2 --gradient-checkpointing --optimizer adamw_torch_fused
   brimful fit gpt2 --set optimizer.fused=true --set model.n_layer=4
   brimful fit gpt2 --set infer.batch=1
+  brimful fit --gpu rtx-4090 -- vllm serve llama-3.1-8b --max-model-len 32768
 More:
   brimful gpus 4060
   brimful models llama";
@@ -378,8 +379,11 @@ pub struct RehearseArguments {
 pub struct FitArguments {
     /// Job files (TOML, YAML, JSON), configs of axolotl, LLaMA-Factory or transformers' Trainer, model folders, config.json
     /// files, or models known by name or by their page on the hub.
-    #[arg(required = true, value_name = "JOB", value_parser = input_name())]
+    #[arg(required_unless_present = "command", value_name = "JOB", value_parser = input_name())]
     pub jobs: Vec<String>,
+    /// The command that starts a server, in place of a job: -- vllm serve MODEL --max-model-len 32768
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "jobs")]
+    pub command: Vec<String>,
     /// Print one JSON object per job.
     #[arg(long)]
     pub json: bool,

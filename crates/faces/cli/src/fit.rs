@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use brimful_ask::{
-    ANY_GPU, FitReply, FitRequest, FleetReply, LockedRun, Outcome, ShowTechniques, fit, fit_on, name_of,
+    ANY_GPU, FitReply, FitRequest, FleetReply, LockedRun, Outcome, ShowTechniques, fit, fit_command, fit_on,
+    name_of,
 };
 use brimful_report::file_word;
 use rayon::prelude::*;
@@ -20,6 +21,9 @@ use crate::output::{Output, is_stdout};
 /// # Errors
 /// A call that is wrong as a whole, or a closed stream. A job that is wrong is reported, and the rest still answered.
 pub fn run(arguments: &FitArguments) -> Result<Outcome> {
+    if !arguments.command.is_empty() {
+        return of_command(arguments);
+    }
     ensure!(
         arguments.trace.is_none() || arguments.jobs.len() == 1,
         "--trace writes one file and takes one job, not {}",
@@ -37,6 +41,16 @@ pub fn run(arguments: &FitArguments) -> Result<Outcome> {
     let takes_stdout = arguments.trace.as_deref().is_some_and(is_stdout);
     let outcome = show_all(if takes_stdout { To::Stderr } else { To::Stdout }, answers, arguments.json)?;
     Ok(held?.map_or(outcome, |held| outcome.max(held)))
+}
+
+/// Answers the command that starts a server.
+fn of_command(arguments: &FitArguments) -> Result<Outcome> {
+    ensure!(
+        arguments.trace.is_none() && arguments.lock.is_none() && !arguments.check,
+        "--trace, --lock and --check are for jobs that have a trace; a server's command has none"
+    );
+    let answer = fit_command(HOST, &arguments.command, &arguments.keys.typed(), &request(arguments));
+    show_all(To::Stdout, vec![answer], arguments.json)
 }
 
 /// Answers every job for each of the GPUs.

@@ -26,19 +26,28 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use brimful_ask::Outcome;
+use clap::error::ContextKind;
 use clap::error::ErrorKind::MissingSubcommand;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&without_wrong_tip(error)));
     let outcome = match arguments.command {
         None if arguments.version => version::run(arguments.facts, arguments.json),
         None => Arguments::command().error(MissingSubcommand, "no command; brimful --help lists them").exit(),
         Some(command) => answer(command),
     };
     out::exit_code(outcome)
+}
+
+/// The error without clap's tip to write a misspelt flag behind `--`: there, `fit` takes a server's command.
+fn without_wrong_tip(mut error: clap::Error) -> clap::Error {
+    if std::env::args_os().nth(1).is_some_and(|command| command == "fit") {
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 /// Prints clap's message, or the help that was asked for. What was typed may hold what a terminal obeys.

@@ -18,6 +18,7 @@ pub mod rehearsal;
 pub mod replay;
 #[cfg(feature = "schema")]
 mod schemas;
+pub mod served;
 pub mod serving;
 pub mod statistics;
 pub mod wire;
@@ -46,4 +47,5 @@ pub use rehearsal::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text}
 pub use replay::{ReplayAnswer, replay_json, replay_text};
 #[cfg(feature = "schema")]
 pub use schemas::schemas;
+pub use served::{ServedAnswer, served_json, served_text, served_why_text};
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};

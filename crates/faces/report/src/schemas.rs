@@ -15,6 +15,7 @@ use crate::ranks::RanksJson;
 use crate::recording::RecordingJson;
 use crate::rehearsal::RehearseJson;
 use crate::replay::ReplayJson;
+use crate::served::ServedFitJson;
 use crate::statistics::StatisticsJson;
 
 /// What makes the schema of a type.
@@ -29,7 +30,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("diff", schema("diff", &[shape::<DiffJson<'_>>])),
         ("explain", schema("explain", &explain)),
         ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
-        ("fit", schema("fit", &[shape::<FitJson<'_>>])),
+        // A job of a serving engine has the key `serving`.
+        ("fit", schema("fit", &[shape::<FitJson<'_>>, shape::<ServedFitJson<'_>>])),
         ("gpus", schema("gpus", &[shape::<GpusJson<'_>>])),
         ("models", schema("models", &[shape::<ModelsJson<'_>>])),
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),

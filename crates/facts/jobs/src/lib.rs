@@ -3,6 +3,7 @@
 //! [`load`] reads a job file (TOML, YAML or JSON) with the changes that flags make to it, looks up the model and the
 //! GPU, checks every key and says what it assumed for the absent ones.
 
+mod command;
 mod echo;
 mod error;
 mod foreign;
@@ -18,11 +19,13 @@ mod recipe;
 mod run;
 mod schema;
 mod section;
+mod serve;
 mod tools;
 mod versions;
 mod words;
 
 pub use brimful_models::AttentionKernel;
+pub use command::served_command;
 pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;
@@ -36,5 +39,6 @@ pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;
 pub use recipe::{Assumption, PROCESSOR, Recipe};
 pub use schema::schema;
+pub use serve::{Length, ServedJob, VllmSettings, open_served};
 pub use versions::{CudnnRules, TorchRules, TransformersRules, followed};
 pub use words::Words;

@@ -95,6 +95,48 @@ pub fn open(argument: &str, files: &dyn Files, overrides: &Overrides) -> Result<
     }
 }
 
+/// The tree of a job with the changes of flags, and what finds the line of a key.
+pub(crate) struct JobTree {
+    pub(crate) tree: Value,
+    text: String,
+    format: Format,
+    changed: Vec<String>,
+}
+
+impl JobTree {
+    /// The error with its place.
+    pub(crate) fn locate(&self, origin: &str, fault: JobFault) -> JobError {
+        locate(origin, &self.text, self.format, &self.changed, fault)
+    }
+}
+
+/// The tree of what a user names, as [`open`] reads it; `None` if it is no job file of ours, or is malformed: [`open`] then says
+/// so.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn job_tree(
+    argument: &str,
+    files: &dyn Files,
+    overrides: &Overrides,
+) -> Result<Option<JobTree>, JobError> {
+    let is_job = files.kind(argument) == Kind::File && !argument.ends_with(".safetensors");
+    let text = if is_job { job_text(argument, files)? } else { None };
+    let (text, format) = match text {
+        Some(text) => {
+            let format = Format::of_path(argument).unwrap_or_else(|| Format::guess(&text));
+            (text, format)
+        }
+        None => (String::new(), Format::Toml),
+    };
+    let Ok(mut tree) = format.parse(&text) else { return Ok(None) };
+    if text.is_empty() {
+        tree = Value::Object(Map::from_iter([("model".to_owned(), Value::String(argument.to_owned()))]));
+    }
+    let changed = overrides.apply(&mut tree);
+    Ok(Some(JobTree { tree, text, format, changed }))
+}
+
 /// The text of a job file; `None` for a config.json, which has an architecture and no `model`.
 fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
     let unreadable =
@@ -117,6 +159,10 @@ fn job_text(path: &str, files: &dyn Files) -> Result<Option<String>, JobError> {
         });
     Ok((!is_config).then_some(text))
 }
+
+/// What answers a job of a serving engine.
+const SERVED_ELSEWHERE: &str = "`brimful fit` answers a served job, on one kind of GPU; here, write [train] or [infer]; to measure \
+     the server itself: brimful rehearse --gpu l4 -- vllm serve MODEL";
 
 /// A larger file is not a job.
 const LARGEST_JOB: u64 = 16 << 20;
@@ -198,6 +244,11 @@ fn check(
 ) -> Result<LoadedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
     let root = Section::of("", &tree, &recipe).map_err(into_its_section)?;
+    if let Some(serve) = root.get("serve") {
+        // A key that no engine's prediction follows is the more useful message.
+        Section::of("serve", serve, &recipe)?;
+        return Err(root.not_simulated("serve", serve, SERVED_ELSEWHERE));
+    }
     if let Some(parallel) = root.get("parallel") {
         Section::of("parallel", parallel, &recipe)?;
     }
@@ -318,7 +369,7 @@ fn for_its_task(model: Arc<Model>, root: &Section) -> Result<Arc<Model>, JobFaul
 }
 
 /// A model's path: beside the job where it does not lead anywhere from the current folder.
-fn beside(origin: &str, name: &str, files: &dyn Files) -> String {
+pub(crate) fn beside(origin: &str, name: &str, files: &dyn Files) -> String {
     let beside = origin.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
     let missing = files.kind(name) == Kind::Missing;
     beside.filter(|path| missing && files.kind(path) != Kind::Missing).unwrap_or_else(|| name.to_owned())
@@ -326,7 +377,7 @@ fn beside(origin: &str, name: &str, files: &dyn Files) -> String {
 
 /// The name in a table `[model]` and the keys of config.json that it changes: `--set model.num_hidden_layers=4` makes such
 /// a table of a named model. `None` for a table that says its architecture itself.
-fn named(table: &Map<String, Value>) -> Option<(&str, Map<String, Value>)> {
+pub(crate) fn named(table: &Map<String, Value>) -> Option<(&str, Map<String, Value>)> {
     if ["model_type", "architectures", "library", "_class_name"].iter().any(|key| table.contains_key(*key)) {
         return None;
     }

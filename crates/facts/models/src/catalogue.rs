@@ -46,10 +46,30 @@ pub(crate) fn model_with(name: &str, changes: &Map<String, Value>) -> Result<Mod
     found(name, changes).map_err(|fault| fault.of(name))
 }
 
+/// The keys of a model's config, simulated or not, and what to say about how its name was read.
+///
+/// # Errors
+/// As [`model`], but for architectures that are not simulated.
+pub(crate) fn keys(name: &str) -> Result<(Map<String, Value>, Option<String>), ModelError> {
+    let of_line = || {
+        let (line, note) = line_and_note(name)?;
+        let value: Value = serde_json::from_str(line).map_err(|error| Fault::Json(error.to_string()))?;
+        let config = value.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+        Ok((config, note))
+    };
+    of_line().map_err(|fault: Fault| fault.of(name))
+}
+
 fn found(name: &str, changes: &Map<String, Value>) -> Result<Model, Fault> {
+    let (line, note) = line_and_note(name)?;
+    Ok(Model { note, ..read_with(line, changes)? })
+}
+
+/// The line that a name stands for, and a note if that is not the name itself.
+fn line_and_note(name: &str) -> Result<(&'static str, Option<String>), Fault> {
     let id = hub_id(name);
     if let Some(line) = line_of(id) {
-        return read_with(line, changes);
+        return Ok((line, None));
     }
     let Some(short) = without_owner(id) else { return Err(Fault::Missing { nearest: None }) };
     let typed = Spelling::of(short);
@@ -63,7 +83,7 @@ fn found(name: &str, changes: &Map<String, Value>) -> Result<Model, Fault> {
             let note = format!("{id} is read as {} of the catalogue", first_name(line));
             // Only signs and cases differ, or also the owner or the training.
             let same_words = id == short && names_of(line).any(|known| Spelling::of(bare(known)) == typed);
-            Ok(Model { note: (!same_words).then_some(note), ..read_with(line, changes)? })
+            Ok((line, (!same_words).then_some(note)))
         }
         (None, _) => Err(of_no_line(id, &typed)),
     }

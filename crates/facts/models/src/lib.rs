@@ -27,6 +27,6 @@ pub use families::{DecoderFamily, causal_lm_class, simulated_families};
 pub use files::{Files, Kind, MemoryFiles, NoFiles};
 pub use job_defaults::{AttentionKernel, CheckpointingKinds, JobDefaults};
 pub use keys::describe;
-pub use model::{Model, Source};
+pub use model::{Model, Source, model_keys};
 pub use recorded::RecordedConfig;
 pub use safetensors::{LARGEST_HEADER, SafetensorsError, TensorInfo, header_length, parse_header};

@@ -141,6 +141,28 @@ impl Model {
     }
 }
 
+/// The keys of the config.json that a folder, a file or a catalogue name gives, also of a model that is not simulated, and what
+/// to say about how the name was read.
+///
+/// # Errors
+/// [`ModelError`] with the path: missing, unreadable, or malformed.
+pub fn model_keys(name: &str, files: &dyn Files) -> Result<(Map<String, Value>, Option<String>), ModelError> {
+    let path = if name.len() > 1 { name.trim_end_matches('/') } else { name };
+    let file = match files.kind(path) {
+        Kind::Missing => return catalogue::keys(name),
+        Kind::Folder => format!("{path}/config.json"),
+        Kind::File if path.ends_with(".safetensors") => {
+            let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+            format!("{folder}/config.json")
+        }
+        Kind::File => path.to_owned(),
+    };
+    if files.kind(&file) != Kind::File {
+        return Err(Fault::NoConfig { weights: path.ends_with(".safetensors") }.of(path));
+    }
+    Ok((config_of(&file, files)?.1, None))
+}
+
 /// The keys of a config.json.
 fn config_of(path: &str, files: &dyn Files) -> Result<(Source, Map<String, Value>), ModelError> {
     let text = text_of(path, files).map_err(|fault| fault.of(path))?;

@@ -10,7 +10,7 @@ mod table;
 mod terminal;
 mod wrap;
 
-pub(crate) use count::{counted, times};
+pub(crate) use count::{counted, thousands, times};
 pub(crate) use marks::without_marks;
 pub(crate) use shell::{can_be_named_again, next_line};
 pub use shell::{file_word, shell_word};

@@ -2,7 +2,7 @@ use brimful_rehearsal::{RunRecord, Serving, ServingRecord, serving};
 use brimful_units::Bytes;
 
 use super::wire::{each, per_token};
-use crate::forms::{Style, table};
+use crate::forms::{Style, table, thousands};
 
 /// A larger share of the GPU is not advised: what an engine does not count has to fit beside it.
 const LARGEST_SHARE: f64 = 0.97;
@@ -114,26 +114,3 @@ const SGLANG: Flags =
     Flags { share: "--mem-fraction-static", length: "--context-length", batch: "--chunked-prefill-size" };
 const VLLM: Flags =
     Flags { share: "--gpu-memory-utilization", length: "--max-model-len", batch: "--max-num-batched-tokens" };
-
-/// 475984 as 475,984.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thousands;
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!([0, 999, 1000, 475_984].map(thousands), ["0", "999", "1,000", "475,984"]);
-    }
-}

@@ -17,9 +17,13 @@ pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse you
 pub(super) const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those, or measure \
      your own script: brimful rehearse -- python train.py";
 
-/// What to do with a serving engine.
-pub(super) const ENGINE: &str = "plain transformers generation is: write [infer], or --set infer.batch=1; to measure the \
-     server itself: brimful rehearse --gpu l4 -- vllm serve MODEL --max-model-len 32768";
+/// What to do with another serving engine than vLLM.
+pub(super) const ENGINE: &str = "vLLM is: engine = \"vllm\"; plain transformers generation is, too: write [infer]; to measure \
+     the server itself: brimful rehearse --gpu l4 -- vllm serve MODEL --max-model-len 32768";
+
+/// How a serving engine's flags are given.
+const SERVER: &str = "a server's own command is answered: brimful fit --gpu l4 -- vllm serve MODEL --max-model-len 32768; or \
+     write --set serve.max_model_len=32768";
 
 const ROWS: &[Elsewhere] = &[
     Elsewhere {
@@ -83,7 +87,7 @@ const ROWS: &[Elsewhere] = &[
             "max-num-seqs",
             "kv-cache-dtype",
         ],
-        instead: ENGINE,
+        instead: SERVER,
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use brimful_models::AttentionKernel;
 
-use super::elsewhere::{ENGINE, UNQUANTIZED};
+use super::elsewhere::UNQUANTIZED;
 use super::spelled::{ATTENTION, CHECKPOINTING, OPTIMIZER, PRECISION};
 use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key};
 use crate::run::CacheKind;
@@ -56,8 +56,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(ROOT, "train", Kind::Table, "The model is trained."),
     key(ROOT, "infer", Kind::Table, "The model generates text with plain transformers."),
-    key(ROOT, "serve", Kind::OpenTable, "A serving engine runs the model.")
-        .not_yet(ENGINE),
+    key(ROOT, "serve", Kind::Table, "A serving engine runs the model."),
     key(ROOT, "parallel", Kind::Table, "The run is spread over several GPUs."),
     key(ROOT, "allocator", Kind::Table, "These are the settings of PyTorch's CUDA caching allocator."),
     key(ROOT, "versions", Kind::Table, "These are the versions whose behaviour is predicted."),
