@@ -17,6 +17,7 @@ def main():
     """Records the types that the command line names."""
     parser = argparse.ArgumentParser(prog="brimful_recorder", description="Record model types as programs.")
     parser.add_argument("model_type", nargs="*")
+    parser.add_argument("--library", help="the library of the models, where it is torchvision or diffusers")
     parser.add_argument("--task", default="causal-lm", help="what the models are called for; the default is causal-lm")
     parser.add_argument("--all", action="store_true", help="every type of the installed transformers for the task")
     parser.add_argument("--out", help="the folder that the programs are written to; the default is the binary's")
@@ -27,6 +28,9 @@ def main():
         parser.error("--all records every type; leave out the names, or leave out --all")
     warnings.filterwarnings("ignore")
     import torch
+
+    if options.library:
+        sys.exit(_elsewhere(parser, options))
     import transformers
 
     from .tasks import TASKS
@@ -51,6 +55,33 @@ def main():
         if options.table:
             Path(options.table).write_text(_table(outcomes, task, transformers.__version__))
     sys.exit(any(not outcomes[model_type].startswith("recorded") for model_type in options.model_type))
+
+
+def _elsewhere(parser, options):
+    """Records models of another library; returns whether one of them was refused."""
+    import torch
+
+    from .elsewhere import LIBRARIES, write
+
+    torch.set_num_threads(1)
+    if options.library not in LIBRARIES:
+        parser.error(f"--library is {options.library!r}; it is one of {', '.join(LIBRARIES)}")
+    family = LIBRARIES[options.library]()
+    if unknown := [name for name in options.model_type if name not in family.names]:
+        parser.error(f"{options.library} has no model {', '.join(map(repr, unknown))}; --all records every one")
+    version = ".".join(family.library.__version__.split("+")[0].split(".")[:2])
+    folder = Path(options.out or _DATA / f"{options.library}-{version}")
+    folder.mkdir(parents=True, exist_ok=True)
+    refused = False
+    for name in family.names if options.all else options.model_type:
+        try:
+            write(family, name, folder)
+            outcome = "recorded"
+        except Exception as error:  # noqa: BLE001 - one model must not keep the others from being recorded
+            outcome = f"refused: {type(error).__name__}: {str(error)[:300]}"
+            refused = True
+        print(f"{name}: {outcome}", flush=True)
+    return refused
 
 
 def _known(table, types, folder):

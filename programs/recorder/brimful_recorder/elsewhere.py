@@ -1,4 +1,4 @@
-"""Models of other libraries than transformers: torchvision's, which a name describes, and diffusers', which have a config."""
+"""Models of other libraries than transformers: torchvision's have a name alone, and diffusers' have a config."""
 
 import inspect
 import json
@@ -268,7 +268,7 @@ def _built(family, name, lists, sizes):
 
 
 def _imported(family, name):
-    """The lines of the import of a class, whose modules keep tensors: under the device's context those are on the GPU."""
+    """The import of a class, whose modules keep tensors: under the context of the device those are on the GPU."""
     tracer = build.BuildTracer()
     tracer.literal = True
     with tracer:

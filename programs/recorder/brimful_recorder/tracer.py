@@ -62,6 +62,8 @@ _SILENT = {
     "torch.get_device",
     "torch.compiler.is_compiling",
 }
+# The size of what the caller passes.
+_OF_INPUTS = re.compile(r"\b(pixel_values|input_features|(decoder_)?input_ids|labels|sample|encoder_hidden_states)\.\d")
 # Functions that make no tensor of numbers.
 _NO_TENSORS = {
     "device",
@@ -236,12 +238,7 @@ class Tracer(TorchFunctionMode):
         if "log(" in text:  # sizes of yarn's ramp, which decide about no tensor
             return
         # The sizes of what the caller passes are not the config's.
-        if (
-            re.search(r"%\d", text)
-            or text == "past"
-            or "logits_to_keep" in text
-            or re.search(r"\b(pixel_values|input_features|(decoder_)?input_ids|labels|sample|encoder_hidden_states)\.\d", text)
-        ):
+        if re.search(r"%\d", text) or text == "past" or "logits_to_keep" in text or _OF_INPUTS.search(text):
             self.emit(f"check {text} {str(result).lower()}")
         else:
             self.conditions.setdefault(text, result)

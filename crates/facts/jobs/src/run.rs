@@ -211,7 +211,9 @@ impl Context<'_> {
             Some(value) if task.reads_speech() => {
                 Err(section.bad("sequence", value, format!("{OF_SPEECH}; write target_sequence")))
             }
-            Some(value) => Err(section.bad("sequence", value, format!("{NO_TOKENS}; write image = 224"))),
+            Some(value) => {
+                Err(section.bad("sequence", value, format!("{}; write image = 224", no_tokens(task))))
+            }
             None => Ok(0),
         }
     }
@@ -470,7 +472,9 @@ const OF_SPEECH: &str =
     "the task speech-seq2seq reads speech, which is as long as the model's `max_source_positions` says";
 
 /// Why a job about images has no tokens.
-const NO_TOKENS: &str = "the model reads images, which have no tokens";
+fn no_tokens(task: Task) -> String {
+    format!("the task {} reads images, which have no tokens", task.word())
+}
 
 /// The mask of the batch's padding. Images and speech have none, and texts beside images are simulated without one.
 fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
@@ -488,9 +492,11 @@ fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFau
             mask.word(),
             format!("{OF_SPEECH}, and has no mask; leave it out"),
         )),
-        Some(mask) => {
-            Err(section.bad("attention_mask", mask.word(), format!("{NO_TOKENS} and no mask; leave it out")))
-        }
+        Some(mask) => Err(section.bad(
+            "attention_mask",
+            mask.word(),
+            format!("{} and no mask; leave it out", no_tokens(task)),
+        )),
     }
 }
 

@@ -272,7 +272,18 @@ fn faults_name_the_line_and_the_key() {
         ),
         ("model = 'gpt2'\nmodel = 'gpt2'", "is not valid TOML"),
         ("[model]\nmodel_type = 'llama'\nhidden_size = 0", "job.toml:3: in `model`: `hidden_size` is 0"),
-        ("[model]\nlibrary = 'torchvision'\nname = 'resnet50'", "models of transformers are simulated"),
+        ("[model]\nlibrary = 'timm'\nname = 'resnet50'", "`library` is \"timm\"; \"torchvision\""),
+        ("[model]\nlibrary = 'torchvision'", "`name` is absent; the name of a model, such as \"resnet50\""),
+        ("[model]\nlibrary = 'torchvision'\nname = 'resnet51'", "did you mean \"resnet50\"?"),
+        (
+            "[model]\nlibrary = 'torchvision'\nname = 'resnet50'\n[train]\ncheckpointing = 'reentrant'",
+            "no gradient checkpointing",
+        ),
+        (
+            "[model]\nlibrary = 'torchvision'\nname = 'resnet50'\n[train]\nattention = 'eager'",
+            "no attn_implementation",
+        ),
+        ("[model]\n_class_name = 'UNet2DConditionalModel'", "did you mean \"UNet2DConditionModel\"?"),
     ] {
         let found = refusal(text);
         assert!(found.contains(expected), "{text:?}:\n  found    {found}\n  expected {expected}");
@@ -406,7 +417,7 @@ fn what_is_not_simulated_is_refused_by_the_name_of_its_key_or_section_and_says_w
             refused += 1;
         }
     }
-    assert!(refused > 30, "{refused}");
+    assert!(refused > 10, "{refused}");
 }
 
 #[test]

@@ -216,13 +216,11 @@ fn of_another_library(map: &Map<String, Value>) -> Option<Result<ConfigFile, Fau
 
 /// The error for a name that a library does not have, or that is not simulated.
 fn unknown_of_library(library: &str, key: &'static str, name: &str) -> Fault {
-    let known: Vec<&str> = brimful_programs::proven_types()
-        .filter_map(|it| it.strip_prefix(library)?.strip_prefix('.'))
-        .collect();
-    let nearest = nearest(name, known.iter().copied())
-        .map(|near| format!("; did you mean {near:?}?"))
-        .unwrap_or_default();
-    Fault::value(key, format!("{name:?}"), format!("{library}'s {} are simulated{nearest}", known.join(", ")))
+    let known = brimful_programs::proven_types().filter_map(|it| it.strip_prefix(library)?.strip_prefix('.'));
+    let nearest = nearest(name, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    let expected =
+        format!("a model of {library} that is simulated, which `brimful --version --facts` lists{nearest}");
+    Fault::value(key, format!("{name:?}"), expected)
 }
 
 fn read_recorded(

@@ -63,7 +63,10 @@ impl Model {
     fn of_library(name: &str, library: &str, model: &str) -> Result<Model, ModelError> {
         let table = [("library", library), ("name", model)];
         let table = table.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
-        Model::from_table(&table).map_err(|fault| ModelError { origin: name.to_owned(), fault })
+        let made =
+            Model::from_table(&table).map_err(|fault| ModelError { origin: name.to_owned(), fault })?;
+        let source = Source::Catalogue { hub_id: name.to_owned(), sources: vec![library.to_owned()] };
+        Ok(Model { source, ..made })
     }
 
     /// The model whose config.json keys stand in the job.
