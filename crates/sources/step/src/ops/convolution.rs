@@ -112,8 +112,8 @@ fn cudnn_backward(call: &Call<'_>, grad: &Tensor) -> [Option<Tensor>; 2] {
     let (x, weight) = (call.saved(0), call.saved(1));
     let channels_last = suggests_channels_last(x, weight);
     let ordered = match (channels_last, has_channels_last_strides(grad)) {
-        (true, false) => in_order(grad, true),
-        // One pixel in each image is row-major as well, and is copied all the same.
+        // One pixel in each image is in both orders, and is copied all the same.
+        (true, false) => empty(grad, grad.shape().clone(), true),
         (false, true) => clone_contiguous(grad),
         _ => grad.clone(),
     };
@@ -124,7 +124,7 @@ fn cudnn_backward(call: &Call<'_>, grad: &Tensor) -> [Option<Tensor>; 2] {
         x_grad
     });
     let weight_grad = call.want(1, || {
-        let rows = in_order(&ordered, channels_last);
+        let rows = (in_order(&ordered, channels_last), in_order(x, channels_last));
         let weight_grad = empty(x, weight.shape().clone(), channels_last);
         drop(rows);
         weight_grad

@@ -57,6 +57,8 @@ pub(super) struct Frame<'a> {
     pub mode: Option<Mode>,
     /// What the caller passed; `None` where only names are used.
     pub inputs: Option<&'a Inputs<'a>>,
+    /// What the caller of the model passed and a layer that runs again was handed.
+    pub handed: Vec<(Input, Tensor)>,
     /// `past_key_values`.
     pub cache: Option<CacheOf<'a>>,
     /// The cache of the decoder's attention to the encoder's output.
@@ -82,6 +84,7 @@ impl<'a> Frame<'a> {
             state,
             mode,
             inputs,
+            handed: Vec::new(),
             cache: None,
             cross_cache: None,
             names: Vec::new(),
@@ -430,7 +433,10 @@ impl<'a> Frame<'a> {
         tensor.map(Tensor::dtype).ok_or_else(|| Fault::Damaged(format!("{expression} is no tensor")))
     }
 
-    fn input(&self, input: Input) -> Option<&'a Tensor> {
+    fn input(&self, input: Input) -> Option<&Tensor> {
+        if let Some((_, tensor)) = self.handed.iter().find(|(handed, _)| *handed == input) {
+            return Some(tensor);
+        }
         let inputs = self.inputs?;
         match input {
             Input::InputIds => inputs.sample.tokens(),

@@ -159,6 +159,7 @@ impl Layer {
 fn name(frame: &mut Frame<'_>, expression: &Expression, value: Value) {
     match (expression, value) {
         (Expression::Slot(slot), value) => frame.set(*slot, value),
+        (Expression::Input(input), Value::Tensor(tensor)) => frame.handed.push((*input, tensor)),
         (Expression::List(parts) | Expression::Tuple(parts), Value::Items(items)) => {
             for (part, item) in parts.iter().zip(&items.0) {
                 name(frame, part, item.clone());
