@@ -91,7 +91,7 @@ fn each_refusal_says_what_is_wrong_and_what_to_type() {
             "error: gpt2: `train.quantization` = {\"load_in_4bit\":true} is not simulated yet",
         ),
         (&["fit", "google/gemma-3-12b-it"], "brimful rehearse -- python train.py measures your own script"),
-        (&["fit", "whisper"], "brimful rehearse -- python train.py measures your own script"),
+        (&["fit", "nemotron-h"], "brimful rehearse -- python train.py measures your own script"),
         (&["fit", "bert-large"], "near it are bert-large-uncased; write one of them"),
         (
             &["fit", "gpt2", "--gpu", "h100,4090", "--techniques"],

@@ -38,6 +38,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
         scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
+        computes_loss: !is_of_transformers(config),
         parameters,
         model,
         loss: None,
@@ -62,6 +63,14 @@ fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
     Lora { enable_input_require_grads: required, ..lora }
 }
 
+/// Models of other libraries have no loss of their own.
+fn is_of_transformers(config: &Config) -> bool {
+    match config {
+        Config::Recorded(config) => config.program.header.library.name == "transformers",
+        Config::Decoder(_) | Config::Gpt2(_) => true,
+    }
+}
+
 /// The names of the training script between two of its statements.
 struct Loop<'a> {
     device: &'a Device,
@@ -73,6 +82,8 @@ struct Loop<'a> {
     parameters: Vec<Rc<Parameter>>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
     scaler: Option<GradScaler>,
+    /// Whether the script computes the loss itself, so that the model's outputs do not hold it.
+    computes_loss: bool,
     /// The loop's names `loss` and `outputs`.
     loss: Option<Tensor>,
     outputs: Option<Outputs>,
@@ -95,8 +106,8 @@ impl Loop<'_> {
 
     fn forward(&mut self, batch: &Batch) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
-        let outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
-        self.loss = outputs.loss.clone();
+        let mut outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
+        self.loss = if self.computes_loss { outputs.loss.take() } else { outputs.loss.clone() };
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
             self.outputs = None;
