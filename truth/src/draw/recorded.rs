@@ -104,42 +104,40 @@ fn nested(rng: &mut Rng, header: &Header) -> Map<String, Value> {
 
 /// A model of diffusers.
 pub(super) fn denoising(rng: &mut Rng, class: &str) -> Value {
-    if class.starts_with("DiT") {
-        let patch = pick(rng, &[1u64, 2, 4]);
-        return json!({
-            "_class_name": class,
-            "num_attention_heads": pick(rng, &[2, 4, 6]),
-            // A quarter of the width has a whole number of frequencies.
-            "attention_head_dim": pick(rng, &[8, 16, 24, 72, 96]),
-            "in_channels": 4,
-            "out_channels": 8,
-            "num_layers": rng.u64(1..5),
-            "sample_size": patch * rng.u64(2..10),
-            "patch_size": patch,
-            "num_embeds_ada_norm": rng.u64(4..1200),
-            "dropout": pick(rng, &[0.0, 0.0, 0.1]),
-        });
-    }
+    let mut model = if class.starts_with("DiT") { transformer(rng) } else { unet(rng) };
+    model["_class_name"] = json!(class);
+    model["dropout"] = json!(pick(rng, &[0.0, 0.0, 0.1]));
+    model
+}
+
+fn transformer(rng: &mut Rng) -> Value {
+    let patch = pick(rng, &[1u64, 2, 4]);
+    json!({
+        "num_attention_heads": pick(rng, &[2, 4, 6]),
+        // A quarter of the width has a whole number of frequencies.
+        "attention_head_dim": pick(rng, &[8, 16, 24, 72, 96]),
+        "in_channels": 4,
+        "out_channels": 8,
+        "num_layers": rng.u64(1..5),
+        "sample_size": patch * rng.u64(2..10),
+        "patch_size": patch,
+        "num_embeds_ada_norm": rng.u64(4..1200),
+    })
+}
+
+/// The two innermost blocks have as many channels, as those of Stable Diffusion have.
+fn unet(rng: &mut Rng) -> Value {
     let groups = pick(rng, &[4u64, 8, 32]);
     let heads = pick(rng, &[2u64, 4, 8]);
-    // The two innermost blocks have as many channels, as those of Stable Diffusion have.
-    let widths: Vec<u64> = (1..4).map(|at| groups * heads * (at + rng.u64(..2) * 3)).collect();
-    let distinct = widths[0] != widths[1] && widths[1] != widths[2];
-    let widths = if distinct {
-        widths
-    } else {
-        vec![32, 64, 96].into_iter().map(|n| n * groups * heads / 32).collect()
-    };
+    let [first, second, third] = pick(rng, &[[1, 2, 3], [1, 2, 4], [2, 3, 5]]).map(|n| n * groups * heads);
     json!({
-        "_class_name": class,
-        "block_out_channels": [widths[0], widths[1], widths[2], widths[2]],
+        "block_out_channels": [first, second, third, third],
         "norm_num_groups": groups,
         "attention_head_dim": heads,
         "cross_attention_dim": rng.u64(8..200),
         "in_channels": pick(rng, &[4, 4, 9]),
         "out_channels": 4,
         "sample_size": 8 * rng.u64(2..5),
-        "dropout": pick(rng, &[0.0, 0.0, 0.1]),
     })
 }
 

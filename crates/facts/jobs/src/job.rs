@@ -115,7 +115,7 @@ impl Task {
         matches!(self, Task::ImageClassification | Task::ImageText | Task::Denoising)
     }
 
-    /// Whether a sample has tokens. A model that takes noise away may be told a text as well.
+    /// Whether a sample has tokens. A model that takes noise away may be given a text as well.
     pub fn reads_text(self) -> bool {
         !matches!(self, Task::ImageClassification | Task::SpeechSeq2Seq | Task::Denoising)
     }

@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod locate;
 mod lora;
+mod mask;
 mod optimizer;
 mod overrides;
 mod recipe;

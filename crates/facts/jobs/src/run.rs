@@ -6,11 +6,11 @@ use brimful_models::{AttentionKernel, CheckpointingKinds, Config, Model, describ
 use brimful_units::Dtype;
 use serde_json::Value;
 
+use crate::mask::{OF_SPEECH, attention_mask, no_tokens, unpadded};
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    AttentionMask, Cache, Checkpointing, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload,
-    lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload, lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -467,39 +467,6 @@ fn clips_gradients(section: &Section) -> bool {
     }
 }
 
-/// Why a job about speech has no tokens but those of its targets.
-const OF_SPEECH: &str =
-    "the task speech-seq2seq reads speech, which is as long as the model's `max_source_positions` says";
-
-/// Why a job about images has no tokens.
-fn no_tokens(task: Task) -> String {
-    format!("the task {} reads images, which have no tokens", task.word())
-}
-
-/// The mask of the batch's padding. Images and speech have none, and texts beside images are simulated without one.
-fn attention_mask(section: &Section, task: Task) -> Result<AttentionMask, JobFault> {
-    if !task.reads_images() && !task.reads_speech() {
-        return section.word("attention_mask");
-    }
-    match section.given_word("attention_mask") {
-        None | Some(AttentionMask::None) => Ok(AttentionMask::None),
-        Some(mask) if task.reads_text() => {
-            let expected = format!("the task {} is simulated without a mask; leave it out", task.word());
-            Err(section.bad("attention_mask", mask.word(), expected))
-        }
-        Some(mask) if task.reads_speech() => Err(section.bad(
-            "attention_mask",
-            mask.word(),
-            format!("{OF_SPEECH}, and has no mask; leave it out"),
-        )),
-        Some(mask) => Err(section.bad(
-            "attention_mask",
-            mask.word(),
-            format!("{} and no mask; leave it out", no_tokens(task)),
-        )),
-    }
-}
-
 /// `use_cache` of a decoder beside an encoder: without the key it is that of the model's class, which checkpointing turns off
 /// (`merge_with_config_defaults` in transformers/utils/generic.py, 5.23).
 fn keeps_states_of_targets(section: &Section) -> Result<bool, JobFault> {
@@ -526,16 +493,6 @@ fn has_no_cache(section: &Section, task: Task, key: &str, none: &Value) -> Resul
             Err(section.bad(key, value, expected))
         }
         _ => Ok(()),
-    }
-}
-
-/// The mask of a prompt that is continued, which is none.
-fn unpadded(section: &Section) -> Result<AttentionMask, JobFault> {
-    match section.get("attention_mask") {
-        Some(value) if section.word::<AttentionMask>("attention_mask")? != AttentionMask::None => {
-            Err(section.not_simulated("attention_mask", value, "generation without padding is simulated"))
-        }
-        _ => Ok(AttentionMask::None),
     }
 }
 

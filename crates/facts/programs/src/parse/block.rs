@@ -197,20 +197,7 @@ impl<'a> Reader<'a> {
             }),
             "copy" => self.words(line, 1, |words| Ok(Instruction::Copy(words.slot()?, words.expression()?))),
             "move" => self.words(line, 1, |words| Ok(Instruction::Move(words.slot()?, words.slot()?))),
-            "check" => self.words(line, 1, |words| {
-                if words.at_function() {
-                    let function = words.name()?;
-                    let (arguments, keywords) = words.arguments()?;
-                    words.name()?;
-                    return Ok(Instruction::Decided { function, arguments, keywords });
-                }
-                let expression = words.expression()?;
-                match words.name()?.as_str() {
-                    "true" => Ok(Instruction::Check(expression, true)),
-                    "false" => Ok(Instruction::Check(expression, false)),
-                    other => Err(format!("{other:?} stands where true or false was expected")),
-                }
-            }),
+            "check" => self.words(line, 1, check),
             "return" => self.words(line, 1, |words| words.keywords().map(Instruction::Return)),
             "parameter" => self.parameter(line),
             "buffer" => {
@@ -265,6 +252,22 @@ fn kept_parameter(words: &mut Words<'_>, path: Path) -> Result<Instruction, Stri
         },
     };
     Ok(Instruction::KeptParameter { path, slot, shape })
+}
+
+/// `check EXPRESSION true`, or `check FUNCTION(…) true`.
+fn check(words: &mut Words<'_>) -> Result<Instruction, String> {
+    if words.at_function() {
+        let function = words.name()?;
+        let (arguments, keywords) = words.arguments()?;
+        words.name()?;
+        return Ok(Instruction::Decided { function, arguments, keywords });
+    }
+    let expression = words.expression()?;
+    match words.name()?.as_str() {
+        "true" => Ok(Instruction::Check(expression, true)),
+        "false" => Ok(Instruction::Check(expression, false)),
+        other => Err(format!("{other:?} stands where true or false was expected")),
+    }
 }
 
 fn kind_name(line: Line<'_>) -> Result<String, ProgramError> {

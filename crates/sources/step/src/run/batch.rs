@@ -48,7 +48,7 @@ struct Speech {
 struct Noise {
     /// Channels of the noise.
     channels: u64,
-    /// The width of an encoded text; `None` for a model that is told classes.
+    /// The width of an encoded text; `None` for a model that is given classes.
     text: Option<u64>,
 }
 
