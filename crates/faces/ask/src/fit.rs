@@ -72,7 +72,8 @@ pub struct StepReply {
 pub fn fit(host: Host<'_>, job: &str, call: &str, request: &FitRequest) -> Result<FitReply> {
     check_kind(host, job)?;
     if let Some(served) = open_served(job, host.files, &request.changes)? {
-        return ServedReply::of(job, call, served, request).map(|reply| FitReply::Served(Box::new(reply)));
+        return ServedReply::of(host, job, call, served, request)
+            .map(|reply| FitReply::Served(Box::new(reply)));
     }
     let loaded = runnable(open_job(host, job, &request.changes)?)?;
     let reply = about(job, call, loaded, request).with_context(|| job.to_owned())?;
@@ -92,7 +93,7 @@ pub fn fit_command(
     let served = served_command(command, host.files, &request.changes)?;
     let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
     let job = words.join(" ");
-    let reply = ServedReply::of(&job, flags.trim_start(), served, request)?;
+    let reply = ServedReply::of(host, &job, flags.trim_start(), served, request)?;
     Ok(FitReply::Served(Box::new(reply.of_command(&job))))
 }
 

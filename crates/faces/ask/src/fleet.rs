@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_devices::{Gpu, catalogue};
-use brimful_jobs::{LoadedJob, Overrides};
+use brimful_jobs::{LoadedJob, Overrides, open_served};
 use brimful_plan::{Fit, FitVerdict, fit as fit_job};
 use brimful_report::{FitAnswer, FleetAnswer, fit_json, fleet_text};
 use brimful_units::Bytes;
@@ -44,6 +44,9 @@ pub fn fit_on(
     ];
     if let Some((flag, _)) = of_one.iter().find(|(_, is_asked)| *is_asked) {
         bail!("{flag} asks about one GPU, and several are named; name one with --gpu");
+    }
+    if open_served(job, host.files, &request.changes)?.is_some() {
+        bail!("{job}: several GPUs are named, and a served job is answered for one; name one with --gpu");
     }
     let smallest = gpus.iter().any(|gpu| gpu.trim().eq_ignore_ascii_case(ANY_GPU));
     let rows = if smallest {

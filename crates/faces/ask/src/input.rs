@@ -83,10 +83,13 @@ pub(crate) fn belongs_elsewhere(name: &str, head: &[u8]) -> Option<String> {
                 "is an archive; expected a job file; if it is of brimful rehearse: brimful explain {word}"
             )
         }
-        Input::Text if head.starts_with(b"GGUF") => format!(
-            "is a GGUF file, whose quantized weights are not simulated yet; brimful fit takes the unquantized model by its \
-             name or its config.json, and brimful rehearse -- COMMAND measures a command that loads {word}"
-        ),
+        // `brimful fit` reads a GGUF file by its name.
+        Input::Text if head.starts_with(b"GGUF") && name.to_ascii_lowercase().ends_with(".gguf") => {
+            return None;
+        }
+        Input::Text if head.starts_with(b"GGUF") => {
+            format!("is a GGUF file whose name does not end in .gguf; rename it: mv {word} {word}.gguf")
+        }
         Input::Text if name.ends_with(".py") => {
             format!(
                 "is a Python script; expected a job file; brimful rehearse -- python {word} measures what it uses"
@@ -164,14 +167,18 @@ mod tests {
             ("s.pickle", b"\x80\x04", "brimful explain s.pickle"),
             ("a.brim", b"BRIM\x01", "brimful replay a.brim"),
             ("rehearsal.zip", b"PK\x03\x04", "brimful explain rehearsal.zip"),
-            ("m.gguf", b"GGUF\x03\0\0\0", "brimful rehearse -- COMMAND"),
+            ("model", b"GGUF\x03\0\0\0", "mv model model.gguf"),
             ("out.txt", b"torch.OutOfMemoryError: CUDA out of memory.", "brimful explain out.txt"),
         ] {
             let said = belongs_elsewhere(name, head).unwrap_or_default();
             assert!(said.contains(command), "{name}: {said}");
         }
-        for (name, head) in [("job.toml", &b"model = 'gpt2'"[..]), ("job.yaml", b"model: gpt2"), ("job", b"")]
-        {
+        for (name, head) in [
+            ("job.toml", &b"model = 'gpt2'"[..]),
+            ("job.yaml", b"model: gpt2"),
+            ("job", b""),
+            ("m.gguf", b"GGUF\x03\0\0\0"),
+        ] {
             assert_eq!(belongs_elsewhere(name, head), None, "{name}");
         }
     }

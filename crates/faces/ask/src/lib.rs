@@ -14,6 +14,7 @@ mod facts;
 mod files;
 mod fit;
 mod fleet;
+mod gguf;
 mod host;
 mod incident;
 mod input;

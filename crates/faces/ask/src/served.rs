@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use brimful_devices::Gpu;
-use brimful_jobs::ServedJob;
-use brimful_report::{ServedAnswer, served_json, served_text, served_why_text};
-use brimful_serving::{ServedVerdict, Serving, vllm};
+use brimful_jobs::{LlamaCppJob, ServedJob, VllmJob};
+use brimful_report::{
+    LlamaCppAnswer, ServedAnswer, llama_cpp_json, llama_cpp_text, llama_cpp_why_text, served_json,
+    served_text, served_why_text,
+};
+use brimful_serving::{LlamaCppServing, ServedVerdict, Serving, llama_cpp, vllm};
 
 use crate::fit::ShowTechniques;
-use crate::{Answer, FitRequest, Outcome};
+use crate::{Answer, FitRequest, Host, Outcome, gguf};
 
 /// What was asked about a served job.
 pub struct ServedReply {
@@ -15,45 +18,56 @@ pub struct ServedReply {
     call: String,
     /// The command behind `--`; empty for a job.
     command: String,
-    served: ServedJob,
     gpu: Gpu,
-    serving: Serving,
+    engine: Engine,
     why: bool,
     strict: bool,
+}
+
+/// The engine's job and its answer.
+enum Engine {
+    Vllm { served: Box<VllmJob>, serving: Box<Serving> },
+    LlamaCpp { served: Box<LlamaCppJob>, serving: Box<LlamaCppServing> },
 }
 
 impl ServedReply {
     /// Answers a served job.
     ///
     /// # Errors
-    /// No GPU, an architecture that is not known, a setting that the engine refuses, a question about steps.
-    pub(crate) fn of(job: &str, call: &str, served: ServedJob, request: &FitRequest) -> Result<ServedReply> {
-        if request.max.is_some() {
-            bail!(
-                "{job}: --max asks about a training step; --set serve.max_model_len=-1 asks for the longest request that fits"
-            );
-        }
-        if request.techniques == ShowTechniques::Always {
-            bail!(
-                "{job}: --techniques lists what helps a training step; a serving engine has its own settings"
-            );
-        }
-        let Some(gpu) = served.gpu.clone() else {
-            bail!(
-                "{job}: `gpu` is missing; an engine takes a share of one: write gpu = \"rtx-4090\" in the job, or name it in \
-                 the call: brimful fit --gpu rtx-4090 -- vllm serve MODEL"
-            );
+    /// No GPU, an architecture that is not known, a setting that the engine refuses, a file that is no model, a question about
+    /// steps.
+    pub(crate) fn of(
+        host: Host<'_>,
+        job: &str,
+        call: &str,
+        served: ServedJob,
+        request: &FitRequest,
+    ) -> Result<ServedReply> {
+        check_request(job, &served, request)?;
+        let (gpu, engine) = match served {
+            ServedJob::Vllm(served) => {
+                let gpu = named(job, served.gpu.as_ref(), "vllm serve MODEL")?;
+                let serving = vllm(&served.settings, &served.config, &gpu)
+                    .map_err(|error| anyhow!("{error}"))
+                    .with_context(|| served.origin.clone())?;
+                (gpu, Engine::Vllm { served, serving: Box::new(serving) })
+            }
+            ServedJob::LlamaCpp(mut served) => {
+                let gpu = named(job, served.gpu.as_ref(), "llama-server -m MODEL.gguf")?;
+                let (header, notes) = gguf::header(host, &served.file)?;
+                served.recipe.notes.extend(notes);
+                let serving = llama_cpp(&served, &header, &gpu)
+                    .map_err(|error| anyhow!("{error}"))
+                    .with_context(|| served.file.clone())?;
+                (gpu, Engine::LlamaCpp { served, serving: Box::new(serving) })
+            }
         };
-        let serving = vllm(&served.settings, &served.config, &gpu)
-            .map_err(|error| anyhow!("{error}"))
-            .with_context(|| served.origin.clone())?;
         Ok(ServedReply {
             job: job.to_owned(),
             call: call.to_owned(),
             command: String::new(),
-            served,
             gpu,
-            serving,
+            engine,
             why: request.why,
             strict: request.strict,
         })
@@ -69,31 +83,86 @@ impl ServedReply {
         &self.job
     }
 
-    fn view(&self) -> ServedAnswer<'_> {
+    fn vllm<'a>(&'a self, served: &'a VllmJob, serving: &'a Serving) -> ServedAnswer<'a> {
         ServedAnswer {
             job: &self.job,
             call: &self.call,
             command: &self.command,
-            served: &self.served,
+            served,
             gpu: &self.gpu,
-            serving: &self.serving,
+            serving,
         }
+    }
+
+    fn llama_cpp<'a>(&'a self, served: &'a LlamaCppJob, serving: &'a LlamaCppServing) -> LlamaCppAnswer<'a> {
+        LlamaCppAnswer {
+            job: &self.job,
+            call: &self.call,
+            command: &self.command,
+            served,
+            gpu: &self.gpu,
+            serving,
+        }
+    }
+}
+
+/// Refuses what is asked about steps only.
+fn check_request(job: &str, served: &ServedJob, request: &FitRequest) -> Result<()> {
+    if request.max.is_some() {
+        match served {
+            ServedJob::Vllm(_) => bail!(
+                "{job}: --max asks about a training step; --set serve.max_model_len=-1 asks for the longest request that fits"
+            ),
+            ServedJob::LlamaCpp(_) => bail!(
+                "{job}: --max asks about a training step; leave it out: the answer names the largest ctx_size that fits"
+            ),
+        }
+    }
+    if request.techniques == ShowTechniques::Always {
+        bail!("{job}: --techniques lists what helps a training step; a serving engine has its own settings");
+    }
+    Ok(())
+}
+
+/// The job's GPU. `command` is one that could be asked about.
+fn named(job: &str, gpu: Option<&Gpu>, command: &str) -> Result<Gpu> {
+    match gpu {
+        Some(gpu) => Ok(gpu.clone()),
+        None => bail!(
+            "{job}: `gpu` is missing; an engine runs on one: write gpu = \"rtx-4090\" in the job, or name it in the call: \
+             --gpu rtx-4090, as in brimful fit --gpu rtx-4090 -- {command}"
+        ),
     }
 }
 
 impl Answer for ServedReply {
     fn text(&self) -> String {
-        let view = self.view();
-        let why = if self.why { format!("\n{}", served_why_text(&view)) } else { String::new() };
-        served_text(&view) + &why
+        let (text, why) = match &self.engine {
+            Engine::Vllm { served, serving } => {
+                let view = self.vllm(served, serving);
+                (served_text(&view), served_why_text(&view))
+            }
+            Engine::LlamaCpp { served, serving } => {
+                let view = self.llama_cpp(served, serving);
+                (llama_cpp_text(&view), llama_cpp_why_text(&view))
+            }
+        };
+        if self.why { format!("{text}\n{why}") } else { text }
     }
 
     fn json(&self) -> String {
-        served_json(&self.view())
+        match &self.engine {
+            Engine::Vllm { served, serving } => served_json(&self.vllm(served, serving)),
+            Engine::LlamaCpp { served, serving } => llama_cpp_json(&self.llama_cpp(served, serving)),
+        }
     }
 
     fn outcome(&self) -> Outcome {
-        match self.serving.verdict {
+        let verdict = match &self.engine {
+            Engine::Vllm { serving, .. } => serving.verdict,
+            Engine::LlamaCpp { serving, .. } => serving.verdict,
+        };
+        match verdict {
             ServedVerdict::DoesNotFit => Outcome::Found,
             ServedVerdict::TooClose if self.strict => Outcome::Found,
             ServedVerdict::TooClose | ServedVerdict::Fits => Outcome::Well,

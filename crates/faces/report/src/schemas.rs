@@ -16,6 +16,7 @@ use crate::recording::RecordingJson;
 use crate::rehearsal::RehearseJson;
 use crate::replay::ReplayJson;
 use crate::served::ServedFitJson;
+use crate::served::llama_cpp::LlamaCppFitJson;
 use crate::statistics::StatisticsJson;
 
 /// What makes the schema of a type.
@@ -26,12 +27,13 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     // One object has one of these shapes; its key `kind` says which.
     let explain: [Shape; 3] =
         [shape::<IncidentJson<'_>>, shape::<RecordingJson<'_>>, shape::<StatisticsJson<'_>>];
+    // A job of a serving engine has the key `serving`, and llama.cpp's has `buffers` in it.
+    let fit: [Shape; 3] = [shape::<FitJson<'_>>, shape::<ServedFitJson<'_>>, shape::<LlamaCppFitJson<'_>>];
     vec![
         ("diff", schema("diff", &[shape::<DiffJson<'_>>])),
         ("explain", schema("explain", &explain)),
         ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
-        // A job of a serving engine has the key `serving`.
-        ("fit", schema("fit", &[shape::<FitJson<'_>>, shape::<ServedFitJson<'_>>])),
+        ("fit", schema("fit", &fit)),
         ("gpus", schema("gpus", &[shape::<GpusJson<'_>>])),
         ("models", schema("models", &[shape::<ModelsJson<'_>>])),
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),

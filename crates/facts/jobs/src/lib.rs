@@ -10,6 +10,7 @@ mod foreign;
 mod format;
 mod job;
 mod keys;
+mod llama_cpp;
 mod load;
 mod locate;
 mod lora;
@@ -35,11 +36,12 @@ pub use job::{
     Task, Train, Versions, Workload,
 };
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
+pub use llama_cpp::LlamaCppJob;
 pub use load::{LoadedJob, load, open};
 pub use optimizer::OptimizerClass;
 pub use overrides::Overrides;
 pub use recipe::{Assumption, PROCESSOR, Recipe};
 pub use schema::schema;
-pub use serve::{Length, ServedJob, VllmSettings, open_served};
+pub use serve::{Length, ServedJob, VllmJob, VllmSettings, open_served};
 pub use versions::{CudnnRules, TorchRules, TransformersRules, followed};
 pub use words::Words;

@@ -79,7 +79,7 @@ fn in_foreign_words(error: JobError, translated: &Translated, text: &str, format
 /// As [`load`]; also where there is no such file.
 pub fn open(argument: &str, files: &dyn Files, overrides: &Overrides) -> Result<LoadedJob, JobError> {
     let text = match files.kind(argument) {
-        Kind::File if !argument.ends_with(".safetensors") => job_text(argument, files)?,
+        Kind::File if !is_weights(argument) => job_text(argument, files)?,
         Kind::Missing if Format::of_path(argument).is_some() => {
             let fault = JobFault::File("there is no such file".to_owned());
             return Err(JobError { origin: argument.to_owned(), line: None, fault });
@@ -120,7 +120,7 @@ pub(crate) fn job_tree(
     files: &dyn Files,
     overrides: &Overrides,
 ) -> Result<Option<JobTree>, JobError> {
-    let is_job = files.kind(argument) == Kind::File && !argument.ends_with(".safetensors");
+    let is_job = files.kind(argument) == Kind::File && !is_weights(argument);
     let text = if is_job { job_text(argument, files)? } else { None };
     let (text, format) = match text {
         Some(text) => {
@@ -135,6 +135,16 @@ pub(crate) fn job_tree(
     }
     let changed = overrides.apply(&mut tree);
     Ok(Some(JobTree { tree, text, format, changed }))
+}
+
+/// Is this the name of a model's weights, and not of a job?
+fn is_weights(path: &str) -> bool {
+    path.ends_with(".safetensors") || is_gguf(path)
+}
+
+/// Is this the name of a GGUF file?
+pub(crate) fn is_gguf(path: &str) -> bool {
+    path.len() > 5 && path.to_ascii_lowercase().ends_with(".gguf")
 }
 
 /// The text of a job file; `None` for a config.json, which has an architecture and no `model`.

@@ -7,13 +7,24 @@ use brimful_models::{Files, model_keys};
 use brimful_units::Dtype;
 use serde_json::{Map, Value};
 
-use crate::load::{beside, job_tree, named};
+use crate::keys::engine_of;
+use crate::llama_cpp::{self, LlamaCppJob};
+use crate::load::{beside, is_gguf, job_tree, named};
 use crate::section::Section;
 use crate::{JobError, JobFault, Overrides, Recipe};
 
 /// A job that a serving engine runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ServedJob {
+pub enum ServedJob {
+    /// vLLM runs it.
+    Vllm(Box<VllmJob>),
+    /// llama.cpp runs it.
+    LlamaCpp(Box<LlamaCppJob>),
+}
+
+/// A job that vLLM runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VllmJob {
     /// The model's name, as the job has it.
     pub model: String,
     /// The keys of its config.json.
@@ -78,7 +89,8 @@ pub enum Length {
     Tokens(u64),
 }
 
-/// Opens a job with a `[serve]` table; `None` if the argument is another kind of job, or none.
+/// Opens a job with a `[serve]` table, or a GGUF file, which llama.cpp then serves; `None` if the argument is another kind of
+/// job, or none.
 ///
 /// # Errors
 /// As [`crate::open`].
@@ -88,14 +100,20 @@ pub fn open_served(
     overrides: &Overrides,
 ) -> Result<Option<ServedJob>, JobError> {
     let Some(source) = job_tree(argument, files, overrides)? else { return Ok(None) };
-    if source.tree.get("serve").is_none_or(Value::is_null) {
+    let has = |key: &str| source.tree.get(key).is_some_and(|value| !value.is_null());
+    if !has("serve") && (!names_gguf(&source.tree) || has("train") || has("infer")) {
         return Ok(None);
     }
-    served(argument, &source.tree, files).map(Some).map_err(|fault| source.locate(argument, fault))
+    served(argument, &source.tree, &[], files).map(Some).map_err(|fault| source.locate(argument, fault))
 }
 
-/// The job of a tree.
-pub(crate) fn served(origin: &str, tree: &Value, files: &dyn Files) -> Result<ServedJob, JobFault> {
+/// The job of a tree. `typed` are the words of llama.cpp's own command line, which the keys of the tree change.
+pub(crate) fn served(
+    origin: &str,
+    tree: &Value,
+    typed: &[String],
+    files: &dyn Files,
+) -> Result<ServedJob, JobFault> {
     let recipe = RefCell::new(Recipe::default());
     let root = Section::of("", tree, &recipe)?;
     if let Some(other) = ["train", "infer"].into_iter().find(|key| root.get(key).is_some()) {
@@ -107,16 +125,56 @@ pub(crate) fn served(origin: &str, tree: &Value, files: &dyn Files) -> Result<Se
             "a served job has the engine's own keys in [serve], such as tensor_parallel_size and version";
         return Err(root.bad(key, "there beside `serve`", expected));
     }
-    let section = Section::of("serve", root.get("serve").unwrap_or(&empty), &recipe)?;
+    let table = root.get("serve").unwrap_or(&empty);
+    let section = Section::of("serve", table, &recipe)?;
+    let engine = engine(&section, tree)?;
+    only_its_own(&section, table, &engine)?;
     let gpu = root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?;
+    let origin = origin.to_owned();
+    if engine == "llama.cpp" {
+        let (model, file) = llama_cpp::model(&root, &origin, files)?;
+        let words = llama_cpp::words(&section, typed)?;
+        let n_outputs_max =
+            section.given_count("n_outputs_max").and_then(|outputs| u32::try_from(outputs).ok());
+        let recipe = recipe.into_inner();
+        let job = LlamaCppJob { model, file, gpu, words, n_outputs_max, recipe, origin };
+        return Ok(ServedJob::LlamaCpp(Box::new(job)));
+    }
     let settings = settings(&section)?;
-    let Found { model, config, note } = find_config(&root, origin, files)?;
+    let Found { model, config, note } = find_config(&root, &origin, files)?;
     recipe.borrow_mut().notes.extend(note);
-    Ok(ServedJob { model, config, gpu, settings, recipe: recipe.into_inner(), origin: origin.to_owned() })
+    let recipe = recipe.into_inner();
+    Ok(ServedJob::Vllm(Box::new(VllmJob { model, config, gpu, settings, recipe, origin })))
+}
+
+/// Is the model a GGUF file?
+fn names_gguf(tree: &Value) -> bool {
+    tree.get("model").and_then(Value::as_str).is_some_and(is_gguf)
+}
+
+/// The engine: the one that the job names, else the one that reads the model.
+fn engine(section: &Section, tree: &Value) -> Result<String, JobFault> {
+    if section.get("engine").is_none() && names_gguf(tree) {
+        return Ok(section.assume("engine", "llama.cpp".to_owned(), "the model is a GGUF file"));
+    }
+    section.text("engine")
+}
+
+/// A key of another engine is a slip, or another engine was meant.
+fn only_its_own(section: &Section, table: &Value, engine: &str) -> Result<(), JobFault> {
+    let keys = table.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    for (key, value) in keys {
+        if let Some(other) = engine_of(key).filter(|other| *other != engine) {
+            let expected = format!(
+                "this is a key of {other}, and the engine is {engine}; leave it out, or write engine = \"{other}\""
+            );
+            return Err(section.bad(key, value, expected));
+        }
+    }
+    Ok(())
 }
 
 fn settings(section: &Section) -> Result<VllmSettings, JobFault> {
-    only_vllm(section)?;
     Ok(VllmSettings {
         version: section.text("version")?,
         max_model_len: length(section)?,
@@ -136,13 +194,6 @@ fn settings(section: &Section) -> Result<VllmSettings, JobFault> {
         in_program: section.text("usage")? == "llm-class",
         warm_compile_cache: section.text("compile_cache")? == "warm",
     })
-}
-
-/// The keys of other engines beside vLLM's: a slip, or another engine was meant.
-fn only_vllm(section: &Section) -> Result<(), JobFault> {
-    // Says the engine where the job does not.
-    section.text("engine")?;
-    Ok(())
 }
 
 /// `-1` and `auto` stand for the longest that fits.

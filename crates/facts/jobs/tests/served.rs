@@ -1,15 +1,42 @@
 //! Jobs of a serving engine: the table `[serve]` and the engine's own command line.
 
-use brimful_jobs::{Length, Overrides, ServedJob, open_served, served_command};
+use brimful_jobs::{Length, LlamaCppJob, Overrides, ServedJob, VllmJob, open_served, served_command};
 use brimful_models::{MemoryFiles, NoFiles};
 
-fn file(serve: &str) -> Result<Option<ServedJob>, String> {
-    let text = format!("model = 'llama-3.1-8b'\ngpu = 'rtx-4090'\n[serve]\n{serve}");
-    let files = MemoryFiles::default().with("job.toml", text);
-    open_served("job.toml", &files, &Overrides::default()).map_err(|error| error.to_string())
+fn vllm(job: ServedJob) -> VllmJob {
+    match job {
+        ServedJob::Vllm(job) => *job,
+        ServedJob::LlamaCpp(job) => panic!("a job of llama.cpp: {job:?}"),
+    }
 }
 
-fn command(text: &str) -> Result<ServedJob, String> {
+fn llama_cpp(job: ServedJob) -> LlamaCppJob {
+    match job {
+        ServedJob::LlamaCpp(job) => *job,
+        ServedJob::Vllm(job) => panic!("a job of vLLM: {job:?}"),
+    }
+}
+
+fn file(serve: &str) -> Result<Option<VllmJob>, String> {
+    let text = format!("model = 'llama-3.1-8b'\ngpu = 'rtx-4090'\n[serve]\n{serve}");
+    let files = MemoryFiles::default().with("job.toml", text);
+    let opened = open_served("job.toml", &files, &Overrides::default()).map_err(|error| error.to_string());
+    opened.map(|job| job.map(vllm))
+}
+
+/// The words of a table of llama.cpp.
+fn gguf(serve: &str) -> Result<LlamaCppJob, String> {
+    let text = format!("model = 'm.gguf'\ngpu = 'rtx-4090'\n[serve]\n{serve}");
+    let files = MemoryFiles::default().with("a/job.toml", text).with("a/m.gguf", "GGUF");
+    let opened = open_served("a/job.toml", &files, &Overrides::default()).map_err(|error| error.to_string());
+    opened.map(|job| llama_cpp(job.unwrap()))
+}
+
+fn command(text: &str) -> Result<VllmJob, String> {
+    any_command(text).map(vllm)
+}
+
+fn any_command(text: &str) -> Result<ServedJob, String> {
     let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
     let changes = Overrides::default().set("gpu", "rtx-4090");
     served_command(&words, &NoFiles, &changes).map_err(|error| error.to_string())
@@ -109,5 +136,64 @@ fn a_table_that_cannot_be_is_refused_with_its_line() {
     for (text, expected) in wrong {
         let error = file(text).unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_table_of_llama_cpp_is_the_servers_own_words() {
+    let job = gguf(
+        "engine = 'llama.cpp'\nctx_size = 8192\nn_gpu_layers = 20\ncache_type_k = 'q8_0'\nparallel = 2\nkv_unified = true\n\
+         flash_attn = true\nkv_offload = false\nswa_full = true\ncpu_moe = false\nn_outputs_max = 0",
+    )
+    .unwrap();
+    let expected = "--ctx-size 8192 --n-gpu-layers 20 --cache-type-k q8_0 --parallel 2 --flash-attn on --kv-unified \
+                    --no-kv-offload --swa-full";
+    assert_eq!(job.words.join(" "), expected);
+    assert_eq!((job.n_outputs_max, job.model.as_str(), job.file.as_str()), (Some(0), "m.gguf", "a/m.gguf"));
+}
+
+#[test]
+fn a_gguf_file_is_served_by_llama_cpp() {
+    let files = MemoryFiles::default().with("m.gguf", "GGUF");
+    let changes = Overrides::default().set("gpu", "rtx-4090");
+    let job = llama_cpp(open_served("m.gguf", &files, &changes).unwrap().unwrap());
+    assert!(job.words.is_empty(), "{:?}", job.words);
+    assert_eq!(job.recipe.assumed[0].value, "llama.cpp");
+    assert_eq!(gguf("").unwrap().recipe.assumed[0].key, "serve.engine");
+}
+
+#[test]
+fn a_change_wins_over_the_words_of_llama_servers_command() {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let changes = Overrides::default().set("serve.ctx_size", "4096").set("serve.embeddings", "false");
+    let command = words("./llama-server -m m.gguf -c 8192 --embedding --port 80");
+    let job = llama_cpp(served_command(&command, &NoFiles, &changes).unwrap());
+    assert_eq!(job.words, words("-m m.gguf -c 8192 --port 80 --ctx-size 4096"));
+    let one = llama_cpp(any_command("llama-cli -m m.gguf").unwrap());
+    assert_eq!(one.words, words("--parallel 1 -m m.gguf"));
+}
+
+#[test]
+fn what_llama_cpp_cannot_be_is_refused_by_name() {
+    for (text, expected) in [
+        ("llama-server -m m.gguf --ctx-sise 4096", "`--ctx-sise`; did you mean `--ctx-size`?"),
+        ("llama-server -m m.gguf --mmproj p.gguf", "`--mmproj` = given is not simulated yet"),
+        ("llama-server -hf owner/name", "`-hf` is given; the file is read here"),
+        ("llama-server -c 4096", "`-m` is missing"),
+        ("llama-server -m", "`-m` is without a value"),
+        ("llama-server -m m.bin", "llama.cpp reads a GGUF file"),
+    ] {
+        let error = any_command(text).unwrap_err();
+        assert!(error.starts_with("the command line: ") && error.contains(expected), "{error}");
+    }
+    for (text, expected) in [
+        ("engine = 'vllm'\nctx_size = 4096", "`serve.ctx_size` is 4096; this is a key of llama.cpp"),
+        ("max_model_len = 4096", "`serve.max_model_len` is 4096; this is a key of vllm"),
+        ("version = '0.4'", "`serve.version` is 0.4; the rules of llama.cpp 0.5.0 are known"),
+        ("n_gpu_layers = [1]", "`serve.n_gpu_layers`"),
+        ("parallel = 0", "`serve.parallel` is 0"),
+    ] {
+        let error = gguf(text).unwrap_err();
+        assert!(error.contains("job.toml:") && error.contains(expected), "{error}");
     }
 }

@@ -31,6 +31,9 @@ pub enum ServingError {
         /// The model types that are known.
         known: Vec<&'static str>,
     },
+    /// llama.cpp refuses the file or a setting, or the file's graph is not known here.
+    #[error("{0}")]
+    LlamaCpp(String),
 }
 
 impl ServingError {
@@ -39,11 +42,11 @@ impl ServingError {
         ServingError::Value { key: key.to_owned(), value: value.to_string(), expected: expected.into() }
     }
 
-    /// The key that is to blame; `None` if it is the architecture.
+    /// The key that is to blame; `None` if it is the architecture, or llama.cpp's own words.
     pub fn key(&self) -> Option<&str> {
         match self {
             ServingError::Missing { key, .. } | ServingError::Value { key, .. } => Some(key),
-            ServingError::Architecture { .. } => None,
+            ServingError::Architecture { .. } | ServingError::LlamaCpp(_) => None,
         }
     }
 }

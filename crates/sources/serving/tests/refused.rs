@@ -1,14 +1,17 @@
 //! What the engine refuses, or what is not known: the message names the key, its value, what was expected, and the cure.
 
 use brimful_devices::Gpu;
-use brimful_jobs::{Overrides, ServedJob, served_command};
+use brimful_jobs::{Overrides, ServedJob, VllmJob, served_command};
 use brimful_serving::{ServedVerdict, Shortage, vllm};
 use serde_json::{Value, json};
 
-fn job(flags: &str) -> ServedJob {
+fn job(flags: &str) -> VllmJob {
     let text = format!("vllm serve llama-3.1-8b {flags}");
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    served_command(&words, &brimful_models::NoFiles, &Overrides::default()).unwrap()
+    match served_command(&words, &brimful_models::NoFiles, &Overrides::default()).unwrap() {
+        ServedJob::Vllm(job) => *job,
+        ServedJob::LlamaCpp(job) => panic!("a job of llama.cpp: {job:?}"),
+    }
 }
 
 fn refused(flags: &str, changes: Value) -> String {

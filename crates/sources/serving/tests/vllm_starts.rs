@@ -1,7 +1,7 @@
 //! Starts of the real vLLM on the virtual GPU (fixtures/serving/vllm-virtual.jsonl) beside what is predicted for them.
 
 use brimful_devices::Gpu;
-use brimful_jobs::{Length, Overrides, VllmSettings, served_command};
+use brimful_jobs::{Length, Overrides, ServedJob, VllmSettings, served_command};
 use brimful_serving::{Serving, vllm};
 use serde_json::{Map, Value};
 
@@ -226,7 +226,9 @@ fn starts_on_real_cards_are_within_the_margin() {
         let row: Value = serde_json::from_str(line).unwrap();
         let words: Vec<String> = row["command"].as_str().unwrap().split(' ').map(str::to_owned).collect();
         let version = Overrides::default().set_value("serve.version", row["version"].clone());
-        let job = served_command(&words, &brimful_models::NoFiles, &version).unwrap();
+        let ServedJob::Vllm(job) = served_command(&words, &brimful_models::NoFiles, &version).unwrap() else {
+            panic!("{words:?} is vLLM's command")
+        };
         let mut gpu = Gpu::find(row["gpu"].as_str().unwrap()).unwrap();
         gpu.total = row["total_bytes"].as_u64().unwrap().into();
         let ours = vllm(&job.settings, &job.config, &gpu).unwrap();

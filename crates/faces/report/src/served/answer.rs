@@ -1,5 +1,5 @@
 use brimful_devices::Gpu;
-use brimful_jobs::{Assumption, ServedJob};
+use brimful_jobs::{Assumption, VllmJob};
 use brimful_serving::{ServedVerdict, Serving, Shortage};
 use brimful_units::Bytes;
 
@@ -14,7 +14,7 @@ pub struct ServedAnswer<'a> {
     /// The command behind the flags, with ` -- ` before it; empty for a job.
     pub command: &'a str,
     /// The job.
-    pub served: &'a ServedJob,
+    pub served: &'a VllmJob,
     /// The GPU of the job.
     pub gpu: &'a Gpu,
     /// The prediction.

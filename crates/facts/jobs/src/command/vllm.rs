@@ -4,7 +4,7 @@ use brimful_units::nearest;
 use serde_json::{Map, Value, json};
 
 use crate::JobFault;
-use crate::keys::{Key, Kind, Simulated, keys_of};
+use crate::keys::{Key, Kind, Simulated, engine_of, keys_of};
 
 /// Flags that change no GPU memory and take a value.
 const ELSEWHERE: &[&str] = &[
@@ -139,7 +139,7 @@ fn arguments(words: &[String]) -> Result<&[String], JobFault> {
         _ => Err(fault(
             "the command",
             &words.join(" "),
-            "expected `vllm serve MODEL` with its flags; brimful rehearse -- COMMAND measures any other",
+            "expected `vllm serve MODEL` or `llama-server -m MODEL.gguf` with its flags; brimful rehearse -- COMMAND measures any other",
         )),
     }
 }
@@ -227,7 +227,8 @@ impl Read {
 
 /// The key of `[serve]` that a flag sets; `None` if it is no flag of vLLM.
 fn key(flag: &str) -> Option<&'static Key> {
-    let is_own = |key: &&Key| !["engine", "version", "usage", "compile_cache"].contains(&key.name);
+    let is_own =
+        |key: &&Key| engine_of(key.name) == Some("vllm") && !["usage", "compile_cache"].contains(&key.name);
     keys_of("serve")
         .filter(|key| key.simulated == Simulated::Yes)
         .filter(is_own)
@@ -289,7 +290,7 @@ fn fault(key: &str, value: &str, expected: &str) -> JobFault {
 /// A flag that vLLM 0.33 does not have, or that is not known here.
 fn unknown(typed: &str, name: &str) -> JobFault {
     let own: Vec<String> = keys_of("serve")
-        .filter(|key| key.simulated == Simulated::Yes)
+        .filter(|key| key.simulated == Simulated::Yes && engine_of(key.name) != Some("llama.cpp"))
         .map(|key| key.name.replace('_', "-"))
         .collect();
     let known = own.iter().map(String::as_str).chain(ELSEWHERE.iter().copied());

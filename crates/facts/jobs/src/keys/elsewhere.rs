@@ -17,8 +17,8 @@ pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse you
 pub(super) const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those, or measure \
      your own script: brimful rehearse -- python train.py";
 
-/// What to do with another serving engine than vLLM.
-pub(super) const ENGINE: &str = "vLLM is: engine = \"vllm\"; plain transformers generation is, too: write [infer]; to measure \
+/// What to do with another serving engine than those that are predicted.
+pub(super) const ENGINE: &str = "vLLM and llama.cpp are: engine = \"vllm\" or \"llama.cpp\"; plain transformers generation is, too: write [infer]; to measure \
      the server itself: brimful rehearse --gpu l4 -- vllm serve MODEL --max-model-len 32768";
 
 /// How a serving engine's flags are given.

@@ -13,6 +13,7 @@ use brimful_models::JobDefaults;
 use serde_json::Value;
 
 pub use elsewhere::{Elsewhere, elsewhere};
+pub(crate) use serve::engine_of;
 pub use spelled::Spellings;
 
 /// A key of the job file.

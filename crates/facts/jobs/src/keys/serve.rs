@@ -6,8 +6,8 @@ use super::{Absent, COUNT, Key, Kind, key};
 const SERVE: &[&str] = &["serve"];
 const ENGINES: &[&str] =
     &["vllm", "sglang", "llama.cpp", "ollama", "exllamav3", "lmdeploy", "tensorrt-llm", "tgi", "mlx"];
-/// A count of an engine, where 0 or -1 can have a meaning of its own.
-const NUMBER: Kind = Kind::Number;
+/// A count of llama.cpp, where 0 has a meaning of its own.
+const NUMBER: Kind = Kind::Count { least: 0, most: u32::MAX as u64 };
 const NAME: Kind = Kind::Text("a text");
 /// Bytes, which can be more than a count.
 const BYTES: Kind = Kind::Count { least: 1, most: 1 << 50 };
@@ -15,7 +15,7 @@ const BYTES: Kind = Kind::Count { least: 1, most: 1 << 50 };
 pub(super) const KEYS: &[Key] = &[
     key(SERVE, "engine", Kind::Words(ENGINES), "This engine serves the model.")
         .assumed("vllm")
-        .only(&["vllm"], ENGINE),
+        .only(&["vllm", "llama.cpp"], ENGINE),
     key(
         SERVE,
         "version",
@@ -67,27 +67,61 @@ pub(super) const KEYS: &[Key] = &[
         "The cache of torch.compile is empty, as at a first start and in a new container, or from an earlier start.",
     )
     .assumed("cold"),
-    other("ctx_size", NUMBER, "llama.cpp's context holds this many tokens."),
-    other("n_gpu_layers", NUMBER, "llama.cpp puts this many blocks on the GPU."),
-    other("cache_type_k", NAME, "llama.cpp keeps keys in this type."),
-    other("cache_type_v", NAME, "llama.cpp keeps values in this type."),
-    other("parallel", NUMBER, "llama.cpp serves this many sequences together."),
-    other("kv_unified", Kind::Flag, "llama.cpp's sequences share one cache."),
-    other("batch_size", NUMBER, "llama.cpp takes at most this many tokens in a logical batch."),
-    other("ubatch_size", NUMBER, "llama.cpp takes at most this many tokens in a physical batch."),
-    other(
+    key(SERVE, "ctx_size", NUMBER, "llama.cpp's context holds this many tokens, over all slots.")
+        .absent(Absent::Follows("the context that the model was trained for")),
+    key(
+        SERVE,
+        "n_gpu_layers",
+        Kind::Other { expected: "a number of layers, or \"all\"", types: &["integer", "string"] },
+        "llama.cpp puts this many layers on the GPU, counted from the output.",
+    )
+    .absent(Absent::Follows("all of them")),
+    key(SERVE, "cache_type_k", NAME, "llama.cpp keeps keys in this type.").silently("f16"),
+    key(SERVE, "cache_type_v", NAME, "llama.cpp keeps values in this type.").silently("f16"),
+    key(SERVE, "parallel", COUNT, "llama.cpp serves this many sequences together, each in a slot.")
+        .absent(Absent::Follows("4 slots that share one cache")),
+    key(SERVE, "kv_unified", Kind::Flag, "llama.cpp's slots share one cache.")
+        .absent(Absent::Follows("true unless parallel is given")),
+    key(SERVE, "batch_size", COUNT, "llama.cpp takes at most this many tokens in a logical batch.").silently("2048"),
+    key(SERVE, "ubatch_size", NUMBER, "llama.cpp computes at most this many tokens at once.").silently("512"),
+    key(
+        SERVE,
         "flash_attn",
-        Kind::Other { expected: "true, false, or a word", types: &["boolean", "string"] },
+        Kind::Other { expected: "true, false, or \"auto\"", types: &["boolean", "string"] },
         "llama.cpp uses flash attention.",
-    ),
-    other("kv_offload", Kind::Flag, "llama.cpp keeps the cache on the GPU."),
-    other("swa_full", Kind::Flag, "llama.cpp keeps all tokens of windowed blocks."),
-    other("cpu_moe", Kind::Flag, "llama.cpp keeps experts in host memory."),
-    other("embeddings", Kind::Flag, "llama.cpp serves embeddings."),
-    other("n_outputs_max", NUMBER, "llama.cpp computes at most this many logits together."),
+    )
+    .absent(Absent::Follows("where the GPU of each layer runs it")),
+    key(SERVE, "kv_offload", Kind::Flag, "llama.cpp keeps the cache on the GPU.").silently("true"),
+    key(SERVE, "swa_full", Kind::Flag, "llama.cpp keeps all tokens of layers with a window."),
+    key(SERVE, "cpu_moe", Kind::Flag, "llama.cpp keeps experts in host memory."),
+    key(SERVE, "embeddings", Kind::Flag, "llama.cpp serves embeddings."),
+    key(SERVE, "n_outputs_max", NUMBER, "llama.cpp computes at most this many logits together; 0 for a whole batch.")
+        .absent(Absent::Follows("one for each slot; the whole batch for embeddings")),
 ];
 
-/// A key of an engine that is not predicted yet.
-const fn other(name: &'static str, kind: Kind, help: &'static str) -> Key {
-    key(SERVE, name, kind, help).not_yet(ENGINE)
+/// llama.cpp's own keys.
+const LLAMA_CPP: &[&str] = &[
+    "ctx_size",
+    "n_gpu_layers",
+    "cache_type_k",
+    "cache_type_v",
+    "parallel",
+    "kv_unified",
+    "batch_size",
+    "ubatch_size",
+    "flash_attn",
+    "kv_offload",
+    "swa_full",
+    "cpu_moe",
+    "embeddings",
+    "n_outputs_max",
+];
+
+/// The engine whose key this is; `None` for a key of every engine.
+pub(crate) fn engine_of(name: &str) -> Option<&'static str> {
+    match name {
+        "engine" | "version" => None,
+        _ if LLAMA_CPP.contains(&name) => Some("llama.cpp"),
+        _ => Some("vllm"),
+    }
 }
