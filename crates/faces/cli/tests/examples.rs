@@ -3,9 +3,11 @@
 
 mod seen;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use seen::{ROOT, brimful, stderr, stdout};
 
 /// The README's stand-ins, and files that are there.
@@ -25,6 +27,7 @@ fn run(line: &str, folder: &Path) {
     let file = folder.join("written").to_str().unwrap().to_owned();
     let named = |word: &str| match STAND_INS.iter().find(|pair| pair.0 == word) {
         Some((_, there)) => (*there).to_owned(),
+        None if word == "MODEL.gguf" => unpacked_model(folder),
         None => word.replace("FILE", &file),
     };
     let mut words: Vec<String> = line.split(' ').skip(1).map(named).collect();
@@ -35,6 +38,14 @@ fn run(line: &str, folder: &Path) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let output = brimful(&words);
     assert!(matches!(output.status.code(), Some(0 | 1)), "{line}: {}", stderr(&output));
+}
+
+/// The header of a model for llama.cpp, which is all that is read of its file.
+fn unpacked_model(folder: &Path) -> String {
+    let packed = File::open(format!("{ROOT}/fixtures/llama-cpp/headers/qwen3-4b.gguf.gz")).unwrap();
+    let path = folder.join("model.gguf");
+    io::copy(&mut GzDecoder::new(packed), &mut File::create(&path).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]
