@@ -2,10 +2,9 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use brimful_devices::Gpu;
-use brimful_jobs::{LlamaCppJob, ServedJob, VllmJob};
+use brimful_jobs::{LlamaCppJob, Recipe, ServedJob, VllmJob};
 use brimful_report::{
-    LlamaCppAnswer, ServedAnswer, llama_cpp_json, llama_cpp_text, llama_cpp_why_text, served_json,
-    served_text, served_why_text,
+    EngineAnswer, llama_cpp_json, llama_cpp_text, served_json, served_text, served_why_text,
 };
 use brimful_serving::{LlamaCppServing, ServedVerdict, Serving, llama_cpp, vllm};
 
@@ -83,26 +82,14 @@ impl ServedReply {
         &self.job
     }
 
-    fn vllm<'a>(&'a self, served: &'a VllmJob, serving: &'a Serving) -> ServedAnswer<'a> {
-        ServedAnswer {
-            job: &self.job,
-            call: &self.call,
-            command: &self.command,
-            served,
-            gpu: &self.gpu,
-            serving,
-        }
-    }
-
-    fn llama_cpp<'a>(&'a self, served: &'a LlamaCppJob, serving: &'a LlamaCppServing) -> LlamaCppAnswer<'a> {
-        LlamaCppAnswer {
-            job: &self.job,
-            call: &self.call,
-            command: &self.command,
-            served,
-            gpu: &self.gpu,
-            serving,
-        }
+    fn view<'a, Job, Prediction>(
+        &'a self,
+        served: &'a Job,
+        recipe: &'a Recipe,
+        serving: &'a Prediction,
+    ) -> EngineAnswer<'a, Job, Prediction> {
+        let ServedReply { job, call, command, gpu, .. } = self;
+        EngineAnswer { job, call, command, served, recipe, gpu, serving }
     }
 }
 
@@ -139,12 +126,12 @@ impl Answer for ServedReply {
     fn text(&self) -> String {
         let (text, why) = match &self.engine {
             Engine::Vllm { served, serving } => {
-                let view = self.vllm(served, serving);
+                let view = self.view(&**served, &served.recipe, &**serving);
                 (served_text(&view), served_why_text(&view))
             }
             Engine::LlamaCpp { served, serving } => {
-                let view = self.llama_cpp(served, serving);
-                (llama_cpp_text(&view), llama_cpp_why_text(&view))
+                let view = self.view(&**served, &served.recipe, &**serving);
+                (llama_cpp_text(&view), served_why_text(&view))
             }
         };
         if self.why { format!("{text}\n{why}") } else { text }
@@ -152,8 +139,12 @@ impl Answer for ServedReply {
 
     fn json(&self) -> String {
         match &self.engine {
-            Engine::Vllm { served, serving } => served_json(&self.vllm(served, serving)),
-            Engine::LlamaCpp { served, serving } => llama_cpp_json(&self.llama_cpp(served, serving)),
+            Engine::Vllm { served, serving } => {
+                served_json(&self.view(&**served, &served.recipe, &**serving))
+            }
+            Engine::LlamaCpp { served, serving } => {
+                llama_cpp_json(&self.view(&**served, &served.recipe, &**serving))
+            }
         }
     }
 

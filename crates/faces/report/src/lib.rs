@@ -47,6 +47,6 @@ pub use rehearsal::{RehearsalAnswer, SearchAnswer, rehearse_json, rehearse_text}
 pub use replay::{ReplayAnswer, replay_json, replay_text};
 #[cfg(feature = "schema")]
 pub use schemas::schemas;
-pub use served::llama_cpp::{LlamaCppAnswer, llama_cpp_json, llama_cpp_text, llama_cpp_why_text};
-pub use served::{ServedAnswer, served_json, served_text, served_why_text};
+pub use served::llama_cpp::{llama_cpp_json, llama_cpp_text};
+pub use served::{EngineAnswer, LlamaCppAnswer, ServedAnswer, served_json, served_text, served_why_text};
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};

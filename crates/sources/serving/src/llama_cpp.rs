@@ -2,13 +2,14 @@
 
 use brimful_devices::{Basis, BasisKind, Gpu};
 use brimful_gguf::Header;
-use brimful_jobs::LlamaCppJob;
+use brimful_jobs::{Assumption, LlamaCppJob};
 use brimful_llama_cpp::{Buffers, Command, KNOWN, Settings, plan, read_command};
 use brimful_units::{Bytes, nearest};
 
 use crate::{ServedVerdict, ServingError};
 
-/// cuBLAS' workspace, which the first large product allocates and llama.cpp does not print.
+/// cuBLAS' workspace, which the first large product allocates and llama.cpp does not print: the largest that PyTorch takes for it
+/// (`getChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp, torch 2.15).
 const CUBLAS: Bytes = Bytes::mib(32);
 
 /// The start of llama.cpp on one GPU.
@@ -34,8 +35,10 @@ pub struct LlamaCppServing {
     pub most_layers: Option<u32>,
     /// What else to know.
     pub notes: Vec<String>,
+    /// The server's own values for settings that the job does not have.
+    pub assumed: Vec<Assumption>,
     /// What each figure rests on.
-    pub basis: Vec<(&'static str, Basis)>,
+    pub basis: Vec<(String, Basis)>,
 }
 
 /// Predicts the start of llama.cpp with the file that has this header on this GPU.
@@ -75,6 +78,7 @@ pub fn llama_cpp(job: &LlamaCppJob, header: &Header, gpu: &Gpu) -> Result<LlamaC
     Ok(LlamaCppServing {
         version: "0.5.0",
         notes: notes(&command, verdict),
+        assumed: assumed(&job.words, &settings, context, buffers.flash_attention),
         basis: basis(gpu),
         largest_context: largest.map(|steps| steps * step),
         most_layers: most_layers.and_then(|layers| u32::try_from(layers).ok()),
@@ -163,21 +167,48 @@ fn notes(command: &Command, verdict: ServedVerdict) -> Vec<String> {
     notes
 }
 
-fn basis(gpu: &Gpu) -> Vec<(&'static str, Basis)> {
+/// The values of the server for what none of the words sets.
+fn assumed(words: &[String], settings: &Settings, context: u64, flash_attention: bool) -> Vec<Assumption> {
+    let is_absent = |flags: &[&str]| !words.iter().any(|word| flags.contains(&word.as_str()));
+    let mut all = Vec::new();
+    let mut assume = |key: &str, value: String, why| {
+        all.push(Assumption { key: format!("serve.{key}"), value, why });
+    };
+    if settings.ctx_size == 0 {
+        assume("ctx_size", context.to_string(), "the context that the model was trained for");
+    }
+    if is_absent(&["-ngl", "--gpu-layers", "--n-gpu-layers"]) {
+        assume("n_gpu_layers", "all".to_owned(), "the server's default");
+    }
+    if is_absent(&["-np", "--parallel"]) {
+        let why = "the server's default: 4 slots that share one cache";
+        assume("parallel", settings.parallel.to_string(), why);
+    }
+    if is_absent(&["-fa", "--flash-attn"]) {
+        let flash = if flash_attention { "on" } else { "off" };
+        assume("flash_attn", flash.to_owned(), "the server's default: where the GPU of each layer runs it");
+    }
+    all
+}
+
+fn basis(gpu: &Gpu) -> Vec<(String, Basis)> {
     let exact = |source: &str| Basis { kind: BasisKind::Exact, source: source.to_owned(), margin: None };
     let cublas = Basis {
         kind: BasisKind::Calibrated,
-        source: "not printed by llama.cpp; NVIDIA names at most 32 MiB; counted in the margin only"
-            .to_owned(),
+        source:
+            "not printed by llama.cpp; the largest that PyTorch takes for cuBLAS (getChosenWorkspaceSize in \
+                 aten/src/ATen/cuda/CublasHandlePool.cpp, torch 2.15); counted in the margin only"
+                .to_owned(),
         margin: Some(CUBLAS),
     };
-    vec![
+    let rows = vec![
         ("model, KV cache and states", exact("the tensors and keys of the GGUF header")),
         ("compute", exact("llama.cpp v0.5.0's graph, placed by ggml's scheduler and allocator without data")),
         ("GPU memory", gpu.total_basis.clone()),
         ("CUDA context", gpu.context_basis.clone()),
         ("cuBLAS' workspace", cublas),
-    ]
+    ];
+    rows.into_iter().map(|(what, basis): (&str, Basis)| (what.to_owned(), basis)).collect()
 }
 
 /// An architecture that is not known is refused before its keys are looked for, with the nearest that is known.

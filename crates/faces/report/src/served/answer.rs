@@ -1,12 +1,12 @@
 use brimful_devices::Gpu;
-use brimful_jobs::{Assumption, VllmJob};
-use brimful_serving::{ServedVerdict, Serving, Shortage};
+use brimful_jobs::{Assumption, LlamaCppJob, Recipe, VllmJob};
+use brimful_serving::{GpuBuffers, LlamaCppServing, ServedVerdict, Serving, Shortage, Start};
 use brimful_units::Bytes;
 
 use crate::wire::Verdict;
 
-/// An answer about a served job with what stands around it.
-pub struct ServedAnswer<'a> {
+/// An answer about a job of a serving engine with what stands around it.
+pub struct EngineAnswer<'a, Job, Prediction> {
     /// The job as it was named in the call.
     pub job: &'a str,
     /// The call's arguments that ask for this job again.
@@ -14,11 +14,45 @@ pub struct ServedAnswer<'a> {
     /// The command behind the flags, with ` -- ` before it; empty for a job.
     pub command: &'a str,
     /// The job.
-    pub served: &'a VllmJob,
+    pub served: &'a Job,
+    /// What the job's reader assumed and noted.
+    pub recipe: &'a Recipe,
     /// The GPU of the job.
     pub gpu: &'a Gpu,
     /// The prediction.
-    pub serving: &'a Serving,
+    pub serving: &'a Prediction,
+}
+
+/// An answer about a job of vLLM.
+pub type ServedAnswer<'a> = EngineAnswer<'a, VllmJob, Serving>;
+/// An answer about a job of llama.cpp.
+pub type LlamaCppAnswer<'a> = EngineAnswer<'a, LlamaCppJob, LlamaCppServing>;
+
+impl<Job, Prediction: Start> EngineAnswer<'_, Job, Prediction> {
+    /// What was taken for keys that the job does not have: by the job's reader, then by the engine's rules.
+    pub(super) fn assumed(&self) -> impl Iterator<Item = &Assumption> {
+        self.recipe.assumed.iter().chain(self.serving.assumed())
+    }
+
+    /// What else to know.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
+        self.recipe.notes.iter().chain(self.serving.notes())
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.serving.verdict() {
+            ServedVerdict::Fits => Verdict::Fits,
+            ServedVerdict::TooClose => Verdict::TooClose,
+            ServedVerdict::DoesNotFit => Verdict::DoesNotFit,
+        }
+    }
+}
+
+impl LlamaCppAnswer<'_> {
+    /// A kind of buffer on the GPU.
+    pub(super) fn on_gpu(&self, of: impl Fn(&GpuBuffers) -> Bytes) -> Bytes {
+        self.serving.buffers.gpus.first().map_or(Bytes::ZERO, of)
+    }
 }
 
 impl ServedAnswer<'_> {
@@ -51,24 +85,6 @@ impl ServedAnswer<'_> {
                 | Shortage::Request { missing, .. },
             ) => missing,
             None => Bytes::ZERO,
-        }
-    }
-
-    /// What was taken for keys that the job does not have: by the job's reader, then by the engine's rules.
-    pub(super) fn assumed(&self) -> impl Iterator<Item = &Assumption> {
-        self.served.recipe.assumed.iter().chain(&self.serving.assumed)
-    }
-
-    /// What else to know.
-    pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
-        self.served.recipe.notes.iter().chain(&self.serving.notes)
-    }
-
-    pub(super) fn verdict(&self) -> Verdict {
-        match self.serving.verdict {
-            ServedVerdict::Fits => Verdict::Fits,
-            ServedVerdict::TooClose => Verdict::TooClose,
-            ServedVerdict::DoesNotFit => Verdict::DoesNotFit,
         }
     }
 }

@@ -3,8 +3,9 @@ use brimful_serving::{GroupKind, KvCache, Serving, Shortage};
 use brimful_units::Bytes;
 
 use super::ServedAnswer;
+use super::lines::{asked_again, settings_lines, verdict_word};
 use crate::forms::bar::{bar, sign};
-use crate::forms::{Style, can_be_named_again, counted, next_line, table, thousands, wrapped};
+use crate::forms::{counted, next_line, table, thousands, wrapped};
 use crate::wire::Verdict;
 
 /// The answer for people: verdict first, what the KV cache holds, what fills the GPU, what was assumed, and the next command.
@@ -24,11 +25,7 @@ pub fn served_text(answer: &ServedAnswer<'_>) -> String {
 }
 
 fn verdict_lines(answer: &ServedAnswer<'_>) -> Vec<String> {
-    let verdict = match answer.verdict() {
-        Verdict::DoesNotFit => Style::BAD.paint("✗ does not fit"),
-        Verdict::TooClose => Style::STRONG.paint("≈ too close to call"),
-        Verdict::Fits | Verdict::NoDevice => Style::GOOD.paint("✓ fits"),
-    };
+    let verdict = verdict_word(answer.verdict());
     let found = answer.serving;
     let model = answer.served.model.trim_end_matches('/').trim_end_matches("/config.json");
     let model = model.rsplit('/').next().unwrap_or(model);
@@ -166,25 +163,9 @@ fn warm_line(found: &Serving) -> Option<String> {
     ))
 }
 
-/// What was assumed, and what else to know.
-fn settings_lines(answer: &ServedAnswer<'_>) -> Vec<String> {
-    let short = |key: &str| key.strip_prefix("serve.").unwrap_or(key).to_owned();
-    let assumed: Vec<String> =
-        answer.assumed().map(|one| format!("{}={}", short(&one.key), one.value)).collect();
-    let mut lines = Vec::new();
-    if !assumed.is_empty() {
-        lines.extend(wrapped("  assumed: ", 4, &assumed.join(", ")));
-    }
-    lines.extend(answer.notes().flat_map(|note| wrapped("  note: ", 4, note)));
-    lines
-}
-
 /// The command to type next: a shorter request that fits, the longest one, or why the figures are what they are. `None` if the
 /// job came through a pipe and is gone.
 fn next_command(answer: &ServedAnswer<'_>) -> Option<String> {
-    if answer.command.is_empty() && !can_be_named_again(answer.job) {
-        return None;
-    }
     let found = answer.serving;
     let asked = answer.served.settings.max_model_len;
     let more = match (answer.verdict(), found.shortage, found.longest) {
@@ -195,23 +176,5 @@ fn next_command(answer: &ServedAnswer<'_>) -> Option<String> {
         _ if asked == Length::Fitting => "--why".to_owned(),
         _ => "--set serve.max_model_len=-1".to_owned(),
     };
-    let words = ["brimful fit", answer.call, &more].into_iter().filter(|word| !word.is_empty());
-    Some(words.collect::<Vec<_>>().join(" ") + answer.command)
-}
-
-/// What each figure rests on, and what was assumed for which reason.
-pub fn served_why_text(answer: &ServedAnswer<'_>) -> String {
-    let mut lines = vec![Style::STRONG.paint("  what the numbers rest on")];
-    for (what, basis) in &answer.serving.basis {
-        let margin = basis.margin.map_or(String::new(), |margin| format!(" (± {margin})"));
-        let text = format!("{what} — {}{margin}: {}", basis.kind.name(), basis.source);
-        lines.extend(wrapped("  ", 4, &text));
-    }
-    lines.push(String::new());
-    lines.push(Style::STRONG.paint("  what was assumed, and why"));
-    let assumed = answer.assumed();
-    lines.extend(
-        assumed.flat_map(|one| wrapped("  ", 4, &format!("{} = {}: {}", one.key, one.value, one.why))),
-    );
-    lines.join("\n") + "\n"
+    asked_again(answer, &more)
 }

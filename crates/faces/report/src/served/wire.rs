@@ -1,9 +1,8 @@
-use brimful_devices::Basis as Known;
-use brimful_serving::{Group, GroupKind, KvCache, Serving};
+use brimful_serving::{Group, GroupKind, KvCache, Serving, Start};
 use brimful_units::Bytes;
 use serde::Serialize;
 
-use super::ServedAnswer;
+use super::{EngineAnswer, ServedAnswer};
 use crate::fit::{Assumed, Basis, Device};
 use crate::wire::{Verdict, line};
 
@@ -145,11 +144,8 @@ impl<'a> From<&'a ServedAnswer<'a>> for ServedFitJson<'a> {
             serving: figures(found),
             max_concurrency: found.max_concurrency,
             longest_max_model_len: found.longest,
-            basis: found.basis.iter().map(|(what, basis)| one_basis(what, basis)).collect(),
-            assumed: answer
-                .assumed()
-                .map(|one| Assumed { key: &one.key, value: &one.value, why: one.why })
-                .collect(),
+            basis: basis(found),
+            assumed: assumed(answer),
             notes: answer.notes().map(String::as_str).collect(),
         }
     }
@@ -172,8 +168,25 @@ fn device<'a>(answer: &'a ServedAnswer<'a>) -> Device<'a> {
     }
 }
 
-fn one_basis<'a>(what: &'a str, basis: &'a Known) -> Basis<'a> {
-    Basis { what, basis: basis.kind.name(), source: &basis.source, margin: basis.margin.map(Bytes::get) }
+/// What each figure of an engine's start rests on.
+pub(super) fn basis(found: &impl Start) -> Vec<Basis<'_>> {
+    found
+        .basis()
+        .iter()
+        .map(|(what, basis)| Basis {
+            what,
+            basis: basis.kind.name(),
+            source: &basis.source,
+            margin: basis.margin.map(Bytes::get),
+        })
+        .collect()
+}
+
+/// What the job of an engine did not say.
+pub(super) fn assumed<'a, Job, Prediction: Start>(
+    answer: &'a EngineAnswer<'a, Job, Prediction>,
+) -> Vec<Assumed<'a>> {
+    answer.assumed().map(|one| Assumed { key: &one.key, value: &one.value, why: one.why }).collect()
 }
 
 fn figures(found: &Serving) -> ServedFigures<'_> {

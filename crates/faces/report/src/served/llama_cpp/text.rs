@@ -1,8 +1,9 @@
 use brimful_units::Bytes;
 
-use super::LlamaCppAnswer;
 use crate::forms::bar::{bar, sign};
-use crate::forms::{Style, can_be_named_again, counted, next_line, table, thousands, wrapped};
+use crate::forms::{counted, next_line, table, thousands, wrapped};
+use crate::served::LlamaCppAnswer;
+use crate::served::lines::{asked_again, settings_lines, verdict_word};
 use crate::wire::Verdict;
 
 /// The answer for people: verdict first, what fills the GPU, what lies in host memory, what was assumed, and the next command.
@@ -23,11 +24,7 @@ pub fn llama_cpp_text(answer: &LlamaCppAnswer<'_>) -> String {
 }
 
 fn verdict_lines(answer: &LlamaCppAnswer<'_>) -> Vec<String> {
-    let verdict = match answer.verdict() {
-        Verdict::DoesNotFit => Style::BAD.paint("✗ does not fit"),
-        Verdict::TooClose => Style::STRONG.paint("≈ too close to call"),
-        Verdict::Fits | Verdict::NoDevice => Style::GOOD.paint("✓ fits"),
-    };
+    let verdict = verdict_word(answer.verdict());
     let found = answer.serving;
     let model = answer.served.model.rsplit('/').next().unwrap_or(&answer.served.model);
     let mut lines =
@@ -111,24 +108,9 @@ fn host_lines(answer: &LlamaCppAnswer<'_>) -> Vec<String> {
     wrapped("  host memory: ", 4, &parts.join(", "))
 }
 
-/// What was assumed, and what else to know.
-fn settings_lines(answer: &LlamaCppAnswer<'_>) -> Vec<String> {
-    let assumed = answer.assumed().into_iter().map(|(key, value, _)| {
-        let key = key.strip_prefix("serve.").unwrap_or(&key);
-        format!("{key}={value}")
-    });
-    let assumed = assumed.collect::<Vec<_>>().join(", ");
-    let mut lines = if assumed.is_empty() { Vec::new() } else { wrapped("  assumed: ", 4, &assumed) };
-    lines.extend(answer.notes().flat_map(|note| wrapped("  note: ", 4, note)));
-    lines
-}
-
 /// The command to type next: the context or the layers that fit, or why the figures are what they are. `None` if the job came
 /// through a pipe and is gone.
 fn next_command(answer: &LlamaCppAnswer<'_>) -> Option<String> {
-    if answer.command.is_empty() && !can_be_named_again(answer.job) {
-        return None;
-    }
     let found = answer.serving;
     let more = match (answer.verdict(), found.largest_context, found.most_layers) {
         (Verdict::DoesNotFit, Some(largest), _) => format!("--set serve.ctx_size={largest}"),
@@ -138,21 +120,5 @@ fn next_command(answer: &LlamaCppAnswer<'_>) -> Option<String> {
         }
         _ => "--why".to_owned(),
     };
-    let words = ["brimful fit", answer.call, &more].into_iter().filter(|word| !word.is_empty());
-    Some(words.collect::<Vec<_>>().join(" ") + answer.command)
-}
-
-/// What each figure rests on, and what was assumed for which reason.
-pub fn llama_cpp_why_text(answer: &LlamaCppAnswer<'_>) -> String {
-    let mut lines = vec![Style::STRONG.paint("  what the numbers rest on")];
-    for (what, basis) in &answer.serving.basis {
-        let margin = basis.margin.map_or(String::new(), |margin| format!(" (± {margin})"));
-        let text = format!("{what} — {}{margin}: {}", basis.kind.name(), basis.source);
-        lines.extend(wrapped("  ", 4, &text));
-    }
-    lines.push(String::new());
-    lines.push(Style::STRONG.paint("  what was assumed, and why"));
-    let assumed = answer.assumed().into_iter();
-    lines.extend(assumed.flat_map(|(key, value, why)| wrapped("  ", 4, &format!("{key} = {value}: {why}"))));
-    lines.join("\n") + "\n"
+    asked_again(answer, &more)
 }

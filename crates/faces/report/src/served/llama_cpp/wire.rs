@@ -4,9 +4,9 @@ use brimful_serving::LlamaCppServing;
 use brimful_units::Bytes;
 use serde::Serialize;
 
-use super::LlamaCppAnswer;
-use crate::fit::{Basis, Device};
-use crate::served::ServedPeak;
+use crate::fit::{Assumed, Basis, Device};
+use crate::served::wire::{assumed, basis};
+use crate::served::{LlamaCppAnswer, ServedPeak};
 use crate::wire::{Verdict, line};
 
 /// The schema `brimful.fit/1` of a job of llama.cpp.
@@ -36,21 +36,9 @@ pub struct LlamaCppFitJson<'a> {
     /// What each figure rests on.
     pub basis: Vec<Basis<'a>>,
     /// What the job did not say.
-    pub assumed: Vec<LlamaCppAssumed>,
+    pub assumed: Vec<Assumed<'a>>,
     /// What else to know.
     pub notes: Vec<&'a str>,
-}
-
-/// What was taken for an absent key.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LlamaCppAssumed {
-    /// The key of the job.
-    pub key: String,
-    /// Its value.
-    pub value: String,
-    /// The reason.
-    pub why: &'static str,
 }
 
 /// What llama.cpp allocates.
@@ -127,21 +115,8 @@ impl<'a> From<&'a LlamaCppAnswer<'a>> for LlamaCppFitJson<'a> {
             max_concurrency: f64::from(found.settings.parallel.max(1)),
             largest_ctx_size: found.largest_context,
             most_gpu_layers: found.most_layers,
-            basis: found
-                .basis
-                .iter()
-                .map(|(what, basis)| Basis {
-                    what,
-                    basis: basis.kind.name(),
-                    source: &basis.source,
-                    margin: basis.margin.map(Bytes::get),
-                })
-                .collect(),
-            assumed: answer
-                .assumed()
-                .into_iter()
-                .map(|(key, value, why)| LlamaCppAssumed { key, value, why })
-                .collect(),
+            basis: basis(found),
+            assumed: assumed(answer),
             notes: answer.notes().map(String::as_str).collect(),
         }
     }
