@@ -152,7 +152,7 @@ fn fused_backward(op: &'static str, grad: &Tensor, saved: &Tensor) -> Tensor {
 
 /// `silu(x)`.
 pub(crate) fn silu(x: &Tensor) -> Tensor {
-    activation(x, "silu", "SiluBackward0", "silu_backward")
+    named_activation(x, NamedActivation::Silu)
 }
 
 /// `gelu(x)`, exact or with the tanh approximation.
