@@ -329,7 +329,23 @@ fn optimizer(rng: &mut Rng) -> Value {
             ("torch", "RMSprop"),
             ("torch", "Adafactor"),
             ("transformers", "Adafactor"),
+            ("torch", "NAdam"),
+            ("torch", "RAdam"),
+            ("torch", "Adamax"),
+            ("torch", "Adadelta"),
             ("bitsandbytes", "AdamW8bit"),
+            ("bitsandbytes", "PagedAdamW8bit"),
+            ("bitsandbytes", "PagedAdamW32bit"),
+            ("bitsandbytes", "Adam"),
+            ("bitsandbytes", "Lion8bit"),
+            ("bitsandbytes", "Lion"),
+            ("bitsandbytes", "AdEMAMix8bit"),
+            ("bitsandbytes", "AdEMAMix"),
+            ("bitsandbytes", "LAMB8bit"),
+            ("bitsandbytes", "LARS"),
+            ("bitsandbytes", "RMSprop8bit"),
+            ("bitsandbytes", "Adagrad"),
+            ("bitsandbytes", "SGD8bit"),
         ],
     );
     let mut table = Map::from_iter([("name".to_owned(), json!(name))]);
@@ -342,6 +358,12 @@ fn optimizer(rng: &mut Rng) -> Value {
     if library == "transformers" {
         maybe(rng, &mut table, "beta1", json!(0.9));
     }
+    if library == "bitsandbytes" && matches!(name, "LARS" | "SGD8bit") {
+        table.insert("momentum".to_owned(), json!(0.9));
+    }
+    if library == "bitsandbytes" && matches!(name, "Adam" | "Lion" | "AdEMAMix") {
+        maybe(rng, &mut table, "optim_bits", json!(8));
+    }
     Value::Object(table)
 }
 
@@ -353,8 +375,11 @@ fn arguments(rng: &mut Rng, table: &mut Map<String, Value>, name: &str) {
     if matches!(name, "Adam" | "AdamW") {
         maybe(rng, table, "amsgrad", json!(true));
     }
-    if matches!(name, "Adam" | "SGD" | "RMSprop" | "Adagrad") {
+    if !matches!(name, "AdamW" | "Adafactor") {
         maybe(rng, table, "weight_decay", json!(0.01));
+    }
+    if matches!(name, "NAdam" | "RAdam") {
+        maybe(rng, table, "decoupled_weight_decay", json!(true));
     }
     if matches!(name, "SGD" | "RMSprop") && rng.bool() {
         table.insert("momentum".to_owned(), json!(0.9));

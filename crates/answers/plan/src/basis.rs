@@ -59,9 +59,9 @@ pub fn grounds(job: &Job) -> Vec<Grounds> {
     device_basis(job, &mut all);
     attention_basis(job, &mut all);
     if let Workload::Train(Train { optimizer: Some(optimizer), .. }) = &job.workload
-        && optimizer.kind == OptimizerKind::AdamW8bit
+        && matches!(optimizer.kind, OptimizerKind::BitsAndBytes(_))
     {
-        all.push(Grounds::rule("8-bit optimizer state", "bitsandbytes/optim/optimizer.py, 0.50.2"));
+        all.push(Grounds::rule("the optimizer's states", "bitsandbytes/optim/optimizer.py, 0.50.2"));
     }
     all
 }

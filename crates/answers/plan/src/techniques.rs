@@ -2,8 +2,8 @@
 
 use brimful_explain::Keeps;
 use brimful_jobs::{
-    AttentionKernel, Checkpointing, LoadedJob, Optimizer, OptimizerKind, Overrides, Precision, Train, Words,
-    Workload,
+    AttentionKernel, BitsAndBytes, Checkpointing, LoadedJob, Optimizer, OptimizerKind, Overrides, Precision,
+    Train, Words, Workload,
 };
 use brimful_replay::Ledger;
 use brimful_units::Bytes;
@@ -207,7 +207,7 @@ fn fused(loaded: &LoadedJob) -> Changes {
 
 fn eight_bit(loaded: &LoadedJob) -> Changes {
     match adam(loaded) {
-        Some(_) => vec![("train.optimizer", json!(OptimizerKind::AdamW8bit.class().name))],
+        Some(_) => vec![("train.optimizer", json!(BitsAndBytes::ADAMW_8BIT.class().name))],
         None => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@ use brimful_devices::{Gpu, Processor};
 use brimful_models::{AttentionKernel, Config};
 use brimful_units::Dtype;
 
+use crate::optimizer::BitsAndBytes;
 use crate::versions::CudnnRules;
 
 /// A run of a model: every key of the job file, resolved and checked.
@@ -283,14 +284,49 @@ pub struct Optimizer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum OptimizerKind {
-    Sgd { momentum: bool, nesterov: bool, weight_decay: bool, dampening: bool },
-    Adam { amsgrad: bool, weight_decay: bool },
-    AdamW { amsgrad: bool },
-    Adagrad { weight_decay: bool },
-    RmsProp { momentum: bool, centered: bool, weight_decay: bool },
+    Sgd {
+        momentum: bool,
+        nesterov: bool,
+        weight_decay: bool,
+        dampening: bool,
+    },
+    Adam {
+        amsgrad: bool,
+        weight_decay: bool,
+    },
+    AdamW {
+        amsgrad: bool,
+    },
+    /// `weight_decay` says whether weights decay through the gradient.
+    NAdam {
+        weight_decay: bool,
+    },
+    /// `weight_decay` says whether weights decay through the gradient.
+    RAdam {
+        weight_decay: bool,
+    },
+    Adamax {
+        weight_decay: bool,
+    },
+    Adadelta {
+        weight_decay: bool,
+    },
+    Adagrad {
+        weight_decay: bool,
+    },
+    RmsProp {
+        momentum: bool,
+        centered: bool,
+        weight_decay: bool,
+    },
     Adafactor,
-    TransformersAdafactor { beta1: bool, relative_step: bool, scale_parameter: bool, weight_decay: bool },
-    AdamW8bit,
+    TransformersAdafactor {
+        beta1: bool,
+        relative_step: bool,
+        scale_parameter: bool,
+        weight_decay: bool,
+    },
+    BitsAndBytes(BitsAndBytes),
 }
 
 /// PEFT's `LoraConfig`.

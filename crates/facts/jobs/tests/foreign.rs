@@ -102,7 +102,7 @@ fn what_is_not_simulated_is_refused_at_the_line_of_their_key() {
         ("adapter: qlora", "adapter: lora", 7, "brimful rehearse -- python train.py"),
         ("load_in_8bit: true", "load_in_8bit: false", 2, "brimful rehearse -- python train.py"),
         ("deepspeed: zero3.json", "deepspeed:", 18, "brimful rehearse --gpus 2 -- torchrun"),
-        ("optimizer: lion_8bit", "optimizer: adamw_bnb_8bit", 14, "brimful rehearse -- python train.py"),
+        ("optimizer: galore_adamw", "optimizer: adamw_bnb_8bit", 14, "brimful rehearse -- python train.py"),
     ] {
         let error = read(&AXOLOTL.replace(ours, theirs)).unwrap_err();
         assert_eq!(error.line, Some(line), "{theirs}: {error}");

@@ -1,8 +1,9 @@
 //! The job file: three formats, one meaning; flags; what is assumed; what is refused, and where.
 
 use brimful_jobs::{
-    AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
-    Optimizer, OptimizerKind, Overrides, PROCESSOR, Precision, Simulated, Train, Workload, keys, load, open,
+    AttentionKernel, BitsAndBytes, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob,
+    LoraTargets, Optimizer, OptimizerKind, Overrides, PROCESSOR, Precision, Simulated, Train, Workload, keys,
+    load, open,
 };
 use brimful_models::{MemoryFiles, NoFiles};
 use serde_json::{Value, json};
@@ -225,7 +226,10 @@ fn changes_make_variations() {
     let other = loaded
         .with_changes(&Overrides::default().set("optimizer", "AdamW8bit").set("conf", "backend:native"))
         .unwrap();
-    assert_eq!(train(&other.job).optimizer.as_ref().map(|o| o.kind), Some(OptimizerKind::AdamW8bit));
+    assert_eq!(
+        train(&other.job).optimizer.as_ref().map(|o| o.kind),
+        Some(OptimizerKind::BitsAndBytes(BitsAndBytes::ADAMW_8BIT))
+    );
     assert_eq!(other.job.allocator_conf, "backend:native");
     assert_eq!(loaded.value("train.batch"), Some(&4.into()));
     assert!(loaded.with_change("train.batch", 0.into()).unwrap_err().to_string().contains("from 1 to"));

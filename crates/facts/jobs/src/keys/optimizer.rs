@@ -1,4 +1,4 @@
-//! `[train.optimizer]`: the arguments of torch.optim, transformers' Adafactor and bitsandbytes' AdamW8bit.
+//! `[train.optimizer]`: the arguments of torch.optim, transformers' Adafactor and bitsandbytes' optimizers.
 //! `crate::optimizer` says which class has which.
 
 use super::{Absent, Key, Kind, key};
@@ -59,11 +59,32 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Count { least: 0, most: u64::MAX },
         "Smaller parameters keep states in fp32.",
     )
-    .only(&["4096"], "4096, the default, is simulated"),
+    .silently("4096"),
+    key(
+        OPTIMIZER,
+        "optim_bits",
+        Kind::Count { least: 8, most: 32 },
+        "States of bitsandbytes' optimizers have 8 or 32 bits.",
+    ),
     key(OPTIMIZER, "block_wise", Kind::Flag, "States are quantized by block.")
         .silently("true")
         .only(&["true"], "states are quantised by block"),
-    key(OPTIMIZER, "is_paged", Kind::Flag, "States are paged to host memory.")
-        .silently("false")
-        .only(&["false"], "paged states live in host memory; write is_paged = false (adamw_8bit) to see them on the GPU, or measure your own script: brimful rehearse -- python train.py"),
+    key(OPTIMIZER, "is_paged", Kind::Flag, "States are paged to host memory.").silently("false"),
+    key(
+        OPTIMIZER,
+        "max_unorm",
+        Kind::NonNegative,
+        "The norm of an update is bounded by this share of the weights'.",
+    ),
+    key(OPTIMIZER, "t_alpha", Kind::Number, "AdEMAMix's alpha grows over this many steps."),
+    key(OPTIMIZER, "t_beta3", Kind::Number, "AdEMAMix's third average grows over this many steps."),
+    key(OPTIMIZER, "rho", Kind::Number, "The decay of Adadelta's averages does not change memory."),
+    key(OPTIMIZER, "momentum_decay", Kind::Number, "The decay of NAdam's momentum does not change memory."),
+    key(
+        OPTIMIZER,
+        "decoupled_weight_decay",
+        Kind::Flag,
+        "Weights decay in place, and not through the gradient.",
+    )
+    .silently("false"),
 ];

@@ -47,7 +47,6 @@ pub(super) const ATTENTION: Spellings = &[
 ];
 
 const ADAMW_8BIT: &str = r#"{"name": "AdamW8bit", "library": "bitsandbytes"}"#;
-const PAGED_ADAMW_8BIT: &str = r#"{"name": "AdamW8bit", "library": "bitsandbytes", "is_paged": true}"#;
 
 /// transformers' names of optimizers (`OptimizerNames` in transformers/training_args.py, 5.23), and torch's in other cases.
 pub(super) const OPTIMIZER: Spellings = &[
@@ -58,7 +57,24 @@ pub(super) const OPTIMIZER: Spellings = &[
     ("adamw_bnb_8bit", ADAMW_8BIT),
     ("adamw_8bit", ADAMW_8BIT),
     ("adamw8bit", ADAMW_8BIT),
-    ("paged_adamw_8bit", PAGED_ADAMW_8BIT),
+    ("paged_adamw_8bit", r#"{"name": "PagedAdamW8bit", "library": "bitsandbytes"}"#),
+    ("paged_adamw_32bit", r#"{"name": "PagedAdamW32bit", "library": "bitsandbytes"}"#),
+    ("paged_adamw", r#"{"name": "PagedAdamW32bit", "library": "bitsandbytes"}"#),
+    ("lion_8bit", r#"{"name": "Lion8bit", "library": "bitsandbytes"}"#),
+    ("lion_32bit", r#"{"name": "Lion32bit", "library": "bitsandbytes"}"#),
+    ("paged_lion_8bit", r#"{"name": "PagedLion8bit", "library": "bitsandbytes"}"#),
+    ("paged_lion_32bit", r#"{"name": "PagedLion32bit", "library": "bitsandbytes"}"#),
+    ("ademamix", r#"{"name": "AdEMAMix32bit", "library": "bitsandbytes"}"#),
+    ("ademamix_8bit", r#"{"name": "AdEMAMix8bit", "library": "bitsandbytes"}"#),
+    ("paged_ademamix_8bit", r#"{"name": "PagedAdEMAMix8bit", "library": "bitsandbytes"}"#),
+    ("paged_ademamix_32bit", r#"{"name": "PagedAdEMAMix32bit", "library": "bitsandbytes"}"#),
+    ("rmsprop_bnb", r#"{"name": "RMSprop32bit", "library": "bitsandbytes"}"#),
+    ("rmsprop_bnb_8bit", r#"{"name": "RMSprop8bit", "library": "bitsandbytes"}"#),
+    ("rmsprop_bnb_32bit", r#"{"name": "RMSprop32bit", "library": "bitsandbytes"}"#),
+    ("nadam", r#"{"name": "NAdam"}"#),
+    ("radam", r#"{"name": "RAdam"}"#),
+    ("adamax", r#"{"name": "Adamax"}"#),
+    ("adadelta", r#"{"name": "Adadelta"}"#),
     ("adam", r#"{"name": "Adam"}"#),
     // transformers' "adafactor" is its own class, which has other arguments than torch's Adafactor.
     ("adafactor", r#"{"name": "Adafactor", "library": "transformers"}"#),

@@ -1,10 +1,14 @@
 //! The optimizers: what their state and their temporaries take (torch/optim, transformers,
 //! bitsandbytes).
 
+mod adadelta;
 mod adafactor;
 mod adagrad;
 mod adam;
-mod adamw8bit;
+mod adamax;
+mod bitsandbytes;
+mod nadam;
+mod radam;
 mod rmsprop;
 mod sgd;
 mod transformers_adafactor;
@@ -78,7 +82,19 @@ pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer
         OptimizerKind::TransformersAdafactor { beta1, .. } => {
             Box::new(transformers_adafactor::Adafactor::new(parameters, beta1))
         }
-        OptimizerKind::AdamW8bit => Box::new(adamw8bit::AdamW8bit::new(parameters)),
+        OptimizerKind::NAdam { weight_decay } => {
+            Box::new(nadam::NAdam::new(parameters, implementation, weight_decay))
+        }
+        OptimizerKind::RAdam { weight_decay } => {
+            Box::new(radam::RAdam::new(parameters, implementation, weight_decay))
+        }
+        OptimizerKind::Adamax { weight_decay } => {
+            Box::new(adamax::Adamax::new(parameters, implementation, weight_decay))
+        }
+        OptimizerKind::Adadelta { weight_decay } => {
+            Box::new(adadelta::Adadelta::new(parameters, implementation, weight_decay))
+        }
+        OptimizerKind::BitsAndBytes(choice) => Box::new(bitsandbytes::BitsAndBytes::new(parameters, choice)),
     }
 }
 
@@ -95,4 +111,23 @@ fn zeros_like_state(p: &Tensor) -> Tensor {
 fn state(x: Tensor) -> Tensor {
     x.categorize(Category::Optimizer);
     x
+}
+
+/// The two averages that the Adams of torch keep for a parameter.
+struct Averages {
+    first: Tensor,
+    second: Tensor,
+}
+
+impl Averages {
+    /// Those of every parameter that has a gradient, made by the first step.
+    fn of(parameters: &[Tensor]) -> Vec<Averages> {
+        let both = |p| Averages { first: zeros_like_state(p), second: zeros_like_state(p) };
+        parameters.iter().map(both).collect()
+    }
+}
+
+/// `grad.add(param, alpha=weight_decay)` where weights decay.
+fn decayed(grad: &Tensor, weight_decay: bool) -> Option<Tensor> {
+    weight_decay.then(|| ops::like(grad, "add", grad.dtype()))
 }

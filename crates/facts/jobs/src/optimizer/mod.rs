@@ -1,121 +1,34 @@
-//! The optimizer table: torch's names and arguments (torch/optim/*.py), transformers' Adafactor, bitsandbytes' AdamW8bit.
+//! The optimizer of a job: a name or a table → [`Optimizer`](crate::Optimizer). `classes` has the names and the arguments.
+
+mod bitsandbytes;
+mod classes;
 
 use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
+pub use self::bitsandbytes::{BitsAndBytes, Update};
+pub use self::classes::OptimizerClass;
+use self::classes::{COMMON, known};
 use crate::section::Section;
 use crate::{JobFault, Optimizer, OptimizerKind, Recipe};
 
-/// A class of optimizers: its library, its name and its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OptimizerClass {
-    /// torch, transformers or bitsandbytes.
-    pub library: &'static str,
-    /// The class, such as `AdamW`.
-    pub name: &'static str,
-    /// The arguments of the class that are keys of the job file, without `lr`, which all have.
-    pub arguments: &'static [&'static str],
-}
-
-/// Keys that every optimizer has.
-const COMMON: [&str; 3] = ["name", "library", "lr"];
-
-/// The arguments of torch's Adam and AdamW.
-const ADAM: &[&str] = &[
-    "betas",
-    "eps",
-    "weight_decay",
-    "amsgrad",
-    "foreach",
-    "fused",
-    "maximize",
-    "capturable",
-    "differentiable",
-];
-
-const fn class(
-    library: &'static str,
-    name: &'static str,
-    arguments: &'static [&'static str],
-) -> OptimizerClass {
-    OptimizerClass { library, name, arguments }
-}
-
-const ADAMW_OF_TORCH: OptimizerClass = class("torch", "AdamW", ADAM);
-const ADAM_OF_TORCH: OptimizerClass = class("torch", "Adam", ADAM);
-const SGD: OptimizerClass = class(
-    "torch",
-    "SGD",
-    &["momentum", "dampening", "weight_decay", "nesterov", "foreach", "fused", "maximize", "differentiable"],
-);
-const ADAGRAD: OptimizerClass = class(
-    "torch",
-    "Adagrad",
-    &[
-        "lr_decay",
-        "weight_decay",
-        "initial_accumulator_value",
-        "eps",
-        "foreach",
-        "fused",
-        "maximize",
-        "differentiable",
-    ],
-);
-const RMSPROP: OptimizerClass = class(
-    "torch",
-    "RMSprop",
-    &[
-        "alpha",
-        "eps",
-        "weight_decay",
-        "momentum",
-        "centered",
-        "foreach",
-        "maximize",
-        "capturable",
-        "differentiable",
-    ],
-);
-const ADAFACTOR: OptimizerClass =
-    class("torch", "Adafactor", &["beta2_decay", "eps", "d", "weight_decay", "foreach", "maximize"]);
-const ADAFACTOR_OF_TRANSFORMERS: OptimizerClass = class(
-    "transformers",
-    "Adafactor",
-    &[
-        "eps",
-        "clip_threshold",
-        "decay_rate",
-        "beta1",
-        "weight_decay",
-        "scale_parameter",
-        "relative_step",
-        "warmup_init",
-    ],
-);
-const ADAMW_8BIT: OptimizerClass = class(
-    "bitsandbytes",
-    "AdamW8bit",
-    &["betas", "eps", "weight_decay", "min_8bit_size", "block_wise", "is_paged"],
-);
-
-/// Every class that is simulated; a name without a library means the first.
-const KNOWN: &[OptimizerClass] =
-    &[ADAMW_OF_TORCH, ADAM_OF_TORCH, SGD, ADAGRAD, RMSPROP, ADAFACTOR, ADAFACTOR_OF_TRANSFORMERS, ADAMW_8BIT];
-
 impl OptimizerKind {
     /// The class of the optimizer.
-    pub const fn class(self) -> OptimizerClass {
+    pub fn class(self) -> OptimizerClass {
         match self {
-            OptimizerKind::Sgd { .. } => SGD,
-            OptimizerKind::Adam { .. } => ADAM_OF_TORCH,
-            OptimizerKind::AdamW { .. } => ADAMW_OF_TORCH,
-            OptimizerKind::Adagrad { .. } => ADAGRAD,
-            OptimizerKind::RmsProp { .. } => RMSPROP,
-            OptimizerKind::Adafactor => ADAFACTOR,
-            OptimizerKind::TransformersAdafactor { .. } => ADAFACTOR_OF_TRANSFORMERS,
-            OptimizerKind::AdamW8bit => ADAMW_8BIT,
+            OptimizerKind::Sgd { .. } => classes::SGD,
+            OptimizerKind::Adam { .. } => classes::ADAM,
+            OptimizerKind::AdamW { .. } => classes::ADAMW,
+            OptimizerKind::NAdam { .. } => classes::NADAM,
+            OptimizerKind::RAdam { .. } => classes::RADAM,
+            OptimizerKind::Adamax { .. } => classes::ADAMAX,
+            OptimizerKind::Adadelta { .. } => classes::ADADELTA,
+            OptimizerKind::Adagrad { .. } => classes::ADAGRAD,
+            OptimizerKind::RmsProp { .. } => classes::RMSPROP,
+            OptimizerKind::Adafactor => classes::ADAFACTOR,
+            OptimizerKind::TransformersAdafactor { .. } => classes::ADAFACTOR_OF_TRANSFORMERS,
+            OptimizerKind::BitsAndBytes(optimizer) => optimizer.class(),
         }
     }
 }
@@ -124,7 +37,7 @@ const PATH: &str = "train.optimizer";
 
 /// Whether a name is that of a class, in its own case.
 pub(crate) fn is_a_class(name: &str) -> bool {
-    KNOWN.iter().any(|class| class.name == name)
+    known().any(|class| class.name == name)
 }
 
 /// The optimizer of `[train]`: a table, a bare name, or "none". Absent means AdamW.
@@ -142,7 +55,7 @@ pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Opt
     if foreach == Some(true) && fused == Some(true) {
         return Err(section.bad("fused", true, "torch refuses `foreach` and `fused` together; keep one"));
     }
-    let kind = kind(&section, class)?;
+    let kind = kind(&section, &class)?;
     if foreach.is_none() && fused != Some(true) && runs_over_lists(kind) {
         section.assume(
             "foreach",
@@ -160,11 +73,15 @@ fn runs_over_lists(kind: OptimizerKind) -> bool {
         OptimizerKind::Sgd { .. }
         | OptimizerKind::Adam { .. }
         | OptimizerKind::AdamW { .. }
+        | OptimizerKind::NAdam { .. }
+        | OptimizerKind::RAdam { .. }
+        | OptimizerKind::Adamax { .. }
+        | OptimizerKind::Adadelta { .. }
         | OptimizerKind::Adagrad { .. }
         | OptimizerKind::RmsProp { .. } => true,
-        OptimizerKind::Adafactor | OptimizerKind::TransformersAdafactor { .. } | OptimizerKind::AdamW8bit => {
-            false
-        }
+        OptimizerKind::Adafactor
+        | OptimizerKind::TransformersAdafactor { .. }
+        | OptimizerKind::BitsAndBytes(_) => false,
     }
 }
 
@@ -173,7 +90,7 @@ fn name_only(name: &str) -> Value {
 }
 
 /// The optimizer that `name` and `library` say.
-fn which(table: &Value, train: &Section) -> Result<&'static OptimizerClass, JobFault> {
+fn which(table: &Value, train: &Section) -> Result<OptimizerClass, JobFault> {
     let Value::Object(map) = table else {
         return Err(train.wrong_type("optimizer", table, "a name, \"none\", or a table with `name`"));
     };
@@ -196,16 +113,14 @@ fn which(table: &Value, train: &Section) -> Result<&'static OptimizerClass, JobF
         return Err(JobFault::Missing { key: format!("{PATH}.name"), expected });
     }
     let of_name =
-        |known: &&OptimizerClass| known.name == name && (library.is_empty() || known.library == library);
-    KNOWN.iter().find(of_name).ok_or_else(|| {
-        let meant = brimful_units::nearest(&name, KNOWN.iter().map(|known| known.name));
+        |known: &OptimizerClass| known.name == name && (library.is_empty() || known.library == library);
+    known().find(of_name).ok_or_else(|| {
+        let meant = brimful_units::nearest(&name, known().map(|known| known.name));
         let meant = meant
             .filter(|meant| *meant != name)
             .map_or_else(String::new, |m| format!("; did you mean {m:?}?"));
-        let all: Vec<String> =
-            KNOWN.iter().map(|known| format!("{}.{}", known.library, known.name)).collect();
         let found = if library.is_empty() { format!("{name:?}") } else { format!("{name:?} of {library:?}") };
-        train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}; brimful rehearse -- python train.py measures your own script with any other", all.join(", ")))
+        train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}; brimful rehearse -- python train.py measures your own script with any other", classes::listed()))
     })
 }
 
@@ -214,6 +129,10 @@ fn kind(section: &Section, class: &OptimizerClass) -> Result<OptimizerKind, JobF
     Ok(match (class.library, class.name) {
         ("torch", "AdamW") => OptimizerKind::AdamW { amsgrad: section.flag("amsgrad") },
         ("torch", "Adam") => OptimizerKind::Adam { amsgrad: section.flag("amsgrad"), weight_decay },
+        ("torch", "NAdam") => OptimizerKind::NAdam { weight_decay: coupled(section, weight_decay) },
+        ("torch", "RAdam") => OptimizerKind::RAdam { weight_decay: coupled(section, weight_decay) },
+        ("torch", "Adamax") => OptimizerKind::Adamax { weight_decay },
+        ("torch", "Adadelta") => OptimizerKind::Adadelta { weight_decay },
         ("torch", "SGD") => sgd(section, weight_decay)?,
         ("torch", "Adagrad") => OptimizerKind::Adagrad { weight_decay },
         ("torch", "RMSprop") => OptimizerKind::RmsProp {
@@ -228,8 +147,13 @@ fn kind(section: &Section, class: &OptimizerClass) -> Result<OptimizerKind, JobF
             scale_parameter: section.flag("scale_parameter"),
             weight_decay,
         },
-        _ => OptimizerKind::AdamW8bit,
+        _ => OptimizerKind::BitsAndBytes(bitsandbytes::read(section, class)?),
     })
+}
+
+/// Whether weights decay through the gradient, and not in place.
+fn coupled(section: &Section, weight_decay: bool) -> bool {
+    weight_decay && !section.flag("decoupled_weight_decay")
 }
 
 fn sgd(section: &Section, weight_decay: bool) -> Result<OptimizerKind, JobFault> {
@@ -249,10 +173,10 @@ mod tests {
     #[test]
     fn every_argument_of_a_class_is_a_key_and_every_key_belongs_to_a_class() {
         let keys: Vec<&str> = keys_of(PATH).map(|key| key.name).collect();
-        for class in KNOWN {
+        for class in known() {
             assert!(class.arguments.iter().all(|argument| keys.contains(argument)), "{class:?}");
         }
-        let of_a_class = |key: &&str| KNOWN.iter().any(|class| class.arguments.contains(key));
+        let of_a_class = |key: &&str| known().any(|class| class.arguments.contains(key));
         assert!(keys.iter().all(|key| COMMON.contains(key) || of_a_class(key)), "{keys:?}");
     }
 }

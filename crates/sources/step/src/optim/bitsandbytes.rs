@@ -1,0 +1,111 @@
+use brimful_jobs::{BitsAndBytes as Choice, Update};
+use brimful_units::{Dtype, Shape};
+
+use super::{Optimizer, Parameters, state, with_gradients};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// bitsandbytes' optimizers (bitsandbytes/optim/optimizer.py, 0.50.2): one or two states for each parameter, in fp32 or in 8
+/// bits with a scale for each block of 256 and with code maps for the whole optimizer.
+pub(crate) struct BitsAndBytes {
+    parameters: Parameters,
+    choice: Choice,
+    states: Vec<Tensor>,
+    initialized: bool,
+    /// The code maps go to the device with the first quantized state.
+    has_codes: bool,
+}
+
+/// Elements under one scale.
+const BLOCK: u64 = 256;
+/// Entries of a code map.
+const CODES: u64 = 256;
+/// `get_state_buffer` pages states of as many elements as this.
+const SMALLEST_PAGED: u64 = 100_000;
+
+impl BitsAndBytes {
+    /// The states are made by the first step.
+    pub fn new(parameters: Parameters, choice: Choice) -> BitsAndBytes {
+        BitsAndBytes { parameters, choice, states: Vec::new(), initialized: false, has_codes: false }
+    }
+
+    fn init(&mut self, p: &Tensor) {
+        let quantized = self.quantizes(p);
+        let dtype = if quantized { Dtype::U8 } else { Dtype::F32 };
+        // `AdEMAMix.init_state` makes the scales before the states, the base classes after them.
+        let scales_first = self.choice.update == Update::AdEMAMix;
+        if quantized {
+            self.codes(p);
+        }
+        if quantized && scales_first {
+            self.scales(p);
+        }
+        for copies in self.copies() {
+            self.buffer(p, *copies, dtype);
+        }
+        if quantized && !scales_first {
+            self.scales(p);
+        }
+        if self.choice.max_unorm {
+            self.states.push(state(ops::new_tensor(p.device(), "zeros", [1], Dtype::F32)));
+        }
+    }
+
+    fn quantizes(&self, p: &Tensor) -> bool {
+        self.choice.eight_bit && p.numel() >= self.choice.min_8bit_size
+    }
+
+    /// How many averages each state holds: AdEMAMix keeps the fast and the slow one in the first.
+    fn copies(&self) -> &'static [u64] {
+        match self.choice.update {
+            Update::Adam | Update::AdamW | Update::Lamb => &[1, 1],
+            Update::AdEMAMix => &[2, 1],
+            Update::Lion | Update::Lars | Update::Adagrad | Update::RmsProp | Update::Sgd => &[1],
+        }
+    }
+
+    fn codes(&mut self, p: &Tensor) {
+        if !std::mem::replace(&mut self.has_codes, true) {
+            let code = |_: &u64| state(ops::new_tensor(p.device(), "_to_copy", [CODES], Dtype::F32));
+            self.states.extend(self.copies().iter().map(code));
+        }
+    }
+
+    fn scales(&mut self, p: &Tensor) {
+        let blocks = p.numel().div_ceil(BLOCK);
+        let shape =
+            |copies: &u64| if *copies == 1 { Shape::from([blocks]) } else { Shape::from([*copies, blocks]) };
+        let scales = |copies: &u64| state(ops::new_tensor(p.device(), "zeros", shape(copies), Dtype::F32));
+        self.states.extend(self.copies().iter().map(scales));
+    }
+
+    /// `get_state_buffer`: managed memory is none of PyTorch's.
+    fn buffer(&mut self, p: &Tensor, copies: u64, dtype: Dtype) {
+        if self.choice.paged && p.numel() >= SMALLEST_PAGED {
+            return;
+        }
+        self.states.push(state(match copies {
+            1 => ops::like(p, "zeros_like", dtype),
+            copies => ops::new_tensor(p.device(), "zeros", [copies, p.numel()], dtype),
+        }));
+    }
+}
+
+impl Optimizer for BitsAndBytes {
+    fn step(&mut self) {
+        let (parameters, _) = with_gradients(&self.parameters);
+        let first = !std::mem::replace(&mut self.initialized, true);
+        for p in &parameters {
+            if first {
+                self.init(p);
+            }
+            // `optimizer_update_32bit` (bitsandbytes/functional.py) measures the weights: `torch.norm(p.data.float())`.
+            if self.choice.max_unorm && !self.quantizes(p) {
+                let full = ops::to(p, Dtype::F32);
+                let norm = ops::reduced_to_scalar(&full, "linalg_vector_norm", Dtype::F32);
+                drop(full);
+                drop(norm);
+            }
+        }
+    }
+}
