@@ -341,6 +341,7 @@ fn optimizer(rng: &mut Rng) -> Value {
             ("bitsandbytes", "Lion"),
             ("bitsandbytes", "AdEMAMix8bit"),
             ("bitsandbytes", "AdEMAMix"),
+            ("bitsandbytes", "LAMB"),
             ("bitsandbytes", "LAMB8bit"),
             ("bitsandbytes", "LARS"),
             ("bitsandbytes", "RMSprop8bit"),

@@ -2,7 +2,7 @@ use brimful_devices::{Gpu, Processor};
 use brimful_models::{AttentionKernel, Config};
 use brimful_units::Dtype;
 
-use crate::optimizer::BitsAndBytes;
+use crate::optimizer::{BitsAndBytes, TorchAo};
 use crate::versions::CudnnRules;
 
 /// A run of a model: every key of the job file, resolved and checked.
@@ -327,6 +327,7 @@ pub enum OptimizerKind {
         weight_decay: bool,
     },
     BitsAndBytes(BitsAndBytes),
+    TorchAo(TorchAo),
 }
 
 /// PEFT's `LoraConfig`.

@@ -38,7 +38,7 @@ pub use job::{
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use llama_cpp::LlamaCppJob;
 pub use load::{LoadedJob, load, open};
-pub use optimizer::{BitsAndBytes, OptimizerClass, Update};
+pub use optimizer::{BitsAndBytes, OptimizerClass, TorchAo, Update};
 pub use overrides::Overrides;
 pub use recipe::{Assumption, PROCESSOR, Recipe};
 pub use schema::schema;

@@ -1,4 +1,4 @@
-//! `[train.optimizer]`: the arguments of torch.optim, transformers' Adafactor and bitsandbytes' optimizers.
+//! `[train.optimizer]`: the arguments of torch.optim, transformers' Adafactor, bitsandbytes' and torchao's optimizers.
 //! `crate::optimizer` says which class has which.
 
 use super::{Absent, Key, Kind, key};
@@ -18,7 +18,7 @@ pub(super) const KEYS: &[Key] = &[
         OPTIMIZER,
         "library",
         Kind::Text("a text"),
-        "The class belongs to torch, transformers or bitsandbytes.",
+        "The class belongs to torch, transformers, bitsandbytes or torchao.",
     ),
     key(OPTIMIZER, "lr", Kind::Number, "The learning rate does not change memory."),
     key(OPTIMIZER, "betas", PAIR, "The coefficients of the running averages do not change memory."),
@@ -70,6 +70,14 @@ pub(super) const KEYS: &[Key] = &[
         .silently("true")
         .only(&["true"], "states are quantised by block"),
     key(OPTIMIZER, "is_paged", Kind::Flag, "States are paged to host memory.").silently("false"),
+    key(
+        OPTIMIZER,
+        "block_size",
+        Kind::Count { least: 1, most: 1 << 20 },
+        "So many numbers of a state of torchao's optimizers share a scale.",
+    ),
+    key(OPTIMIZER, "bf16_stochastic_round", Kind::Flag, "bf16 weights are rounded at random.")
+        .silently("false"),
     key(
         OPTIMIZER,
         "max_unorm",

@@ -71,6 +71,8 @@ pub(super) const OPTIMIZER: Spellings = &[
     ("rmsprop_bnb", r#"{"name": "RMSprop32bit", "library": "bitsandbytes"}"#),
     ("rmsprop_bnb_8bit", r#"{"name": "RMSprop8bit", "library": "bitsandbytes"}"#),
     ("rmsprop_bnb_32bit", r#"{"name": "RMSprop32bit", "library": "bitsandbytes"}"#),
+    ("adamw_torch_8bit", r#"{"name": "AdamW8bit", "library": "torchao"}"#),
+    ("adamw_torch_4bit", r#"{"name": "AdamW4bit", "library": "torchao"}"#),
     ("nadam", r#"{"name": "NAdam"}"#),
     ("radam", r#"{"name": "RAdam"}"#),
     ("adamax", r#"{"name": "Adamax"}"#),

@@ -1,12 +1,13 @@
 //! The classes of optimizers that are simulated, with their arguments: torch/optim/*.py (2.15), transformers/optimization.py (5.23),
-//! and those of bitsandbytes.
+//! and
+//! those of bitsandbytes and torchao.
 
-use super::bitsandbytes;
+use super::{bitsandbytes, torchao};
 
 /// A class of optimizers: its library, its name and its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptimizerClass {
-    /// torch, transformers or bitsandbytes.
+    /// torch, transformers, bitsandbytes or torchao.
     pub library: &'static str,
     /// The class, such as `AdamW`.
     pub name: &'static str,
@@ -117,10 +118,17 @@ pub(super) const ADAFACTOR_OF_TRANSFORMERS: OptimizerClass = OptimizerClass {
 /// Every class that is simulated; a name without a library means the first.
 pub(super) fn known() -> impl Iterator<Item = OptimizerClass> {
     let torch = [ADAMW, ADAM, NADAM, RADAM, ADAMAX, ADADELTA, SGD, ADAGRAD, RMSPROP, ADAFACTOR];
-    torch.into_iter().chain([ADAFACTOR_OF_TRANSFORMERS]).chain(bitsandbytes::classes())
+    torch
+        .into_iter()
+        .chain([ADAFACTOR_OF_TRANSFORMERS])
+        .chain(bitsandbytes::classes())
+        .chain(torchao::classes())
 }
 
-/// The classes as an error lists them; each name is taken as it stands there.
+/// The classes as an error lists them, of libraries with many only the first; each name is taken as it stands there.
 pub(super) fn listed() -> String {
-    known().map(|class| format!("{}.{}", class.library, class.name)).collect::<Vec<_>>().join(", ")
+    let of = |library: &'static str| known().filter(move |class| class.library == library);
+    let some =
+        of("torch").chain(of("transformers")).chain(of("bitsandbytes").take(3)).chain(of("torchao").take(2));
+    some.map(|class| format!("{}.{}", class.library, class.name)).collect::<Vec<_>>().join(", ")
 }

@@ -2,6 +2,7 @@
 
 mod bitsandbytes;
 mod classes;
+mod torchao;
 
 use std::cell::RefCell;
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 pub use self::bitsandbytes::{BitsAndBytes, Update};
 pub use self::classes::OptimizerClass;
 use self::classes::{COMMON, known};
+pub use self::torchao::TorchAo;
 use crate::section::Section;
 use crate::{JobFault, Optimizer, OptimizerKind, Recipe};
 
@@ -29,6 +31,7 @@ impl OptimizerKind {
             OptimizerKind::Adafactor => classes::ADAFACTOR,
             OptimizerKind::TransformersAdafactor { .. } => classes::ADAFACTOR_OF_TRANSFORMERS,
             OptimizerKind::BitsAndBytes(optimizer) => optimizer.class(),
+            OptimizerKind::TorchAo(optimizer) => optimizer.class(),
         }
     }
 }
@@ -81,7 +84,8 @@ fn runs_over_lists(kind: OptimizerKind) -> bool {
         | OptimizerKind::RmsProp { .. } => true,
         OptimizerKind::Adafactor
         | OptimizerKind::TransformersAdafactor { .. }
-        | OptimizerKind::BitsAndBytes(_) => false,
+        | OptimizerKind::BitsAndBytes(_)
+        | OptimizerKind::TorchAo(_) => false,
     }
 }
 
@@ -120,7 +124,7 @@ fn which(table: &Value, train: &Section) -> Result<OptimizerClass, JobFault> {
             .filter(|meant| *meant != name)
             .map_or_else(String::new, |m| format!("; did you mean {m:?}?"));
         let found = if library.is_empty() { format!("{name:?}") } else { format!("{name:?} of {library:?}") };
-        train.bad("optimizer.name", found, format!("simulated are {} and \"none\"{meant}; brimful rehearse -- python train.py measures your own script with any other", classes::listed()))
+        train.bad("optimizer.name", found, format!("simulated are {} and \"none\", and the others of bitsandbytes and torchao{meant}; brimful rehearse -- python train.py measures your own script with any other", classes::listed()))
     })
 }
 
@@ -147,6 +151,7 @@ fn kind(section: &Section, class: &OptimizerClass) -> Result<OptimizerKind, JobF
             scale_parameter: section.flag("scale_parameter"),
             weight_decay,
         },
+        ("torchao", _) => OptimizerKind::TorchAo(torchao::read(section, class)),
         _ => OptimizerKind::BitsAndBytes(bitsandbytes::read(section, class)?),
     })
 }

@@ -2,6 +2,7 @@ use brimful_jobs::{BitsAndBytes as Choice, Update};
 use brimful_units::{Dtype, Shape};
 
 use super::{Optimizer, Parameters, state, with_gradients};
+use crate::StepError;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -55,6 +56,28 @@ impl BitsAndBytes {
         self.choice.eight_bit && p.numel() >= self.choice.min_8bit_size
     }
 
+    /// The library has no kernel for some pairs of an optimizer and a parameter (`str2optimizer32bit` and
+    /// `str2optimizer8bit_blockwise` in bitsandbytes/backends/cuda/ops.py), and raises ValueError.
+    fn refuse_gradient(&self, p: &Tensor) {
+        let quantized = self.quantizes(p);
+        let cure = match self.choice.update {
+            Update::Lamb | Update::Lars if quantized => {
+                "bitsandbytes has no 8-bit kernel of it for parameters of min_8bit_size elements and more, and raises \
+                 ValueError (\"Unsupported optimizer name\"); write optim_bits = 32 or bitsandbytes.AdamW8bit"
+            }
+            Update::Sgd | Update::RmsProp | Update::Adagrad | Update::Lars
+                if !quantized && p.dtype() == Dtype::Bf16 =>
+            {
+                "bitsandbytes has no kernel of it for bf16 gradients with fp32 states, which small parameters have with 8 \
+                 bits, too, and raises ValueError (\"Gradient+optimizer bit data type combination not supported\"); \
+                 bitsandbytes.AdamW8bit and bitsandbytes.Lion8bit have one, and so have all with precision = amp-bf16"
+            }
+            _ => return,
+        };
+        let value = format!("bitsandbytes.{}", self.choice.class().name);
+        p.device().fail(StepError::Unsupported { key: "train.optimizer", value, cure });
+    }
+
     /// How many averages each state holds: AdEMAMix keeps the fast and the slow one in the first.
     fn copies(&self) -> &'static [u64] {
         match self.choice.update {
@@ -98,6 +121,7 @@ impl Optimizer for BitsAndBytes {
         for p in &parameters {
             if first {
                 self.init(p);
+                self.refuse_gradient(p);
             }
             // `optimizer_update_32bit` (bitsandbytes/functional.py) measures the weights: `torch.norm(p.data.float())`.
             if self.choice.max_unorm && !self.quantizes(p) {

@@ -1,5 +1,5 @@
-//! The optimizers: what their state and their temporaries take (torch/optim, transformers,
-//! bitsandbytes).
+//! The optimizers: what their state and their temporaries take (torch/optim, transformers, bitsandbytes,
+//! torchao).
 
 mod adadelta;
 mod adafactor;
@@ -11,6 +11,7 @@ mod nadam;
 mod radam;
 mod rmsprop;
 mod sgd;
+mod torchao;
 mod transformers_adafactor;
 
 use std::rc::Rc;
@@ -94,6 +95,7 @@ pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer
         OptimizerKind::Adadelta { weight_decay } => {
             Box::new(adadelta::Adadelta::new(parameters, implementation, weight_decay))
         }
+        OptimizerKind::TorchAo(choice) => Box::new(torchao::TorchAo::new(parameters, choice)),
         OptimizerKind::BitsAndBytes(choice) => Box::new(bitsandbytes::BitsAndBytes::new(parameters, choice)),
     }
 }
