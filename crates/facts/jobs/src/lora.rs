@@ -84,13 +84,18 @@ fn section_default(section: &Section) -> LoraTargets {
     LoraTargets::AllLinear
 }
 
+/// Whether the module at a path is the model's output layer.
+pub(crate) fn is_output_layer(path: &str) -> bool {
+    OUTPUT_LAYERS.iter().any(|name| path == *name || path.ends_with(&format!(".{name}")))
+}
+
 impl LoraTargets {
     /// Whether the Linear at a path gets an adapter (`check_target_module_exists` and
     /// `_maybe_include_all_linear_layers` in peft/tuners/tuners_utils.py).
     pub fn include(&self, path: &str) -> bool {
         let ends_in = |name: &str| path == name || path.ends_with(&format!(".{name}"));
         match self {
-            LoraTargets::AllLinear => !OUTPUT_LAYERS.iter().any(|name| ends_in(name)),
+            LoraTargets::AllLinear => !is_output_layer(path),
             LoraTargets::Named(names) => names.iter().any(|name| ends_in(name)),
         }
     }

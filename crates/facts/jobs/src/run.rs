@@ -9,8 +9,10 @@ use serde_json::Value;
 use crate::mask::{OF_SPEECH, attention_mask, no_tokens, unpadded};
 use crate::section::Section;
 use crate::words::Words;
+use crate::quantization::quantization;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload, lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload, lora,
+    optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -61,7 +63,10 @@ impl Context<'_> {
             steps: section.count("steps")?,
             optimizer: optimizer::optimizer(&section, self.recipe)?,
             lora: self.lora(&section, task)?,
+            quantization: self.quantization(&section, "train.quantization")?,
+            prepare_model_for_kbit_training: section.flag("prepare_model_for_kbit_training"),
         };
+        check_adapters(&section, &train)?;
         self.check_scale("train", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
         Ok(Workload::Train(train))
@@ -89,6 +94,7 @@ impl Context<'_> {
             cache: cache(&section, sequence + decode_steps)?,
             logits_to_keep: logits_to_keep(&section),
             hold_outputs: section.flag("hold_outputs"),
+            quantization: self.quantization(&section, "infer.quantization")?,
         };
         self.check_scale("infer", infer.batch, sequence + decode_steps)?;
         // The prompt is a pass of its own, which a bound of half a million need not count.
@@ -125,6 +131,7 @@ impl Context<'_> {
             cache: if task.has_encoder_and_decoder() { Cache::Dynamic } else { Cache::None },
             logits_to_keep: None,
             hold_outputs: true,
+            quantization: self.quantization(section, "infer.quantization")?,
         };
         self.check_scale("infer", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         Ok(Workload::Infer(infer))
@@ -137,6 +144,11 @@ impl Context<'_> {
             section.assume("task", task.word(), "the class of the model's config");
         }
         task
+    }
+
+    fn quantization(&self, section: &Section, path: &str) -> Result<Option<Quantization>, JobFault> {
+        let file = &self.model.file;
+        quantization(section, (path, &file.model_type), &file.config, self.recipe)
     }
 
     /// Adapters, which are compared with PEFT's for models that write a text only.
@@ -465,6 +477,29 @@ fn clips_gradients(section: &Section) -> bool {
         Some(norm) => norm != 0.0,
         None => section.flag("clip_grad_norm"),
     }
+}
+
+/// Refuses what a quantized model cannot be trained with.
+fn check_adapters(section: &Section, train: &Train) -> Result<(), JobFault> {
+    let quantized = train.quantization.is_some();
+    if train.prepare_model_for_kbit_training && !quantized {
+        let expected = "the weights are not quantized; leave it out, or write quantization = {load_in_4bit = true}";
+        return Err(section.bad("prepare_model_for_kbit_training", true, expected));
+    }
+    let Some(lora) = &train.lora else {
+        let expected = "quantized weights are not trained, and transformers' Trainer refuses a model of them without \
+                        adapters; write lora = {r = 16}";
+        return if quantized { Err(section.bad("quantization", "without train.lora", expected)) } else { Ok(()) };
+    };
+    // PEFT makes the input of a checkpointed model want a gradient unless its weights are quantized
+    // (`_prepare_model_for_gradient_checkpointing` in peft/peft_model.py, 0.21).
+    let wants = lora.enable_input_require_grads || train.prepare_model_for_kbit_training;
+    if quantized && train.checkpointing == Checkpointing::Reentrant && !wants {
+        let expected = "of a quantized model no reentrant checkpoint gets an input that wants a gradient, and backward() \
+                        fails; write prepare_model_for_kbit_training = true, or checkpointing = \"non-reentrant\"";
+        return Err(section.bad("checkpointing", "\"reentrant\"", expected));
+    }
+    Ok(())
 }
 
 /// `use_cache` of a decoder beside an encoder: without the key it is that of the model's class, which checkpointing turns off

@@ -24,6 +24,9 @@ impl Forward for Linear {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(quantized) = self.weight.quantized() {
+            return quantized.linear(x, self.bias.as_deref());
+        }
         let bias = self.bias.as_ref().map(|bias| bias.tensor());
         ops::linear(x, &self.weight.tensor(), bias.as_ref())
     }
@@ -44,6 +47,9 @@ impl Forward for Conv1d {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(quantized) = self.weight.quantized() {
+            return quantized.linear(x, Some(&self.bias));
+        }
         ops::conv1d(x, &self.weight.tensor(), &self.bias.tensor())
     }
 }

@@ -6,6 +6,7 @@ mod layers;
 mod lora;
 mod module;
 mod parameter;
+mod quantized;
 
 pub(crate) use bloom_gelu::bloom_gelu;
 pub(crate) use builder::{Builder, Techniques};

@@ -20,8 +20,12 @@ use crate::tensor::Tensor;
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
-    let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let techniques = Techniques { checkpointing: job.checkpointing, lora };
+    let techniques = Techniques {
+        checkpointing: job.checkpointing,
+        lora: job.lora.clone().map(|lora| with_input_gradients(lora, job)),
+        quantization: job.quantization.clone(),
+        prepare_for_kbit: job.prepare_model_for_kbit_training,
+    };
     let model = models::build(device, config, job.precision, techniques);
     let parameters = model.trained();
     device.empty_cache();
@@ -57,9 +61,15 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
 }
 
 /// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py): a checkpointed model's embeddings are made to
-/// require a gradient, whatever the user asked for.
-fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
-    let required = checkpointing != Checkpointing::None || lora.enable_input_require_grads;
+/// require a gradient, whatever the user asked for. It leaves quantized models alone, and
+/// `prepare_model_for_kbit_training` (peft/utils/other.py) does so for reentrant checkpoints.
+fn with_input_gradients(lora: Lora, job: &Train) -> Lora {
+    let by_peft = match (&job.quantization, job.checkpointing) {
+        (_, Checkpointing::None) => false,
+        (None, _) => true,
+        (Some(_), kind) => kind == Checkpointing::Reentrant && job.prepare_model_for_kbit_training,
+    };
+    let required = by_peft || lora.enable_input_require_grads;
     Lora { enable_input_require_grads: required, ..lora }
 }
 
