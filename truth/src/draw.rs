@@ -68,12 +68,7 @@ pub fn draw(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str
 }
 
 /// As [`draw`], of jobs whose weights bitsandbytes quantizes.
-pub fn draw_quantized(
-    seed: u64,
-    count: usize,
-    family: Option<Drawn<'_>>,
-    gpu: Option<&str>,
-) -> Vec<Case> {
+pub fn draw_quantized(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str>) -> Vec<Case> {
     let cases = draw(seed, count, family, gpu).into_iter().enumerate();
     cases
         .map(|(at, mut case)| {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use brimful_truth::{Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all};
+use brimful_truth::{
+    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all,
+};
 
 use crate::test::torch_in;
 

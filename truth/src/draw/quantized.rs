@@ -50,7 +50,10 @@ fn settings(rng: &mut Rng) -> Value {
     let compute = pick(rng, &["bfloat16", "bfloat16", "float16", "float32"]);
     maybe(rng, &mut table, "bnb_4bit_compute_dtype", json!(compute));
     if once_in(rng, 6) {
-        table.insert("bnb_4bit_quant_storage".to_owned(), json!(pick(rng, &["bfloat16", "float32", "float16"])));
+        table.insert(
+            "bnb_4bit_quant_storage".to_owned(),
+            json!(pick(rng, &["bfloat16", "float32", "float16"])),
+        );
     }
     Value::Object(table)
 }

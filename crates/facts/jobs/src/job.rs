@@ -51,7 +51,9 @@ impl Job {
                 (base.saturating_add(adapters), adapters)
             }
             Workload::Train(_) | Workload::Infer(_) => {
-                (base, base.saturating_sub(self.model.frozen_parameter_count()))
+                let of_layers = self.workload.quantization().map_or(0, |it| it.parameter_count(&self.model));
+                let frozen = self.model.frozen_parameter_count().saturating_add(of_layers);
+                (base, base.saturating_sub(frozen))
             }
         }
     }
@@ -67,6 +69,14 @@ pub enum Workload {
 }
 
 impl Workload {
+    /// The form of the weights; `None` if they have the dtype of the model.
+    pub fn quantization(&self) -> Option<&Quantization> {
+        match self {
+            Workload::Train(run) => run.quantization.as_ref(),
+            Workload::Infer(run) => run.quantization.as_ref(),
+        }
+    }
+
     /// The side of each image in pixels; `None` where the task has no images.
     pub fn image(&self) -> Option<u64> {
         match self {

@@ -1,6 +1,7 @@
 //! transformers' `BitsAndBytesConfig` (utils/quantization_config.py, 5.23), and the modules that it replaces.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use brimful_models::Config;
 use brimful_units::Dtype;
@@ -39,7 +40,8 @@ pub(crate) fn quantization(
         (false, true) => eight_bit(&section)?,
     };
     if KEEP_LINEARS_IN_FP32.contains(&model_type) || !is_of_transformers(config) {
-        let known = "bitsandbytes' weights are simulated for transformers' models whose Linears all have one dtype";
+        let known =
+            "bitsandbytes' weights are simulated for transformers' models whose Linears all have one dtype";
         return Err(run.not_simulated("quantization", table, known));
     }
     let kept = kept_modules(&section, config)?;
@@ -126,9 +128,14 @@ fn kept_modules(section: &Section, config: &Config) -> Result<Vec<String>, JobFa
         .collect::<Result<_, _>>()?;
     let is_plain = |name: &String| name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
     if let Some(name) = names.iter().find(|name| !is_plain(name)) {
-        return Err(section.not_simulated("llm_int8_skip_modules", &Value::from(name.as_str()), "plain names of modules"));
+        return Err(section.not_simulated(
+            "llm_int8_skip_modules",
+            &Value::from(name.as_str()),
+            "plain names of modules",
+        ));
     }
-    let quantization = |kept| Quantization { form: QuantizedForm::EightBit { looks_for_outliers: false }, kept };
+    let quantization =
+        |kept| Quantization { form: QuantizedForm::EightBit { looks_for_outliers: false }, kept };
     let found = quantization(names);
     // A tied output layer is not in the table of parameters by its own name.
     if let Some(tied) = ties.iter().find(|tie| is_output_layer(tie) && found.replaces(tie)) {
@@ -143,7 +150,9 @@ fn ties(config: &Config, all: &[(String, brimful_units::Shape)]) -> Vec<String> 
     let module = |name: &String| name.strip_suffix(".weight").unwrap_or(name).to_owned();
     match config {
         Config::Recorded(config) => config.ties.iter().flat_map(|(a, b)| [module(a), module(b)]).collect(),
-        Config::Decoder(_) | Config::Gpt2(_) if all.iter().any(|(name, _)| name == "lm_head.weight") => Vec::new(),
+        Config::Decoder(_) | Config::Gpt2(_) if all.iter().any(|(name, _)| name == "lm_head.weight") => {
+            Vec::new()
+        }
         Config::Decoder(_) | Config::Gpt2(_) => {
             all.first().map(|(table, _)| module(table)).into_iter().chain(["lm_head".to_owned()]).collect()
         }
@@ -151,11 +160,26 @@ fn ties(config: &Config, all: &[(String, brimful_units::Shape)]) -> Vec<String> 
 }
 
 impl Quantization {
+    /// Elements of the layers that it replaces, their biases included.
+    pub fn parameter_count(&self, model: &Config) -> u64 {
+        let all = model.parameter_tensors();
+        let replaced: BTreeSet<&str> = all
+            .iter()
+            .filter_map(|(name, shape)| name.strip_suffix(".weight").filter(|_| model.is_linear(name, shape)))
+            .filter(|path| self.replaces(path))
+            .collect();
+        let of_layers = all
+            .iter()
+            .filter(|(name, _)| name.rsplit_once('.').is_some_and(|(path, _)| replaced.contains(path)));
+        of_layers.map(|(_, shape)| shape.dims().iter().product::<u64>()).fold(0, u64::saturating_add)
+    }
+
     /// Whether the Linear at a path becomes one of bitsandbytes' (`should_convert_module` in
     /// quantizers/quantizers_utils.py).
     pub fn replaces(&self, path: &str) -> bool {
         let begins_with = |name: &str| {
-            path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || name.ends_with('.'))
+            path.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || name.ends_with('.'))
         };
         !self.kept.iter().any(|name| begins_with(name) || path.ends_with(name.as_str()))
     }

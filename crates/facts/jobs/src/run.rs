@@ -7,12 +7,12 @@ use brimful_units::Dtype;
 use serde_json::Value;
 
 use crate::mask::{OF_SPEECH, attention_mask, no_tokens, unpadded};
+use crate::quantization::quantization;
 use crate::section::Section;
 use crate::words::Words;
-use crate::quantization::quantization;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload, lora,
-    optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload,
+    lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -483,13 +483,18 @@ fn clips_gradients(section: &Section) -> bool {
 fn check_adapters(section: &Section, train: &Train) -> Result<(), JobFault> {
     let quantized = train.quantization.is_some();
     if train.prepare_model_for_kbit_training && !quantized {
-        let expected = "the weights are not quantized; leave it out, or write quantization = {load_in_4bit = true}";
+        let expected =
+            "the weights are not quantized; leave it out, or write quantization = {load_in_4bit = true}";
         return Err(section.bad("prepare_model_for_kbit_training", true, expected));
     }
     let Some(lora) = &train.lora else {
         let expected = "quantized weights are not trained, and transformers' Trainer refuses a model of them without \
                         adapters; write lora = {r = 16}";
-        return if quantized { Err(section.bad("quantization", "without train.lora", expected)) } else { Ok(()) };
+        return if quantized {
+            Err(section.bad("quantization", "without train.lora", expected))
+        } else {
+            Ok(())
+        };
     };
     // PEFT makes the input of a checkpointed model want a gradient unless its weights are quantized
     // (`_prepare_model_for_gradient_checkpointing` in peft/peft_model.py, 0.21).

@@ -8,7 +8,7 @@ use brimful_jobs::{Checkpointing, Lora, Precision, Quantization};
 use brimful_models::Config;
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::layers::{CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
@@ -69,8 +69,8 @@ pub(crate) struct Plan {
     registered: RefCell<Vec<Weak<Parameter>>>,
     /// The places of parameters in `named_parameters()` by their names, where the constructor has another order and says so.
     order: RefCell<FxHashMap<String, usize>>,
-    /// The parameters that the model's class does not train, by path.
-    frozen: Vec<String>,
+    /// The parameters that are not trained, by path: some of the model's class, and those of quantized layers.
+    frozen: RefCell<FxHashSet<String>>,
     /// The codes that quantized weights share.
     codes: Codes,
     /// The Linears that get an adapter once the whole model is there.
@@ -190,7 +190,7 @@ impl Builder {
             built: Cell::new(0),
             registered: RefCell::default(),
             order: RefCell::default(),
-            frozen: config.frozen_parameters().to_vec(),
+            frozen: RefCell::new(config.frozen_parameters().iter().cloned().collect()),
             codes: Codes::default(),
             targets: RefCell::default(),
         };
@@ -209,7 +209,7 @@ impl Builder {
         // `_mark_only_adapters_as_trainable` (peft/tuners/lora/model.py) goes by the names, too.
         let frozen = |path: &str| match self.techniques.lora {
             Some(_) => !path.contains("lora_"),
-            None => self.frozen.iter().any(|frozen| frozen == path),
+            None => self.frozen.borrow().contains(path),
         };
         all.iter()
             .filter(|parameter| !frozen(parameter.path()))
@@ -285,7 +285,7 @@ impl Builder {
         let module =
             self.module(name, |it| Linear { weight: it.weight("weight"), bias: it.optional("bias") });
         let layer = module.get();
-        self.quantize(&layer.weight, name, |dense| dense);
+        self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
         let shape = layer.weight.shape();
         self.adapt(&module, &module.get().weight, name, [shape[1], shape[0]]);
         module
@@ -310,18 +310,25 @@ impl Builder {
         let layer = module.get();
         let shape = layer.weight.shape();
         // transformers turns the weight around before it is quantized.
-        self.quantize(&layer.weight, name, |dense| ops::t(&dense));
+        self.quantize((&layer.weight, Some(&layer.bias)), name, |dense| ops::t(&dense));
         self.adapt(&module, &module.get().weight, name, [shape[0], shape[1]]);
         module
     }
 
     /// `replace_with_bnb_linear` (transformers/integrations/bitsandbytes.py) of one module.
-    fn quantize(&self, weight: &Parameter, name: &str, turned: fn(Tensor) -> Tensor) {
+    fn quantize(
+        &self,
+        (weight, bias): (&Parameter, Option<&Parameter>),
+        name: &str,
+        turned: fn(Tensor) -> Tensor,
+    ) {
         let path = joined(&self.path, name);
         let Some(quantization) = self.techniques.quantization.as_ref().filter(|it| it.replaces(&path)) else {
             return;
         };
         let _module = self.device.module(&joined(self.prefix(), &path).into());
+        let parameters = [Some(weight), bias].into_iter().flatten();
+        self.frozen.borrow_mut().extend(parameters.map(|it| it.path().to_owned()));
         weight.quantize(|dense| Quantized::new(turned(dense), quantization.form, &self.codes));
     }
 
@@ -352,7 +359,8 @@ impl Builder {
             Linear { weight: table.clone(), bias }
         });
         if declared {
-            self.quantize(&module.get().weight, name, |dense| dense);
+            let layer = module.get();
+            self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
         }
         self.adapt(&module, &module.get().weight, name, [width, rows]);
         module

@@ -83,8 +83,11 @@ struct Adapter {
 
 impl Adapter {
     fn new(plan: &Plan, target: &Target, lora: &Lora) -> Adapter {
-        // `_move_adapter_to_device_of_base_layer`: adapters take the dtype of a weight that has floating-point numbers.
-        let of_base = target.weight.tensor().dtype();
+        // `_move_adapter_to_device_of_base_layer`: adapters take the layer's dtype if it is one of floating-point numbers.
+        let of_base = match target.weight.quantized() {
+            Some(weight) => weight.dtype(),
+            None => target.weight.tensor().dtype(),
+        };
         let dtype = if of_base.is_floating() { of_base } else { Dtype::F32 };
         let linear = |name: &str, shape: [u64; 2]| {
             let path = format!("{}.{name}.default", target.path);

@@ -6,7 +6,7 @@ use brimful_units::Dtype;
 
 use super::{Quantized, cast_bias, part, product};
 use crate::autocast::to_lower;
-use crate::autograd::Op;
+use crate::autograd::{MATMUL_8BIT, Op};
 use crate::nn::Parameter;
 use crate::ops::{self, grads};
 use crate::tensor::Tensor;
@@ -41,7 +41,7 @@ impl EightBit {
         let out_shape = x.shape().with_last(1, &[self.rows.dim(0)]);
         let in_shape = x.shape().clone();
         let kept = input.clone();
-        Op::nameless("MatMul8bitLtBackward", &[x])
+        Op::nameless(MATMUL_8BIT, &[x])
             .run(|| {
                 let _off = device.set_grad_enabled(false);
                 let out = self.matmul(&input);

@@ -7,7 +7,7 @@ use brimful_units::{Dtype, Shape};
 
 use super::gemm::has_kernel;
 use super::{Quantized, cast_bias, part, product};
-use crate::autograd::Op;
+use crate::autograd::{MATMUL_4BIT, Op};
 use crate::device::Device;
 use crate::nn::Parameter;
 use crate::ops::{self, grads};
@@ -46,7 +46,8 @@ pub(in crate::nn) struct FourBit {
     nested: Option<Nested>,
     /// The dtype of the weight that was quantized, to which the backward dequantizes.
     dtype: Dtype,
-    compute_dtype: Dtype,
+    /// To which the layer converts its input.
+    pub compute_dtype: Dtype,
 }
 
 /// `state2`: how the scales are quantized.
@@ -98,7 +99,7 @@ impl FourBit {
         if !device.grad_enabled() || !x.requires_grad() {
             return self.gemm(x, bias);
         }
-        Op::nameless("MatMul4BitBackward", &[x])
+        Op::nameless(MATMUL_4BIT, &[x])
             .run(|| {
                 let _off = device.set_grad_enabled(false);
                 self.gemm(x, bias)

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use brimful_jobs::QuantizedForm;
 use brimful_trace::Category;
-use brimful_units::Shape;
+use brimful_units::{Dtype, Shape};
 
 use super::Parameter;
 use crate::ops;
@@ -62,6 +62,14 @@ impl Quantized {
         match &**self {
             Quantized::FourBit(weight) => weight.linear(x, bias, quantized),
             Quantized::EightBit(weight) => weight.linear(x, bias, quantized),
+        }
+    }
+
+    /// The dtype of the layer: that in which it computes, or that of its bytes.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Quantized::FourBit(weight) => weight.compute_dtype,
+            Quantized::EightBit(weight) => weight.rows.dtype(),
         }
     }
 
