@@ -14,14 +14,8 @@ pub(super) fn quantize(rng: &mut Rng, family: Drawn<'_>, job: &mut Value) {
     if section == "infer" {
         return;
     }
-    let mut adapters = lora(rng, family);
-    let prepared = rng.bool();
-    if !prepared && run["checkpointing"] == "reentrant" {
-        // Nothing would want a gradient.
-        adapters["enable_input_require_grads"] = json!(true);
-    }
-    run.insert("lora".to_owned(), adapters);
-    run.insert("prepare_model_for_kbit_training".to_owned(), json!(prepared));
+    run.insert("lora".to_owned(), lora(rng, family));
+    run.insert("prepare_model_for_kbit_training".to_owned(), json!(rng.bool()));
 }
 
 /// Half of the configs get sizes that bitsandbytes' kernels for few rows take.

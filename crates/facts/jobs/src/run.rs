@@ -11,8 +11,8 @@ use crate::quantization::quantization;
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload,
-    lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, QuantizedForm, Recipe, Task, Train,
+    Workload, lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -496,13 +496,17 @@ fn check_adapters(section: &Section, train: &Train) -> Result<(), JobFault> {
             Ok(())
         };
     };
-    // PEFT makes the input of a checkpointed model want a gradient unless its weights are quantized
-    // (`_prepare_model_for_gradient_checkpointing` in peft/peft_model.py, 0.21).
-    let wants = lora.enable_input_require_grads || train.prepare_model_for_kbit_training;
-    if quantized && train.checkpointing == Checkpointing::Reentrant && !wants {
-        let expected = "of a quantized model no reentrant checkpoint gets an input that wants a gradient, and backward() \
-                        fails; write prepare_model_for_kbit_training = true, or checkpointing = \"non-reentrant\"";
-        return Err(section.bad("checkpointing", "\"reentrant\"", expected));
+    let Some(Quantization { form: QuantizedForm::FourBit { compute_dtype: Dtype::Bf16, .. }, .. }) =
+        train.quantization
+    else {
+        return Ok(());
+    };
+    // PEFT gives adapters the compute dtype of a 4-bit layer (`_get_base_layer_device_and_dtype` in
+    // peft/tuners/tuners_utils.py, 0.21).
+    if train.precision == Precision::AmpFp16 && !lora.autocast_adapter_dtype && train.optimizer.is_some() {
+        let expected = "torch's GradScaler has no kernel for gradients in bf16, which adapters in bnb_4bit_compute_dtype get; \
+                        leave train.lora.autocast_adapter_dtype out";
+        return Err(section.bad("precision", "\"amp-fp16\"", expected));
     }
     Ok(())
 }

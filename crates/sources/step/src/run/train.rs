@@ -22,7 +22,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
     device.begin_phase(PhaseKind::Load, "build");
     let techniques = Techniques {
         checkpointing: job.checkpointing,
-        lora: job.lora.clone().map(|lora| with_input_gradients(lora, job)),
+        lora: job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing)),
         quantization: job.quantization.clone(),
         prepare_for_kbit: job.prepare_model_for_kbit_training,
     };
@@ -60,16 +60,11 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
     device.end();
 }
 
-/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py): a checkpointed model's embeddings are made to
-/// require a gradient, whatever the user asked for. It leaves quantized models alone, and
-/// `prepare_model_for_kbit_training` (peft/utils/other.py) does so for reentrant checkpoints.
-fn with_input_gradients(lora: Lora, job: &Train) -> Lora {
-    let by_peft = match (&job.quantization, job.checkpointing) {
-        (_, Checkpointing::None) => false,
-        (None, _) => true,
-        (Some(_), kind) => kind == Checkpointing::Reentrant && job.prepare_model_for_kbit_training,
-    };
-    let required = by_peft || lora.enable_input_require_grads;
+/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py), and for quantized models, which it leaves alone,
+/// `activation_checkpointing_enable` (transformers/modeling_utils.py, 5.23): a checkpointed model's embeddings are made to
+/// require a gradient, whatever the user asked for.
+fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
+    let required = checkpointing != Checkpointing::None || lora.enable_input_require_grads;
     Lora { enable_input_require_grads: required, ..lora }
 }
 
