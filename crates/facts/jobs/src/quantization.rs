@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::lora::is_output_layer;
 use crate::section::Section;
-use crate::{FourBitType, JobFault, Quantization, QuantizedForm, Recipe};
+use crate::{FourBitType, JobFault, Precision, Quantization, QuantizedForm, Recipe, Train};
 
 /// What bitsandbytes does instead of `None` and `False`.
 const LLM_INT8_THRESHOLD: f64 = 6.0;
@@ -157,6 +157,39 @@ fn ties(config: &Config, all: &[(String, brimful_units::Shape)]) -> Vec<String> 
             all.first().map(|(table, _)| module(table)).into_iter().chain(["lm_head".to_owned()]).collect()
         }
     }
+}
+
+/// Refuses what a quantized model cannot be trained with.
+///
+/// # Errors
+/// No adapters, or some that the loop cannot train.
+pub(crate) fn check_adapters(section: &Section, train: &Train) -> Result<(), JobFault> {
+    let quantized = train.quantization.is_some();
+    if train.prepare_model_for_kbit_training && !quantized {
+        let expected =
+            "the weights are not quantized; leave it out, or write quantization = {load_in_4bit = true}";
+        return Err(section.bad("prepare_model_for_kbit_training", true, expected));
+    }
+    let Some(lora) = &train.lora else {
+        let expected = "quantized weights are not trained, and transformers' Trainer refuses a model of them without \
+                        adapters; write lora = {r = 16}";
+        return if quantized {
+            Err(section.bad("quantization", "without train.lora", expected))
+        } else {
+            Ok(())
+        };
+    };
+    let form = train.quantization.as_ref().map(|quantization| quantization.form);
+    let Some(QuantizedForm::FourBit { compute_dtype, .. }) = form else { return Ok(()) };
+    // PEFT gives adapters the compute dtype of a 4-bit layer (`_get_base_layer_device_and_dtype` in
+    // peft/tuners/tuners_utils.py, 0.21).
+    let halves = !lora.autocast_adapter_dtype && compute_dtype != Dtype::F32;
+    if halves && train.precision == Precision::AmpFp16 && train.optimizer.is_some() {
+        let expected = "torch's GradScaler refuses gradients in fp16 and bf16, which adapters in bnb_4bit_compute_dtype \
+                        have; leave train.lora.autocast_adapter_dtype out";
+        return Err(section.bad("precision", "\"amp-fp16\"", expected));
+    }
+    Ok(())
 }
 
 impl Quantization {

@@ -7,12 +7,12 @@ use brimful_units::Dtype;
 use serde_json::Value;
 
 use crate::mask::{OF_SPEECH, attention_mask, no_tokens, unpadded};
-use crate::quantization::quantization;
+use crate::quantization::{check_adapters, quantization};
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, QuantizedForm, Recipe, Task, Train,
-    Workload, lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload,
+    lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -148,7 +148,7 @@ impl Context<'_> {
 
     fn quantization(&self, section: &Section, path: &str) -> Result<Option<Quantization>, JobFault> {
         let file = &self.model.file;
-        quantization(section, (path, &file.model_type), &file.config, self.recipe)
+        quantization(section, (path, file.model_type), &file.config, self.recipe)
     }
 
     /// Adapters, which are compared with PEFT's for models that write a text only.
@@ -477,38 +477,6 @@ fn clips_gradients(section: &Section) -> bool {
         Some(norm) => norm != 0.0,
         None => section.flag("clip_grad_norm"),
     }
-}
-
-/// Refuses what a quantized model cannot be trained with.
-fn check_adapters(section: &Section, train: &Train) -> Result<(), JobFault> {
-    let quantized = train.quantization.is_some();
-    if train.prepare_model_for_kbit_training && !quantized {
-        let expected =
-            "the weights are not quantized; leave it out, or write quantization = {load_in_4bit = true}";
-        return Err(section.bad("prepare_model_for_kbit_training", true, expected));
-    }
-    let Some(lora) = &train.lora else {
-        let expected = "quantized weights are not trained, and transformers' Trainer refuses a model of them without \
-                        adapters; write lora = {r = 16}";
-        return if quantized {
-            Err(section.bad("quantization", "without train.lora", expected))
-        } else {
-            Ok(())
-        };
-    };
-    let Some(Quantization { form: QuantizedForm::FourBit { compute_dtype: Dtype::Bf16, .. }, .. }) =
-        train.quantization
-    else {
-        return Ok(());
-    };
-    // PEFT gives adapters the compute dtype of a 4-bit layer (`_get_base_layer_device_and_dtype` in
-    // peft/tuners/tuners_utils.py, 0.21).
-    if train.precision == Precision::AmpFp16 && !lora.autocast_adapter_dtype && train.optimizer.is_some() {
-        let expected = "torch's GradScaler has no kernel for gradients in bf16, which adapters in bnb_4bit_compute_dtype get; \
-                        leave train.lora.autocast_adapter_dtype out";
-        return Err(section.bad("precision", "\"amp-fp16\"", expected));
-    }
-    Ok(())
 }
 
 /// `use_cache` of a decoder beside an encoder: without the key it is that of the model's class, which checkpointing turns off

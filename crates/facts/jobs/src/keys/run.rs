@@ -4,7 +4,7 @@ use brimful_models::AttentionKernel;
 
 use super::elsewhere::UNQUANTIZED;
 use super::spelled::{ATTENTION, CHECKPOINTING, OPTIMIZER, PRECISION};
-use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key};
+use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key, spelled};
 use crate::run::CacheKind;
 use crate::words::Words;
 use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task};
@@ -157,7 +157,8 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Table,
         "bitsandbytes quantizes the weights; the table has the names of transformers' BitsAndBytesConfig.",
     )
-    .flag(),
+    .flag()
+    .spelled(spelled::QUANTIZATION),
     key(QUANTIZATION, "quant_method", Kind::Text("\"bitsandbytes\""), "This library quantizes the weights.")
         .silently("bitsandbytes")
         .only(&["bitsandbytes"], UNQUANTIZED),

@@ -69,10 +69,11 @@ impl Forward for Embedding {
     type Output = Tensor;
 
     fn forward(&self, indices: &Tensor) -> Tensor {
-        let rows = ops::embedding(&self.weight.tensor(), indices);
+        let weight = self.weight.tensor();
+        let rows = ops::embedding(&weight, indices);
         match &self.embed_scale {
-            // `embed_scale.to(weight.dtype)` is the buffer itself: it is made in the dtype of the weights.
-            Some(scale) => ops::mul(rows, scale),
+            // `embed_scale.to(weight.dtype)` is the buffer itself unless PEFT has converted the weight since.
+            Some(scale) => ops::mul(rows, ops::to(scale, weight.dtype())),
             None => rows,
         }
     }

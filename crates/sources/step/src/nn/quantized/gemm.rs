@@ -182,7 +182,7 @@ impl Product {
             () if self.waves(3, 1) => 64,
             () if self.waves(2, 1) => 48,
             () if self.waves(1, 1) => 32,
-            () if self.half() && !(self.k >= self.n && !self.waves(3, 4)) => 16,
+            () if self.half() && (self.k < self.n || self.waves(3, 4)) => 16,
             () => 0,
         };
         self.m <= most
