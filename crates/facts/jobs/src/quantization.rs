@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use brimful_models::Config;
+use brimful_models::{Config, ConfigFile};
 use brimful_units::Dtype;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::lora::is_output_layer;
 use crate::section::Section;
@@ -24,11 +24,13 @@ const KEEP_LINEARS_IN_FP32: [&str; 3] = ["t5", "mt5", "umt5"];
 /// Values that transformers refuses, or that are not simulated.
 pub(crate) fn quantization(
     run: &Section,
-    (path, model_type): (&str, &str),
-    config: &Config,
+    path: &str,
+    file: &ConfigFile,
     recipe: &RefCell<Recipe>,
 ) -> Result<Option<Quantization>, JobFault> {
-    let Some(table) = run.get("quantization") else { return Ok(None) };
+    let stored = file.quantization().map(|table| stored(run, table));
+    let Some(table) = stored.as_ref().or_else(|| run.get("quantization")) else { return Ok(None) };
+    let config = &file.config;
     let section = Section::of(path, table, recipe)?;
     let form = match (section.flag("load_in_4bit"), section.flag("load_in_8bit")) {
         (true, true) => {
@@ -39,13 +41,29 @@ pub(crate) fn quantization(
         (true, false) => four_bit(&section)?,
         (false, true) => eight_bit(&section)?,
     };
-    if KEEP_LINEARS_IN_FP32.contains(&model_type) || !is_of_transformers(config) {
+    if KEEP_LINEARS_IN_FP32.contains(&file.model_type) || !is_of_transformers(config) {
         let known =
             "bitsandbytes' weights are simulated for transformers' models whose Linears all have one dtype";
         return Err(run.not_simulated("quantization", table, known));
     }
     let kept = kept_modules(&section, config)?;
     Ok(Some(Quantization { form, kept }))
+}
+
+/// The `quantization_config` of the model, which decides in place of the job's (`merge_quantization_configs` in
+/// transformers/quantizers/auto.py, 5.23). transformers writes some keys twice, once with an underscore.
+fn stored(run: &Section, table: &Map<String, Value>) -> Value {
+    let known = table.iter().filter(|(key, _)| !key.starts_with('_'));
+    let known = Value::Object(known.map(|(key, value)| (key.clone(), value.clone())).collect());
+    run.assume(
+        "quantization",
+        &known,
+        "the quantization_config of the model, which decides in place of the job's",
+    );
+    run.note(
+        "the model's weights are stored quantized: loading takes less than is predicted here, where each is quantized on the GPU",
+    );
+    known
 }
 
 fn is_of_transformers(config: &Config) -> bool {
@@ -63,7 +81,7 @@ fn four_bit(section: &Section) -> Result<QuantizedForm, JobFault> {
     let (compute_dtype, storage) = match (compute_dtype, storage) {
         (Some(compute), storage) => (compute, storage),
         (None, storage) => {
-            let why = "transformers' default; \"bf16\" computes in half the memory";
+            let why = "transformers' default, which converts each layer's input and weight to fp32 while it computes";
             section.assume("bnb_4bit_compute_dtype", "fp32", why);
             (Dtype::F32, storage)
         }

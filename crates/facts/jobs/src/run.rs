@@ -147,8 +147,7 @@ impl Context<'_> {
     }
 
     fn quantization(&self, section: &Section, path: &str) -> Result<Option<Quantization>, JobFault> {
-        let file = &self.model.file;
-        quantization(section, (path, file.model_type), &file.config, self.recipe)
+        quantization(section, path, &self.model.file, self.recipe)
     }
 
     /// Adapters, which are compared with PEFT's for models that write a text only.

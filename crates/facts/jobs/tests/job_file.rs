@@ -2,9 +2,11 @@
 
 use brimful_jobs::{
     AttentionKernel, Cache, Checkpointing, Format, Infer, Job, JobFault, Kind, LoadedJob, LoraTargets,
-    Optimizer, OptimizerKind, Overrides, PROCESSOR, Precision, Simulated, Train, Workload, keys, load, open,
+    Optimizer, OptimizerKind, Overrides, PROCESSOR, Precision, QuantizedForm, Simulated, Train, Workload,
+    keys, load, open,
 };
 use brimful_models::{MemoryFiles, NoFiles};
+use brimful_units::Dtype;
 use serde_json::{Value, json};
 
 fn toml(text: &str) -> LoadedJob {
@@ -495,4 +497,22 @@ fn cudnn_decides_on_hopper_in_half_precision_with_sdpa_only() {
     assert_eq!(first("h100", "attention = 'eager'", "9.26.0"), None);
     assert_eq!(first("a100-sxm-80gb", "precision = 'bf16'", "9.26.0"), None);
     assert_eq!(toml("model = 'gpt2'").job.prefers_cudnn_attention(), None);
+}
+
+#[test]
+fn a_model_that_is_stored_in_bitsandbytes_form_is_quantized_as_its_config_says() {
+    let text = r#"{"model": {"model_type": "llama", "num_hidden_layers": 2, "quantization_config": {
+        "_load_in_4bit": true, "_load_in_8bit": false, "bnb_4bit_compute_dtype": "bfloat16",
+        "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": true,
+        "llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false, "llm_int8_skip_modules": null,
+        "llm_int8_threshold": 6.0, "load_in_4bit": true, "load_in_8bit": false, "quant_method": "bitsandbytes"}},
+        "infer": {"batch": 1, "quantization": {"load_in_8bit": true}}}"#;
+    let loaded = load("job", text, Format::Json, &NoFiles, &Overrides::default()).unwrap();
+    let quantization = loaded.job.workload.quantization().unwrap();
+    let QuantizedForm::FourBit { double_quant, compute_dtype, .. } = quantization.form else {
+        panic!("{quantization:?}")
+    };
+    assert_eq!((double_quant, compute_dtype), (true, Dtype::Bf16));
+    assert!(quantization.replaces("model.layers.0.mlp.up_proj") && !quantization.replaces("lm_head"));
+    assert!(loaded.recipe.notes.iter().any(|note| note.contains("stored quantized")));
 }
