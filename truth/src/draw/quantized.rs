@@ -14,7 +14,11 @@ pub(super) fn quantize(rng: &mut Rng, family: Drawn<'_>, job: &mut Value) {
     if section == "infer" {
         return;
     }
-    run.insert("lora".to_owned(), lora(rng, family));
+    let mut adapters = lora(rng, family);
+    if once_in(rng, 4) {
+        adapters["use_dora"] = json!(true);
+    }
+    run.insert("lora".to_owned(), adapters);
     run.insert("prepare_model_for_kbit_training".to_owned(), json!(rng.bool()));
 }
 

@@ -359,6 +359,8 @@ pub struct Lora {
     pub target_modules: LoraTargets,
     /// Whether adapters are kept in fp32 beside a half-precision base (PEFT's default).
     pub autocast_adapter_dtype: bool,
+    /// Whether the lengths of the weight's rows are trained, too (DoRA).
+    pub use_dora: bool,
     /// Whether the embedding's output is made to require a gradient; with checkpointing PEFT does so by itself.
     pub enable_input_require_grads: bool,
 }

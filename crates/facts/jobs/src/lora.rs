@@ -36,6 +36,7 @@ pub(crate) fn lora(
         lora_dropout: section.given_number("lora_dropout").unwrap_or(0.0),
         target_modules: targets(&section, config)?,
         autocast_adapter_dtype: section.flag("autocast_adapter_dtype"),
+        use_dora: section.flag("use_dora"),
         enable_input_require_grads: section.flag("enable_input_require_grads"),
     }))
 }
@@ -114,8 +115,15 @@ impl Lora {
         let adapted = linears.iter().filter_map(|(name, shape)| {
             let linear = name == "lm_head.weight" || model.is_linear(name, shape);
             let path = name.strip_suffix(".weight").filter(|_| linear)?;
-            self.target_modules.include(path).then(|| shape.dims().iter().sum::<u64>())
+            let outputs = if matches!(model, Config::Gpt2(_)) && name != "lm_head.weight" {
+                shape[1]
+            } else {
+                shape[0]
+            };
+            let lengths = if self.use_dora { outputs } else { 0 };
+            let widths = shape.dims().iter().sum::<u64>();
+            self.target_modules.include(path).then(|| self.r.saturating_mul(widths).saturating_add(lengths))
         });
-        adapted.fold(0u64, |sum, widths| sum.saturating_add(self.r.saturating_mul(widths)))
+        adapted.fold(0u64, u64::saturating_add)
     }
 }

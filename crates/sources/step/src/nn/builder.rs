@@ -10,6 +10,7 @@ use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::dora::Base;
 use super::layers::{CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
 use super::quantized::{Codes, Quantized};
@@ -116,6 +117,13 @@ impl Plan {
         let module = path.rsplit_once('.').map_or("", |(module, _)| module);
         let _module = self.device.module(&joined(self.prefix_of(module), module).into());
         let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, dtype));
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        parameter
+    }
+
+    /// Registers a tensor that is there already as a parameter.
+    pub(super) fn parameter_over(&self, path: String, tensor: Tensor) -> Rc<Parameter> {
+        let parameter = Parameter::new(path, tensor);
         self.registered.borrow_mut().push(Rc::downgrade(&parameter));
         parameter
     }
@@ -266,9 +274,7 @@ impl Builder {
             return None;
         }
         self.built.set(self.built.get() + 1);
-        let parameter = Parameter::new(path.to_owned(), tensor);
-        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
-        Some(parameter)
+        Some(self.parameter_over(path.to_owned(), tensor))
     }
 
     /// The name of a module as the trace has it.
@@ -287,7 +293,7 @@ impl Builder {
         let layer = module.get();
         self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
         let shape = layer.weight.shape();
-        self.adapt(&module, &module.get().weight, name, [shape[1], shape[0]]);
+        self.adapt(&module, name, module.get().base(), [shape[1], shape[0]]);
         module
     }
 
@@ -300,7 +306,7 @@ impl Builder {
     ) -> Module<Linear> {
         let shape = weight.shape();
         let module = self.module(name, |_| Linear { weight, bias });
-        self.adapt(&module, &module.get().weight, name, [shape[1], shape[0]]);
+        self.adapt(&module, name, module.get().base(), [shape[1], shape[0]]);
         module
     }
 
@@ -311,7 +317,7 @@ impl Builder {
         let shape = layer.weight.shape();
         // transformers turns the weight around before it is quantized.
         self.quantize((&layer.weight, Some(&layer.bias)), name, |dense| ops::t(&dense));
-        self.adapt(&module, &module.get().weight, name, [shape[0], shape[1]]);
+        self.adapt(&module, name, module.get().base(), [shape[0], shape[1]]);
         module
     }
 
@@ -362,19 +368,19 @@ impl Builder {
             let layer = module.get();
             self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
         }
-        self.adapt(&module, &module.get().weight, name, [width, rows]);
+        self.adapt(&module, name, module.get().base(), [width, rows]);
         module
     }
 
     /// Notes a Linear that LoRA's `target_modules` name.
-    fn adapt<F>(&self, module: &Module<F>, weight: &Rc<Parameter>, name: &str, [inputs, outputs]: [u64; 2])
+    fn adapt<F>(&self, module: &Module<F>, name: &str, base: Base, [inputs, outputs]: [u64; 2])
     where
         F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
         let Some(lora) = &self.techniques.lora else { return };
         let path = joined(self.prefix(), &joined(&self.path, name));
         if lora.target_modules.include(&path) {
-            self.targets.borrow_mut().push(Target::new(module, path, weight, [inputs, outputs]));
+            self.targets.borrow_mut().push(Target::new(module, path, base, [inputs, outputs]));
         }
     }
 

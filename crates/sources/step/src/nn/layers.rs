@@ -5,6 +5,7 @@ use std::rc::Rc;
 use brimful_models::Activation as Kind;
 use brimful_units::Dtype;
 
+use super::dora::Base;
 use super::{Forward, Parameter};
 use crate::ops;
 use crate::tensor::Tensor;
@@ -15,6 +16,13 @@ pub(crate) struct Linear {
     pub weight: Rc<Parameter>,
     /// `[out]`.
     pub bias: Option<Rc<Parameter>>,
+}
+
+impl Linear {
+    /// The layer as an adapter sees it.
+    pub(super) fn base(&self) -> Base {
+        Base { weight: self.weight.clone(), bias: self.bias.clone(), turned: false }
+    }
 }
 
 impl Forward for Linear {
@@ -38,6 +46,13 @@ pub(crate) struct Conv1d {
     pub weight: Rc<Parameter>,
     /// `[out]`.
     pub bias: Rc<Parameter>,
+}
+
+impl Conv1d {
+    /// The layer as an adapter sees it.
+    pub(super) fn base(&self) -> Base {
+        Base { weight: self.weight.clone(), bias: Some(self.bias.clone()), turned: true }
+    }
 }
 
 impl Forward for Conv1d {

@@ -6,6 +6,7 @@ use brimful_jobs::Lora;
 use brimful_units::Dtype;
 
 use super::builder::Plan;
+use super::dora::{Base, Dora};
 use super::layers::{Dropout, Embedding, Linear};
 use super::{Forward, Inner, Module, Parameter, Wrapper};
 use crate::autocast::active_dtype;
@@ -17,8 +18,8 @@ use crate::tensor::Tensor;
 pub(super) struct Target {
     /// The name of the Linear, which the adapter takes.
     path: Rc<str>,
-    /// The Linear's weight.
-    weight: Rc<Parameter>,
+    /// The Linear's parameters.
+    base: Base,
     /// The width of what goes in.
     inputs: u64,
     /// The width of what comes out.
@@ -28,12 +29,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The Linear `module`, named `path`.
-    pub fn new<F>(
-        module: &Module<F>,
-        path: String,
-        weight: &Rc<Parameter>,
-        [inputs, outputs]: [u64; 2],
-    ) -> Target
+    pub fn new<F>(module: &Module<F>, path: String, base: Base, [inputs, outputs]: [u64; 2]) -> Target
     where
         F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
@@ -43,7 +39,7 @@ impl Target {
             module.rename(&format!("{}.base_layer", adapter.path));
             module.wrap(adapter);
         });
-        Target { path: path.into(), weight: weight.clone(), inputs, outputs, attach }
+        Target { path: path.into(), base, inputs, outputs, attach }
     }
 }
 
@@ -79,14 +75,16 @@ struct Adapter {
     lora_a: Module<Linear>,
     /// From the rank to the output's width.
     lora_b: Module<Linear>,
+    /// What DoRA trains besides.
+    dora: Option<Dora>,
 }
 
 impl Adapter {
     fn new(plan: &Plan, target: &Target, lora: &Lora) -> Adapter {
         // `_move_adapter_to_device_of_base_layer`: adapters take the layer's dtype if it is one of floating-point numbers.
-        let of_base = match target.weight.quantized() {
+        let of_base = match target.base.weight.quantized() {
             Some(weight) => weight.dtype(),
-            None => target.weight.tensor().dtype(),
+            None => target.base.weight.tensor().dtype(),
         };
         let dtype = if of_base.is_floating() { of_base } else { Dtype::F32 };
         let linear = |name: &str, shape: [u64; 2]| {
@@ -95,19 +93,25 @@ impl Adapter {
             Module::new(&plan.device, path, Linear { weight, bias: None })
         };
         let dropout = format!("{}.lora_dropout.default", target.path);
+        // `update_layer` makes A before B, and then what is made of both.
+        let lora_a = linear("lora_A", [lora.r, target.inputs]);
+        let lora_b = linear("lora_B", [target.outputs, lora.r]);
+        let weights = || [&*lora_a.get().weight, &*lora_b.get().weight];
+        let dora = lora.use_dora.then(|| Dora::new(plan, &target.path, &target.base, weights()));
         Adapter {
             device: plan.device.clone(),
             path: target.path.clone(),
-            kind: Kind::of(&target.weight),
+            kind: Kind::of(&target.base.weight),
             dropout: Module::new(&plan.device, dropout, Dropout { p: lora.lora_dropout }),
-            // `update_layer` makes A before B.
-            lora_a: linear("lora_A", [lora.r, target.inputs]),
-            lora_b: linear("lora_B", [target.outputs, lora.r]),
+            lora_a,
+            lora_b,
+            dora,
         }
     }
 
-    fn weights(&self) -> [&Rc<Parameter>; 2] {
-        [&self.lora_a.get().weight, &self.lora_b.get().weight]
+    fn weights(&self) -> impl Iterator<Item = &Rc<Parameter>> {
+        let of_both = [&self.lora_a.get().weight, &self.lora_b.get().weight];
+        of_both.into_iter().chain(self.dora.as_ref().map(Dora::magnitude))
     }
 }
 
@@ -146,8 +150,10 @@ impl Adapter {
     fn beside_linear(&self, x: &Tensor, result: Tensor) -> Tensor {
         let dtype = result.dtype();
         let x = ops::to(x, self.lora_a.get().weight.tensor().dtype());
-        let scaled = self.scaled(&x);
-        let sum = ops::add(&result, scaled);
+        let sum = match &self.dora {
+            Some(dora) => dora.beside(&x, &result, &self.dropout, [&self.lora_a, &self.lora_b]),
+            None => ops::add(&result, self.scaled(&x)),
+        };
         // A recomputation that ends in here leaves by an exception: the names go in their order.
         if self.device.is_stopped() {
             drop(x);
@@ -161,6 +167,16 @@ impl Adapter {
         let converts = active_dtype(&self.device).is_none();
         let dtype = result.dtype();
         let x = if converts { ops::to(x, self.lora_a.get().weight.tensor().dtype()) } else { x.clone() };
+        if let Some(dora) = &self.dora {
+            let sum = dora.beside(&x, &result, &self.dropout, [&self.lora_a, &self.lora_b]);
+            // The sum takes the result's name, and its conversion takes the sum's.
+            if self.device.is_stopped() {
+                drop(x);
+                return sum;
+            }
+            drop(result);
+            return if converts { ops::to(sum, dtype) } else { sum };
+        }
         let mut output = self.scaled(&x);
         if converts {
             output = ops::to(output, dtype);

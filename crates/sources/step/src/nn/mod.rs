@@ -2,6 +2,7 @@
 
 mod bloom_gelu;
 mod builder;
+mod dora;
 mod layers;
 mod lora;
 mod module;

@@ -95,6 +95,14 @@ impl EightBit {
         out
     }
 
+    /// `int8_vectorwise_dequant`: `A * stats.view(-1, 1) / 127`.
+    pub fn dequantized(&self) -> Tensor {
+        let scaled = ops::plain_unary("mul", &self.rows, Dtype::F32);
+        let dense = ops::plain_unary("mul", &scaled, Dtype::F32);
+        drop(scaled);
+        dense
+    }
+
     /// `grad_output @ CB * SCB / 127`, in the input's dtype.
     fn input_gradient(&self, grad: &Tensor, dtype: Dtype) -> Tensor {
         let grad = match grad.rank() {

@@ -41,8 +41,8 @@ pub(in crate::nn) struct FourBit {
     pub shape: Shape,
     /// A scale for each block: fp32, or bytes where they are quantized, too.
     scales: Tensor,
-    /// What the 4 bits mean. No kernel reads it.
-    _code: Tensor,
+    /// What the 4 bits mean.
+    code: Tensor,
     nested: Option<Nested>,
     /// The dtype of the weight that was quantized, to which the backward dequantizes.
     dtype: Dtype,
@@ -54,8 +54,8 @@ pub(in crate::nn) struct FourBit {
 struct Nested {
     /// Their mean.
     offset: Tensor,
-    _scales: Tensor,
-    _code: Tensor,
+    scales: Tensor,
+    code: Tensor,
     _shared: Tensor,
 }
 
@@ -77,11 +77,17 @@ impl FourBit {
             packed,
             shape: dense.shape().clone(),
             scales,
-            _code: code,
+            code,
             nested,
             dtype: dense.dtype(),
             compute_dtype,
         }
+    }
+
+    /// The tensors of its `QuantState`.
+    pub fn state(&self) -> impl Iterator<Item = &Tensor> {
+        let nested = self.nested.iter().flat_map(|nested| [&nested.offset, &nested.scales, &nested.code]);
+        [&self.scales, &self.code].into_iter().chain(nested)
     }
 
     /// `Linear4bit.forward`.
@@ -140,7 +146,7 @@ impl FourBit {
     }
 
     /// `dequantize_4bit`, in the dtype of the weight that was quantized.
-    fn dequantized(&self, device: &Device) -> Tensor {
+    pub fn dequantized(&self, device: &Device) -> Tensor {
         // Their mean is added in place.
         let scales =
             self.nested.as_ref().map(|_| ops::plain_unary("dequantize_blockwise", &self.scales, Dtype::F32));
@@ -162,7 +168,7 @@ impl Nested {
         let bytes = Tensor::empty(device, scales.shape().clone(), Dtype::U8);
         let code = Tensor::empty(device, [CODES_OF_SCALES], Dtype::F32);
         drop(centered);
-        let nested = Nested { offset, _scales: part(outer), _code: part(code), _shared: shared };
+        let nested = Nested { offset, scales: part(outer), code: part(code), _shared: shared };
         (part(bytes), Some(nested))
     }
 }

@@ -73,6 +73,25 @@ impl Quantized {
         }
     }
 
+    /// `dequantize_bnb_weight` of PEFT: the whole matrix.
+    pub fn dense(&self) -> Tensor {
+        match self {
+            Quantized::FourBit(weight) => weight.dequantized(weight.packed.device()),
+            Quantized::EightBit(weight) => weight.dequantized(),
+        }
+    }
+
+    /// `deepcopy` of a 4-bit layer, which PEFT makes while it initializes DoRA; `None` for 8 bits, which it leaves.
+    pub fn deep_copy(&self, bias: Option<&Parameter>) -> Option<Vec<Tensor>> {
+        let Quantized::FourBit(weight) = self else { return None };
+        // The state first, then the packed tensor; and the state a second time, which the layer holds beside its weight.
+        let mut copies: Vec<Tensor> = weight.state().map(deep_copy).collect();
+        copies.push(deep_copy(&weight.packed));
+        copies.extend(bias.map(|bias| ops::clone_preserving(&bias.tensor())));
+        copies.extend(weight.state().map(deep_copy));
+        Some(copies)
+    }
+
     /// Whether the layer holds 4 bits.
     pub fn is_four_bit(&self) -> bool {
         matches!(self, Quantized::FourBit(_))
@@ -89,6 +108,13 @@ fn cast_bias(bias: Option<&Parameter>, x: &Tensor) -> Option<Tensor> {
         bias.set_data(converted);
     }
     Some(bias.tensor())
+}
+
+/// `Tensor.__deepcopy__` (torch/_tensor.py, 2.15): the copied storage goes into a new tensor of one element.
+fn deep_copy(tensor: &Tensor) -> Tensor {
+    let copy = ops::clone_preserving(tensor);
+    drop(ops::new_tensor(tensor.device(), "new_empty", [], tensor.dtype()));
+    copy
 }
 
 /// What holds the weight beside its numbers counts as the weight.
