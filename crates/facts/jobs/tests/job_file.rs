@@ -398,7 +398,11 @@ fn adapters_are_put_on_what_the_model_has() {
     let refusal = |lora: &str| refusal(&format!("model = 'gpt2'\n[train]\nlora = {lora}"));
     assert!(refusal("{ target_modules = ['q_proj'] }").contains("its modules are c_attn"));
     assert!(refusal("{ target_modules = 'c_attn' }").contains("expected \"all-linear\" or a list"));
-    assert!(refusal("{ use_dora = true }").contains("not simulated yet"));
+    assert!(refusal("{ modules_to_save = ['lm_head'] }").contains("not simulated yet"));
+    let plain = toml("model = 'gpt2'\n[train]\nlora = {r = 8}").job.parameter_counts();
+    let dora = toml("model = 'gpt2'\n[train]\nlora = {r = 8, use_dora = true}").job.parameter_counts();
+    // A length for each of 3 × 768, 768, 3072 and 768 outputs, in 12 blocks.
+    assert_eq!(dora.1 - plain.1, 12 * (3 * 768 + 768 + 3072 + 768));
     assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`; did you mean `train.lora.r`?"));
     let loaded = toml("model = 'gpt2'\n[train]\nlora = { target_modules = ['attn.c_attn'], r = 4 }");
     assert_eq!(train(&loaded.job).lora.as_ref().map(|lora| lora.r), Some(4));

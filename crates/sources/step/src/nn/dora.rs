@@ -107,7 +107,7 @@ impl Dora {
             b.call(&low)
         };
         let base_result = match (base_result, &self.base.bias) {
-            (Some(result), Some(bias)) => ops::sub(result, &bias.tensor()),
+            (Some(result), Some(bias)) => ops::sub(result, bias.tensor()),
             (Some(result), None) => result.clone(),
             (None, _) => ops::linear(x, &self.base.rows(&weight), None),
         };
@@ -138,7 +138,7 @@ fn lora_weight(device: &Device, a: &Module<Linear>, b: &Module<Linear>) -> Tenso
 
 /// `get_weight_norm`: the lengths, and the sum that they are of.
 fn weight_norm(weight: &Tensor, lora_weight: &Tensor) -> (Tensor, Tensor) {
-    let sum = ops::add(weight, &ops::mul_scalar(lora_weight));
+    let sum = ops::add(weight, ops::mul_scalar(lora_weight));
     // Autocast asks for a result in fp32 and converts nothing (`fp32_append_dtype` in ATen/autocast_mode.h).
     let dtype = if active_dtype(sum.device()).is_some() { Dtype::F32 } else { sum.dtype() };
     let kept = ops::reduced(&sum, "linalg_vector_norm", &[1], dtype);
