@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Case;
 
+mod quantized;
 mod recorded;
 
 /// The families whose configs are drawn by hand.
@@ -62,6 +63,19 @@ pub fn draw(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str
             // A file has the cases of all tasks of its family: each has a name of its own.
             let of = if family.1 == CAUSAL_LM { String::new() } else { format!("{}/", family.1) };
             Case::unrecorded(format!("drawn/{of}{seed}-{at}"), job)
+        })
+        .collect()
+}
+
+/// As [`draw`], of jobs whose weights bitsandbytes quantizes.
+pub fn draw_quantized(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str>) -> Vec<Case> {
+    let cases = draw(seed, count, family, gpu).into_iter().enumerate();
+    cases
+        .map(|(at, mut case)| {
+            let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64).wrapping_neg());
+            let family = family.unwrap_or((FAMILIES[at % FAMILIES.len()], CAUSAL_LM));
+            quantized::quantize(&mut rng, family, &mut case.job);
+            Case { id: case.id.replacen("drawn/", "quantized/", 1), ..case }
         })
         .collect()
 }

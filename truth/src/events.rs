@@ -30,7 +30,7 @@ pub fn difference_of(case: &Case, job: &Job) -> Option<String> {
     let mut real = case.changes();
     let mut ours = changes(&trace);
     ours.truncate(real.len());
-    if clears_casts(job) {
+    if clears_casts(job) || defers_frees(job) {
         settle(&mut real, |change| *change);
         settle(&mut ours, |change| change.0);
     }
@@ -46,6 +46,19 @@ fn clears_casts(job: &Job) -> bool {
         Workload::Infer(run) => run.precision,
     };
     precision.autocast().is_some()
+}
+
+/// CPython does not deallocate objects in more than 50 others at once (`Py_TRASHCAN_BEGIN` in Include/cpython/object.h,
+/// 3.11): it keeps the rest for the end. Each product with a quantized weight is such an object in the one that follows it.
+fn defers_frees(job: &Job) -> bool {
+    const NESTED: usize = 50;
+    let Some(quantization) = job.workload.quantization() else { return false };
+    let parameters = job.model.parameter_tensors();
+    let layers = parameters.iter().filter(|(name, shape)| {
+        let path = name.strip_suffix(".weight").filter(|_| job.model.is_linear(name, shape));
+        path.is_some_and(|path| quantization.replaces(path))
+    });
+    layers.count() > NESTED
 }
 
 /// Sorts consecutive frees by size.

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use brimful_truth::{Case, Figure, Recorded, Recorder, difference, draw, figures, fixtures, record_all};
+use brimful_truth::{
+    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all,
+};
 
 use crate::test::torch_in;
 
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--keep | --print] | \
+                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] \
+                     [--quantized] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
@@ -132,6 +135,7 @@ struct Draw {
     families: Vec<String>,
     task: String,
     gpu: Option<String>,
+    quantized: bool,
     keep: bool,
     print: bool,
 }
@@ -144,6 +148,7 @@ impl Draw {
             families: Vec::new(),
             task: "causal-lm".to_owned(),
             gpu: None,
+            quantized: false,
             keep: false,
             print: false,
         };
@@ -156,6 +161,7 @@ impl Draw {
                 "--family" => draw.families = value()?.split(',').map(str::to_owned).collect(),
                 "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
+                "--quantized" => draw.quantized = true,
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
@@ -172,6 +178,7 @@ impl Draw {
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
+    let draw = if asked.quantized { draw_quantized } else { draw };
     let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
     let cases = match asked.families.as_slice() {
         [] => of(None),

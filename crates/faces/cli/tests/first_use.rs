@@ -88,7 +88,7 @@ fn each_refusal_says_what_is_wrong_and_what_to_type() {
         ),
         (
             &["fit", "gpt2", "--set", "quantization.load_in_4bit=true"],
-            "error: gpt2: `train.quantization` = {\"load_in_4bit\":true} is not simulated yet",
+            "error: gpt2: `train.quantization` is without train.lora",
         ),
         (&["fit", "google/gemma-3-12b-it"], "brimful rehearse -- python train.py measures your own script"),
         (&["fit", "nemotron-h"], "brimful rehearse -- python train.py measures your own script"),

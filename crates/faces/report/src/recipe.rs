@@ -1,15 +1,17 @@
 //! What a job does, in words.
 
 use brimful_jobs::{
-    Cache, Checkpointing, Infer, Job, LoadedJob, Lora, LoraTargets, Optimizer, Precision, Train, Words,
-    Workload,
+    Cache, Checkpointing, Infer, Job, LoadedJob, Lora, LoraTargets, Optimizer, Precision, Quantization,
+    QuantizedForm, Train, Words, Workload,
 };
 use brimful_models::Source;
+use brimful_units::Dtype;
 
 /// The job in a line: "full fine-tuning of Llama-2-7b-hf".
 pub(crate) fn title(loaded: &LoadedJob) -> String {
     let model = model_name(loaded);
     match &loaded.job.workload {
+        Workload::Train(run) if run.quantization.is_some() => format!("QLoRA fine-tuning of {model}"),
         Workload::Train(run) if run.lora.is_some() => format!("LoRA fine-tuning of {model}"),
         Workload::Train(_) => format!("full training of {model}"),
         Workload::Infer(run) if run.image.is_some() || run.task.reads_speech() => {
@@ -69,6 +71,8 @@ fn training(run: &Train) -> Vec<String> {
         Checkpointing::None => "no gradient checkpointing".to_owned(),
         kind => format!("{} gradient checkpointing", kind.word()),
     });
+    all.extend(run.quantization.as_ref().map(quantized));
+    all.extend(run.prepare_model_for_kbit_training.then(|| "the rest of the model in fp32".to_owned()));
     all.extend(run.lora.as_ref().map(adapters));
     all.push(run.optimizer.as_ref().map_or("no optimizer".to_owned(), optimizer));
     all
@@ -82,7 +86,34 @@ fn adapters(lora: &Lora) -> String {
     format!("LoRA of rank {} on {on}", lora.r)
 }
 
+/// How the weights of Linears are held, and in what they are computed with.
+fn quantized(quantization: &Quantization) -> String {
+    match quantization.form {
+        QuantizedForm::FourBit { four_bit_type, double_quant, compute_dtype, .. } => {
+            let scales = if double_quant { " with double quantization" } else { "" };
+            let word = four_bit_type.word();
+            format!("{word} weights of bitsandbytes{scales}, computed in {}", dtype(compute_dtype))
+        }
+        QuantizedForm::EightBit { .. } => "8-bit weights of bitsandbytes".to_owned(),
+    }
+}
+
+/// A dtype as jobs write precisions.
+fn dtype(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "fp32",
+        Dtype::F16 => "fp16",
+        _ => "bf16",
+    }
+}
+
 fn inference(run: &Infer) -> Vec<String> {
+    let mut all = called(run);
+    all.extend(run.quantization.as_ref().map(quantized));
+    all
+}
+
+fn called(run: &Infer) -> Vec<String> {
     let logits = match run.logits_to_keep {
         Some(1) => "logits of the last position".to_owned(),
         Some(kept) => format!("logits of the last {kept} positions"),

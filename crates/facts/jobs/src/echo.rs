@@ -25,7 +25,8 @@ const SETTINGS: &[Setting] = &[
     Setting { theirs: "alloc_conf", key: "allocator.conf", values: Values::Same },
     Setting { theirs: "zero_stage", key: "parallel.shard", values: Values::Same },
     Setting { theirs: "tensor_parallel", key: "parallel.tensor", values: Values::Same },
-    Setting { theirs: "load_in_4bit", key: "train.quantization.load_in_4bit", values: Values::Same },
+    // A log does not say how the weights are quantized.
+    Setting { theirs: "load_in_4bit", key: "train.quantization.quant_method", values: Values::Same },
     Setting { theirs: "max_model_len", key: "serve.max_model_len", values: Values::Same },
 ];
 

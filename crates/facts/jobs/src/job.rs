@@ -52,7 +52,9 @@ impl Job {
                 (base.saturating_add(adapters), adapters)
             }
             Workload::Train(_) | Workload::Infer(_) => {
-                (base, base.saturating_sub(self.model.frozen_parameter_count()))
+                let of_layers = self.workload.quantization().map_or(0, |it| it.parameter_count(&self.model));
+                let frozen = self.model.frozen_parameter_count().saturating_add(of_layers);
+                (base, base.saturating_sub(frozen))
             }
         }
     }
@@ -68,6 +70,14 @@ pub enum Workload {
 }
 
 impl Workload {
+    /// The form of the weights; `None` if they have the dtype of the model.
+    pub fn quantization(&self) -> Option<&Quantization> {
+        match self {
+            Workload::Train(run) => run.quantization.as_ref(),
+            Workload::Infer(run) => run.quantization.as_ref(),
+        }
+    }
+
     /// The side of each image in pixels; `None` where the task has no images.
     pub fn image(&self) -> Option<u64> {
         match self {
@@ -224,6 +234,10 @@ pub struct Train {
     pub optimizer: Option<Optimizer>,
     /// LoRA adapters; `None` for full fine-tuning.
     pub lora: Option<Lora>,
+    /// The weights' form; `None` if they have the dtype of the model.
+    pub quantization: Option<Quantization>,
+    /// Whether PEFT's function of this name casts what is not quantized to fp32.
+    pub prepare_model_for_kbit_training: bool,
 }
 
 /// A run without gradients: generation, or one forward where the task generates nothing.
@@ -253,6 +267,47 @@ pub struct Infer {
     pub logits_to_keep: Option<u64>,
     /// Whether the loop keeps `outputs` alive into the next call.
     pub hold_outputs: bool,
+    /// The weights' form; `None` if they have the dtype of the model.
+    pub quantization: Option<Quantization>,
+}
+
+/// bitsandbytes' weights in a model of transformers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantization {
+    /// How a weight is held and computed with.
+    pub form: QuantizedForm,
+    /// The modules that are left alone, and all inside of them: paths, or the ends of paths.
+    pub kept: Vec<String>,
+}
+
+/// How bitsandbytes holds a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantizedForm {
+    /// `Linear4bit`: 4 bits an element, and a scale for each 64 of them.
+    FourBit {
+        /// What the 4 bits mean.
+        four_bit_type: FourBitType,
+        /// Whether the scales are quantized, too.
+        double_quant: bool,
+        /// The dtype of the layer's input and of its weight while it computes.
+        compute_dtype: Dtype,
+        /// The dtype of the tensor that holds the bits.
+        storage: Dtype,
+    },
+    /// `Linear8bitLt`: a byte an element, and a scale for each row.
+    EightBit {
+        /// Whether `llm_int8_threshold` is above 0: each input is compared with it.
+        looks_for_outliers: bool,
+    },
+}
+
+/// `bnb_4bit_quant_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FourBitType {
+    /// Quantiles of the normal distribution.
+    Nf4,
+    /// A floating-point number of 4 bits.
+    Fp4,
 }
 
 /// transformers' key-value cache.
@@ -341,6 +396,8 @@ pub struct Lora {
     pub target_modules: LoraTargets,
     /// Whether adapters are kept in fp32 beside a half-precision base (PEFT's default).
     pub autocast_adapter_dtype: bool,
+    /// Whether the lengths of the weight's rows are trained, too (DoRA).
+    pub use_dora: bool,
     /// Whether the embedding's output is made to require a gradient; with checkpointing PEFT does so by itself.
     pub enable_input_require_grads: bool,
 }

@@ -36,6 +36,7 @@ pub(crate) fn lora(
         lora_dropout: section.given_number("lora_dropout").unwrap_or(0.0),
         target_modules: targets(&section, config)?,
         autocast_adapter_dtype: section.flag("autocast_adapter_dtype"),
+        use_dora: section.flag("use_dora"),
         enable_input_require_grads: section.flag("enable_input_require_grads"),
     }))
 }
@@ -84,13 +85,18 @@ fn section_default(section: &Section) -> LoraTargets {
     LoraTargets::AllLinear
 }
 
+/// Whether the module at a path is the model's output layer.
+pub(crate) fn is_output_layer(path: &str) -> bool {
+    OUTPUT_LAYERS.iter().any(|name| path == *name || path.ends_with(&format!(".{name}")))
+}
+
 impl LoraTargets {
     /// Whether the Linear at a path gets an adapter (`check_target_module_exists` and
     /// `_maybe_include_all_linear_layers` in peft/tuners/tuners_utils.py).
     pub fn include(&self, path: &str) -> bool {
         let ends_in = |name: &str| path == name || path.ends_with(&format!(".{name}"));
         match self {
-            LoraTargets::AllLinear => !OUTPUT_LAYERS.iter().any(|name| ends_in(name)),
+            LoraTargets::AllLinear => !is_output_layer(path),
             LoraTargets::Named(names) => names.iter().any(|name| ends_in(name)),
         }
     }
@@ -109,8 +115,15 @@ impl Lora {
         let adapted = linears.iter().filter_map(|(name, shape)| {
             let linear = name == "lm_head.weight" || model.is_linear(name, shape);
             let path = name.strip_suffix(".weight").filter(|_| linear)?;
-            self.target_modules.include(path).then(|| shape.dims().iter().sum::<u64>())
+            let outputs = if matches!(model, Config::Gpt2(_)) && name != "lm_head.weight" {
+                shape[1]
+            } else {
+                shape[0]
+            };
+            let lengths = if self.use_dora { outputs } else { 0 };
+            let widths = shape.dims().iter().sum::<u64>();
+            self.target_modules.include(path).then(|| self.r.saturating_mul(widths).saturating_add(lengths))
         });
-        adapted.fold(0u64, |sum, widths| sum.saturating_add(self.r.saturating_mul(widths)))
+        adapted.fold(0u64, u64::saturating_add)
     }
 }

@@ -52,6 +52,7 @@ fn path(flag: &str) -> String {
     let named = keys::flags().find(|(name, key)| *name == flag || key.is_called(&flag));
     match named {
         Some((_, key)) if is_of_a_run(key) => key.name.to_owned(),
+        Some((_, key)) if key.within.len() > 1 => in_a_run(key).unwrap_or(flag),
         Some((_, key)) if key.within.len() == 1 => joined(key.within[0], key.name),
         _ => flag,
     }
@@ -59,6 +60,12 @@ fn path(flag: &str) -> String {
 
 fn is_of_a_run(key: &Key) -> bool {
     key.within.iter().any(|section| ["train", "infer"].contains(section))
+}
+
+/// The path of a key inside of a table that `[train]` and `[infer]` both have, without their names.
+fn in_a_run(key: &Key) -> Option<String> {
+    let table = key.within.iter().find_map(|section| section.strip_prefix("train."))?;
+    Some(joined(table, key.name))
 }
 
 /// The row of a path or of a bare name; `None` if there is none, as for `model.hidden_size`.

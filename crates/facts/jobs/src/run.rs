@@ -7,10 +7,12 @@ use brimful_units::Dtype;
 use serde_json::Value;
 
 use crate::mask::{OF_SPEECH, attention_mask, no_tokens, unpadded};
+use crate::quantization::{check_adapters, quantization};
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Recipe, Task, Train, Workload, lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload,
+    lora, optimizer,
 };
 
 /// The kinds of key-value cache, as the job file names them.
@@ -61,7 +63,10 @@ impl Context<'_> {
             steps: section.count("steps")?,
             optimizer: optimizer::optimizer(&section, self.recipe)?,
             lora: self.lora(&section, task)?,
+            quantization: self.quantization(&section, "train.quantization")?,
+            prepare_model_for_kbit_training: section.flag("prepare_model_for_kbit_training"),
         };
+        check_adapters(&section, &train)?;
         self.check_scale("train", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         self.check_passes("train", &[("steps", train.steps), ("accumulation", train.accumulation)])?;
         Ok(Workload::Train(train))
@@ -89,6 +94,7 @@ impl Context<'_> {
             cache: cache(&section, sequence + decode_steps)?,
             logits_to_keep: logits_to_keep(&section),
             hold_outputs: section.flag("hold_outputs"),
+            quantization: self.quantization(&section, "infer.quantization")?,
         };
         self.check_scale("infer", infer.batch, sequence + decode_steps)?;
         // The prompt is a pass of its own, which a bound of half a million need not count.
@@ -125,6 +131,7 @@ impl Context<'_> {
             cache: if task.has_encoder_and_decoder() { Cache::Dynamic } else { Cache::None },
             logits_to_keep: None,
             hold_outputs: true,
+            quantization: self.quantization(section, "infer.quantization")?,
         };
         self.check_scale("infer", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;
         Ok(Workload::Infer(infer))
@@ -137,6 +144,10 @@ impl Context<'_> {
             section.assume("task", task.word(), "the class of the model's config");
         }
         task
+    }
+
+    fn quantization(&self, section: &Section, path: &str) -> Result<Option<Quantization>, JobFault> {
+        quantization(section, path, &self.model.file, self.recipe)
     }
 
     /// Adapters, which are compared with PEFT's for models that write a text only.

@@ -111,6 +111,11 @@ impl<'a> Section<'a> {
         value
     }
 
+    /// Notes what the reader of an answer must know.
+    pub(crate) fn note(&self, text: &str) {
+        self.recipe.borrow_mut().notes.push(text.to_owned());
+    }
+
     /// The error for a value of another type.
     pub(crate) fn wrong_type(&self, name: &str, value: &Value, expected: &str) -> JobFault {
         JobFault::WrongType { key: self.key(name), found: describe(value), expected: expected.to_owned() }

@@ -1,10 +1,11 @@
 //! Flags and values as people write them, and what is refused by the name that was typed.
 
 use brimful_jobs::{
-    AttentionKernel, BitsAndBytes, Checkpointing, Format, Job, OptimizerKind, Overrides, Precision, Train,
-    Workload, elsewhere, flags, keys, load,
+    AttentionKernel, BitsAndBytes, Checkpointing, Format, FourBitType, Job, OptimizerKind, Overrides,
+    Precision, QuantizedForm, Train, Workload, elsewhere, flags, keys, load,
 };
 use brimful_models::NoFiles;
+use brimful_units::Dtype;
 
 fn job(changes: &[(&str, &str)]) -> Result<Job, String> {
     let set = |all: Overrides, (key, value): &(&str, &str)| all.set(key, value);
@@ -128,8 +129,7 @@ fn a_key_of_the_models_config_can_be_changed_by_its_path() {
 #[test]
 fn what_cannot_be_simulated_is_refused_with_the_command_that_can() {
     for (key, value, command) in [
-        ("quantization", "4bit", "brimful rehearse -- python train.py"),
-        ("quantization", r#"{"load_in_4bit": true}"#, "brimful rehearse -- python train.py"),
+        ("quantization", r#"{"quant_method": "awq"}"#, "brimful rehearse -- python train.py"),
         ("serve.engine", "vllm", "brimful rehearse --gpu l4 -- vllm serve"),
         ("parallel.data", "2", "brimful rehearse --gpus 2 -- torchrun"),
         ("parallel.shard", "fsdp2", "brimful rehearse --gpus 2 -- torchrun"),
@@ -141,6 +141,24 @@ fn what_cannot_be_simulated_is_refused_with_the_command_that_can() {
         let says_what_to_type = row.instead.contains("brimful rehearse") || row.instead.contains("write --");
         assert!(says_what_to_type, "{row:?}");
     }
+}
+
+#[test]
+fn a_short_word_stands_for_bitsandbytes_weights_and_names_what_it_assumes() {
+    let forms = |changes: &[(&str, &str)]| {
+        let run = train(&[&[("lora", "16")], changes].concat());
+        run.quantization.unwrap().form
+    };
+    let nf4 = forms(&[("quantization", "nf4")]);
+    let QuantizedForm::FourBit { four_bit_type, double_quant, compute_dtype, storage } = nf4 else {
+        panic!("{nf4:?}")
+    };
+    assert_eq!((four_bit_type, double_quant), (FourBitType::Nf4, false));
+    assert_eq!((compute_dtype, storage), (Dtype::F32, Dtype::U8));
+    let four = forms(&[("load_in_4bit", "true"), ("train.quantization.bnb_4bit_quant_type", "nf4")]);
+    assert_eq!(four, nf4);
+    assert_eq!(forms(&[("quantization", "8bit")]), QuantizedForm::EightBit { looks_for_outliers: true });
+    assert_eq!(forms(&[("load_in_8bit", "true")]), QuantizedForm::EightBit { looks_for_outliers: true });
 }
 
 #[test]

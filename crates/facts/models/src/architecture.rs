@@ -44,6 +44,11 @@ const ENDINGS: [&str; 11] = [
 ];
 
 impl ConfigFile {
+    /// The `quantization_config` of a model whose weights bitsandbytes quantized; `None` if they have their own dtype.
+    pub fn quantization(&self) -> Option<&Map<String, Value>> {
+        self.keys.get(QUANTIZATION)?.as_object()
+    }
+
     /// Reads the text of a `config.json`.
     ///
     /// # Errors
@@ -297,14 +302,30 @@ fn model_types() -> impl Iterator<Item = &'static str> {
     include_str!("../data/model-types.txt").lines().filter(|line| !line.starts_with('#'))
 }
 
+/// The key of a model whose weights are stored in another form.
+const QUANTIZATION: &str = "quantization_config";
+
+/// Whether a `quantization_config` is one of bitsandbytes' (`AutoQuantizationConfig.from_dict` in
+/// transformers/quantizers/auto.py, 5.23: old files have no `quant_method`).
+fn is_of_bitsandbytes(value: &Value) -> bool {
+    let asked = |key: &str| value.get(key).and_then(Value::as_bool) == Some(true);
+    match value.get("quant_method") {
+        Some(method) => method == "bitsandbytes",
+        None => asked("load_in_4bit") || asked("load_in_8bit"),
+    }
+}
+
 /// Keys that change what is allocated and that no simulation follows yet.
 fn refuse_what_is_not_modelled(keys: Keys) -> Result<(), Fault> {
     let refused: [(&str, &'static str); 2] = [
-        ("quantization_config", "remove the key to see the memory of the weights in `dtype`"),
+        (QUANTIZATION, "remove the key to see the memory of the weights in `dtype`"),
         ("per_layer_config", "blocks of different sizes have no simulation"),
     ];
     for (key, why) in refused {
         if let Some(value) = keys.given(key) {
+            if key == QUANTIZATION && is_of_bitsandbytes(value) {
+                continue;
+            }
             return Err(Fault::Unsupported { key: key.to_owned(), value: crate::keys::describe(value), why });
         }
     }

@@ -20,10 +20,14 @@ impl Row {
 const OF_TRAINER: &[(&str, &str)] =
     &[("train.clip_grad_norm", "1.0"), ("train.optimizer", "adamw_torch_fused")];
 
+/// Each tool has defaults of its own for bitsandbytes' weights and for what it converts beside them. They are not followed
+/// here; the value names a method that is refused.
+const OWN_DEFAULTS: &str = "bitsandbytes with the tool's own defaults";
+
 /// transformers' names of bitsandbytes' weights.
 const BITSANDBYTES: &[Row] = &[
-    row("load_in_4bit", "train.quantization.load_in_4bit", Values::Switch("true")),
-    row("load_in_8bit", "train.quantization.load_in_8bit", Values::Switch("true")),
+    row("load_in_4bit", "train.quantization.quant_method", Values::Switch(OWN_DEFAULTS)),
+    row("load_in_8bit", "train.quantization.quant_method", Values::Switch(OWN_DEFAULTS)),
 ];
 
 /// Sharding is set up in files of its own; a name of one says no more than that there is any.
@@ -71,7 +75,7 @@ const AXOLOTL: Foreign = Foreign {
             Values::Words(&[("all-linear", "all-linear")]),
         ),
         row("lora_target_linear", "train.lora.target_modules", Values::Switch("all-linear")),
-        row("adapter", "train.quantization.load_in_4bit", Values::Words(&[("qlora", "true")])),
+        row("adapter", "train.quantization.quant_method", Values::Words(&[("qlora", OWN_DEFAULTS)])),
     ],
     shared: &[BITSANDBYTES, SHARDED],
 };
@@ -117,7 +121,7 @@ const LLAMA_FACTORY: Foreign = Foreign {
         row("lora_target", "train.lora.target_modules", Values::List).only_with("finetuning_type", "lora"),
         row("lora_target", "train.lora.target_modules", Values::Words(&[("all", "all-linear")]))
             .only_with("finetuning_type", "lora"),
-        row("quantization_bit", "train.quantization.load_in_4bit", Values::Same),
+        row("quantization_bit", "train.quantization.quant_method", Values::Given(OWN_DEFAULTS)),
     ],
     shared: &[SHARDED],
 };

@@ -13,9 +13,9 @@ pub struct Elsewhere {
 pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse your own script on several virtual ones: \
      brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
 
-/// What to do with quantized weights.
-pub(super) const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those, or measure \
-     your own script: brimful rehearse -- python train.py";
+/// What to do with other quantized weights than those that are simulated.
+pub(super) const UNQUANTIZED: &str = "bitsandbytes' weights are simulated, 4 bits and 8 bits on the GPU: \
+     quantization = {load_in_4bit = true}; others are measured with your own script: brimful rehearse -- python train.py";
 
 /// What to do with another serving engine than those that are predicted.
 pub(super) const ENGINE: &str = "vLLM and llama.cpp are: engine = \"vllm\" or \"llama.cpp\"; plain transformers generation is, too: write [infer]; to measure \
@@ -56,9 +56,9 @@ const ROWS: &[Elsewhere] = &[
         instead: SEVERAL_GPUS,
     },
     Elsewhere {
-        flags: &["qlora", "load-in-4bit", "load-in-8bit", "4bit", "8bit", "quantize", "bnb"],
-        instead: "quantized weights are not simulated yet; --lora 16 trains adapters over unquantized weights; to measure \
-             your own script with quantized ones: brimful rehearse -- python train.py",
+        flags: &["qlora", "quantize", "bnb"],
+        instead: "write --load-in-4bit true --lora 16 for QLoRA, or \
+             --quantization load_in_4bit=true,bnb_4bit_quant_type=nf4,bnb_4bit_compute_dtype=bf16 --lora 16",
     },
     Elsewhere {
         flags: &["bf16", "fp16", "fp32", "amp"],

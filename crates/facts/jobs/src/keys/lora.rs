@@ -30,8 +30,14 @@ pub(super) const KEYS: &[Key] = &[
         .only(&["none"], "\"none\" is simulated"),
     key(LORA, "task_type", Kind::Text("a text such as \"CAUSAL_LM\""), "PEFT wraps the model for this task."),
     key(LORA, "use_rslora", Kind::Flag, "The adapters' scale is rank-stabilized.").silently("false"),
+    key(
+        LORA,
+        "use_dora",
+        Kind::Flag,
+        "Adapters are decomposed by weight, and the lengths of its rows are trained.",
+    )
+    .silently("false"),
     // These arguments make other adapters than the plain ones.
-    other("use_dora", "Adapters are decomposed by weight."),
     other("modules_to_save", "These modules are trained whole."),
     other("layers_to_transform", "Only these blocks get adapters."),
     other("layer_replication", "These blocks are repeated."),

@@ -4,10 +4,10 @@ use brimful_models::AttentionKernel;
 
 use super::elsewhere::UNQUANTIZED;
 use super::spelled::{ATTENTION, CHECKPOINTING, OPTIMIZER, PRECISION};
-use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key};
+use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key, spelled};
 use crate::run::CacheKind;
 use crate::words::Words;
-use crate::{AttentionMask, Checkpointing, Precision, Task};
+use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// The tasks that are simulated, each for the model types that have a program for it.
@@ -155,25 +155,51 @@ pub(super) const KEYS: &[Key] = &[
         RUNS,
         "quantization",
         Kind::Table,
-        "Weights are quantized; the table has the names of transformers' config classes.",
+        "bitsandbytes quantizes the weights; the table has the names of transformers' BitsAndBytesConfig.",
     )
-    .not_yet(UNQUANTIZED)
-    .flag(),
-    key(QUANTIZATION, "load_in_4bit", Kind::Flag, "bitsandbytes holds weights in 4 bits.").not_yet(UNQUANTIZED),
-    key(QUANTIZATION, "load_in_8bit", Kind::Flag, "bitsandbytes holds weights in 8 bits.").not_yet(UNQUANTIZED),
-    key(QUANTIZATION, "bnb_4bit_quant_type", Kind::Words(&["nf4", "fp4"]), "The 4-bit weights have this type.")
-        .not_yet(UNQUANTIZED),
-    key(QUANTIZATION, "bnb_4bit_use_double_quant", Kind::Flag, "The scales are quantized, too.").not_yet(UNQUANTIZED),
-    key(QUANTIZATION, "bnb_4bit_compute_dtype", Kind::Text("a dtype"), "The layers compute in this dtype.")
-        .not_yet(UNQUANTIZED),
+    .flag()
+    .spelled(spelled::QUANTIZATION),
+    key(QUANTIZATION, "quant_method", Kind::Text("\"bitsandbytes\""), "This library quantizes the weights.")
+        .silently("bitsandbytes")
+        .only(&["bitsandbytes"], UNQUANTIZED),
+    key(QUANTIZATION, "load_in_4bit", Kind::Flag, "bitsandbytes holds weights in 4 bits.")
+        .silently("false")
+        .flag()
+        .also(&["4bit"]),
+    key(QUANTIZATION, "load_in_8bit", Kind::Flag, "bitsandbytes holds weights in 8 bits.")
+        .silently("false")
+        .flag()
+        .also(&["8bit"]),
+    key(QUANTIZATION, "bnb_4bit_quant_type", Kind::Words(FourBitType::WORDS), "The 4-bit weights have this type.")
+        .absent(Absent::Assumed("fp4", "transformers' default; it takes as much memory as nf4")),
+    key(QUANTIZATION, "bnb_4bit_use_double_quant", Kind::Flag, "The scales are quantized, too.").silently("false"),
+    key(QUANTIZATION, "bnb_4bit_compute_dtype", DTYPE, "The layers compute in this dtype.")
+        .absent(Absent::Follows("fp32, transformers' default")),
+    key(QUANTIZATION, "bnb_4bit_quant_storage", DTYPE, "A tensor of this dtype holds the bits.")
+        .absent(Absent::Follows("uint8, transformers' default")),
+    key(
+        QUANTIZATION,
+        "llm_int8_skip_modules",
+        Kind::Other { expected: "a list of module names", types: &["array"] },
+        "These modules keep their dtype, in 4 bits as well as in 8.",
+    )
+    .absent(Absent::Follows("the output layer, modules with tied weights, and the last module")),
+    key(QUANTIZATION, "llm_int8_threshold", Kind::Number, "Activations from this size on are computed in fp16.")
+        .absent(Absent::Follows("6.0, transformers' default")),
+    key(QUANTIZATION, "llm_int8_has_fp16_weight", Kind::Flag, "8-bit layers keep the weights in fp16.")
+        .silently("false")
+        .only(&["false"], UNQUANTIZED),
+    key(QUANTIZATION, "llm_int8_enable_fp32_cpu_offload", Kind::Flag, "Some modules are kept on the CPU.")
+        .silently("false")
+        .only(&["false"], UNQUANTIZED),
     key(
         TRAIN,
         "prepare_model_for_kbit_training",
         Kind::Flag,
-        "PEFT's function of this name prepares the quantized model.",
+        "PEFT's function of this name casts what is not quantized to fp32.",
     )
-    .silently("false")
-    .only(&["false"], UNQUANTIZED),
+    .absent(Absent::Silently("false"))
+    .flag(),
     key(RUNS, "target_sequence", COUNT, "With the tasks seq2seq and speech-seq2seq, each target has this many tokens.")
         .absent(Absent::Follows("as many as `sequence`, for speech as many as the decoder has positions; other tasks have none"))
         .flag()
@@ -205,6 +231,8 @@ pub(super) const KEYS: &[Key] = &[
     key(TRAIN, "offload", ANYTHING, "States live in host memory.").not_yet(LEAVE_OUT).flag(),
 ];
 
+/// A dtype by PyTorch's name or a short one.
+const DTYPE: Kind = Kind::Text("a dtype such as \"bfloat16\"");
 /// A value of any type.
 const ANYTHING: Kind = Kind::Other {
     expected: "anything",

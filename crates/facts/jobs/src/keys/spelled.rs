@@ -46,6 +46,15 @@ pub(super) const ATTENTION: Spellings = &[
     ("fa2", "flash"),
 ];
 
+/// Short names of bitsandbytes' weights; what they do not say has transformers' default.
+pub(super) const QUANTIZATION: Spellings = &[
+    ("4bit", r#"{"load_in_4bit": true}"#),
+    ("8bit", r#"{"load_in_8bit": true}"#),
+    ("int8", r#"{"load_in_8bit": true}"#),
+    ("nf4", r#"{"load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}"#),
+    ("fp4", r#"{"load_in_4bit": true, "bnb_4bit_quant_type": "fp4"}"#),
+];
+
 const ADAMW_8BIT: &str = r#"{"name": "AdamW8bit", "library": "bitsandbytes"}"#;
 
 /// transformers' names of optimizers (`OptimizerNames` in transformers/training_args.py, 5.23), and torch's in other cases.

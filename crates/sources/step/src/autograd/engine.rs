@@ -110,8 +110,14 @@ fn evaluate(node: &Rc<Node>, ready: &mut BinaryHeap<Ready>) {
     }
 }
 
-/// The node of a function of Python's.
+/// The node of a reentrant checkpoint.
 pub(crate) const CHECKPOINT: &str = "CheckpointFunctionBackward";
+/// The node of a product with a 4-bit weight.
+pub(crate) const MATMUL_4BIT: &str = "MatMul4BitBackward";
+/// The node of a product with an 8-bit weight.
+pub(crate) const MATMUL_8BIT: &str = "MatMul8bitLtBackward";
+/// The nodes of functions of Python's.
+const OF_PYTHON: [&str; 3] = [CHECKPOINT, MATMUL_4BIT, MATMUL_8BIT];
 
 /// Runs the node's function and brings each gradient to its input's shape and dtype.
 fn call(node: &Rc<Node>) -> Grads {
@@ -131,15 +137,15 @@ fn call(node: &Rc<Node>) -> Grads {
         }
         outputs
     };
+    if OF_PYTHON.contains(&node.name) {
+        // A function of Python is given its gradients as a tuple, which CPython drops from its end when the function has
+        // returned (`PyNode::apply` in torch/csrc/autograd/python_function.cpp).
+        while grads.pop().is_some() {}
+    }
     for (edge, output) in node.edges.iter().zip(outputs.iter_mut()) {
         if let (Some(edge), Some(grad)) = (edge, output.take()) {
             *output = Some(validated(edge, grad));
         }
-    }
-    if node.name == CHECKPOINT {
-        // A function of Python is given its gradients as a tuple, which CPython drops from its end (`PyNode::apply` in
-        // torch/csrc/autograd/python_function.cpp).
-        while grads.pop().is_some() {}
     }
     outputs
 }

@@ -81,11 +81,12 @@ pub(crate) struct Node {
     pub module: StrId,
     /// Later nodes run first in the backward.
     pub sequence: u64,
+    /// What was saved. It goes before the edges (`deleteNode` in torch/csrc/autograd/function.cpp).
+    saved: RefCell<PackedTensors>,
     /// Where the gradient of each input of the op goes.
     pub edges: Edges,
     /// Shape and dtype of each output of the op.
     pub inputs: RefCell<SmallVec<[(Shape, Dtype); 1]>>,
-    saved: RefCell<PackedTensors>,
     apply: Apply,
     /// How many gradients are still to come in this backward.
     pub dependencies: Cell<u32>,

@@ -4,17 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
 
-use brimful_jobs::{Checkpointing, Lora, Precision};
+use brimful_jobs::{Checkpointing, Lora, Precision, Quantization};
 use brimful_models::Config;
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::dora::Base;
 use super::layers::{CenteredRmsNorm, Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm};
 use super::lora::{RequireGrad, Target, get_peft_model};
+use super::quantized::{Codes, Quantized};
 use super::{Activation, Forward, Module, Parameter};
 use crate::device::Device;
 use crate::ops;
+use crate::tensor::Tensor;
 
 /// What a job puts around a model's modules. The families do not know it.
 #[derive(Clone, Debug)]
@@ -23,11 +26,20 @@ pub(crate) struct Techniques {
     pub checkpointing: Checkpointing,
     /// The adapters beside the Linears; `None` if every parameter is trained.
     pub lora: Option<Lora>,
+    /// How the Linears hold their weights; `None` for the model's dtype.
+    pub quantization: Option<Quantization>,
+    /// Whether `prepare_model_for_kbit_training` casts what is not quantized to fp32.
+    pub prepare_for_kbit: bool,
 }
 
 impl Techniques {
     /// A model as its class makes it.
-    pub const NONE: Techniques = Techniques { checkpointing: Checkpointing::None, lora: None };
+    pub const NONE: Techniques = Techniques {
+        checkpointing: Checkpointing::None,
+        lora: None,
+        quantization: None,
+        prepare_for_kbit: false,
+    };
 }
 
 /// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to
@@ -58,8 +70,10 @@ pub(crate) struct Plan {
     registered: RefCell<Vec<Weak<Parameter>>>,
     /// The places of parameters in `named_parameters()` by their names, where the constructor has another order and says so.
     order: RefCell<FxHashMap<String, usize>>,
-    /// The parameters that the model's class does not train, by path.
-    frozen: Vec<String>,
+    /// The parameters that are not trained, by path: some of the model's class, and those of quantized layers.
+    frozen: RefCell<FxHashSet<String>>,
+    /// The codes that quantized weights share.
+    codes: Codes,
     /// The Linears that get an adapter once the whole model is there.
     pub(super) targets: RefCell<Vec<Target>>,
 }
@@ -72,6 +86,18 @@ impl Deref for Builder {
     }
 }
 
+/// `prepare_model_for_kbit_training` (peft/utils/other.py, 0.21): what is half-precision and not quantized becomes fp32.
+fn prepare_model_for_kbit_training(parameters: &[Rc<Parameter>]) {
+    for parameter in parameters {
+        let tensor = parameter.tensor();
+        if parameter.quantized().is_none() && matches!(tensor.dtype(), Dtype::F16 | Dtype::Bf16) {
+            let converted = ops::to(&tensor, Dtype::F32);
+            drop(tensor);
+            parameter.set_data(converted);
+        }
+    }
+}
+
 /// The two modules that PEFT puts around a model.
 const PEFT: &str = "base_model.model";
 
@@ -81,7 +107,7 @@ impl Plan {
         self.parameter_of(path, op, shape, self.dtype)
     }
 
-    fn parameter_of(
+    pub(super) fn parameter_of(
         &self,
         path: String,
         op: &'static str,
@@ -91,6 +117,13 @@ impl Plan {
         let module = path.rsplit_once('.').map_or("", |(module, _)| module);
         let _module = self.device.module(&joined(self.prefix_of(module), module).into());
         let parameter = Parameter::new(path, ops::new_tensor(&self.device, op, shape, dtype));
+        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
+        parameter
+    }
+
+    /// Registers a tensor that is there already as a parameter.
+    pub(super) fn parameter_over(&self, path: String, tensor: Tensor) -> Rc<Parameter> {
+        let parameter = Parameter::new(path, tensor);
         self.registered.borrow_mut().push(Rc::downgrade(&parameter));
         parameter
     }
@@ -165,7 +198,8 @@ impl Builder {
             built: Cell::new(0),
             registered: RefCell::default(),
             order: RefCell::default(),
-            frozen: config.frozen_parameters().to_vec(),
+            frozen: RefCell::new(config.frozen_parameters().iter().cloned().collect()),
+            codes: Codes::default(),
             targets: RefCell::default(),
         };
         Builder { plan: Rc::new(plan), path: String::new() }
@@ -173,6 +207,9 @@ impl Builder {
 
     /// Ends the construction: makes the adapters and marks what is trained. Returns every parameter of the model.
     pub fn finish(&self) -> Vec<Rc<Parameter>> {
+        if self.techniques.prepare_for_kbit {
+            prepare_model_for_kbit_training(&self.parameters());
+        }
         if let Some(lora) = &self.techniques.lora {
             get_peft_model(self, lora);
         }
@@ -180,7 +217,7 @@ impl Builder {
         // `_mark_only_adapters_as_trainable` (peft/tuners/lora/model.py) goes by the names, too.
         let frozen = |path: &str| match self.techniques.lora {
             Some(_) => !path.contains("lora_"),
-            None => self.frozen.iter().any(|frozen| frozen == path),
+            None => self.frozen.borrow().contains(path),
         };
         all.iter()
             .filter(|parameter| !frozen(parameter.path()))
@@ -231,15 +268,13 @@ impl Builder {
     }
 
     /// As [`Builder::declared_parameter`], over a tensor that is there already.
-    pub fn declared_over(&self, path: &str, tensor: crate::tensor::Tensor) -> Option<Rc<Parameter>> {
+    pub fn declared_over(&self, path: &str, tensor: Tensor) -> Option<Rc<Parameter>> {
         let (next, shape) = self.declared.get(self.built.get())?;
         if next != path || shape != tensor.shape() {
             return None;
         }
         self.built.set(self.built.get() + 1);
-        let parameter = Parameter::new(path.to_owned(), tensor);
-        self.registered.borrow_mut().push(Rc::downgrade(&parameter));
-        Some(parameter)
+        Some(self.parameter_over(path.to_owned(), tensor))
     }
 
     /// The name of a module as the trace has it.
@@ -255,8 +290,10 @@ impl Builder {
     pub fn linear(&self, name: &str) -> Module<Linear> {
         let module =
             self.module(name, |it| Linear { weight: it.weight("weight"), bias: it.optional("bias") });
-        let weight = module.get().weight.tensor();
-        self.adapt(&module, name, weight.dim(1), weight.dim(0));
+        let layer = module.get();
+        self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
+        let shape = layer.weight.shape();
+        self.adapt(&module, name, module.get().base(), [shape[1], shape[0]]);
         module
     }
 
@@ -267,18 +304,38 @@ impl Builder {
         weight: Rc<Parameter>,
         bias: Option<Rc<Parameter>>,
     ) -> Module<Linear> {
-        let shape = weight.tensor().shape().clone();
+        let shape = weight.shape();
         let module = self.module(name, |_| Linear { weight, bias });
-        self.adapt(&module, name, shape[1], shape[0]);
+        self.adapt(&module, name, module.get().base(), [shape[1], shape[0]]);
         module
     }
 
     /// transformers' `Conv1D`.
     pub fn conv1d(&self, name: &str) -> Module<Conv1d> {
         let module = self.module(name, |it| Conv1d { weight: it.weight("weight"), bias: it.weight("bias") });
-        let weight = module.get().weight.tensor();
-        self.adapt(&module, name, weight.dim(0), weight.dim(1));
+        let layer = module.get();
+        let shape = layer.weight.shape();
+        // transformers turns the weight around before it is quantized.
+        self.quantize((&layer.weight, Some(&layer.bias)), name, |dense| ops::t(&dense));
+        self.adapt(&module, name, module.get().base(), [shape[0], shape[1]]);
         module
+    }
+
+    /// `replace_with_bnb_linear` (transformers/integrations/bitsandbytes.py) of one module.
+    fn quantize(
+        &self,
+        (weight, bias): (&Parameter, Option<&Parameter>),
+        name: &str,
+        turned: fn(Tensor) -> Tensor,
+    ) {
+        let path = joined(&self.path, name);
+        let Some(quantization) = self.techniques.quantization.as_ref().filter(|it| it.replaces(&path)) else {
+            return;
+        };
+        let _module = self.device.module(&joined(self.prefix(), &path).into());
+        let parameters = [Some(weight), bias].into_iter().flatten();
+        self.frozen.borrow_mut().extend(parameters.map(|it| it.path().to_owned()));
+        weight.quantize(|dense| Quantized::new(turned(dense), quantization.form, &self.codes));
     }
 
     /// `lm_head`, a Linear as wide as the rows of `embedding`. Where the config ties it, no parameter of this name is
@@ -291,8 +348,9 @@ impl Builder {
     pub fn output_layer(&self, name: &str, table: &Rc<Parameter>) -> Module<Linear> {
         let shape = table.tensor().shape().clone();
         let (rows, width) = (shape[0], shape[1]);
+        let declared = self.at(name).declares("weight");
         let module = self.module(name, |it| {
-            if it.declares("weight") {
+            if declared {
                 return Linear { weight: it.weight("weight"), bias: it.optional("bias") };
             }
             // The head was the only holder of the constructor's parameter.
@@ -306,19 +364,23 @@ impl Builder {
             }
             Linear { weight: table.clone(), bias }
         });
-        self.adapt(&module, name, width, rows);
+        if declared {
+            let layer = module.get();
+            self.quantize((&layer.weight, layer.bias.as_deref()), name, |dense| dense);
+        }
+        self.adapt(&module, name, module.get().base(), [width, rows]);
         module
     }
 
     /// Notes a Linear that LoRA's `target_modules` name.
-    fn adapt<F>(&self, module: &Module<F>, name: &str, inputs: u64, outputs: u64)
+    fn adapt<F>(&self, module: &Module<F>, name: &str, base: Base, [inputs, outputs]: [u64; 2])
     where
-        F: for<'a> Forward<Input<'a> = &'a crate::tensor::Tensor, Output = crate::tensor::Tensor>,
+        F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
         let Some(lora) = &self.techniques.lora else { return };
         let path = joined(self.prefix(), &joined(&self.path, name));
         if lora.target_modules.include(&path) {
-            self.targets.borrow_mut().push(Target::new(module, path, inputs, outputs));
+            self.targets.borrow_mut().push(Target::new(module, path, base, [inputs, outputs]));
         }
     }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use brimful_models::Activation as Kind;
 use brimful_units::Dtype;
 
+use super::dora::Base;
 use super::{Forward, Parameter};
 use crate::ops;
 use crate::tensor::Tensor;
@@ -17,6 +18,13 @@ pub(crate) struct Linear {
     pub bias: Option<Rc<Parameter>>,
 }
 
+impl Linear {
+    /// The layer as an adapter sees it.
+    pub(super) fn base(&self) -> Base {
+        Base { weight: self.weight.clone(), bias: self.bias.clone(), turned: false }
+    }
+}
+
 impl Forward for Linear {
     /// `[…, in]`.
     type Input<'a> = &'a Tensor;
@@ -24,6 +32,9 @@ impl Forward for Linear {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(quantized) = self.weight.quantized() {
+            return quantized.linear(x, self.bias.as_deref());
+        }
         let bias = self.bias.as_ref().map(|bias| bias.tensor());
         ops::linear(x, &self.weight.tensor(), bias.as_ref())
     }
@@ -37,6 +48,13 @@ pub(crate) struct Conv1d {
     pub bias: Rc<Parameter>,
 }
 
+impl Conv1d {
+    /// The layer as an adapter sees it.
+    pub(super) fn base(&self) -> Base {
+        Base { weight: self.weight.clone(), bias: Some(self.bias.clone()), turned: true }
+    }
+}
+
 impl Forward for Conv1d {
     /// `[…, in]`.
     type Input<'a> = &'a Tensor;
@@ -44,6 +62,9 @@ impl Forward for Conv1d {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(quantized) = self.weight.quantized() {
+            return quantized.linear(x, Some(&self.bias));
+        }
         ops::conv1d(x, &self.weight.tensor(), &self.bias.tensor())
     }
 }
@@ -63,10 +84,11 @@ impl Forward for Embedding {
     type Output = Tensor;
 
     fn forward(&self, indices: &Tensor) -> Tensor {
-        let rows = ops::embedding(&self.weight.tensor(), indices);
+        let weight = self.weight.tensor();
+        let rows = ops::embedding(&weight, indices);
         match &self.embed_scale {
-            // `embed_scale.to(weight.dtype)` is the buffer itself: it is made in the dtype of the weights.
-            Some(scale) => ops::mul(rows, scale),
+            // `embed_scale.to(weight.dtype)` is the buffer itself unless PEFT has converted the weight since.
+            Some(scale) => ops::mul(rows, ops::to(scale, weight.dtype())),
             None => rows,
         }
     }

@@ -6,8 +6,10 @@ use brimful_jobs::Lora;
 use brimful_units::Dtype;
 
 use super::builder::Plan;
+use super::dora::{Base, Dora};
 use super::layers::{Dropout, Embedding, Linear};
 use super::{Forward, Inner, Module, Parameter, Wrapper};
+use crate::autocast::active_dtype;
 use crate::device::Device;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -16,6 +18,8 @@ use crate::tensor::Tensor;
 pub(super) struct Target {
     /// The name of the Linear, which the adapter takes.
     path: Rc<str>,
+    /// The Linear's parameters.
+    base: Base,
     /// The width of what goes in.
     inputs: u64,
     /// The width of what comes out.
@@ -25,7 +29,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The Linear `module`, named `path`.
-    pub fn new<F>(module: &Module<F>, path: String, inputs: u64, outputs: u64) -> Target
+    pub fn new<F>(module: &Module<F>, path: String, base: Base, [inputs, outputs]: [u64; 2]) -> Target
     where
         F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
@@ -35,7 +39,29 @@ impl Target {
             module.rename(&format!("{}.base_layer", adapter.path));
             module.wrap(adapter);
         });
-        Target { path: path.into(), inputs, outputs, attach }
+        Target { path: path.into(), base, inputs, outputs, attach }
+    }
+}
+
+/// Which of PEFT's layers an adapter is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `lora.Linear`.
+    Linear,
+    /// `lora.Linear8bitLt` (peft/tuners/lora/bnb.py).
+    EightBit,
+    /// `lora.Linear4bit`, which clones the frozen layer's output.
+    FourBit,
+}
+
+impl Kind {
+    /// The layer for a Linear with this weight (`dispatch_bnb_8bit` and `dispatch_bnb_4bit`).
+    fn of(weight: &Parameter) -> Kind {
+        match weight.quantized() {
+            None => Kind::Linear,
+            Some(weight) if weight.is_four_bit() => Kind::FourBit,
+            Some(_) => Kind::EightBit,
+        }
     }
 }
 
@@ -43,33 +69,49 @@ impl Target {
 struct Adapter {
     device: Device,
     path: Rc<str>,
+    kind: Kind,
     dropout: Module<Dropout>,
     /// From the input's width to the rank.
     lora_a: Module<Linear>,
     /// From the rank to the output's width.
     lora_b: Module<Linear>,
+    /// What DoRA trains besides.
+    dora: Option<Dora>,
 }
 
 impl Adapter {
     fn new(plan: &Plan, target: &Target, lora: &Lora) -> Adapter {
+        // `_move_adapter_to_device_of_base_layer`: adapters take the layer's dtype if it is one of floating-point numbers.
+        let of_base = match target.base.weight.quantized() {
+            Some(weight) => weight.dtype(),
+            None => target.base.weight.tensor().dtype(),
+        };
+        let dtype = if of_base.is_floating() { of_base } else { Dtype::F32 };
         let linear = |name: &str, shape: [u64; 2]| {
             let path = format!("{}.{name}.default", target.path);
-            let weight = plan.parameter(format!("{path}.weight"), "_to_copy", shape);
+            let weight = plan.parameter_of(format!("{path}.weight"), "_to_copy", shape, dtype);
             Module::new(&plan.device, path, Linear { weight, bias: None })
         };
         let dropout = format!("{}.lora_dropout.default", target.path);
+        // `update_layer` makes A before B, and then what is made of both.
+        let lora_a = linear("lora_A", [lora.r, target.inputs]);
+        let lora_b = linear("lora_B", [target.outputs, lora.r]);
+        let weights = || [&*lora_a.get().weight, &*lora_b.get().weight];
+        let dora = lora.use_dora.then(|| Dora::new(plan, &target.path, &target.base, weights()));
         Adapter {
             device: plan.device.clone(),
             path: target.path.clone(),
+            kind: Kind::of(&target.base.weight),
             dropout: Module::new(&plan.device, dropout, Dropout { p: lora.lora_dropout }),
-            // `update_layer` makes A before B.
-            lora_a: linear("lora_A", [lora.r, target.inputs]),
-            lora_b: linear("lora_B", [target.outputs, lora.r]),
+            lora_a,
+            lora_b,
+            dora,
         }
     }
 
-    fn weights(&self) -> [&Rc<Parameter>; 2] {
-        [&self.lora_a.get().weight, &self.lora_b.get().weight]
+    fn weights(&self) -> impl Iterator<Item = &Rc<Parameter>> {
+        let of_both = [&self.lora_a.get().weight, &self.lora_b.get().weight];
+        of_both.into_iter().chain(self.dora.as_ref().map(Dora::magnitude))
     }
 }
 
@@ -77,26 +119,80 @@ impl<F> Wrapper<F> for Adapter
 where
     F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
 {
-    /// `lora.Linear.forward`.
     fn call(&self, x: &Tensor, base_layer: Inner<F>) -> Tensor {
         let _module = self.device.module(&self.path);
         let result = base_layer.call(x);
-        let dtype = result.dtype();
-        let x = ops::to(x, self.lora_a.get().weight.tensor().dtype());
-        let dropped = self.dropout.call((&x, true));
+        match self.kind {
+            Kind::Linear => self.beside_linear(x, result),
+            Kind::EightBit => self.beside_quantized(x, result),
+            Kind::FourBit => {
+                let clone = ops::clone_preserving(&result);
+                drop(result);
+                self.beside_quantized(x, clone)
+            }
+        }
+    }
+}
+
+impl Adapter {
+    /// `lora_B(lora_A(dropout(x))) * scaling`.
+    fn scaled(&self, x: &Tensor) -> Tensor {
+        let dropped = self.dropout.call((x, true));
         let low = self.lora_a.call(&dropped);
         // Both are temporaries of one expression: each goes when the next call has returned.
         drop(dropped);
         let high = self.lora_b.call(&low);
         drop(low);
-        let scaled = ops::mul_scalar(high);
-        let sum = ops::add(&result, scaled);
+        ops::mul_scalar(high)
+    }
+
+    /// `lora.Linear.forward` after its base layer.
+    fn beside_linear(&self, x: &Tensor, result: Tensor) -> Tensor {
+        let dtype = result.dtype();
+        let x = ops::to(x, self.lora_a.get().weight.tensor().dtype());
+        let sum = match &self.dora {
+            Some(dora) => dora.beside(&x, &result, &self.dropout, [&self.lora_a, &self.lora_b]),
+            None => ops::add(&result, self.scaled(&x)),
+        };
         // A recomputation that ends in here leaves by an exception: the names go in their order.
         if self.device.is_stopped() {
             drop(x);
         }
         drop(result);
         ops::to(sum, dtype)
+    }
+
+    /// `forward` of PEFT's layers for bitsandbytes, after the base layer. Under autocast nothing is converted.
+    fn beside_quantized(&self, x: &Tensor, result: Tensor) -> Tensor {
+        let converts = active_dtype(&self.device).is_none();
+        let dtype = result.dtype();
+        let x = if converts { ops::to(x, self.lora_a.get().weight.tensor().dtype()) } else { x.clone() };
+        if let Some(dora) = &self.dora {
+            let sum = dora.beside(&x, &result, &self.dropout, [&self.lora_a, &self.lora_b]);
+            // The sum takes the result's name, and its conversion takes the sum's.
+            if self.device.is_stopped() {
+                drop(x);
+                return sum;
+            }
+            drop(result);
+            return if converts { ops::to(sum, dtype) } else { sum };
+        }
+        let mut output = self.scaled(&x);
+        if converts {
+            output = ops::to(output, dtype);
+        }
+        let sum = ops::add(&result, &output);
+        // A recomputation that ends in here leaves by an exception: the names go in their order.
+        if self.device.is_stopped() {
+            drop(x);
+            drop(result);
+            drop(output);
+            return sum;
+        }
+        drop(result);
+        drop(x);
+        drop(output);
+        sum
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod bloom_gelu;
 mod builder;
+mod dora;
 mod layers;
 mod lora;
 mod module;
 mod parameter;
+mod quantized;
 
 pub(crate) use bloom_gelu::bloom_gelu;
 pub(crate) use builder::{Builder, Techniques};

@@ -4,14 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use brimful_trace::Category;
+use brimful_units::Shape;
 
+use super::quantized::Quantized;
 use crate::tensor::Tensor;
 
-/// How a parameter's numbers are stored. A quantised weight or a shard is another variant of this type: layers read a
-/// weight through [`Parameter::tensor`] only.
+/// How a parameter's numbers are stored. Layers read a weight through [`Parameter::tensor`], or ask first whether it is
+/// quantized.
 enum Weight {
     /// One tensor with all the numbers, in the dtype of the model.
     Dense(Tensor),
+    /// What bitsandbytes made of it.
+    Quantized(Rc<Quantized>),
 }
 
 /// A parameter of the model. Modules that share it (tied weights) hold the same one.
@@ -40,7 +44,31 @@ impl Parameter {
     pub fn tensor(&self) -> Tensor {
         match &*self.weight.borrow() {
             Weight::Dense(tensor) => tensor.clone(),
+            Weight::Quantized(quantized) => quantized.tensor().clone(),
         }
+    }
+
+    /// The dimensions of the numbers, which a quantized weight's tensor does not have.
+    pub fn shape(&self) -> Shape {
+        match &*self.weight.borrow() {
+            Weight::Dense(tensor) => tensor.shape().clone(),
+            Weight::Quantized(quantized) => quantized.shape().clone(),
+        }
+    }
+
+    /// The quantized weight; `None` if it is dense.
+    pub(super) fn quantized(&self) -> Option<Rc<Quantized>> {
+        match &*self.weight.borrow() {
+            Weight::Dense(_) => None,
+            Weight::Quantized(quantized) => Some(quantized.clone()),
+        }
+    }
+
+    /// Puts a quantized weight in the place of the dense one that `quantize` is given, which nobody else holds.
+    pub(super) fn quantize(&self, quantize: impl FnOnce(Tensor) -> Quantized) {
+        let quantized = Rc::new(quantize(self.tensor()));
+        let before = self.weight.replace(Weight::Quantized(quantized));
+        drop(before);
     }
 
     /// `parameter.data = tensor`. The tensor that was there is freed if nobody else holds it.

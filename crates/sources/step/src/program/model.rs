@@ -399,9 +399,9 @@ impl State {
         let modules = self.modules.borrow();
         match (kind, modules.get(path)) {
             (LeafModule::Linear, Some(Leaf::Linear(module))) => {
-                let weight = module.get().weight.tensor();
-                if argument.rank() == 0 || argument.last(0) != weight.dim(1) {
-                    let function = format!("the Linear {path} of {}", weight.shape());
+                let shape = module.get().weight.shape();
+                if argument.rank() == 0 || argument.last(0) != shape[1] {
+                    let function = format!("the Linear {path} of {shape}");
                     return Err(Fault::Arguments {
                         function,
                         what: format!("a tensor of {}", argument.shape()),

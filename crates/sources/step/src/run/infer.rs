@@ -16,7 +16,8 @@ use crate::tensor::Tensor;
 /// generates nothing.
 pub(crate) fn infer(device: &Device, config: &Config, job: &Infer, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
-    let model = models::build(device, config, job.precision, Techniques::NONE);
+    let techniques = Techniques { quantization: job.quantization.clone(), ..Techniques::NONE };
+    let model = models::build(device, config, job.precision, techniques);
     device.empty_cache();
     let mode = Mode {
         attention: job.attention,

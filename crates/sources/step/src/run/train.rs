@@ -20,8 +20,12 @@ use crate::tensor::Tensor;
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
 pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
     device.begin_phase(PhaseKind::Load, "build");
-    let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let techniques = Techniques { checkpointing: job.checkpointing, lora };
+    let techniques = Techniques {
+        checkpointing: job.checkpointing,
+        lora: job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing)),
+        quantization: job.quantization.clone(),
+        prepare_for_kbit: job.prepare_model_for_kbit_training,
+    };
     let model = models::build(device, config, job.precision, techniques);
     let parameters = model.trained();
     device.empty_cache();
@@ -56,7 +60,8 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
     device.end();
 }
 
-/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py): a checkpointed model's embeddings are made to
+/// `prepare_model_for_gradient_checkpointing` (peft/peft_model.py), and for quantized models, which it leaves alone,
+/// `activation_checkpointing_enable` (transformers/modeling_utils.py, 5.23): a checkpointed model's embeddings are made to
 /// require a gradient, whatever the user asked for.
 fn with_input_gradients(lora: Lora, checkpointing: Checkpointing) -> Lora {
     let required = checkpointing != Checkpointing::None || lora.enable_input_require_grads;
