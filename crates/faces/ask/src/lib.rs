@@ -27,6 +27,7 @@ mod rehearse;
 mod replay;
 mod run;
 mod served;
+mod top;
 
 pub use answer::{Answer, Outcome};
 pub use catalogue::{GpusReply, ModelsReply, gpus, models};
@@ -48,3 +49,4 @@ pub use ranks::{RanksReply, ranks};
 pub use rehearse::{RehearsalReply, RehearseRequest, rehearse};
 pub use replay::{ReplayReply, ReplayRequest, replay};
 pub use served::ServedReply;
+pub use top::{TopReply, Watcher};

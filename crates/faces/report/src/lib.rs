@@ -21,6 +21,7 @@ mod schemas;
 pub mod served;
 pub mod serving;
 pub mod statistics;
+pub mod top;
 pub mod wire;
 #[cfg(feature = "schema")]
 mod words;
@@ -50,3 +51,4 @@ pub use schemas::schemas;
 pub use served::llama_cpp::{llama_cpp_json, llama_cpp_text};
 pub use served::{EngineAnswer, LlamaCppAnswer, ServedAnswer, served_json, served_text, served_why_text};
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};
+pub use top::{TopAnswer, top_json, top_line, top_text};

@@ -18,6 +18,7 @@ use crate::replay::ReplayJson;
 use crate::served::ServedFitJson;
 use crate::served::llama_cpp::LlamaCppFitJson;
 use crate::statistics::StatisticsJson;
+use crate::top::TopJson;
 
 /// What makes the schema of a type.
 type Shape = fn(&mut SchemaGenerator) -> Schema;
@@ -39,6 +40,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),
         ("rehearse", schema("rehearse", &[shape::<RehearseJson<'_>>])),
         ("replay", schema("replay", &[shape::<ReplayJson<'_>>])),
+        ("top", schema("top", &[shape::<TopJson<'_>>])),
         // No command's answer: the member run.json of a run file, from which `open`, `explain` and `replay` answer.
         ("run", schema("run", &[shape::<RunRecord>])),
     ]
