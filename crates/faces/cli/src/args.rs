@@ -80,6 +80,11 @@ pub enum Command {
     ///
     /// Exit status: 0 there is a GPU, 2 there is none that can be read, or the call is wrong.
     Top(Deferred<TopArguments>),
+    /// Can the GPUs of this machine be read, and how? Where the driver's library was looked for, which of its functions
+    /// answer, what each call costs here, and what changes the figures.
+    ///
+    /// Exit status: 0 there is a GPU, 2 there is none that can be read, or the call is wrong.
+    Doctor(Deferred<DoctorArguments>),
     /// What `nvidia-smi` says within a rehearsal.
     #[command(hide = true, disable_help_flag = true)]
     NvidiaSmi {
@@ -159,6 +164,17 @@ pub struct TopArguments {
     #[arg(long, value_name = "NUMBER", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Print one JSON object for each look.
+    #[arg(long)]
+    pub json: bool,
+    /// The host's /proc, where a container mounts it, such as /host/proc.
+    #[arg(long, value_name = "FOLDER", default_value = "/proc")]
+    pub proc: PathBuf,
+}
+
+/// The arguments of `brimful doctor`.
+#[derive(Args)]
+pub struct DoctorArguments {
+    /// Print one JSON object. It holds no names of users and no command lines.
     #[arg(long)]
     pub json: bool,
     /// The host's /proc, where a container mounts it, such as /host/proc.

@@ -5,6 +5,7 @@ mod catalogue;
 mod completions;
 mod deferred;
 mod diff;
+mod doctor;
 #[cfg(test)]
 mod examples;
 mod explain;
@@ -72,6 +73,7 @@ fn answer(command: Command) -> Result<Outcome> {
         Command::Ranks(arguments) => ranks::run(&arguments),
         Command::Rehearse(arguments) => rehearse::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::NvidiaSmi { arguments } => nvidia_smi::run(&arguments),
         Command::Gpus(arguments) => catalogue::list_gpus(&arguments),
         Command::Models(arguments) => catalogue::list_models(&arguments),

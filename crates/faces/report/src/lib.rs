@@ -2,6 +2,7 @@
 //! No arithmetic beyond percentages: that is done before.
 
 pub mod diff;
+pub mod doctor;
 mod export;
 pub mod facts;
 pub mod fit;
@@ -27,6 +28,7 @@ pub mod wire;
 mod words;
 
 pub use diff::{DiffAnswer, diff_json, diff_text};
+pub use doctor::{DoctorAnswer, DoctorDriver, doctor_json, doctor_text};
 #[cfg(feature = "parquet")]
 pub use export::parquet;
 pub use export::{collapsed, dhat, perfetto, speedscope};

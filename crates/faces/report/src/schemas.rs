@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use crate::diff::DiffJson;
+use crate::doctor::DoctorJson;
 use crate::facts::FactsJson;
 use crate::fit::FitJson;
 use crate::gpus::GpusJson;
@@ -32,6 +33,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     let fit: [Shape; 3] = [shape::<FitJson<'_>>, shape::<ServedFitJson<'_>>, shape::<LlamaCppFitJson<'_>>];
     vec![
         ("diff", schema("diff", &[shape::<DiffJson<'_>>])),
+        ("doctor", schema("doctor", &[shape::<DoctorJson<'_>>])),
         ("explain", schema("explain", &explain)),
         ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
         ("fit", schema("fit", &fit)),

@@ -8,6 +8,8 @@ use crate::forms::{Style, counted, hanging, table};
 
 /// Characters of a container's ID that people use.
 const SHORT_ID: usize = 12;
+/// Characters of a command that are shown.
+const LONGEST_COMMAND: usize = 120;
 
 /// The look for people: each GPU with its bar and its ledger, then the processes, then the host.
 pub fn top_text(answer: &TopAnswer<'_>) -> String {
@@ -160,11 +162,23 @@ fn described(answer: &TopAnswer<'_>, process: &GpuProcess) -> String {
     let within = within.or_else(|| owner.pod.as_ref().map(|pod| format!("pod {}", short(pod))));
     let within = within.or_else(|| owner.container.as_ref().map(|id| format!("container {}", short(id))));
     let command = match &process.facts.command {
-        Some(command) => command.clone(),
+        Some(command) => shortened(command),
         None if answer.is_outside(process) => "(outside this container)".to_owned(),
         None => "(ended, or hidden from this user)".to_owned(),
     };
     within.map_or(command.clone(), |within| format!("{command} ({within})"))
+}
+
+/// The command without the folder of its program, and without its end if it is long: the JSON has all of it.
+fn shortened(command: &str) -> String {
+    let (program, rest) =
+        command.split_once(' ').map_or((command, None), |(program, rest)| (program, Some(rest)));
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let whole = rest.map_or(program.to_owned(), |rest| format!("{program} {rest}"));
+    match whole.char_indices().nth(LONGEST_COMMAND) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
 }
 
 fn available(answer: &TopAnswer<'_>) -> String {
