@@ -171,6 +171,7 @@ fn people_see_each_gpu_its_ledger_and_each_process_within_80_columns() {
     for line in shown.lines() {
         assert!(line.chars().count() <= 80 || !line.trim().contains(' '), "{line}");
     }
+    assert!(!shown.contains("note:"), "nothing changes the figures here: {shown}");
     assert!(!shown.contains('\u{1b}'), "no terminal, no colours: {shown:?}");
     end(child);
 }

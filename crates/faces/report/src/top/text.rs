@@ -171,8 +171,10 @@ fn described(answer: &TopAnswer<'_>, process: &GpuProcess) -> String {
 
 /// The command without the folder of its program, and without its end if it is long: the JSON has all of it.
 fn shortened(command: &str) -> String {
+    // `python -c` has lines.
+    let command = command.split_whitespace().collect::<Vec<_>>().join(" ");
     let (program, rest) =
-        command.split_once(' ').map_or((command, None), |(program, rest)| (program, Some(rest)));
+        command.split_once(' ').map_or((command.as_str(), None), |(program, rest)| (program, Some(rest)));
     let program = program.rsplit('/').next().unwrap_or(program);
     let whole = rest.map_or(program.to_owned(), |rest| format!("{program} {rest}"));
     match whole.char_indices().nth(LONGEST_COMMAND) {
@@ -209,4 +211,16 @@ fn host_line(answer: &TopAnswer<'_>) -> String {
 
 fn processes(number: usize) -> String {
     if number == 1 { "1 process".to_owned() } else { format!("{number} processes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_command_is_one_line_without_the_folder_of_its_program() {
+        assert_eq!(shortened("/usr/bin/python3 -c import torch\n\tx = 1"), "python3 -c import torch x = 1");
+        assert_eq!(shortened("/opt/server"), "server");
+        assert_eq!(shortened(&"é".repeat(200)).chars().count(), 121);
+    }
 }

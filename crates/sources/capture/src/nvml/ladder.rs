@@ -328,7 +328,7 @@ fn gpu_facts(backend: &mut dyn Backend, handle: Handle, index: u32) -> GpuFacts 
     }
 }
 
-/// The newer function tells what the driver reserves apart from what is used; the older one adds it to what is used.
+/// The newer function separates what the driver reserves from what is used; the older one adds it to what is used.
 fn memory(backend: &mut dyn Backend, handle: Handle) -> Result<(Function, MemoryInfo), Status> {
     use Function::{nvmlDeviceGetMemoryInfo, nvmlDeviceGetMemoryInfo_v2};
     match backend.memory(nvmlDeviceGetMemoryInfo_v2, handle) {

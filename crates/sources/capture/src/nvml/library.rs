@@ -176,7 +176,8 @@ impl Backend for Nvml {
     fn pair(&mut self, function: Function, handle: Handle) -> Result<(u32, u32), Status> {
         let raw = self.raw(function)?;
         // A struct of two numbers for utilisation, two results for all others: the first pointer is the same for both.
-        let mut pair = [0_u32; 2];
+        // A library that returns success and writes nothing leaves values that no function has.
+        let mut pair = [u32::MAX; 2];
         let (first, second) = (pair.as_mut_ptr(), pair.as_mut_ptr().wrapping_add(1));
         if function == Function::nvmlDeviceGetUtilizationRates {
             call!(raw, handle => usize, first => *mut u32)?;

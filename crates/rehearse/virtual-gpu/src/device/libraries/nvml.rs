@@ -13,6 +13,7 @@ use crate::abi::{
 // nvmlReturn_t
 const SUCCESS: Status = 0;
 const INVALID_ARGUMENT: Status = 2;
+const NOT_SUPPORTED: Status = 3;
 const NOT_FOUND: Status = 6;
 const INSUFFICIENT_SIZE: Status = 7;
 const VERSION_MISMATCH: Status = 25;
@@ -285,6 +286,17 @@ unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     unsafe { processes(handle, count, list, &row) }
 }
 
+/// Only Windows has models of drivers.
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetDriverModel(_handle: usize, _current: usize, _pending: usize) -> Status {
+    NOT_SUPPORTED
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetDriverModel_v2(_handle: usize, _current: usize, _pending: usize) -> Status {
+    NOT_SUPPORTED
+}
+
 /// Defines lists of processes that are empty: nothing draws on the virtual GPU, and it has no Multi-Process Service.
 macro_rules! empty_lists {
     ($($name:ident),+) => {$(
@@ -313,6 +325,7 @@ extern "C" fn nvmlErrorString(status: Status) -> *const u8 {
     match status {
         SUCCESS => c_text!("Success"),
         INVALID_ARGUMENT => c_text!("Invalid Argument"),
+        NOT_SUPPORTED => c_text!("Not Supported"),
         NOT_FOUND => c_text!("Not Found"),
         INSUFFICIENT_SIZE => c_text!("Insufficient Size"),
         _ => c_text!("Unknown Error"),
