@@ -75,6 +75,16 @@ pub enum Command {
     /// Exit status: 0 it fits (or no GPU was named), 1 memory ran out, 2 the call is wrong, there is no PyTorch to rehearse,
     /// or the command failed for another reason.
     Rehearse(Box<Deferred<RehearseArguments>>),
+    /// Who uses the GPUs of this machine now? Used and free memory, every process with its user, command and peak, and what
+    /// nobody accounts for, to the byte.
+    ///
+    /// Exit status: 0 there is a GPU, 2 there is none that can be read, or the call is wrong.
+    Top(Deferred<TopArguments>),
+    /// Can the GPUs of this machine be read, and how? Where the driver's library was looked for, which of its functions
+    /// answer, what each call costs here, and what changes the figures.
+    ///
+    /// Exit status: 0 there is a GPU, 2 there is none that can be read, or the call is wrong.
+    Doctor(Deferred<DoctorArguments>),
     /// What `nvidia-smi` says within a rehearsal.
     #[command(hide = true, disable_help_flag = true)]
     NvidiaSmi {
@@ -139,6 +149,37 @@ pub struct CatalogueArguments {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `brimful top`.
+#[derive(Args)]
+pub struct TopArguments {
+    /// Look once. This is what the command does in any case where neither --watch nor --count is given.
+    #[arg(long, conflicts_with_all = ["watch", "count"])]
+    pub once: bool,
+    /// Print one line (with --json, one object) at every so many seconds, until Ctrl-C.
+    #[arg(long, value_name = "SECONDS", value_parser = interval)]
+    pub watch: Option<Duration>,
+    /// End after so many looks.
+    #[arg(long, value_name = "NUMBER", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Print one JSON object for each look.
+    #[arg(long)]
+    pub json: bool,
+    /// The host's /proc, where a container mounts it, such as /host/proc.
+    #[arg(long, value_name = "FOLDER", default_value = "/proc")]
+    pub proc: PathBuf,
+}
+
+/// The arguments of `brimful doctor`.
+#[derive(Args)]
+pub struct DoctorArguments {
+    /// Print one JSON object. It holds no names of users and no command lines.
+    #[arg(long)]
+    pub json: bool,
+    /// The host's /proc, where a container mounts it, such as /host/proc.
+    #[arg(long, value_name = "FOLDER", default_value = "/proc")]
+    pub proc: PathBuf,
 }
 
 /// The arguments of `brimful ranks`.
@@ -454,6 +495,14 @@ fn input_name() -> impl TypedValueParser<Value = String> {
         let empty = "the name is empty; name a file, or - for the standard input";
         if name.is_empty() { Err(empty) } else { Ok(name_of(&name)) }
     })
+}
+
+/// Seconds between two looks. Lists of processes hold a lock of the driver for milliseconds, so looks that follow each other
+/// closer than a tenth of a second would slow the job down.
+fn interval(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?}: expected seconds from 0.1 to 86400");
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    (0.1..=86_400.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds)).ok_or_else(wrong)
 }
 
 /// `9.1.0` as `cudnnGetVersion` returns it: 90100.

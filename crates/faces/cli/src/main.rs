@@ -5,6 +5,7 @@ mod catalogue;
 mod completions;
 mod deferred;
 mod diff;
+mod doctor;
 #[cfg(test)]
 mod examples;
 mod explain;
@@ -20,6 +21,7 @@ mod progress;
 mod ranks;
 mod rehearse;
 mod replay;
+mod top;
 mod version;
 
 use std::process::ExitCode;
@@ -70,6 +72,8 @@ fn answer(command: Command) -> Result<Outcome> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Ranks(arguments) => ranks::run(&arguments),
         Command::Rehearse(arguments) => rehearse::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::NvidiaSmi { arguments } => nvidia_smi::run(&arguments),
         Command::Gpus(arguments) => catalogue::list_gpus(&arguments),
         Command::Models(arguments) => catalogue::list_models(&arguments),

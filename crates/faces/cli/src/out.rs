@@ -122,6 +122,19 @@ pub fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     flushed(io::stdout().lock().write_all(bytes))
 }
 
+/// One of many answers that follow each other, on stdout, each on one line. Returns whether somebody still reads.
+///
+/// # Errors
+/// As the stream's.
+pub fn print_next(text: &str, json: bool) -> anyhow::Result<bool> {
+    let text = if json { safe_json(text) + "\n" } else { terminal().whole(text) };
+    let mut stream = anstream::stdout().lock();
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.context("the standard output").map(|()| true),
+    }
+}
+
 /// `raw`: the text holds no escape codes of ours.
 fn write(text: &str, raw: bool) -> anyhow::Result<()> {
     let written = if raw {

@@ -65,6 +65,8 @@ fn every_shell_has_a_script_that_names_every_command() {
             "techniques",
             "gpus",
             "models",
+            "top",
+            "doctor",
         ] {
             assert!(script.contains(word), "{shell} lacks {word}");
         }
@@ -83,6 +85,7 @@ fn each_visible_command_has_a_man_page_with_its_exit_status() {
     let expected = [
         "completions",
         "diff",
+        "doctor",
         "explain",
         "export",
         "fit",
@@ -92,10 +95,11 @@ fn each_visible_command_has_a_man_page_with_its_exit_status() {
         "ranks",
         "rehearse",
         "replay",
+        "top",
     ];
     let expected = expected.map(|command| format!("brimful-{command}.1"));
-    assert_eq!(pages[..11], expected);
-    assert_eq!(pages[11..], ["brimful.1"]);
+    assert_eq!(pages[..expected.len()], expected);
+    assert_eq!(pages[expected.len()..], ["brimful.1"]);
     let fit = fs::read_to_string(path.join("brimful-fit.1")).unwrap();
     assert!(fit.contains("Exit status: 0 every job fits") && fit.contains("\\-\\-techniques"), "{fit}");
 }

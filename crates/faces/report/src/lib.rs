@@ -2,6 +2,7 @@
 //! No arithmetic beyond percentages: that is done before.
 
 pub mod diff;
+pub mod doctor;
 mod export;
 pub mod facts;
 pub mod fit;
@@ -21,11 +22,13 @@ mod schemas;
 pub mod served;
 pub mod serving;
 pub mod statistics;
+pub mod top;
 pub mod wire;
 #[cfg(feature = "schema")]
 mod words;
 
 pub use diff::{DiffAnswer, diff_json, diff_text};
+pub use doctor::{DoctorAnswer, DoctorDriver, doctor_json, doctor_text};
 #[cfg(feature = "parquet")]
 pub use export::parquet;
 pub use export::{collapsed, dhat, perfetto, speedscope};
@@ -50,3 +53,4 @@ pub use schemas::schemas;
 pub use served::llama_cpp::{llama_cpp_json, llama_cpp_text};
 pub use served::{EngineAnswer, LlamaCppAnswer, ServedAnswer, served_json, served_text, served_why_text};
 pub use statistics::{StatisticsAnswer, statistics_json, statistics_text};
+pub use top::{TopAnswer, top_json, top_line, top_text};

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use crate::diff::DiffJson;
+use crate::doctor::DoctorJson;
 use crate::facts::FactsJson;
 use crate::fit::FitJson;
 use crate::gpus::GpusJson;
@@ -18,6 +19,7 @@ use crate::replay::ReplayJson;
 use crate::served::ServedFitJson;
 use crate::served::llama_cpp::LlamaCppFitJson;
 use crate::statistics::StatisticsJson;
+use crate::top::TopJson;
 
 /// What makes the schema of a type.
 type Shape = fn(&mut SchemaGenerator) -> Schema;
@@ -31,6 +33,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     let fit: [Shape; 3] = [shape::<FitJson<'_>>, shape::<ServedFitJson<'_>>, shape::<LlamaCppFitJson<'_>>];
     vec![
         ("diff", schema("diff", &[shape::<DiffJson<'_>>])),
+        ("doctor", schema("doctor", &[shape::<DoctorJson<'_>>])),
         ("explain", schema("explain", &explain)),
         ("facts", schema("facts", &[shape::<FactsJson<'_>>])),
         ("fit", schema("fit", &fit)),
@@ -39,6 +42,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("ranks", schema("ranks", &[shape::<RanksJson<'_>>])),
         ("rehearse", schema("rehearse", &[shape::<RehearseJson<'_>>])),
         ("replay", schema("replay", &[shape::<ReplayJson<'_>>])),
+        ("top", schema("top", &[shape::<TopJson<'_>>])),
         // No command's answer: the member run.json of a run file, from which `open`, `explain` and `replay` answer.
         ("run", schema("run", &[shape::<RunRecord>])),
     ]

@@ -141,7 +141,8 @@ impl Counters {
         (0..MOST_PROCESSES).map(holder).filter(|(pid, held)| *pid != 0 && *held > 0).collect()
     }
 
-    fn give_back_of_the_dead(&self, device: usize) {
+    /// Returns the memory of processes that have ended to a GPU.
+    pub fn give_back_of_the_dead(&self, device: usize) {
         for process in 0..MOST_PROCESSES - 1 {
             let pid = self.number(place::process(process, OfProcess::Pid)).load(Relaxed);
             if pid == 0 || is_alive(pid) {

@@ -13,8 +13,10 @@ use crate::abi::{
 // nvmlReturn_t
 const SUCCESS: Status = 0;
 const INVALID_ARGUMENT: Status = 2;
+const NOT_SUPPORTED: Status = 3;
 const NOT_FOUND: Status = 6;
 const INSUFFICIENT_SIZE: Status = 7;
+const VERSION_MISMATCH: Status = 25;
 
 const NVML: &str = "13.595.45.04";
 /// The handle of the first GPU; the others follow it.
@@ -22,6 +24,12 @@ const FIRST: usize = 0x8000;
 
 fn device(handle: usize) -> Option<usize> {
     handle.checked_sub(FIRST).filter(|device| *device < machine().devices())
+}
+
+/// Bytes in use on a GPU. The driver takes back the memory of a process as soon as it ends.
+fn used(device: usize) -> u64 {
+    machine().counters.give_back_of_the_dead(device);
+    machine().counters.used(device)
 }
 
 /// Writes a text into the caller's buffer.
@@ -82,7 +90,7 @@ numbers!(
     nvmlDeviceGetNumGpuCores: u32 = |_device| machine().settings.multiprocessors * 128;
     nvmlDeviceGetUtilizationRates: nvmlUtilization = |_device| nvmlUtilization { gpu: 0, memory: 0 };
     nvmlDeviceGetMemoryInfo: nvmlMemory = |device| {
-        let (total, used) = (machine().settings.total, machine().counters.used(device));
+        let (total, used) = (machine().settings.total, used(device));
         nvmlMemory { total, free: total.saturating_sub(used), used }
     };
     nvmlDeviceGetBAR1MemoryInfo: nvmlBAR1Memory = |_device| {
@@ -94,7 +102,11 @@ numbers!(
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: usize, memory: Option<&mut nvmlMemory_v2>) -> Status {
     let (Some(device), Some(memory)) = (device(handle), memory) else { return INVALID_ARGUMENT };
-    let (total, used) = (machine().settings.total, machine().counters.used(device));
+    // NVML_STRUCT_VERSION(Memory, 2)
+    if memory.version != size_of::<nvmlMemory_v2>() as u32 | 2 << 24 {
+        return VERSION_MISMATCH;
+    }
+    let (total, used) = (machine().settings.total, used(device));
     *memory =
         nvmlMemory_v2 { version: memory.version, total, reserved: 0, free: total.saturating_sub(used), used };
     SUCCESS
@@ -215,6 +227,8 @@ unsafe fn processes<T>(
     row: &dyn Fn(u64, u64) -> T,
 ) -> Status {
     let (Some(device), Some(count)) = (device(handle), count) else { return INVALID_ARGUMENT };
+    // The driver lists no process that has ended.
+    machine().counters.give_back_of_the_dead(device);
     let holders = machine().counters.holders(device);
     let room = std::mem::replace(count, holders.len() as u32);
     if holders.is_empty() {
@@ -272,12 +286,46 @@ unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     unsafe { processes(handle, count, list, &row) }
 }
 
+/// Only Windows has models of drivers.
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetDriverModel(_handle: usize, _current: usize, _pending: usize) -> Status {
+    NOT_SUPPORTED
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetDriverModel_v2(_handle: usize, _current: usize, _pending: usize) -> Status {
+    NOT_SUPPORTED
+}
+
+/// Defines lists of processes that are empty: nothing draws on the virtual GPU, and it has no Multi-Process Service.
+macro_rules! empty_lists {
+    ($($name:ident),+) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(handle: usize, count: Option<&mut u32>, _list: usize) -> Status {
+            if device(handle).is_none() {
+                return INVALID_ARGUMENT;
+            }
+            answer(count, 0)
+        }
+    )+};
+}
+
+empty_lists!(
+    nvmlDeviceGetGraphicsRunningProcesses,
+    nvmlDeviceGetGraphicsRunningProcesses_v2,
+    nvmlDeviceGetGraphicsRunningProcesses_v3,
+    nvmlDeviceGetMPSComputeRunningProcesses,
+    nvmlDeviceGetMPSComputeRunningProcesses_v2,
+    nvmlDeviceGetMPSComputeRunningProcesses_v3
+);
+
 #[unsafe(no_mangle)]
 extern "C" fn nvmlErrorString(status: Status) -> *const u8 {
     use super::super::c_text;
     match status {
         SUCCESS => c_text!("Success"),
         INVALID_ARGUMENT => c_text!("Invalid Argument"),
+        NOT_SUPPORTED => c_text!("Not Supported"),
         NOT_FOUND => c_text!("Not Found"),
         INSUFFICIENT_SIZE => c_text!("Insufficient Size"),
         _ => c_text!("Unknown Error"),
