@@ -238,6 +238,17 @@ pub struct Train {
     pub quantization: Option<Quantization>,
     /// Whether PEFT's function of this name casts what is not quantized to fp32.
     pub prepare_model_for_kbit_training: bool,
+    /// Whose loop it is.
+    pub recipe: TrainingLoop,
+}
+
+/// The loop that trains, with its library's habits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrainingLoop {
+    /// A script of one's own, as PyTorch's tutorials have it.
+    Plain,
+    /// `transformers.Trainer` (transformers/trainer.py, 5.23; accelerate 1.15).
+    Trainer,
 }
 
 /// A run without gradients: generation, or one forward where the task generates nothing.

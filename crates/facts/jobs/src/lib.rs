@@ -34,7 +34,7 @@ pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{
     AttentionMask, Cache, Checkpointing, FourBitType, Infer, Job, Lora, LoraTargets, Optimizer,
-    OptimizerKind, Precision, Quantization, QuantizedForm, Task, Train, Versions, Workload,
+    OptimizerKind, Precision, Quantization, QuantizedForm, Task, Train, TrainingLoop, Versions, Workload,
 };
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use llama_cpp::LlamaCppJob;

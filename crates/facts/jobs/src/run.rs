@@ -11,9 +11,23 @@ use crate::quantization::{check_adapters, quantization};
 use crate::section::Section;
 use crate::words::Words;
 use crate::{
-    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, Workload,
-    lora, optimizer,
+    Cache, Checkpointing, Infer, JobFault, Lora, Precision, Quantization, Recipe, Task, Train, TrainingLoop,
+    Workload, lora, optimizer,
 };
+
+impl TrainingLoop {
+    /// What the loop's library has for absent keys: a key, its value, and where the library says so.
+    fn defaults(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            TrainingLoop::Plain => &[],
+            TrainingLoop::Trainer => &[
+                ("batch", "8", "Trainer's per_device_train_batch_size"),
+                ("clip_grad_norm", "true", "Trainer's max_grad_norm is 1.0"),
+                ("optimizer", "adamw_torch_fused", "Trainer's optim"),
+            ],
+        }
+    }
+}
 
 /// The kinds of key-value cache, as the job file names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +50,8 @@ impl Context<'_> {
     /// `[train]`.
     pub(crate) fn train(&self, value: &Value) -> Result<Workload, JobFault> {
         let section = Section::of("train", value, self.recipe)?.of_family(self.model.file.job_defaults);
+        let recipe: TrainingLoop = section.word("recipe")?;
+        let section = section.of_library(recipe.defaults());
         let task = self.task(&section);
         // Answers list what was assumed in the order of these fields.
         let batch = section.count("batch")?;
@@ -65,6 +81,7 @@ impl Context<'_> {
             lora: self.lora(&section, task)?,
             quantization: self.quantization(&section, "train.quantization")?,
             prepare_model_for_kbit_training: section.flag("prepare_model_for_kbit_training"),
+            recipe,
         };
         check_adapters(&section, &train)?;
         self.check_scale("train", batch, self.places(sequence.max(target_sequence.unwrap_or(0)), image))?;

@@ -14,6 +14,8 @@ pub(crate) struct Section<'a> {
     map: &'a Map<String, Value>,
     recipe: &'a RefCell<Recipe>,
     family: Option<JobDefaults>,
+    /// What a library has for absent keys: a key, its value, and the reason.
+    library: &'static [(&'static str, &'static str, &'static str)],
 }
 
 impl<'a> Section<'a> {
@@ -50,7 +52,7 @@ impl<'a> Section<'a> {
                 expected: expected(),
             });
         };
-        let section = Section { path, map, recipe, family: None };
+        let section = Section { path, map, recipe, family: None, library: &[] };
         match map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(JobFault::UnknownKey {
                 key: section.key(key),
@@ -93,6 +95,14 @@ impl<'a> Section<'a> {
     /// The section of a job whose absent keys the model's config class may answer.
     pub(crate) fn of_family(self, family: JobDefaults) -> Section<'a> {
         Section { family: Some(family), ..self }
+    }
+
+    /// The section of a job whose absent keys a library answers before the table of keys does.
+    pub(crate) fn of_library(
+        self,
+        library: &'static [(&'static str, &'static str, &'static str)],
+    ) -> Section<'a> {
+        Section { library, ..self }
     }
 
     /// The full path of a key.
@@ -145,6 +155,9 @@ impl<'a> Section<'a> {
 
     /// The default that the row or the family has for an absent key, which is noted if answers list it.
     fn default(&self, name: &str) -> Option<&'static str> {
+        if let Some((_, value, why)) = self.library.iter().find(|row| row.0 == name) {
+            return Some(self.assume(name, value, why));
+        }
         match (self.row(name)?.absent, &self.family) {
             (Absent::Silently(value), _) => Some(value),
             (Absent::Assumed(value, why), _) => Some(self.assume(name, value, why)),

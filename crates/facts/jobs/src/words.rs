@@ -3,7 +3,7 @@
 use brimful_models::AttentionKernel;
 
 use crate::run::CacheKind;
-use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task};
+use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task, TrainingLoop};
 
 /// An enum whose variants have words in the job file.
 pub trait Words: Copy + 'static {
@@ -57,6 +57,7 @@ words!(Precision {
     "amp-fp16" => AmpFp16,
     "bf16-autocast" => Bf16Autocast,
 });
+words!(TrainingLoop { "plain" => Plain, "trainer" => Trainer });
 words!(FourBitType { "nf4" => Nf4, "fp4" => Fp4 });
 words!(AttentionKernel { "sdpa" => Sdpa, "eager" => Eager, "flash" => Flash });
 words!(AttentionMask { "none" => None, "ones" => Ones, "padded" => Padded });

@@ -4,6 +4,7 @@ mod batch;
 mod infer;
 mod scaler;
 mod train;
+mod trainer;
 
 pub(crate) use infer::infer;
 pub(crate) use train::train;

@@ -7,7 +7,7 @@ use super::spelled::{ATTENTION, CHECKPOINTING, OPTIMIZER, PRECISION};
 use super::{Absent, COUNT, INFER, Key, Kind, MOST, ROOT, RUNS, TRAIN, key, spelled};
 use crate::run::CacheKind;
 use crate::words::Words;
-use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task};
+use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task, TrainingLoop};
 
 const QUANTIZATION: &[&str] = &["train.quantization", "infer.quantization"];
 /// The tasks that are simulated, each for the model types that have a program for it.
@@ -68,6 +68,19 @@ pub(super) const KEYS: &[Key] = &[
              speech-seq2seq, image-classification, image-text and denoising are simulated",
         )
         .flag(),
+    key(
+        TRAIN,
+        "recipe",
+        Kind::Words(&["plain", "trainer", "trl", "accelerate"]),
+        "The loop is a plain script's, or transformers' Trainer with its defaults.",
+    )
+    .silently("plain")
+    .only(
+        TrainingLoop::WORDS,
+        "plain and trainer are simulated; what TRL and a script of accelerate do is measured: brimful rehearse -- python \
+         train.py",
+    )
+    .flag(),
     key(RUNS, "batch", COUNT, "A device takes this many samples in each micro step.").assumed("1").flag().also(&[
         "batch-size",
         "bs",

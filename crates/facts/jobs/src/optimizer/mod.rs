@@ -12,6 +12,7 @@ pub use self::bitsandbytes::{BitsAndBytes, Update};
 pub use self::classes::OptimizerClass;
 use self::classes::{COMMON, known};
 pub use self::torchao::TorchAo;
+use crate::keys::keys_of;
 use crate::section::Section;
 use crate::{JobFault, Optimizer, OptimizerKind, Recipe};
 
@@ -46,7 +47,7 @@ pub(crate) fn is_a_class(name: &str) -> bool {
 /// The optimizer of `[train]`: a table, a bare name, or "none". Absent means AdamW.
 pub(crate) fn optimizer(train: &Section, recipe: &RefCell<Recipe>) -> Result<Option<Optimizer>, JobFault> {
     let table = match train.get("optimizer") {
-        None => name_only(&train.text("optimizer")?),
+        None => table_of(&train.text("optimizer")?),
         Some(Value::String(name)) if name == "none" => return Ok(None),
         Some(Value::String(name)) => name_only(name),
         Some(other) => other.clone(),
@@ -87,6 +88,13 @@ fn runs_over_lists(kind: OptimizerKind) -> bool {
         | OptimizerKind::BitsAndBytes(_)
         | OptimizerKind::TorchAo(_) => false,
     }
+}
+
+/// The table of a word: what the table of keys spells it as, else a name.
+fn table_of(word: &str) -> Value {
+    let mut spelled = keys_of("train").filter(|key| key.name == "optimizer").flat_map(|key| key.spelled);
+    let table = spelled.find(|row| row.0 == word).and_then(|row| serde_json::from_str(row.1).ok());
+    table.unwrap_or_else(|| name_only(word))
 }
 
 fn name_only(name: &str) -> Value {
@@ -173,7 +181,6 @@ fn sgd(section: &Section, weight_decay: bool) -> Result<OptimizerKind, JobFault>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::keys_of;
 
     #[test]
     fn every_argument_of_a_class_is_a_key_and_every_key_belongs_to_a_class() {

@@ -386,12 +386,15 @@ impl Builder {
 
     /// `nn.Embedding`.
     pub fn embedding(&self, name: &str) -> Module<Embedding> {
-        self.module(name, |it| Embedding { weight: it.weight("weight"), embed_scale: None })
+        self.module(name, |it| Embedding {
+            weight: it.weight("weight").held_by_embedding(),
+            embed_scale: None,
+        })
     }
 
     /// `nn.Embedding` over a parameter that is there already.
     pub fn embedding_over(&self, name: &str, weight: Rc<Parameter>) -> Module<Embedding> {
-        self.module(name, |_| Embedding { weight, embed_scale: None })
+        self.module(name, |_| Embedding { weight: weight.held_by_embedding(), embed_scale: None })
     }
 
     /// The table of the input tokens (`get_input_embeddings`). `enable_input_require_grads` is a hook on it.
@@ -406,7 +409,7 @@ impl Builder {
             // `torch.tensor(embed_scale)` has the default dtype, which is the model's while it is built.
             let embed_scale = ops::new_tensor(&it.device, "_to_copy", [], it.dtype);
             embed_scale.categorize(Category::Buffer);
-            Embedding { weight, embed_scale: Some(embed_scale) }
+            Embedding { weight: weight.held_by_embedding(), embed_scale: Some(embed_scale) }
         }))
     }
 

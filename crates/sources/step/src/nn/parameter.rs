@@ -26,13 +26,20 @@ pub(crate) struct Parameter {
     weight: RefCell<Weight>,
     /// `requires_grad`. It outlives a change of the tensor.
     trainable: Cell<bool>,
+    /// Whether an `nn.Embedding` holds it.
+    embedding: Cell<bool>,
 }
 
 impl Parameter {
     /// A parameter over `tensor`, not trained yet.
     pub fn new(path: String, tensor: Tensor) -> Rc<Parameter> {
         tensor.categorize(Category::Parameter);
-        Rc::new(Parameter { path, weight: RefCell::new(Weight::Dense(tensor)), trainable: Cell::new(false) })
+        Rc::new(Parameter {
+            path,
+            weight: RefCell::new(Weight::Dense(tensor)),
+            trainable: Cell::new(false),
+            embedding: Cell::new(false),
+        })
     }
 
     /// The name in `named_parameters()`.
@@ -91,6 +98,17 @@ impl Parameter {
     /// Whether the parameter is trained.
     pub fn requires_grad(&self) -> bool {
         self.trainable.get()
+    }
+
+    /// Notes that an `nn.Embedding` holds the parameter.
+    pub fn held_by_embedding(self: Rc<Self>) -> Rc<Self> {
+        self.embedding.set(true);
+        self
+    }
+
+    /// Whether an `nn.Embedding` holds the parameter.
+    pub fn is_of_embedding(&self) -> bool {
+        self.embedding.get()
     }
 
     /// `parameter.grad`.

@@ -1,3 +1,4 @@
+use brimful_jobs::TrainingLoop;
 use brimful_units::Dtype;
 
 use super::{Implementation, Optimizer, Parameters, state};
@@ -9,18 +10,24 @@ pub(crate) struct Adagrad {
     parameters: Parameters,
     implementation: Implementation,
     weight_decay: bool,
-    /// On the device for the fused kernel, on the host otherwise.
+    /// On the device for the fused kernel and under accelerate, on the host otherwise.
     _steps: Vec<Tensor>,
     sums: Vec<Tensor>,
 }
 
 impl Adagrad {
     /// `weight_decay` says whether it is not 0. The sums are made here, in the order of the parameters.
-    pub fn new(parameters: Parameters, implementation: Implementation, weight_decay: bool) -> Adagrad {
-        let fused = implementation == Implementation::Fused;
+    pub fn new(
+        parameters: Parameters,
+        implementation: Implementation,
+        weight_decay: bool,
+        recipe: TrainingLoop,
+    ) -> Adagrad {
+        // accelerate moves what is there when it prepares the optimizer: Adagrad has its steps, other classes nothing yet.
+        let on_device = implementation == Implementation::Fused || recipe == TrainingLoop::Trainer;
         let (mut steps, mut sums) = (Vec::new(), Vec::new());
         for p in parameters.iter().map(|parameter| parameter.tensor()) {
-            if fused {
+            if on_device {
                 steps.push(state(ops::new_tensor(p.device(), "zeros", [], Dtype::F32)));
             }
             sums.push(state(ops::like(&p, "full_like", p.dtype())));

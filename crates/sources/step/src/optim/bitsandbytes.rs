@@ -1,8 +1,9 @@
-use brimful_jobs::{BitsAndBytes as Choice, Update};
+use brimful_jobs::{BitsAndBytes as Choice, TrainingLoop, Update};
 use brimful_units::{Dtype, Shape};
 
-use super::{Optimizer, Parameters, state, with_gradients};
+use super::{Optimizer, Parameters, state};
 use crate::StepError;
+use crate::nn::Parameter;
 use crate::ops;
 use crate::tensor::Tensor;
 
@@ -11,6 +12,8 @@ use crate::tensor::Tensor;
 pub(crate) struct BitsAndBytes {
     parameters: Parameters,
     choice: Choice,
+    /// `Trainer.create_optimizer` registers 32 bits for the weights of every `nn.Embedding`.
+    full_embeddings: bool,
     states: Vec<Tensor>,
     initialized: bool,
     /// The code maps go to the device with the first quantized state.
@@ -26,12 +29,21 @@ const SMALLEST_PAGED: u64 = 100_000;
 
 impl BitsAndBytes {
     /// The states are made by the first step.
-    pub fn new(parameters: Parameters, choice: Choice) -> BitsAndBytes {
-        BitsAndBytes { parameters, choice, states: Vec::new(), initialized: false, has_codes: false }
+    pub fn new(parameters: Parameters, choice: Choice, recipe: TrainingLoop) -> BitsAndBytes {
+        let full_embeddings = recipe == TrainingLoop::Trainer;
+        BitsAndBytes {
+            parameters,
+            choice,
+            full_embeddings,
+            states: Vec::new(),
+            initialized: false,
+            has_codes: false,
+        }
     }
 
-    fn init(&mut self, p: &Tensor) {
-        let quantized = self.quantizes(p);
+    fn init(&mut self, parameter: &Parameter) {
+        let p = &parameter.tensor();
+        let quantized = self.quantizes(parameter);
         let dtype = if quantized { Dtype::U8 } else { Dtype::F32 };
         // `AdEMAMix.init_state` makes the scales before the states, the base classes after them.
         let scales_first = self.choice.update == Update::AdEMAMix;
@@ -52,14 +64,15 @@ impl BitsAndBytes {
         }
     }
 
-    fn quantizes(&self, p: &Tensor) -> bool {
-        self.choice.eight_bit && p.numel() >= self.choice.min_8bit_size
+    fn quantizes(&self, parameter: &Parameter) -> bool {
+        let full = self.full_embeddings && parameter.is_of_embedding();
+        self.choice.eight_bit && !full && parameter.tensor().numel() >= self.choice.min_8bit_size
     }
 
     /// The library has no kernel for some pairs of an optimizer and a parameter (`str2optimizer32bit` and
     /// `str2optimizer8bit_blockwise` in bitsandbytes/backends/cuda/ops.py), and raises ValueError.
-    fn refuse_gradient(&self, p: &Tensor) {
-        let quantized = self.quantizes(p);
+    fn refuse_gradient(&self, parameter: &Parameter) {
+        let (quantized, p) = (self.quantizes(parameter), parameter.tensor());
         let cure = match self.choice.update {
             Update::Lamb | Update::Lars if quantized => {
                 "bitsandbytes has no 8-bit kernel of it for parameters of min_8bit_size elements and more, and raises \
@@ -116,16 +129,17 @@ impl BitsAndBytes {
 
 impl Optimizer for BitsAndBytes {
     fn step(&mut self) {
-        let (parameters, _) = with_gradients(&self.parameters);
         let first = !std::mem::replace(&mut self.initialized, true);
-        for p in &parameters {
+        let parameters: Parameters =
+            self.parameters.iter().filter(|parameter| parameter.grad().is_some()).cloned().collect();
+        for parameter in &parameters {
             if first {
-                self.init(p);
-                self.refuse_gradient(p);
+                self.init(parameter);
+                self.refuse_gradient(parameter);
             }
             // `optimizer_update_32bit` (bitsandbytes/functional.py) measures the weights: `torch.norm(p.data.float())`.
-            if self.choice.max_unorm && !self.quantizes(p) {
-                let full = ops::to(p, Dtype::F32);
+            if self.choice.max_unorm && !self.quantizes(parameter) {
+                let full = ops::to(parameter.tensor(), Dtype::F32);
                 let norm = ops::reduced_to_scalar(&full, "linalg_vector_norm", Dtype::F32);
                 drop(full);
                 drop(norm);

@@ -12,11 +12,12 @@ mod radam;
 mod rmsprop;
 mod sgd;
 mod torchao;
+mod trainer;
 mod transformers_adafactor;
 
 use std::rc::Rc;
 
-use brimful_jobs::{Optimizer as Choice, OptimizerKind};
+use brimful_jobs::{Optimizer as Choice, OptimizerKind, TrainingLoop};
 use brimful_trace::Category;
 
 use crate::nn::Parameter;
@@ -60,8 +61,16 @@ pub(crate) trait Optimizer {
     }
 }
 
-/// Makes the optimizer for these parameters.
-pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer> {
+/// Makes the optimizer for these parameters, in the groups of the loop that trains.
+pub(crate) fn make(choice: &Choice, parameters: Parameters, recipe: TrainingLoop) -> Box<dyn Optimizer> {
+    match recipe {
+        TrainingLoop::Plain => of_group(choice, parameters, recipe),
+        TrainingLoop::Trainer => trainer::grouped(choice, parameters),
+    }
+}
+
+/// The optimizer for one group of parameters.
+fn of_group(choice: &Choice, parameters: Parameters, recipe: TrainingLoop) -> Box<dyn Optimizer> {
     let implementation = Implementation::of(choice);
     match choice.kind {
         OptimizerKind::Sgd { momentum, nesterov, weight_decay, .. } => {
@@ -74,7 +83,7 @@ pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer
             Box::new(adam::Adam::new(parameters, implementation, amsgrad, false))
         }
         OptimizerKind::Adagrad { weight_decay } => {
-            Box::new(adagrad::Adagrad::new(parameters, implementation, weight_decay))
+            Box::new(adagrad::Adagrad::new(parameters, implementation, weight_decay, recipe))
         }
         OptimizerKind::RmsProp { momentum, centered, weight_decay } => {
             Box::new(rmsprop::RmsProp::new(parameters, implementation, momentum, centered, weight_decay))
@@ -96,7 +105,9 @@ pub(crate) fn make(choice: &Choice, parameters: Parameters) -> Box<dyn Optimizer
             Box::new(adadelta::Adadelta::new(parameters, implementation, weight_decay))
         }
         OptimizerKind::TorchAo(choice) => Box::new(torchao::TorchAo::new(parameters, choice)),
-        OptimizerKind::BitsAndBytes(choice) => Box::new(bitsandbytes::BitsAndBytes::new(parameters, choice)),
+        OptimizerKind::BitsAndBytes(choice) => {
+            Box::new(bitsandbytes::BitsAndBytes::new(parameters, choice, recipe))
+        }
     }
 }
 

@@ -197,6 +197,14 @@ impl Batch {
         Batch { sample, targets, decoder_input_ids: None, attention_mask }
     }
 
+    /// The labels of tokens, `[B, S]`; `None` where the answers are something else.
+    pub fn labels(&self) -> Option<&Tensor> {
+        match &self.targets {
+            Some(Targets::Labels(labels)) if labels.shape().rank() == 2 => Some(labels),
+            _ => None,
+        }
+    }
+
     /// `batch.pop("labels")`.
     pub fn without_targets(self) -> Batch {
         Batch { targets: None, ..self }

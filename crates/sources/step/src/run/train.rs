@@ -1,11 +1,12 @@
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, Lora, Precision, Train};
+use brimful_jobs::{Checkpointing, Lora, Precision, Train, TrainingLoop};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
 use super::batch::{Batch, Samples};
 use super::scaler::GradScaler;
+use super::trainer::Trainer;
 use crate::autocast::autocast;
 use crate::autograd::backward;
 use crate::device::Device;
@@ -40,13 +41,15 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
             rules,
             use_cache: job.use_cache,
         },
-        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
+        optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone(), job.recipe)),
         scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
         computes_loss: !is_of_transformers(config),
         parameters,
         model,
         loss: None,
         outputs: None,
+        trainer: (job.recipe == TrainingLoop::Trainer)
+            .then(|| Trainer::new(device, Samples::of_training(job, config))),
     };
     for step in 0..job.steps {
         for micro in 0..job.accumulation {
@@ -92,21 +95,35 @@ struct Loop<'a> {
     /// The loop's names `loss` and `outputs`.
     loss: Option<Tensor>,
     outputs: Option<Outputs>,
+    /// What the loop of transformers' Trainer holds beside; `None` for a plain loop.
+    trainer: Option<Trainer>,
 }
 
 impl Loop<'_> {
     fn micro_step(&mut self, step: u64, micro: u64) {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
-        let batch = Batch::new(self.device, self.samples);
+        let batch = self.batch(micro);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
         self.backward();
+        if let (Some(trainer), Some(loss)) = (&mut self.trainer, &self.loss) {
+            trainer.add(loss);
+        }
         if !self.job.hold_outputs {
             self.loss = None;
         }
         // The script's `batch = None`.
         drop(batch);
+    }
+
+    /// The next micro batch: made now, or fetched with the others of the optimizer step.
+    fn batch(&mut self, micro: u64) -> Rc<Batch> {
+        let Some(trainer) = &mut self.trainer else { return Rc::new(Batch::new(self.device, self.samples)) };
+        if micro == 0 {
+            trainer.fetch(self.device, self.job);
+        }
+        trainer.batch(micro).unwrap_or_else(|| Rc::new(Batch::new(self.device, self.samples)))
     }
 
     fn forward(&mut self, batch: &Batch) {
@@ -118,13 +135,19 @@ impl Loop<'_> {
             self.outputs = None;
         }
         drop(autocast);
-        if self.job.accumulation > 1 {
+        if let Some(trainer) = &self.trainer {
+            self.loss = self.loss.take().map(|loss| trainer.loss_of(loss));
+        } else if self.job.accumulation > 1 {
             self.loss = self.loss.take().map(ops::div_scalar);
         }
     }
 
     fn backward(&mut self) {
-        let Some(loss) = self.loss.clone() else { return };
+        let Some(mut loss) = self.loss.clone() else { return };
+        if self.trainer.is_some() {
+            // `Accelerator.backward` divides by its own number of steps, which the Trainer leaves at 1.
+            loss = ops::div_scalar(&loss);
+        }
         let root = match &mut self.scaler {
             Some(scaler) => scaler.scale(&loss),
             None => loss,
@@ -138,12 +161,19 @@ impl Loop<'_> {
     fn update(&mut self, step: u64) {
         let Some(optimizer) = &mut self.optimizer else { return };
         let _off = self.device.set_grad_enabled(false);
-        if self.job.clip_grad_norm {
+        // Without a largest norm the Trainer clips to infinity, to know the norm (`_get_grad_norm`).
+        if self.job.clip_grad_norm || self.trainer.is_some() {
             self.device.begin_phase(PhaseKind::Clip, &format!("it{step}.clip"));
             if let Some(scaler) = &mut self.scaler {
                 scaler.unscale(&self.parameters);
             }
-            clip_grad_norm(&self.parameters);
+            if let Some(trainer) = &mut self.trainer {
+                trainer.keep_norm(None);
+            }
+            let norm = clip_grad_norm(&self.parameters);
+            if let Some(trainer) = &mut self.trainer {
+                trainer.keep_norm(norm);
+            }
         }
         self.device.begin_phase(PhaseKind::Optimizer, &format!("it{step}.optimizer"));
         match &mut self.scaler {
@@ -160,10 +190,10 @@ impl Loop<'_> {
     }
 }
 
-/// `torch.nn.utils.clip_grad_norm_`.
-fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
+/// `torch.nn.utils.clip_grad_norm_`, which returns the norm.
+fn clip_grad_norm(parameters: &[Rc<Parameter>]) -> Option<Tensor> {
     let grads: Vec<Tensor> = parameters.iter().filter_map(|parameter| parameter.grad()).collect();
-    let Some(first) = grads.first() else { return };
+    let first = grads.first()?;
     let device = first.device();
     let norms = ops::foreach_norm(&grads);
     let total = {
@@ -185,5 +215,5 @@ fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
     let clamped = ops::plain_unary("clamp", &coefficient, total.dtype());
     drop(coefficient);
     drop(clamped);
-    drop(total);
+    Some(total)
 }
