@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use brimful_truth::{Case, Figure, Recorded, Recorder, difference, draw, figures, fixtures, record_all};
+use brimful_truth::{
+    Case, Figure, Recorded, Recorder, difference, draw, figures, fixtures, record_all, spread,
+};
 
 use crate::test::torch_in;
 
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--keep | --print] | \
+                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--shard ddp] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
-and not run.";
+and not run. With --shard only the training runs among them are taken, each on several GPUs.";
 
 /// Runs one of the commands.
 ///
@@ -132,6 +134,7 @@ struct Draw {
     families: Vec<String>,
     task: String,
     gpu: Option<String>,
+    shard: Option<String>,
     keep: bool,
     print: bool,
 }
@@ -144,6 +147,7 @@ impl Draw {
             families: Vec::new(),
             task: "causal-lm".to_owned(),
             gpu: None,
+            shard: None,
             keep: false,
             print: false,
         };
@@ -156,6 +160,7 @@ impl Draw {
                 "--family" => draw.families = value()?.split(',').map(str::to_owned).collect(),
                 "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
+                "--shard" => draw.shard = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
@@ -173,9 +178,13 @@ impl Draw {
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
-    let cases = match asked.families.as_slice() {
+    let cases: Vec<Case> = match asked.families.as_slice() {
         [] => of(None),
         families => families.iter().flat_map(|family| of(Some((family, &asked.task)))).collect(),
+    };
+    let cases = match &asked.shard {
+        Some(shard) => spread(asked.seed, cases, shard),
+        None => cases,
     };
     if asked.print {
         cases.iter().for_each(|case| println!("{}", case.job));

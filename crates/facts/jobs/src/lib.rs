@@ -17,6 +17,7 @@ mod lora;
 mod mask;
 mod optimizer;
 mod overrides;
+mod parallel;
 mod recipe;
 mod run;
 mod schema;
@@ -32,8 +33,8 @@ pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{
-    AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Precision,
-    Task, Train, Versions, Workload,
+    AttentionMask, Cache, Checkpointing, Infer, Job, Lora, LoraTargets, Optimizer, OptimizerKind, Parallel,
+    Precision, Shard, Task, Train, Versions, Workload,
 };
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use llama_cpp::LlamaCppJob;

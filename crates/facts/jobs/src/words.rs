@@ -2,6 +2,7 @@
 
 use brimful_models::AttentionKernel;
 
+use crate::parallel::ShardKind;
 use crate::run::CacheKind;
 use crate::{AttentionMask, Checkpointing, Precision, Task};
 
@@ -57,6 +58,7 @@ words!(Precision {
     "amp-fp16" => AmpFp16,
     "bf16-autocast" => Bf16Autocast,
 });
+words!(ShardKind { "none" => None, "ddp" => Ddp, "fsdp2" => Fsdp2 });
 words!(AttentionKernel { "sdpa" => Sdpa, "eager" => Eager, "flash" => Flash });
 words!(AttentionMask { "none" => None, "ones" => Ones, "padded" => Padded });
 words!(Checkpointing { "none" => None, "reentrant" => Reentrant, "non-reentrant" => NonReentrant });

@@ -1,6 +1,7 @@
 //! The imagined GPU: it allocates blocks, writes the trace, and knows the op, the module and the stream that allocate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use brimful_devices::Processor;
@@ -260,6 +261,22 @@ impl Device {
     /// What a block is for.
     pub fn category(&self, id: AllocationId) -> Category {
         self.0.trace.borrow().allocations.category(id)
+    }
+
+    /// Shape and dtype of every block in memory that is for `category`, in the order in which they were made.
+    pub fn held(&self, category: Category) -> Vec<TensorInfo> {
+        let trace = self.0.trace.borrow();
+        let mut held: BTreeMap<AllocationId, TensorInfo> = BTreeMap::new();
+        for event in trace.events() {
+            match event {
+                Event::Alloc(id) if trace.allocations.category(id) == category => {
+                    held.extend(trace.tensor(id).map(|tensor| (id, tensor.clone())));
+                }
+                Event::Free(id) => drop(held.remove(&id)),
+                _ => {}
+            }
+        }
+        held.into_values().collect()
     }
 
     /// Sets what a block is for.

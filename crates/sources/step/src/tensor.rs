@@ -42,13 +42,16 @@ struct TensorImpl {
     base: Option<Tensor>,
 }
 
+/// A hook on the end of the graph (`register_post_accumulate_grad_hook`, or a post hook of the node).
+pub(crate) type LeafHook = Rc<dyn Fn()>;
+
 /// Where the gradient of a tensor goes in the backward.
 enum GradientEdge {
     None,
     /// The output of a recorded op.
     Interior(Edge),
-    /// A parameter, or another tensor that collects its gradient in `.grad`.
-    Leaf(Weak<AccumulateGrad>),
+    /// A parameter, or another tensor that collects its gradient in `.grad`, and what is called after it has.
+    Leaf(Weak<AccumulateGrad>, Option<LeafHook>),
 }
 
 /// Row-major strides.
@@ -232,7 +235,7 @@ impl Tensor {
     pub fn require_grad(&self) {
         let mut edge = self.0.gradient_edge.borrow_mut();
         if matches!(*edge, GradientEdge::None) {
-            *edge = GradientEdge::Leaf(Weak::new());
+            *edge = GradientEdge::Leaf(Weak::new(), None);
         }
     }
 
@@ -248,7 +251,7 @@ impl Tensor {
         match &mut *edge {
             GradientEdge::None => None,
             GradientEdge::Interior(edge) => Some(edge.clone()),
-            GradientEdge::Leaf(accumulate) => {
+            GradientEdge::Leaf(accumulate, _) => {
                 let node = accumulate.upgrade().unwrap_or_else(|| {
                     let node = Rc::new(AccumulateGrad::new(self));
                     *accumulate = Rc::downgrade(&node);
@@ -256,6 +259,21 @@ impl Tensor {
                 });
                 Some(Edge { target: Target::Leaf(node), slot: 0 })
             }
+        }
+    }
+
+    /// Has `hook` called whenever a backward has brought this leaf its gradient.
+    pub fn on_gradient(&self, hook: LeafHook) {
+        if let GradientEdge::Leaf(_, known) = &mut *self.0.gradient_edge.borrow_mut() {
+            *known = Some(hook);
+        }
+    }
+
+    /// What is called after a backward has brought this leaf its gradient.
+    pub fn gradient_hook(&self) -> Option<LeafHook> {
+        match &*self.0.gradient_edge.borrow() {
+            GradientEdge::Leaf(_, hook) => hook.clone(),
+            GradientEdge::None | GradientEdge::Interior(_) => None,
         }
     }
 

@@ -9,9 +9,19 @@ pub struct Elsewhere {
     pub instead: &'static str,
 }
 
-/// What to do with several GPUs.
-pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse your own script on several virtual ones: \
+/// What to do with several GPUs in a way that is not simulated.
+pub(super) const SEVERAL_GPUS: &str = "DDP is simulated: parallel.data = 8 with parallel.shard = \"ddp\"; \
+     for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- torchrun \
+     --nproc-per-node 2 train.py";
+
+/// What to do with a way of sharding that is not simulated.
+pub(super) const OTHER_SHARDS: &str = "\"ddp\" is; for FSDP1, FSDP2 and ZeRO, rehearse your own script on several virtual GPUs: \
      brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
+
+/// How DDP is asked for on a command line.
+const DATA_PARALLEL: &str = "write --set parallel.data=8 for the GPUs that share the batch, and --set parallel.shard=ddp; \
+     for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- \
+     torchrun --nproc-per-node 2 train.py";
 
 /// What to do with quantized weights.
 pub(super) const UNQUANTIZED: &str = "weights are simulated in fp32, fp16 and bf16; leave it out to see those, or measure \
@@ -53,7 +63,7 @@ const ROWS: &[Elsewhere] = &[
             "pipeline-parallel-size",
             "data-parallel-size",
         ],
-        instead: SEVERAL_GPUS,
+        instead: DATA_PARALLEL,
     },
     Elsewhere {
         flags: &["qlora", "load-in-4bit", "load-in-8bit", "4bit", "8bit", "quantize", "bnb"],

@@ -72,6 +72,9 @@ pub(crate) fn backward_all(roots: &[Tensor], grads: Vec<Tensor>) {
                 if let Some(grad) = grad {
                     leaf.accumulate(grad);
                 }
+                if let Some(hook) = leaf.variable.gradient_hook() {
+                    hook();
+                }
             }
         }
     }

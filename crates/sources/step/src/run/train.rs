@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, Lora, Precision, Train};
+use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Train};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
@@ -13,16 +13,24 @@ use crate::models::{self, Mode, Model, Outputs};
 use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
+use crate::parallel::Spread;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
-pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
+pub(crate) fn train(
+    device: &Device,
+    config: &Config,
+    job: &Train,
+    parallel: Option<&Parallel>,
+    rules: TransformersRules,
+) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
     let techniques = Techniques { checkpointing: job.checkpointing, lora };
     let model = models::build(device, config, job.precision, techniques);
+    let spread = Spread::around(&model, device, parallel);
     let parameters = model.trained();
     device.empty_cache();
     let mut steps = Loop {
@@ -40,6 +48,8 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
         scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
         computes_loss: !is_of_transformers(config),
         parameters,
+        spread,
+        sync_each_batch: parallel.is_some_and(|parallel| parallel.sync_each_batch),
         model,
         loss: None,
         outputs: None,
@@ -78,6 +88,10 @@ struct Loop<'a> {
     samples: Samples,
     mode: Mode,
     model: Model,
+    /// What is around the model where several GPUs share the run.
+    spread: Spread,
+    /// Whether gradients are reduced in every micro step, not only in the last of a step.
+    sync_each_batch: bool,
     /// The trained parameters.
     parameters: Vec<Rc<Parameter>>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
@@ -94,6 +108,10 @@ impl Loop<'_> {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
         let batch = Batch::new(self.device, self.samples);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
+        self.spread.before_forward(self.sync_each_batch || micro + 1 == self.job.accumulation);
+        if self.device.failed() {
+            return;
+        }
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
         self.backward();
