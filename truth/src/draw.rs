@@ -78,10 +78,17 @@ fn spread_one(seed: u64, at: usize, case: Case, shard: &str) -> Case {
     table.insert("data".to_owned(), json!(pick(&mut rng, &[2, 4, 8, 64])));
     table.insert("shard".to_owned(), json!(shard));
     maybe(&mut rng, &mut table, "sync_each_batch", json!(true));
-    maybe(&mut rng, &mut table, "gradient_as_bucket_view", json!(true));
-    // Small enough for several buckets of a drawn model.
-    let cap = pick(&mut rng, &[0.01, 0.1, 0.5, 5.0]);
-    maybe(&mut rng, &mut table, "bucket_cap_mb", json!(cap));
+    if shard == "ddp" {
+        maybe(&mut rng, &mut table, "gradient_as_bucket_view", json!(true));
+        // Small enough for several buckets of a drawn model.
+        let cap = pick(&mut rng, &[0.01, 0.1, 0.5, 5.0]);
+        maybe(&mut rng, &mut table, "bucket_cap_mb", json!(cap));
+    } else {
+        maybe(&mut rng, &mut table, "reshard_after_forward", json!(false));
+        maybe(&mut rng, &mut table, "param_dtype", json!("bf16"));
+        let reduced = pick(&mut rng, &["fp32", "bf16"]);
+        maybe(&mut rng, &mut table, "reduce_dtype", json!(reduced));
+    }
     let mut job = case.job;
     job["parallel"] = Value::Object(table);
     Case::unrecorded(case.id.replacen("drawn/", &format!("drawn/{shard}/"), 1), job)

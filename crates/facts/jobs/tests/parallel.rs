@@ -2,6 +2,7 @@
 
 use brimful_jobs::{Format, Overrides, Parallel, Shard, load};
 use brimful_models::NoFiles;
+use brimful_units::Dtype;
 
 fn parallel(table: &str) -> Result<Option<Parallel>, String> {
     let text = format!("model = 'gpt2'\n[parallel]\n{table}");
@@ -34,6 +35,17 @@ fn a_bucket_is_given_in_mib_and_held_in_bytes() {
 }
 
 #[test]
+fn fsdp2_is_what_torch_makes_of_no_arguments_unless_the_job_says_otherwise() {
+    let plain = parallel("data = 64\nshard = 'fsdp2'").unwrap().unwrap();
+    let shard = Shard::Fsdp2 { reshard_after_forward: true, param_dtype: None, reduce_dtype: None };
+    assert_eq!(plain, Parallel { data: 64, sync_each_batch: false, shard });
+    let mixed = "data = 64\nshard = 'fsdp2'\nreshard_after_forward = false\nparam_dtype = 'bf16'\nreduce_dtype = 'fp32'";
+    let (param_dtype, reduce_dtype) = (Some(Dtype::Bf16), Some(Dtype::F32));
+    let shard = Shard::Fsdp2 { reshard_after_forward: false, param_dtype, reduce_dtype };
+    assert_eq!(parallel(mixed).unwrap().unwrap().shard, shard);
+}
+
+#[test]
 fn degrees_that_do_not_go_together_are_refused_with_both_keys() {
     for (table, expected) in [
         ("data = 12\ngpus_per_node = 8", "data = 12 is no multiple of it"),
@@ -41,8 +53,10 @@ fn degrees_that_do_not_go_together_are_refused_with_both_keys() {
         ("data = 2\nshard = 'none'", "data is more than 1"),
         ("data = 2\nparam_dtype = 'bf16'", "only shard = \"fsdp2\" has this key"),
         ("data = 2\nreduce_dtype = 'f32'", "one of fp32, bf16, fp16"),
+        ("data = 2\nshard = 'fsdp2'\nbucket_cap_mb = 5", "only shard = \"ddp\" has this key"),
+        ("data = 2\nshard = 'fsdp2'\ncpu_offload = true", "not simulated yet"),
         ("data = 2\nstatic_graph = true", "not simulated yet"),
-        ("data = 2\nshard = 'zero3'", "is not simulated yet; \"ddp\" is"),
+        ("data = 2\nshard = 'zero3'", "\"ddp\" and \"fsdp2\" are; for FSDP1 and ZeRO"),
     ] {
         let error = parallel(table).unwrap_err();
         assert!(error.contains(expected), "{table}: {error}");

@@ -10,17 +10,16 @@ pub struct Elsewhere {
 }
 
 /// What to do with several GPUs in a way that is not simulated.
-pub(super) const SEVERAL_GPUS: &str = "DDP is simulated: parallel.data = 8 with parallel.shard = \"ddp\"; \
-     for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- torchrun \
-     --nproc-per-node 2 train.py";
+pub(super) const SEVERAL_GPUS: &str = "DDP and FSDP2 are: parallel.data = 8 with parallel.shard = \"ddp\" or \"fsdp2\"; for another way, \
+     rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
 
 /// What to do with a way of sharding that is not simulated.
-pub(super) const OTHER_SHARDS: &str = "\"ddp\" is; for FSDP1, FSDP2 and ZeRO, rehearse your own script on several virtual GPUs: \
+pub(super) const OTHER_SHARDS: &str = "\"ddp\" and \"fsdp2\" are; for FSDP1 and ZeRO, rehearse your own script on several virtual GPUs: \
      brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
 
-/// How DDP is asked for on a command line.
-const DATA_PARALLEL: &str = "write --set parallel.data=8 for the GPUs that share the batch, and --set parallel.shard=ddp; \
-     for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- \
+/// How DDP and FSDP2 are asked for on a command line.
+const DATA_PARALLEL: &str = "write --set parallel.data=8 for the GPUs that share the batch, and --set parallel.shard=ddp or \
+     --set parallel.shard=fsdp2; for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- \
      torchrun --nproc-per-node 2 train.py";
 
 /// What to do with quantized weights.

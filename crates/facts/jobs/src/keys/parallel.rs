@@ -11,7 +11,7 @@ const COUNT: Kind = Kind::Count { least: 1, most: MOST };
 pub(super) const KEYS: &[Key] = &[
     row("data", COUNT, "The batch is split over this many GPUs.").silently("1"),
     row("shard", Kind::Words(SHARDS), "States are sharded over the data-parallel GPUs in this way.")
-        .only(&["none", "ddp"], OTHER_SHARDS)
+        .only(&["none", "ddp", "fsdp2"], OTHER_SHARDS)
         .absent(super::Absent::Follows("ddp where data is more than 1")),
     axis("tensor", "Each matrix is split over this many GPUs."),
     axis("sequence", "Norms and dropouts split the sequence over this many GPUs."),

@@ -113,8 +113,9 @@ fn evaluate(node: &Rc<Node>, ready: &mut BinaryHeap<Ready>) {
     }
 }
 
-/// The node of a function of Python's.
+/// The nodes of functions of Python's.
 pub(crate) const CHECKPOINT: &str = "CheckpointFunctionBackward";
+pub(crate) const POST_BACKWARD: &str = "RegisterPostBackwardFunctionBackward";
 
 /// Runs the node's function and brings each gradient to its input's shape and dtype.
 fn call(node: &Rc<Node>) -> Grads {
@@ -122,6 +123,7 @@ fn call(node: &Rc<Node>) -> Grads {
     if grads.iter().all(Option::is_none) {
         return node.edges.iter().map(|_| None).collect();
     }
+    node.call_hooks(&grads);
     // Cannot fail: nodes to which no gradient came returned above.
     let device = grads.iter().flatten().next().expect("a gradient arrived").device().clone();
     let mut outputs = {
@@ -139,7 +141,7 @@ fn call(node: &Rc<Node>) -> Grads {
             *output = Some(validated(edge, grad));
         }
     }
-    if node.name == CHECKPOINT {
+    if matches!(node.name, CHECKPOINT | POST_BACKWARD) {
         // A function of Python is given its gradients as a tuple, which CPython drops from its end (`PyNode::apply` in
         // torch/csrc/autograd/python_function.cpp).
         while grads.pop().is_some() {}
@@ -153,7 +155,10 @@ fn validated(edge: &Edge, grad: Tensor) -> Tensor {
     let device = grad.device().clone();
     let _scope = device.node("", StrId::default());
     let grad = if grad.shape() == &shape { grad } else { ops::sum_to(grad, &shape) };
-    if grad.dtype() == dtype { grad } else { ops::to(grad, dtype) }
+    match dtype {
+        Some(dtype) if grad.dtype() != dtype => ops::to(grad, dtype),
+        _ => grad,
+    }
 }
 
 /// Adds a gradient to a node's input, and queues the node when it was the last to come.

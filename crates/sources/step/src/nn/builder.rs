@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     order: RefCell<FxHashMap<String, usize>>,
     /// The parameters that the model's class does not train, by path.
     frozen: Vec<String>,
+    /// The layers that gradient checkpointing may wrap, by their names in the model.
+    layers: RefCell<Vec<String>>,
     /// The Linears that get an adapter once the whole model is there.
     pub(super) targets: RefCell<Vec<Target>>,
 }
@@ -166,6 +168,7 @@ impl Builder {
             registered: RefCell::default(),
             order: RefCell::default(),
             frozen: config.frozen_parameters().to_vec(),
+            layers: RefCell::default(),
             targets: RefCell::default(),
         };
         Builder { plan: Rc::new(plan), path: String::new() }
@@ -186,6 +189,25 @@ impl Builder {
             .filter(|parameter| !frozen(parameter.path()))
             .for_each(|parameter| parameter.require_grad());
         all
+    }
+
+    /// The name of a child in the model.
+    pub fn path_of(&self, name: &str) -> String {
+        joined(&self.path, name)
+    }
+
+    /// Notes a child as a layer that gradient checkpointing may wrap. Its name may have `{i}` for the number of a layer.
+    pub fn note_layer(&self, name: &str) {
+        let path = self.path_of(name);
+        let mut layers = self.layers.borrow_mut();
+        if !layers.contains(&path) {
+            layers.push(path);
+        }
+    }
+
+    /// The layers that were noted.
+    pub fn layers(&self) -> Vec<String> {
+        self.layers.borrow().clone()
     }
 
     /// The place of a child.

@@ -45,7 +45,7 @@ pub(crate) fn train(
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone())),
-        scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
+        scaler: (job.precision == Precision::AmpFp16).then(|| GradScaler::new(spread.splits_gradients())),
         computes_loss: !is_of_transformers(config),
         parameters,
         spread,
@@ -125,6 +125,7 @@ impl Loop<'_> {
     fn forward(&mut self, batch: &Batch) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
         let mut outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
+        self.spread.after_forward(&outputs);
         self.loss = if self.computes_loss { outputs.loss.take() } else { outputs.loss.clone() };
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
@@ -144,6 +145,7 @@ impl Loop<'_> {
         };
         let ones = ops::like(&root, "ones_like", root.dtype());
         backward(&root, ones.clone());
+        self.spread.after_backward();
         // `backward()` holds the root's gradient until the engine has returned.
         drop(ones);
     }
@@ -156,7 +158,7 @@ impl Loop<'_> {
             if let Some(scaler) = &mut self.scaler {
                 scaler.unscale(&self.parameters);
             }
-            clip_grad_norm(&self.parameters);
+            clip_grad_norm(&self.parameters, self.spread.splits_gradients());
         }
         self.device.begin_phase(PhaseKind::Optimizer, &format!("it{step}.optimizer"));
         match &mut self.scaler {
@@ -174,14 +176,24 @@ impl Loop<'_> {
 }
 
 /// `torch.nn.utils.clip_grad_norm_`.
-fn clip_grad_norm(parameters: &[Rc<Parameter>]) {
+fn clip_grad_norm(parameters: &[Rc<Parameter>], of_parts: bool) {
     let grads: Vec<Tensor> = parameters.iter().filter_map(|parameter| parameter.grad()).collect();
     let Some(first) = grads.first() else { return };
     let device = first.device();
     let norms = ops::foreach_norm(&grads);
     let total = {
         let stacked = ops::new_tensor(device, "cat", [grads.len() as u64], first.dtype());
+        // The norms of parts: their squares are summed over all ranks, and the root is taken.
+        let whole = of_parts.then(|| {
+            let squares = ops::plain_unary("pow", &stacked, stacked.dtype());
+            let sums = ops::plain_unary("all_reduce", &squares, stacked.dtype());
+            let roots = ops::plain_unary("pow", &sums, stacked.dtype());
+            drop(sums);
+            drop(squares);
+            roots
+        });
         let total = ops::reduced_to_scalar(&stacked, "linalg_vector_norm", first.dtype());
+        drop(whole);
         drop(stacked);
         total
     };
