@@ -15,7 +15,7 @@ use crate::test::torch_in;
 mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
-                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--shard ddp] [--keep | --print] | \
+                     draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] [--shard ddp|fsdp2] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed

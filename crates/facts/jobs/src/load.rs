@@ -13,7 +13,7 @@ use crate::recipe::PROCESSOR;
 use crate::run::Context;
 use crate::section::Section;
 use crate::versions::versions;
-use crate::{Format, Job, JobError, JobFault, Overrides, Recipe, Workload};
+use crate::{Format, Job, JobError, JobFault, Overrides, Recipe};
 
 /// A job with all that is known of it.
 #[derive(Clone, Debug)]
@@ -291,7 +291,7 @@ fn check(
         (None, Some(infer)) => context.infer(infer).map_err(into_its_section)?,
         (train, None) => context.train(train.unwrap_or(&empty)).map_err(into_its_section)?,
     };
-    let parallel = parallel(&spread, matches!(workload, Workload::Train(_)))?;
+    let parallel = parallel(&spread, &workload)?;
     if let Some(spread) = &parallel {
         recipe.borrow_mut().notes.extend(spread.notes());
     }

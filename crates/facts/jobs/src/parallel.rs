@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::section::Section;
 use crate::words::Words;
-use crate::{JobFault, Parallel, Shard};
+use crate::{JobFault, OptimizerKind, Parallel, Shard, Workload};
 
 /// The ways of sharding that are simulated, as the job file names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ const OF_DDP: [&str; 3] = ["bucket_cap_mb", "gradient_as_bucket_view", "static_g
 const OF_FSDP2: [&str; 4] = ["reshard_after_forward", "param_dtype", "reduce_dtype", "cpu_offload"];
 
 /// How the run is spread over GPUs; `None` for one GPU. The caller has checked each value by itself.
-pub(crate) fn parallel(section: &Section, trains: bool) -> Result<Option<Parallel>, JobFault> {
+pub(crate) fn parallel(section: &Section, workload: &Workload) -> Result<Option<Parallel>, JobFault> {
     let data = section.count("data")?;
     let kind = match (section.given_word::<ShardKind>("shard"), data) {
         (Some(kind), _) => kind,
@@ -51,12 +51,17 @@ pub(crate) fn parallel(section: &Section, trains: bool) -> Result<Option<Paralle
     if data < 2 {
         return Err(section.bad("data", data, "shard needs at least 2 GPUs to spread a run over"));
     }
-    if !trains {
+    let Workload::Train(run) = workload else {
         return Err(section.bad(
             "shard",
             format!("{:?}", kind.word()),
             "a run without gradients is simulated on one GPU",
         ));
+    };
+    if kind == ShardKind::Fsdp2
+        && let Some(why) = run.optimizer.as_ref().and_then(|optimizer| refuses_parts(optimizer.kind))
+    {
+        return Err(section.bad("shard", "\"fsdp2\"", format!("train.optimizer does not go with it: {why}")));
     }
     let sync_each_batch = section.flag("sync_each_batch");
     let shard = match kind {
@@ -71,6 +76,21 @@ pub(crate) fn parallel(section: &Section, trains: bool) -> Result<Option<Paralle
         },
     };
     Ok(Some(Parallel { data, sync_each_batch, shard }))
+}
+
+/// Why an optimizer does not run over parts of parameters (`DTensor`); seen with torch 2.15, transformers 5.23 and bitsandbytes
+/// 0.50.2.
+fn refuses_parts(kind: OptimizerKind) -> Option<&'static str> {
+    match kind {
+        OptimizerKind::AdamW8bit => {
+            Some("bitsandbytes.optimizer_update_8bit_blockwise got mixed torch.Tensor and DTensor")
+        }
+        OptimizerKind::TransformersAdafactor { .. } => Some("aten.add_ got mixed torch.Tensor and DTensor"),
+        OptimizerKind::Adafactor => {
+            Some("aten.pow_: in-place operations that require placement changes are not supported")
+        }
+        _ => None,
+    }
 }
 
 impl Parallel {

@@ -61,6 +61,15 @@ fn degrees_that_do_not_go_together_are_refused_with_both_keys() {
         let error = parallel(table).unwrap_err();
         assert!(error.contains(expected), "{table}: {error}");
     }
+    for (optimizer, expected) in [
+        ("name = 'AdamW8bit'\nlibrary = 'bitsandbytes'", "mixed torch.Tensor and DTensor"),
+        ("name = 'Adafactor'\nlibrary = 'transformers'", "mixed torch.Tensor and DTensor"),
+        ("name = 'Adafactor'", "in-place operations"),
+    ] {
+        let error =
+            parallel(&format!("data = 8\nshard = 'fsdp2'\n[train.optimizer]\n{optimizer}")).unwrap_err();
+        assert!(error.contains("train.optimizer does not go with it") && error.contains(expected), "{error}");
+    }
     let infer = "model = 'gpt2'\n[infer]\nbatch = 1\n[parallel]\ndata = 2";
     let error = load("job.toml", infer, Format::Toml, &NoFiles, &Overrides::default()).unwrap_err();
     assert!(error.to_string().contains("without gradients is simulated on one GPU"), "{error}");
