@@ -80,6 +80,40 @@ pub fn draw_quantized(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: O
         .collect()
 }
 
+/// The training runs among drawn jobs, each on several GPUs that share the batch by `shard`.
+pub fn spread(seed: u64, cases: Vec<Case>, shard: &str) -> Vec<Case> {
+    let trains = |case: &Case| case.job.get("train").is_some();
+    cases.into_iter().filter(trains).enumerate().map(|(at, case)| spread_one(seed, at, case, shard)).collect()
+}
+
+fn spread_one(seed: u64, at: usize, case: Case, shard: &str) -> Case {
+    let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64).wrapping_add(1 << 31));
+    let mut table = Map::new();
+    table.insert("data".to_owned(), json!(pick(&mut rng, &[2, 4, 8, 64])));
+    table.insert("shard".to_owned(), json!(shard));
+    maybe(&mut rng, &mut table, "sync_each_batch", json!(true));
+    if shard == "ddp" {
+        maybe(&mut rng, &mut table, "gradient_as_bucket_view", json!(true));
+        // Small enough for several buckets of a drawn model.
+        let cap = pick(&mut rng, &[0.01, 0.1, 0.5, 5.0]);
+        maybe(&mut rng, &mut table, "bucket_cap_mb", json!(cap));
+    } else {
+        maybe(&mut rng, &mut table, "reshard_after_forward", json!(false));
+        maybe(&mut rng, &mut table, "param_dtype", json!("bf16"));
+        let reduced = pick(&mut rng, &["fp32", "bf16"]);
+        maybe(&mut rng, &mut table, "reduce_dtype", json!(reduced));
+    }
+    let mut job = case.job;
+    // Libraries' own optimizers, and Adafactor, refuse parts of parameters: one of them in six is enough to see it.
+    let optimizer = &job["train"]["optimizer"];
+    let refused = optimizer.get("library").is_some() || optimizer["name"] == "Adafactor";
+    if shard == "fsdp2" && refused && !once_in(&mut rng, 6) {
+        job["train"]["optimizer"] = json!({"name": "AdamW"});
+    }
+    job["parallel"] = Value::Object(table);
+    Case::unrecorded(case.id.replacen("drawn/", &format!("drawn/{shard}/"), 1), job)
+}
+
 fn pick<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {
     choices[rng.usize(..choices.len())].clone()
 }

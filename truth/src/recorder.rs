@@ -46,10 +46,12 @@ struct Setup {
     device: Device,
 }
 
-/// What jobs in one process have in common: the GPU, cuDNN's version, and whether masks made on the GPU are padded. A job of
+/// What jobs in one process have in common: the GPU, cuDNN's version, whether masks made on the GPU are padded, and how many
+/// ranks the job has where it has several, of which rank 0 runs: no rank holds more. A job of
 /// diffusers has a process of its own, by its place: the library imports a class where it is asked for, under the context of
-/// the device, and leaves tensors of its modules there.
-type Machine = (String, String, bool, Option<usize>);
+/// the device, and leaves tensors of its modules there. So has a job with adapters under FSDP2, whose hooks and graph can hold
+/// each other, which Python's collector does not see.
+type Machine = (String, String, bool, Option<u64>, Option<usize>);
 
 /// Records the cases, and returns them in their order.
 ///
@@ -82,13 +84,16 @@ fn machine(case: &Case, at: usize) -> Machine {
     let gpu = text(&case.job["gpu"], "a100-sxm-80gb");
     let cudnn = text(&case.job["versions"]["cudnn"], "9.26.0");
     let padded = |section: &str| case.job[section]["attention_mask"] == "padded";
-    let alone = case.job["model"].get("_class_name").map(|_| at);
-    (gpu, cudnn, padded("train") || padded("infer"), alone)
+    let is_held = case.job["parallel"]["shard"] == "fsdp2" && case.job["train"].get("lora").is_some();
+    let alone = (is_held || case.job["model"].get("_class_name").is_some()).then_some(at);
+    let ranks = &case.job["parallel"];
+    let ranks = ranks["shard"].as_str().is_some_and(|shard| shard != "none").then_some(&ranks["data"]);
+    (gpu, cudnn, padded("train") || padded("infer"), ranks.and_then(serde_json::Value::as_u64), alone)
 }
 
 fn record(
     recorder: &Recorder,
-    (gpu, cudnn, padded, alone): &Machine,
+    (gpu, cudnn, padded, ranks, alone): &Machine,
     cases: &[&Case],
 ) -> Result<(Setup, Vec<Case>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
@@ -110,6 +115,9 @@ fn record(
         "--cudnn",
         cudnn,
     ]);
+    if let Some(ranks) = ranks {
+        command.args(["--world-size", &ranks.to_string(), "--ranks", "0"]);
+    }
     command.args(padded.then_some("--padded")).arg("--output").arg(folder.path().join("run.zip"));
     command.arg("--").arg(&recorder.python).arg(root().join(SCRIPT)).arg(&jobs).arg(&rows).arg(gpu);
     let output = command.stdout(Stdio::null()).output().with_context(|| format!("{command:?}"))?;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_truth::{
-    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all,
+    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all, spread,
 };
 
 use crate::test::torch_in;
@@ -16,11 +16,11 @@ mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
                      draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] \
-                     [--quantized] [--keep | --print] | \
+                     [--quantized] [--shard ddp|fsdp2] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
-and not run.";
+and not run. With --shard only the training runs among them are taken, each on several GPUs.";
 
 /// Runs one of the commands.
 ///
@@ -136,6 +136,7 @@ struct Draw {
     task: String,
     gpu: Option<String>,
     quantized: bool,
+    shard: Option<String>,
     keep: bool,
     print: bool,
 }
@@ -149,6 +150,7 @@ impl Draw {
             task: "causal-lm".to_owned(),
             gpu: None,
             quantized: false,
+            shard: None,
             keep: false,
             print: false,
         };
@@ -162,6 +164,7 @@ impl Draw {
                 "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--quantized" => draw.quantized = true,
+                "--shard" => draw.shard = Some(value()?.clone()),
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
@@ -180,9 +183,13 @@ impl Draw {
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
     let draw = if asked.quantized { draw_quantized } else { draw };
     let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
-    let cases = match asked.families.as_slice() {
+    let cases: Vec<Case> = match asked.families.as_slice() {
         [] => of(None),
         families => families.iter().flat_map(|family| of(Some((family, &asked.task)))).collect(),
+    };
+    let cases = match &asked.shard {
+        Some(shard) => spread(asked.seed, cases, shard),
+        None => cases,
     };
     if asked.print {
         cases.iter().for_each(|case| println!("{}", case.job));

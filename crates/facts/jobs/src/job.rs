@@ -14,6 +14,8 @@ pub struct Job {
     pub gpu: Option<Gpu>,
     /// What is done with the model.
     pub workload: Workload,
+    /// How the run is spread over GPUs; `None` for one GPU.
+    pub parallel: Option<Parallel>,
     /// `PYTORCH_CUDA_ALLOC_CONF`, as written.
     pub allocator_conf: String,
     /// Whose behaviour is predicted.
@@ -58,6 +60,38 @@ impl Job {
             }
         }
     }
+}
+
+/// A run that several GPUs share, each with a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parallel {
+    /// How many GPUs share the batch: the world size. It is at least 2.
+    pub data: u64,
+    /// Whether gradients are reduced in every micro step.
+    pub sync_each_batch: bool,
+    /// What each GPU holds.
+    pub shard: Shard,
+}
+
+/// What each GPU of several holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shard {
+    /// `DistributedDataParallel`: everything.
+    Ddp {
+        /// `bucket_cap_mb`, in bytes; `None` for torch's own sizes.
+        bucket_cap_bytes: Option<u64>,
+        /// `gradient_as_bucket_view`.
+        gradient_as_bucket_view: bool,
+    },
+    /// `fully_shard` of every layer and of the model: a part of each parameter, its gradient and its states.
+    Fsdp2 {
+        /// `reshard_after_forward`.
+        reshard_after_forward: bool,
+        /// `MixedPrecisionPolicy.param_dtype`.
+        param_dtype: Option<Dtype>,
+        /// `MixedPrecisionPolicy.reduce_dtype`.
+        reduce_dtype: Option<Dtype>,
+    },
 }
 
 /// What is done with the model.

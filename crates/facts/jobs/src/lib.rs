@@ -17,6 +17,7 @@ mod lora;
 mod mask;
 mod optimizer;
 mod overrides;
+mod parallel;
 mod quantization;
 mod recipe;
 mod run;
@@ -34,7 +35,8 @@ pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{
     AttentionMask, Cache, Checkpointing, FourBitType, Infer, Job, Lora, LoraTargets, Optimizer,
-    OptimizerKind, Precision, Quantization, QuantizedForm, Task, Train, TrainingLoop, Versions, Workload,
+    OptimizerKind, Parallel, Precision, Quantization, QuantizedForm, Shard, Task, Train, TrainingLoop,
+    Versions, Workload,
 };
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use llama_cpp::LlamaCppJob;

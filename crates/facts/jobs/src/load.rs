@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::foreign::{Translated, translate};
 use crate::keys::{Absent, Simulated, find, keys, keys_of, plain};
 use crate::locate::line_of;
+use crate::parallel::parallel;
 use crate::recipe::PROCESSOR;
 use crate::run::Context;
 use crate::section::Section;
@@ -259,9 +260,8 @@ fn check(
         Section::of("serve", serve, &recipe)?;
         return Err(root.not_simulated("serve", serve, SERVED_ELSEWHERE));
     }
-    if let Some(parallel) = root.get("parallel") {
-        Section::of("parallel", parallel, &recipe)?;
-    }
+    let empty = Value::Object(Map::new());
+    let spread = Section::of("parallel", root.get("parallel").unwrap_or(&empty), &recipe)?;
     let gpu = match known_gpu {
         Some(gpu) => gpu,
         None => root.given_text("gpu").map(Gpu::find).transpose().map_err(JobFault::Gpu)?,
@@ -284,7 +284,6 @@ fn check(
             .push(format!("changed from the published config of {name}: {}", changed.join(", ")));
     }
     let context = Context { model: &model, recipe: &recipe };
-    let empty = Value::Object(Map::new());
     let workload = match (root.get("train"), root.get("infer")) {
         (Some(_), Some(_)) => {
             return Err(root.bad("infer", "there beside `train`", "a job has one of the two"));
@@ -292,9 +291,13 @@ fn check(
         (None, Some(infer)) => context.infer(infer).map_err(into_its_section)?,
         (train, None) => context.train(train.unwrap_or(&empty)).map_err(into_its_section)?,
     };
+    let parallel = parallel(&spread, &workload)?;
+    if let Some(spread) = &parallel {
+        recipe.borrow_mut().notes.extend(spread.notes());
+    }
     let allocator_conf = allocator(&root, &recipe)?;
     let versions = versions(&root, &recipe)?;
-    let job = Job { model: model.file.config.clone(), gpu, workload, allocator_conf, versions };
+    let job = Job { model: model.file.config.clone(), gpu, workload, parallel, allocator_conf, versions };
     Ok(LoadedJob { job, model, recipe: recipe.into_inner(), tree, origin: origin.to_owned() })
 }
 

@@ -2,6 +2,7 @@
 
 use brimful_models::AttentionKernel;
 
+use crate::parallel::ShardKind;
 use crate::run::CacheKind;
 use crate::{AttentionMask, Checkpointing, FourBitType, Precision, Task, TrainingLoop};
 
@@ -59,6 +60,7 @@ words!(Precision {
 });
 words!(TrainingLoop { "plain" => Plain, "trainer" => Trainer });
 words!(FourBitType { "nf4" => Nf4, "fp4" => Fp4 });
+words!(ShardKind { "none" => None, "ddp" => Ddp, "fsdp2" => Fsdp2 });
 words!(AttentionKernel { "sdpa" => Sdpa, "eager" => Eager, "flash" => Flash });
 words!(AttentionMask { "none" => None, "ones" => Ones, "padded" => Padded });
 words!(Checkpointing { "none" => None, "reentrant" => Reentrant, "non-reentrant" => NonReentrant });

@@ -295,7 +295,7 @@ fn faults_name_the_line_and_the_key() {
         ),
         ("model = 'gpt2'\n[train]\ntask = 'masked-lm'", "`train.task` = \"masked-lm\" is not simulated yet"),
         ("model = 'gpt2'\n[serve]\nengine = 'vllm'", "`serve` ="),
-        ("model = 'gpt2'\n[parallel]\ndata = 8", "`parallel.data` = 8 is not simulated yet"),
+        ("model = 'gpt2'\n[parallel]\ntensor = 8", "`parallel.tensor` = 8 is not simulated yet"),
         ("model = 'gpt2'\n[versions]\ntorch = 2.15", "`versions.torch` is 2.15; expected a text in quotes"),
         ("model = 'gpt2'\n[train]\n[infer]", "a job has one of the two"),
         ("model = 'gpt2'\n[train]\nsequence = 2048", "the model has 1024 positions"),

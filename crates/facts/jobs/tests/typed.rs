@@ -131,8 +131,8 @@ fn what_cannot_be_simulated_is_refused_with_the_command_that_can() {
     for (key, value, command) in [
         ("quantization", r#"{"quant_method": "awq"}"#, "brimful rehearse -- python train.py"),
         ("serve.engine", "vllm", "brimful rehearse --gpu l4 -- vllm serve"),
-        ("parallel.data", "2", "brimful rehearse --gpus 2 -- torchrun"),
-        ("parallel.shard", "fsdp2", "brimful rehearse --gpus 2 -- torchrun"),
+        ("parallel.tensor", "2", "brimful rehearse --gpus 2 -- torchrun"),
+        ("parallel.shard", "zero3", "brimful rehearse --gpus 2 -- torchrun"),
     ] {
         let error = job(&[(key, value)]).unwrap_err();
         assert!(error.contains(command), "{key}: {error}");

@@ -1,6 +1,7 @@
 //! The imagined GPU: it allocates blocks, writes the trace, and knows the op, the module and the stream that allocate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use brimful_devices::Processor;
@@ -14,6 +15,7 @@ use crate::StepError;
 use crate::autocast::Autocast;
 use crate::autograd::SavedTensorHooks;
 use crate::rules::{CublasWorkspace, TorchRules};
+use crate::tensor::Tensor;
 
 /// A run with more allocations would need gigabytes and minutes to simulate.
 const MOST_ALLOCATIONS: usize = 1 << 24;
@@ -45,6 +47,18 @@ struct State {
     stopped: Cell<bool>,
     /// The run is over: what the program frees from now on is not part of it.
     ended: Cell<bool>,
+    /// What is called around the model's layers.
+    units: RefCell<Option<Rc<dyn Units>>>,
+}
+
+/// What is called around each layer that gradient checkpointing may wrap, outside of the checkpoint: transformers 5.23
+/// checkpoints `forward`, and so hooks do not run again in the backward.
+pub(crate) trait Units {
+    /// Before the call: what the layer is given in the place of these tensors.
+    fn enter(&self, layer: &str, inputs: Vec<Tensor>) -> Vec<Tensor>;
+
+    /// After the call, which has returned these tensors.
+    fn leave(&self, layer: &str, outputs: &[Tensor]);
 }
 
 /// What allocations are made by at this moment.
@@ -119,6 +133,7 @@ impl Device {
             hooks: RefCell::new(Vec::new()),
             stopped: Cell::new(false),
             ended: Cell::new(false),
+            units: RefCell::new(None),
         }))
     }
 
@@ -262,6 +277,22 @@ impl Device {
         self.0.trace.borrow().allocations.category(id)
     }
 
+    /// Shape and dtype of every block in memory that is for `category`, in the order in which they were made.
+    pub fn held(&self, category: Category) -> Vec<TensorInfo> {
+        let trace = self.0.trace.borrow();
+        let mut held: BTreeMap<AllocationId, TensorInfo> = BTreeMap::new();
+        for event in trace.events() {
+            match event {
+                Event::Alloc(id) if trace.allocations.category(id) == category => {
+                    held.extend(trace.tensor(id).map(|tensor| (id, tensor.clone())));
+                }
+                Event::Free(id) => drop(held.remove(&id)),
+                _ => {}
+            }
+        }
+        held.into_values().collect()
+    }
+
     /// Sets what a block is for.
     pub fn categorize(&self, id: AllocationId, category: Category) {
         self.0.trace.borrow_mut().categorize(id, category);
@@ -319,6 +350,21 @@ impl Device {
     pub fn stream(&self, stream: u16) -> StreamGuard {
         let before = self.0.stream.replace(stream);
         StreamGuard { device: self.clone(), before }
+    }
+
+    /// Whether a backward runs.
+    pub fn in_backward(&self) -> bool {
+        self.0.scope.get().in_backward
+    }
+
+    /// What is called around the model's layers, if anything is.
+    pub fn units(&self) -> Option<Rc<dyn Units>> {
+        self.0.units.borrow().clone()
+    }
+
+    /// Has this called around the model's layers from now on.
+    pub fn set_units(&self, units: Option<Rc<dyn Units>>) {
+        drop(self.0.units.replace(units));
     }
 
     /// The module whose forward runs; none for a block that runs again in the backward.

@@ -14,6 +14,7 @@ mod models;
 mod nn;
 mod ops;
 mod optim;
+mod parallel;
 mod program;
 mod rules;
 mod run;

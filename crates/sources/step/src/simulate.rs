@@ -57,10 +57,10 @@ pub fn simulate(job: &Job) -> Result<Trace, StepError> {
     let rules = TorchRules::of(job.versions.torch_rules(), job.versions.cudnn_rules());
     let device = Device::new(job.processor(), rules);
     let transformers = TransformersRules::of(job.versions.transformers_rules());
-    // One GPU and no collectives: all of the program runs on the default stream.
+    // Without a technique that opens others, all of the program runs on the default stream.
     let default_stream = device.stream(DEFAULT_STREAM);
     match &job.workload {
-        Workload::Train(run) => train(&device, &job.model, run, transformers),
+        Workload::Train(run) => train(&device, &job.model, run, job.parallel.as_ref(), transformers),
         Workload::Infer(run) => infer(&device, &job.model, run, transformers),
     }
     drop(default_stream);

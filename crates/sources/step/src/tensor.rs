@@ -1,6 +1,6 @@
 //! Tensors with a shape, strides, a dtype and a reference count, but no data.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use brimful_trace::{AllocationId, Category};
@@ -13,12 +13,13 @@ use crate::device::Device;
 /// A block of device memory: its birth allocates, its last drop frees.
 pub(crate) struct Storage {
     device: Device,
-    block: Option<AllocationId>,
+    /// In a cell, since a storage may give its memory back and take other memory while tensors hold it.
+    block: Cell<Option<AllocationId>>,
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        if let Some(block) = self.block {
+        if let Some(block) = self.block.take() {
             self.device.free(block);
         }
     }
@@ -42,13 +43,35 @@ struct TensorImpl {
     base: Option<Tensor>,
 }
 
+/// What a leaf knows of its place in the graph.
+struct Leaf {
+    node: Weak<AccumulateGrad>,
+    /// What is called after the gradient has come.
+    hook: Option<LeafHook>,
+    grad_dtype: GradDtype,
+}
+
+/// Which dtype the gradient of a leaf has (`grad_dtype`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GradDtype {
+    /// That of the leaf.
+    Own,
+    /// This one; a gradient of another dtype is converted.
+    Given(Dtype),
+    /// That in which it comes.
+    Any,
+}
+
+/// A hook on the end of the graph (`register_post_accumulate_grad_hook`, or a post hook of the node).
+pub(crate) type LeafHook = Rc<dyn Fn()>;
+
 /// Where the gradient of a tensor goes in the backward.
 enum GradientEdge {
     None,
     /// The output of a recorded op.
     Interior(Edge),
     /// A parameter, or another tensor that collects its gradient in `.grad`.
-    Leaf(Weak<AccumulateGrad>),
+    Leaf(Leaf),
 }
 
 /// Row-major strides.
@@ -71,7 +94,7 @@ impl Tensor {
     /// A new dense tensor with the given memory order.
     pub fn empty_strided(device: &Device, shape: Shape, strides: Shape, dtype: Dtype) -> Tensor {
         let block = device.alloc_tensor(&shape, dtype);
-        let storage = Rc::new(Storage { device: device.clone(), block });
+        let storage = Rc::new(Storage { device: device.clone(), block: Cell::new(block) });
         Tensor::over(storage, shape, strides, dtype, None)
     }
 
@@ -112,7 +135,7 @@ impl Tensor {
     /// A tensor of the same shape, strides and dtype that holds no memory: what stands for an output that an exception
     /// destroyed.
     pub fn without_memory(&self) -> Tensor {
-        let storage = Rc::new(Storage { device: self.device().clone(), block: None });
+        let storage = Rc::new(Storage { device: self.device().clone(), block: Cell::new(None) });
         Tensor::over(storage, self.0.shape.clone(), self.0.strides.clone(), self.0.dtype, None)
     }
 
@@ -232,7 +255,7 @@ impl Tensor {
     pub fn require_grad(&self) {
         let mut edge = self.0.gradient_edge.borrow_mut();
         if matches!(*edge, GradientEdge::None) {
-            *edge = GradientEdge::Leaf(Weak::new());
+            *edge = GradientEdge::Leaf(Leaf { node: Weak::new(), hook: None, grad_dtype: GradDtype::Own });
         }
     }
 
@@ -248,14 +271,69 @@ impl Tensor {
         match &mut *edge {
             GradientEdge::None => None,
             GradientEdge::Interior(edge) => Some(edge.clone()),
-            GradientEdge::Leaf(accumulate) => {
-                let node = accumulate.upgrade().unwrap_or_else(|| {
+            GradientEdge::Leaf(leaf) => {
+                let node = leaf.node.upgrade().unwrap_or_else(|| {
                     let node = Rc::new(AccumulateGrad::new(self));
-                    *accumulate = Rc::downgrade(&node);
+                    leaf.node = Rc::downgrade(&node);
                     node
                 });
                 Some(Edge { target: Target::Leaf(node), slot: 0 })
             }
+        }
+    }
+
+    /// Has `hook` called whenever a backward has brought this leaf its gradient.
+    pub fn on_gradient(&self, hook: LeafHook) {
+        if let GradientEdge::Leaf(leaf) = &mut *self.0.gradient_edge.borrow_mut() {
+            leaf.hook = Some(hook);
+        }
+    }
+
+    /// `tensor.grad_dtype = …` of a leaf.
+    pub fn set_grad_dtype(&self, dtype: GradDtype) {
+        if let GradientEdge::Leaf(leaf) = &mut *self.0.gradient_edge.borrow_mut() {
+            leaf.grad_dtype = dtype;
+        }
+    }
+
+    /// The dtype to which the gradient of this leaf is converted; `None` if it stays as it comes.
+    pub fn grad_dtype(&self) -> Option<Dtype> {
+        match &*self.0.gradient_edge.borrow() {
+            GradientEdge::Leaf(Leaf { grad_dtype: GradDtype::Given(dtype), .. }) => Some(*dtype),
+            GradientEdge::Leaf(Leaf { grad_dtype: GradDtype::Any, .. }) => None,
+            _ => Some(self.0.dtype),
+        }
+    }
+
+    /// Has `hook` called when the gradient of this result of an op has come (`tensor.register_hook`).
+    pub fn before_backward(&self, hook: LeafHook) {
+        if let GradientEdge::Interior(Edge { target: Target::Node(node), slot }) =
+            &*self.0.gradient_edge.borrow()
+        {
+            node.on_gradient(*slot, hook);
+        }
+    }
+
+    /// `untyped_storage().resize_(0)`: the memory goes, and whoever holds the tensor holds none.
+    pub fn free_storage(&self) {
+        if let Some(block) = self.0.storage.block.take() {
+            self.device().free(block);
+        }
+    }
+
+    /// `untyped_storage().resize_(…)` of a tensor without memory, to so many elements.
+    pub fn alloc_storage(&self, numel: u64) {
+        if self.0.storage.block.get().is_none() {
+            let block = self.device().alloc_tensor(&Shape::from([numel]), self.0.dtype);
+            self.0.storage.block.set(block);
+        }
+    }
+
+    /// What is called after a backward has brought this leaf its gradient.
+    pub fn gradient_hook(&self) -> Option<LeafHook> {
+        match &*self.0.gradient_edge.borrow() {
+            GradientEdge::Leaf(leaf) => leaf.hook.clone(),
+            GradientEdge::None | GradientEdge::Interior(_) => None,
         }
     }
 
@@ -283,12 +361,12 @@ impl Tensor {
 
     /// What the tensor's memory is for; `Unknown` if nothing has set it.
     pub fn category(&self) -> Category {
-        self.0.storage.block.map_or(Category::Unknown, |block| self.device().category(block))
+        self.0.storage.block.get().map_or(Category::Unknown, |block| self.device().category(block))
     }
 
     /// Sets what the tensor's memory is for.
     pub fn categorize(&self, category: Category) {
-        if let Some(block) = self.0.storage.block {
+        if let Some(block) = self.0.storage.block.get() {
             self.device().categorize(block, category);
         }
     }

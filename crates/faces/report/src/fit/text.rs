@@ -1,5 +1,5 @@
 use brimful_explain::{Block, Peak, Place};
-use brimful_jobs::{Assumption, Job, LoadedJob};
+use brimful_jobs::{Assumption, Job, LoadedJob, Parallel, Shard};
 use brimful_plan::{
     DeviceUse, Fit, FitVerdict as Verdict, Grounds, Largest, Limit, Row, Share, rule_of_thumb,
 };
@@ -32,7 +32,7 @@ pub fn fit_text(answer: &FitAnswer<'_>) -> String {
     lines.push(String::new());
     lines.extend(answer.fit.peak.as_ref().map(peak_line));
     if answer.fit.loading_is_the_peak() {
-        lines.extend(loading_lines(answer.fit));
+        lines.extend(loading_lines(answer));
     }
     lines.extend(shortage(answer.fit));
     lines.push(String::new());
@@ -227,12 +227,20 @@ fn peak_line(peak: &Peak) -> String {
 }
 
 /// Loading takes more than what follows: the reader who looks at the steps will not see that peak.
-fn loading_lines(fit: &Fit) -> Vec<String> {
+fn loading_lines(answer: &FitAnswer<'_>) -> Vec<String> {
+    let reserved = answer.fit.after_loading.reserved;
+    let is_split = matches!(answer.loaded.job.parallel, Some(Parallel { shard: Shard::Fsdp2 { .. }, .. }));
+    let (why, instead) = if is_split {
+        (
+            "every parameter is whole before it is split",
+            "built on the host or the meta device and split there",
+        )
+    } else {
+        ("tied weights exist twice for a moment", "built on the host and moved with .to(\"cuda\")")
+    };
     let text = format!(
-        "the model takes most while it is built on the GPU, where tied weights exist twice for a moment; a model that is \
-         built on the host and moved with .to(\"cuda\") does not have this peak, and after loading the run reserves {} \
-         at most",
-        fit.after_loading.reserved
+        "the model takes most while it is built on the GPU, where {why}; a model that is {instead} does not have this peak, \
+         and after loading the run reserves {reserved} at most"
     );
     wrapped("  ", 2, &text)
 }

@@ -54,6 +54,9 @@ pub struct FitJson<'a> {
     pub basis: Vec<Basis<'a>>,
     /// What was simulated, in words.
     pub recipe: Vec<String>,
+    /// Whose answer it is; absent on one GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<Ranks>,
     /// What the job did not say.
     pub assumed: Vec<Assumed<'a>>,
     /// What else to know.
@@ -86,6 +89,16 @@ pub struct Phase {
     /// Its peak.
     #[serde(flatten)]
     pub peak: Peak,
+}
+
+/// Whose answer it is, where several GPUs share the run.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Ranks {
+    /// The rank that the figures are for; no other holds more.
+    pub rank: u64,
+    /// How many ranks there are.
+    pub world_size: u64,
 }
 
 /// The GPU that was named.
@@ -225,6 +238,7 @@ impl<'a> From<&FitAnswer<'a>> for FitJson<'a> {
             oom: fit.shortage.as_ref().map(failure),
             basis: fit.grounds.iter().map(basis).collect(),
             recipe: recipe(&answer.loaded.job),
+            ranks: answer.loaded.job.parallel.map(|it| Ranks { rank: 0, world_size: it.data }),
             assumed: answer.loaded.recipe.assumed.iter().map(assumed).collect(),
             notes: &answer.loaded.recipe.notes,
             largest: answer.largest.map(largest),

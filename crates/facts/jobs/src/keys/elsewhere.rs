@@ -9,9 +9,18 @@ pub struct Elsewhere {
     pub instead: &'static str,
 }
 
-/// What to do with several GPUs.
-pub(super) const SEVERAL_GPUS: &str = "a prediction is for one GPU; rehearse your own script on several virtual ones: \
+/// What to do with several GPUs in a way that is not simulated.
+pub(super) const SEVERAL_GPUS: &str = "DDP and FSDP2 are: parallel.data = 8 with parallel.shard = \"ddp\" or \"fsdp2\"; for another way, \
+     rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
+
+/// What to do with a way of sharding that is not simulated.
+pub(super) const OTHER_SHARDS: &str = "\"ddp\" and \"fsdp2\" are; for FSDP1 and ZeRO, rehearse your own script on several virtual GPUs: \
      brimful rehearse --gpus 2 -- torchrun --nproc-per-node 2 train.py";
+
+/// How DDP and FSDP2 are asked for on a command line.
+const DATA_PARALLEL: &str = "write --set parallel.data=8 for the GPUs that share the batch, and --set parallel.shard=ddp or \
+     --set parallel.shard=fsdp2; for another way, rehearse your own script on several virtual GPUs: brimful rehearse --gpus 2 -- \
+     torchrun --nproc-per-node 2 train.py";
 
 /// What to do with other quantized weights than those that are simulated.
 pub(super) const UNQUANTIZED: &str = "bitsandbytes' weights are simulated, 4 bits and 8 bits on the GPU: \
@@ -53,7 +62,7 @@ const ROWS: &[Elsewhere] = &[
             "pipeline-parallel-size",
             "data-parallel-size",
         ],
-        instead: SEVERAL_GPUS,
+        instead: DATA_PARALLEL,
     },
     Elsewhere {
         flags: &["qlora", "quantize", "bnb"],

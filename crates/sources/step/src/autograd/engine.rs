@@ -72,6 +72,9 @@ pub(crate) fn backward_all(roots: &[Tensor], grads: Vec<Tensor>) {
                 if let Some(grad) = grad {
                     leaf.accumulate(grad);
                 }
+                if let Some(hook) = leaf.variable.gradient_hook() {
+                    hook();
+                }
             }
         }
     }
@@ -116,8 +119,10 @@ pub(crate) const CHECKPOINT: &str = "CheckpointFunctionBackward";
 pub(crate) const MATMUL_4BIT: &str = "MatMul4BitBackward";
 /// The node of a product with an 8-bit weight.
 pub(crate) const MATMUL_8BIT: &str = "MatMul8bitLtBackward";
+/// The node that FSDP2 puts before a unit's inputs.
+pub(crate) const POST_BACKWARD: &str = "RegisterPostBackwardFunctionBackward";
 /// The nodes of functions of Python's.
-const OF_PYTHON: [&str; 3] = [CHECKPOINT, MATMUL_4BIT, MATMUL_8BIT];
+const OF_PYTHON: [&str; 4] = [CHECKPOINT, MATMUL_4BIT, MATMUL_8BIT, POST_BACKWARD];
 
 /// Runs the node's function and brings each gradient to its input's shape and dtype.
 fn call(node: &Rc<Node>) -> Grads {
@@ -125,6 +130,7 @@ fn call(node: &Rc<Node>) -> Grads {
     if grads.iter().all(Option::is_none) {
         return node.edges.iter().map(|_| None).collect();
     }
+    node.call_hooks(&grads);
     // Cannot fail: nodes to which no gradient came returned above.
     let device = grads.iter().flatten().next().expect("a gradient arrived").device().clone();
     let mut outputs = {
@@ -156,7 +162,10 @@ fn validated(edge: &Edge, grad: Tensor) -> Tensor {
     let device = grad.device().clone();
     let _scope = device.node("", StrId::default());
     let grad = if grad.shape() == &shape { grad } else { ops::sum_to(grad, &shape) };
-    if grad.dtype() == dtype { grad } else { ops::to(grad, dtype) }
+    match dtype {
+        Some(dtype) if grad.dtype() != dtype => ops::to(grad, dtype),
+        _ => grad,
+    }
 }
 
 /// Adds a gradient to a node's input, and queues the node when it was the last to come.

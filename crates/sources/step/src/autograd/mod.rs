@@ -7,7 +7,7 @@ mod node;
 mod op;
 
 pub(crate) use accumulate::AccumulateGrad;
-pub(crate) use engine::{CHECKPOINT, MATMUL_4BIT, MATMUL_8BIT, backward, backward_all};
+pub(crate) use engine::{CHECKPOINT, MATMUL_4BIT, MATMUL_8BIT, POST_BACKWARD, backward, backward_all};
 pub(crate) use hooks::{Packed, SavedTensorHooks, Unpack};
 pub(crate) use node::{Call, Edge, Grads, Node, Target};
 pub(crate) use op::{Op, Saved};

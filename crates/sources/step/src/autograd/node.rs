@@ -8,7 +8,7 @@ use brimful_units::{Dtype, Shape};
 use smallvec::SmallVec;
 
 use super::{AccumulateGrad, Packed};
-use crate::tensor::Tensor;
+use crate::tensor::{LeafHook, Tensor};
 
 /// Where a gradient goes: an input of a node.
 #[derive(Clone)]
@@ -29,11 +29,14 @@ pub(crate) enum Target {
 }
 
 impl Edge {
-    /// Shape and dtype that the gradient must have.
-    pub fn metadata(&self) -> Option<(Shape, Dtype)> {
+    /// Shape and dtype that the gradient must have; a leaf may take any dtype.
+    pub fn metadata(&self) -> Option<(Shape, Option<Dtype>)> {
         match &self.target {
-            Target::Node(node) => node.inputs.borrow().get(self.slot).cloned(),
-            Target::Leaf(leaf) => Some((leaf.variable.shape().clone(), leaf.variable.dtype())),
+            Target::Node(node) => {
+                let inputs = node.inputs.borrow();
+                inputs.get(self.slot).map(|(shape, dtype)| (shape.clone(), Some(*dtype)))
+            }
+            Target::Leaf(leaf) => Some((leaf.variable.shape().clone(), leaf.variable.grad_dtype())),
         }
     }
 }
@@ -92,6 +95,8 @@ pub(crate) struct Node {
     pub dependencies: Cell<u32>,
     /// The gradients that have come.
     pub buffer: RefCell<Grads>,
+    /// What is called before the node runs, each with the gradient that must have come.
+    hooks: RefCell<Vec<(usize, LeafHook)>>,
 }
 
 /// The saved tensors of a node, as hooks packed them.
@@ -118,6 +123,21 @@ impl Node {
             apply,
             dependencies: Cell::new(0),
             buffer: RefCell::new(Grads::new()),
+            hooks: RefCell::default(),
+        }
+    }
+
+    /// Has `hook` called before the node runs, if the gradient of its op's output `slot` has come.
+    pub fn on_gradient(&self, slot: usize, hook: LeafHook) {
+        self.hooks.borrow_mut().push((slot, hook));
+    }
+
+    /// Calls the hooks of the gradients that have come.
+    pub fn call_hooks(&self, grads: &Grads) {
+        for (slot, hook) in self.hooks.take() {
+            if grads.get(slot).is_some_and(Option::is_some) {
+                hook();
+            }
         }
     }
 

@@ -154,10 +154,8 @@ pub(crate) struct Outputs {
     #[expect(dead_code, reason = "held for its drop")]
     pub aux_loss: Option<Tensor>,
     /// `[B, kept positions, vocabulary]`, `[B, S, labels]` or `[B, labels]`; for an answer in a text `start_logits`, `[B, S]`.
-    #[expect(dead_code, reason = "held for its drop")]
     pub logits: Tensor,
     /// `end_logits`, `[B, S]`.
-    #[expect(dead_code, reason = "held for its drop")]
     pub end_logits: Option<Tensor>,
     /// What else the model returns, such as embeddings of texts and images, in the order in which it is dropped.
     #[expect(dead_code, reason = "held for its drop")]
@@ -174,6 +172,13 @@ pub(crate) struct Outputs {
     /// The routers' logits of each layer; empty if the model returns none. A tuple is dropped from its end.
     #[expect(dead_code, reason = "held for its drop")]
     pub router_logits: RouterLogits,
+}
+
+impl Outputs {
+    /// The results from which a loss is made.
+    pub(crate) fn results(&self) -> impl Iterator<Item = &Tensor> {
+        self.loss.iter().chain([&self.logits]).chain(&self.end_logits)
+    }
 }
 
 /// How a model runs; the same for every forward.
@@ -206,6 +211,8 @@ pub(crate) struct Model {
     pub root: Box<dyn CausalLm>,
     /// Every parameter once, in the order of `model.parameters()`.
     pub parameters: Vec<Rc<Parameter>>,
+    /// The names of the layers that gradient checkpointing may wrap, with `{i}` where a list of them has a number.
+    pub layers: Vec<String>,
 }
 
 impl Model {
@@ -231,7 +238,8 @@ pub(crate) fn build(device: &Device, config: &Config, precision: Precision, tech
     };
     let parameters = builder.finish();
     let by_module = matches!(config, Config::Recorded(_)) && builder.techniques.lora.is_none();
-    Model { parameters: if by_module { in_order_of_modules(parameters) } else { parameters }, root }
+    let layers = builder.layers();
+    Model { parameters: if by_module { in_order_of_modules(parameters) } else { parameters }, root, layers }
 }
 
 /// `model.parameters()` of parameters in the order of the constructor: those of a module before those of its children

@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     frozen: RefCell<FxHashSet<String>>,
     /// The codes that quantized weights share.
     codes: Codes,
+    /// The layers that gradient checkpointing may wrap, by their names in the model.
+    layers: RefCell<Vec<String>>,
     /// The Linears that get an adapter once the whole model is there.
     pub(super) targets: RefCell<Vec<Target>>,
 }
@@ -200,6 +202,7 @@ impl Builder {
             order: RefCell::default(),
             frozen: RefCell::new(config.frozen_parameters().iter().cloned().collect()),
             codes: Codes::default(),
+            layers: RefCell::default(),
             targets: RefCell::default(),
         };
         Builder { plan: Rc::new(plan), path: String::new() }
@@ -223,6 +226,25 @@ impl Builder {
             .filter(|parameter| !frozen(parameter.path()))
             .for_each(|parameter| parameter.require_grad());
         all
+    }
+
+    /// The name of a child in the model.
+    pub fn path_of(&self, name: &str) -> String {
+        joined(&self.path, name)
+    }
+
+    /// Notes a child as a layer that gradient checkpointing may wrap. Its name may have `{i}` for the number of a layer.
+    pub fn note_layer(&self, name: &str) {
+        let path = self.path_of(name);
+        let mut layers = self.layers.borrow_mut();
+        if !layers.contains(&path) {
+            layers.push(path);
+        }
+    }
+
+    /// The layers that were noted.
+    pub fn layers(&self) -> Vec<String> {
+        self.layers.borrow().clone()
     }
 
     /// The place of a child.

@@ -89,6 +89,11 @@ impl Parameter {
         drop(before);
     }
 
+    /// `setattr(module, name, other)`: the modules and the optimizer have another tensor under this name.
+    pub fn register(&self, tensor: Tensor) {
+        drop(self.weight.replace(Weight::Dense(tensor)));
+    }
+
     /// `parameter.requires_grad_(True)`.
     pub fn require_grad(&self) {
         self.trainable.set(true);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brimful_jobs::Checkpointing;
-use brimful_programs::{Expression, Instruction, LayerCall, Path, Slot};
+use brimful_programs::{Expression, Instruction, LayerCall, Path, Program, Slot};
 
 use super::fault::Fault;
 use super::frame::Frame;
@@ -12,10 +12,57 @@ use super::model::State;
 use super::value::Value;
 use crate::checkpoint::{Checkpoint, Inputs, non_reentrant, reentrant};
 use crate::models::Mode;
+use crate::nn::Builder;
 use crate::tensor::Tensor;
 
-/// Runs the layer, inside the checkpoint that the job asks for.
+/// Runs the layer, and what a technique has called before and after it.
 pub(super) fn run(
+    frame: &mut Frame<'_>,
+    path: &Path,
+    call: &LayerCall,
+    body: &Arc<[Instruction]>,
+    result: Option<&Expression>,
+) -> Result<(), Fault> {
+    let Some(units) = frame.state.device.units() else { return run_alone(frame, path, call, body, result) };
+    let layer = path.at(frame.index);
+    let passed = tensors_in(frame, call);
+    let given = units.enter(&layer, passed.iter().map(|it| it.1.clone()).collect());
+    for ((slot, _), tensor) in passed.iter().zip(&given) {
+        frame.set(*slot, Value::Tensor(tensor.clone()));
+    }
+    run_alone(frame, path, call, body, result)?;
+    // The caller's names still mean what was passed, where the layer was not the last to have them.
+    for ((slot, passed), tensor) in passed.into_iter().zip(given) {
+        let now = frame.value(&Expression::Slot(slot));
+        if now.is_ok_and(|now| now.tensor().is_some_and(|now| now.key() == tensor.key())) {
+            frame.set(slot, Value::Tensor(passed));
+        }
+    }
+    let slots = result.map_or_else(|| Ok(Vec::new()), |result| tensors_of(result, path))?;
+    let outputs: Vec<Tensor> = slots
+        .into_iter()
+        .filter_map(|slot| frame.value(&Expression::Slot(slot)).ok()?.tensor().cloned())
+        .collect();
+    units.leave(&layer, &outputs);
+    Ok(())
+}
+
+/// The names in the arguments of a call, and the tensors that they mean.
+fn tensors_in(frame: &Frame<'_>, call: &LayerCall) -> Vec<(Slot, Tensor)> {
+    let mut slots = Vec::new();
+    let arguments = call.positional.iter().chain(call.keywords.iter().map(|it| &it.1));
+    arguments.for_each(|argument| named_in(argument, &mut slots));
+    slots
+        .into_iter()
+        .filter_map(|slot| match frame.value(&Expression::Slot(slot)) {
+            Ok(Value::Tensor(tensor)) => Some((slot, tensor)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Runs the layer, inside the checkpoint that the job asks for.
+fn run_alone(
     frame: &mut Frame<'_>,
     path: &Path,
     call: &LayerCall,
@@ -41,6 +88,40 @@ pub(super) fn run(
         frame.set(slot, output.into());
     }
     Ok(())
+}
+
+/// The names in an argument.
+fn named_in(argument: &Expression, slots: &mut Vec<Slot>) {
+    match argument {
+        Expression::Slot(slot) if !slots.contains(slot) => slots.push(*slot),
+        Expression::List(parts) | Expression::Tuple(parts) => {
+            parts.iter().for_each(|part| named_in(part, slots));
+        }
+        _ => {}
+    }
+}
+
+/// Notes every layer that a forward of the program calls.
+pub(super) fn note_all(builder: &Builder, program: &Program) {
+    program.forwards.iter().for_each(|forward| note_in(builder, &forward.body));
+}
+
+fn note_in(builder: &Builder, instructions: &[Instruction]) {
+    for instruction in instructions {
+        match instruction {
+            Instruction::Scope { path, call, body, .. } => {
+                if call.is_some() {
+                    builder.note_layer(&path.0);
+                }
+                note_in(builder, body);
+            }
+            Instruction::NoGrad(body) | Instruction::NoAutocast(body) | Instruction::When(_, body) => {
+                note_in(builder, body);
+            }
+            Instruction::Each { kinds, .. } => kinds.iter().for_each(|kind| note_in(builder, &kind.1)),
+            _ => {}
+        }
+    }
 }
 
 /// The names of the tensors that a layer returns; those of the checkpoint's outputs are the same.

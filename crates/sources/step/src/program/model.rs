@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::fault::Fault;
 use super::frame::{CacheOf, Frame};
+use super::layer;
 use super::value::{Items, Value};
 use crate::StepError;
 use crate::device::Device;
@@ -88,6 +89,7 @@ pub(crate) fn for_recorded(config: &RecordedConfig, builder: &Builder) -> Box<dy
     });
     let outcome = adapted_experts(config, builder).map_or(Ok(()), Err).and_then(|()| {
         let _off = state.device.set_grad_enabled(false);
+        layer::note_all(builder, &config.program);
         construct(&state)
     });
     if let Err(fault) = outcome {

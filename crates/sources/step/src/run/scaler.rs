@@ -14,9 +14,16 @@ pub(super) struct GradScaler {
     scale: Option<(Tensor, Tensor)>,
     found_inf: Option<Tensor>,
     unscaled: bool,
+    /// Whether each rank looks at its parts of the gradients only, and asks the others.
+    of_parts: bool,
 }
 
 impl GradScaler {
+    /// A scaler that has not been called yet; `of_parts` says whether each rank has a part of each gradient.
+    pub fn new(of_parts: bool) -> GradScaler {
+        GradScaler { of_parts, ..GradScaler::default() }
+    }
+
     /// `scaler.scale(loss)`: the scale and its growth tracker are made at the first call.
     ///
     /// `loss` is a scalar; so is the result.
@@ -41,7 +48,7 @@ impl GradScaler {
             ops::to(reciprocal, Dtype::F32)
         };
         let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
-        self.found_inf = Some(unscale_with(&device, inverse, found_inf));
+        self.found_inf = Some(unscale_with(&device, inverse, found_inf, self.of_parts));
         self.unscaled = true;
     }
 
@@ -64,7 +71,7 @@ impl GradScaler {
         if !self.unscaled {
             let inverse = ops::new_tensor(&device, "full", [], Dtype::F32);
             let found_inf = ops::new_tensor(&device, "full", [], Dtype::F32);
-            self.found_inf = Some(unscale_with(&device, inverse, found_inf));
+            self.found_inf = Some(unscale_with(&device, inverse, found_inf, self.of_parts));
         }
         let found_inf = ops::new_tensor(&device, "add", [], Dtype::F32);
         let grad_scale = (!self.unscaled).then(|| ops::new_tensor(&device, "mul", [1], Dtype::F32));
@@ -82,10 +89,14 @@ impl GradScaler {
 
 /// `_amp_foreach_non_finite_check_and_unscale_` over copies of both factors on the gradients'
 /// device; gives back whether an infinity was found.
-fn unscale_with(device: &Device, inverse: Tensor, found_inf: Tensor) -> Tensor {
+fn unscale_with(device: &Device, inverse: Tensor, found_inf: Tensor, of_parts: bool) -> Tensor {
     let scalar = || ops::new_tensor(device, "_to_copy", [], Dtype::F32);
     let found_here = scalar();
     let inverse_here = scalar();
+    if of_parts {
+        // `found_inf_reduce_handler` (torch/distributed/tensor/_dispatch.py): the largest of all ranks.
+        drop(ops::plain_unary("all_reduce", &found_here, Dtype::F32));
+    }
     // `_unscale_grads_` returns: its copy of the inverse scale goes first, then the factors of its caller. The copy of
     // `found_inf` is kept in the scaler's state.
     drop(inverse_here);

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, Lora, Precision, Train, TrainingLoop};
+use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Train, TrainingLoop};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
@@ -14,12 +14,19 @@ use crate::models::{self, Mode, Model, Outputs};
 use crate::nn::{Parameter, Techniques};
 use crate::ops;
 use crate::optim;
+use crate::parallel::Spread;
 use crate::rules::TransformersRules;
 use crate::tensor::Tensor;
 
 /// Loads the model and simulates the job's optimizer steps: the loop of a plain PyTorch script,
 /// with the outputs dropped after the forward (unless held) and the batch after the backward.
-pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: TransformersRules) {
+pub(crate) fn train(
+    device: &Device,
+    config: &Config,
+    job: &Train,
+    parallel: Option<&Parallel>,
+    rules: TransformersRules,
+) {
     device.begin_phase(PhaseKind::Load, "build");
     let techniques = Techniques {
         checkpointing: job.checkpointing,
@@ -28,6 +35,7 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
         prepare_for_kbit: job.prepare_model_for_kbit_training,
     };
     let model = models::build(device, config, job.precision, techniques);
+    let spread = Spread::around(&model, device, parallel);
     let parameters = model.trained();
     device.empty_cache();
     let mut steps = Loop {
@@ -42,9 +50,11 @@ pub(crate) fn train(device: &Device, config: &Config, job: &Train, rules: Transf
             use_cache: job.use_cache,
         },
         optimizer: job.optimizer.as_ref().map(|choice| optim::make(choice, parameters.clone(), job.recipe)),
-        scaler: (job.precision == Precision::AmpFp16).then(GradScaler::default),
+        scaler: (job.precision == Precision::AmpFp16).then(|| GradScaler::new(spread.splits_gradients())),
         computes_loss: !is_of_transformers(config),
         parameters,
+        spread,
+        sync_each_batch: parallel.is_some_and(|parallel| parallel.sync_each_batch),
         model,
         loss: None,
         outputs: None,
@@ -86,6 +96,10 @@ struct Loop<'a> {
     samples: Samples,
     mode: Mode,
     model: Model,
+    /// What is around the model where several GPUs share the run.
+    spread: Spread,
+    /// Whether gradients are reduced in every micro step, not only in the last of a step.
+    sync_each_batch: bool,
     /// The trained parameters.
     parameters: Vec<Rc<Parameter>>,
     optimizer: Option<Box<dyn optim::Optimizer>>,
@@ -104,6 +118,10 @@ impl Loop<'_> {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
         let batch = self.batch(micro);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
+        self.spread.before_forward(self.sync_each_batch || micro + 1 == self.job.accumulation);
+        if self.device.failed() {
+            return;
+        }
         self.forward(&batch);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
         self.backward();
@@ -129,6 +147,7 @@ impl Loop<'_> {
     fn forward(&mut self, batch: &Batch) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
         let mut outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
+        self.spread.after_forward(&outputs);
         self.loss = if self.computes_loss { outputs.loss.take() } else { outputs.loss.clone() };
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
@@ -154,6 +173,7 @@ impl Loop<'_> {
         };
         let ones = ops::like(&root, "ones_like", root.dtype());
         backward(&root, ones.clone());
+        self.spread.after_backward();
         // `backward()` holds the root's gradient until the engine has returned.
         drop(ones);
     }
@@ -170,7 +190,7 @@ impl Loop<'_> {
             if let Some(trainer) = &mut self.trainer {
                 trainer.keep_norm(None);
             }
-            let norm = clip_grad_norm(&self.parameters);
+            let norm = clip_grad_norm(&self.parameters, self.spread.splits_gradients());
             if let Some(trainer) = &mut self.trainer {
                 trainer.keep_norm(norm);
             }
@@ -191,14 +211,24 @@ impl Loop<'_> {
 }
 
 /// `torch.nn.utils.clip_grad_norm_`, which returns the norm.
-fn clip_grad_norm(parameters: &[Rc<Parameter>]) -> Option<Tensor> {
+fn clip_grad_norm(parameters: &[Rc<Parameter>], of_parts: bool) -> Option<Tensor> {
     let grads: Vec<Tensor> = parameters.iter().filter_map(|parameter| parameter.grad()).collect();
     let first = grads.first()?;
     let device = first.device();
     let norms = ops::foreach_norm(&grads);
     let total = {
         let stacked = ops::new_tensor(device, "cat", [grads.len() as u64], first.dtype());
+        // The norms of parts: their squares are summed over all ranks, and the root is taken.
+        let whole = of_parts.then(|| {
+            let squares = ops::plain_unary("pow", &stacked, stacked.dtype());
+            let sums = ops::plain_unary("all_reduce", &squares, stacked.dtype());
+            let roots = ops::plain_unary("pow", &sums, stacked.dtype());
+            drop(sums);
+            drop(squares);
+            roots
+        });
         let total = ops::reduced_to_scalar(&stacked, "linalg_vector_norm", first.dtype());
+        drop(whole);
         drop(stacked);
         total
     };

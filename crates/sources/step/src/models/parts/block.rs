@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::cache::Cache;
 use super::mask::Mask;
 use crate::checkpoint::{Checkpoint, Inputs, non_reentrant, reentrant};
+use crate::device::Device;
 use crate::models::Mode;
 use crate::nn::{Builder, Forward, Inner, Module, Wrapper};
 use crate::tensor::Tensor;
@@ -83,12 +84,33 @@ pub(crate) fn gradient_checkpointing_layer<B: Block>(
     build: impl FnOnce(&Builder) -> B,
 ) -> Module<B> {
     let block = builder.module(name, build);
+    builder.note_layer(name);
     match builder.techniques.checkpointing {
         Checkpointing::None => {}
         Checkpointing::Reentrant => block.wrap(GradientCheckpointing(reentrant)),
         Checkpointing::NonReentrant => block.wrap(GradientCheckpointing(non_reentrant)),
     }
+    block.wrap(Unit { device: builder.device.clone(), layer: builder.path_of(name) });
     block
+}
+
+/// Where a technique has something called around layers: outside of the checkpoint, which runs the layer's `forward`.
+struct Unit {
+    device: Device,
+    /// The layer's name in the model.
+    layer: String,
+}
+
+impl<B: Block> Wrapper<B> for Unit {
+    fn call(&self, input: BlockInput<'_>, block: Inner<B>) -> Tensor {
+        let Some(units) = self.device.units() else { return block.call(input) };
+        let BlockInput { hidden, arguments, cache } = input;
+        // Masks and position embeddings are in the dtype of the hidden states, and no gradient goes to them.
+        let given = units.enter(&self.layer, vec![hidden.clone()]);
+        let output = block.call(BlockInput { hidden: &given[0], arguments, cache });
+        units.leave(&self.layer, std::slice::from_ref(&output));
+        output
+    }
 }
 
 /// `GradientCheckpointingLayer.__call__`: the call goes through this checkpoint.
