@@ -23,11 +23,14 @@ pub(crate) struct Techniques {
     pub checkpointing: Checkpointing,
     /// The adapters beside the Linears; `None` if every parameter is trained.
     pub lora: Option<Lora>,
+    /// The dtype of the parameters while a module runs, where FSDP2 converts them.
+    pub param_dtype: Option<Dtype>,
 }
 
 impl Techniques {
     /// A model as its class makes it.
-    pub const NONE: Techniques = Techniques { checkpointing: Checkpointing::None, lora: None };
+    pub const NONE: Techniques =
+        Techniques { checkpointing: Checkpointing::None, lora: None, param_dtype: None };
 }
 
 /// Makes parameters and modules at one place of the model's tree, in the order of the constructor. It dereferences to

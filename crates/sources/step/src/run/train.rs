@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Train};
+use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Shard, Train};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
@@ -28,7 +28,11 @@ pub(crate) fn train(
 ) {
     device.begin_phase(PhaseKind::Load, "build");
     let lora = job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing));
-    let techniques = Techniques { checkpointing: job.checkpointing, lora };
+    let param_dtype = match parallel.map(|parallel| parallel.shard) {
+        Some(Shard::Fsdp2 { param_dtype, .. }) => param_dtype,
+        Some(Shard::Ddp { .. }) | None => None,
+    };
+    let techniques = Techniques { checkpointing: job.checkpointing, lora, param_dtype };
     let model = models::build(device, config, job.precision, techniques);
     let spread = Spread::around(&model, device, parallel);
     let parameters = model.trained();
@@ -108,11 +112,7 @@ impl Loop<'_> {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
         let batch = Batch::new(self.device, self.samples);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
-        self.spread.before_forward(self.sync_each_batch || micro + 1 == self.job.accumulation);
-        if self.device.failed() {
-            return;
-        }
-        self.forward(&batch);
+        self.forward(&batch, self.sync_each_batch || micro + 1 == self.job.accumulation);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
         self.backward();
         if !self.job.hold_outputs {
@@ -122,10 +122,21 @@ impl Loop<'_> {
         drop(batch);
     }
 
-    fn forward(&mut self, batch: &Batch) {
+    fn forward(&mut self, batch: &Batch, synchronized: bool) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
-        let mut outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
+        let mut inputs = batch.inputs();
+        let given =
+            inputs.sample.images().or(inputs.sample.features()).and_then(|numbers| self.spread.cast(numbers));
+        if let Some(given) = &given {
+            inputs.sample = inputs.sample.with_numbers(given);
+        }
+        self.spread.before_forward(synchronized);
+        if self.device.failed() {
+            return;
+        }
+        let mut outputs = self.model.root.call(&inputs, &self.mode, None);
         self.spread.after_forward(&outputs);
+        drop(given);
         self.loss = if self.computes_loss { outputs.loss.take() } else { outputs.loss.clone() };
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
