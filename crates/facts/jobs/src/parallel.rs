@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::section::Section;
 use crate::words::Words;
-use crate::{JobFault, OptimizerKind, Parallel, Shard, TrainingLoop, Workload};
+use crate::{JobFault, Optimizer, OptimizerKind, Parallel, Shard, TrainingLoop, Workload};
 
 /// The ways of sharding that are simulated, as the job file names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn parallel(section: &Section, workload: &Workload) -> Result<Option<
         ));
     };
     if kind == ShardKind::Fsdp2
-        && let Some(why) = run.optimizer.as_ref().and_then(|optimizer| refuses_parts(optimizer.kind))
+        && let Some(why) = run.optimizer.as_ref().and_then(refuses_parts)
     {
         return Err(section.bad("shard", "\"fsdp2\"", format!("train.optimizer does not go with it: {why}")));
     }
@@ -92,8 +92,11 @@ const NOT_WITH_QUANTIZATION: &str = "train.quantization is not simulated with it
 
 /// Why an optimizer does not run over parts of parameters (`DTensor`); seen with torch 2.15, transformers 5.23 and bitsandbytes
 /// 0.50.2.
-fn refuses_parts(kind: OptimizerKind) -> Option<&'static str> {
-    match kind {
+fn refuses_parts(optimizer: &Optimizer) -> Option<&'static str> {
+    match optimizer.kind {
+        OptimizerKind::Sgd { .. } if optimizer.fused == Some(true) => {
+            Some("aten._fused_sgd_ does not have a sharding strategy registered")
+        }
         OptimizerKind::BitsAndBytes(_) => {
             Some("bitsandbytes.optimizer_update_8bit_blockwise got mixed torch.Tensor and DTensor")
         }

@@ -65,6 +65,7 @@ fn degrees_that_do_not_go_together_are_refused_with_both_keys() {
         ("name = 'AdamW8bit'\nlibrary = 'bitsandbytes'", "mixed torch.Tensor and DTensor"),
         ("name = 'Adafactor'\nlibrary = 'transformers'", "mixed torch.Tensor and DTensor"),
         ("name = 'Adafactor'", "in-place operations"),
+        ("name = 'SGD'\nfused = true", "_fused_sgd_"),
     ] {
         let error =
             parallel(&format!("data = 8\nshard = 'fsdp2'\n[train.optimizer]\n{optimizer}")).unwrap_err();

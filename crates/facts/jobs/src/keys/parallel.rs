@@ -37,7 +37,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     row("gradient_as_bucket_view", Kind::Flag, "DDP's gradients are views into its buckets.")
         .silently("false"),
-    row("static_graph", Kind::Flag, "DDP is told that every step uses the same parameters.")
+    row("static_graph", Kind::Flag, "Every step uses the same parameters, and DDP may rely on it.")
         .only(&["false"], SEVERAL_GPUS),
     row(
         "layer_split",

@@ -84,6 +84,16 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// The sample with these images or spectrograms.
+    pub(crate) fn with_numbers(self, numbers: &'a Tensor) -> Sample<'a> {
+        match self {
+            Sample::Images(_) => Sample::Images(numbers),
+            Sample::Features(_) => Sample::Features(numbers),
+            Sample::TokensAndImages(tokens, _) => Sample::TokensAndImages(tokens, numbers),
+            Sample::Tokens(_) | Sample::Noisy(_) => self,
+        }
+    }
+
     /// Images to take the noise from.
     pub(crate) fn noisy(self) -> Option<&'a Noisy> {
         match self {

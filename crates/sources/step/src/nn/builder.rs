@@ -30,6 +30,8 @@ pub(crate) struct Techniques {
     pub quantization: Option<Quantization>,
     /// Whether `prepare_model_for_kbit_training` casts what is not quantized to fp32.
     pub prepare_for_kbit: bool,
+    /// The dtype of the parameters while a module runs, where FSDP2 converts them.
+    pub param_dtype: Option<Dtype>,
 }
 
 impl Techniques {
@@ -39,6 +41,7 @@ impl Techniques {
         lora: None,
         quantization: None,
         prepare_for_kbit: false,
+        param_dtype: None,
     };
 }
 

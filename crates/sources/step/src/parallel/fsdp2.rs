@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use brimful_trace::Category;
 use brimful_units::{Dtype, Shape};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::shard::ShardedParameter;
 use crate::StepError;
@@ -94,10 +94,14 @@ struct Hooks(Rc<Sharded>);
 impl Fsdp2 {
     /// `fully_shard` of the layers from the inside out, and of the model.
     pub(super) fn around(model: &Model, device: &Device, world: u64, policy: Policy) -> Fsdp2 {
+        let [named, managed] = places_of_modules(&model.parameters);
+        let mut order: Vec<usize> = (0..model.parameters.len()).collect();
+        order.sort_by_key(|at| &named[*at]);
         let mut paths: Vec<String> = vec![String::new()];
-        let mut members = vec![Vec::new()];
-        for parameter in in_order_of_modules(&model.parameters) {
-            let layer = layer_of(&model.layers, without_peft(parameter.path())).unwrap_or_default();
+        let mut members: Vec<Vec<usize>> = vec![Vec::new()];
+        for parameter in order {
+            let path = without_peft(model.parameters[parameter].path());
+            let layer = layer_of(&model.layers, path).unwrap_or_default();
             let at = paths.iter().position(|path| *path == layer).unwrap_or_else(|| {
                 paths.push(layer);
                 members.push(Vec::new());
@@ -105,20 +109,23 @@ impl Fsdp2 {
             });
             members[at].push(parameter);
         }
+        let shard = |at: &usize| {
+            let parameter = model.parameters[*at].clone();
+            ShardedParameter::new(device, parameter, world, policy.param_dtype, policy.reduce_dtype)
+        };
         let mut units: Vec<Unit> = paths
             .into_iter()
             .zip(members)
             .enumerate()
             .rev()
-            .map(|(at, (path, members))| {
-                let parameters = members
-                    .into_iter()
-                    .map(|member| {
-                        ShardedParameter::new(device, member, world, policy.param_dtype, policy.reduce_dtype)
-                    })
-                    .collect::<Vec<_>>();
-                // `param_data` of each goes when `fully_shard` returns.
-                parameters.iter().for_each(ShardedParameter::to_sharded);
+            .map(|(at, (path, mut members))| {
+                let freed = members.clone();
+                members.sort_by_key(|at| &managed[*at]);
+                let parameters: Vec<ShardedParameter> = members.iter().map(shard).collect();
+                // The originals go when `fully_shard` returns, in the order of `named_parameters()`.
+                for at in freed {
+                    members.iter().zip(&parameters).filter(|it| *it.0 == at).for_each(|it| it.1.to_sharded());
+                }
                 Unit {
                     path,
                     parameters,
@@ -155,6 +162,12 @@ impl Fsdp2 {
         self.0.reduces.set(synchronized);
         // The root's inputs want no gradient.
         drop(self.0.pre_forward(ROOT, Vec::new()));
+    }
+
+    /// What the root is given in the place of an input: it is in the dtype of computation.
+    pub fn cast(&self, input: &Tensor) -> Tensor {
+        // One tensor in, one out.
+        self.0.cast(vec![input.clone()]).swap_remove(0)
     }
 
     /// The root's hooks after its forward.
@@ -397,7 +410,7 @@ impl Sharded {
         let dtype = self.policy.reduce_dtype.unwrap_or(kept);
         let part = owners.iter().fold(0u64, |n, it| n.saturating_add(it.part()));
         let input = ops::new_tensor(&self.device, "empty", [self.device.mul(part, self.world)], dtype);
-        self.device.kernel_buffer(copy_in_buffer(owners, dtype));
+        self.copy_in(owners, &grads, dtype);
         // `unsharded_grads.clear()`: a list of CPython drops its last item first.
         while grads.pop().is_some() {}
         let _stream = self.device.stream(REDUCE_STREAM);
@@ -408,6 +421,40 @@ impl Sharded {
         drop(output);
         drop(converted);
         self.sent.replace(Some(input));
+    }
+
+    /// `fsdp::chunk_cat_mixed_dtype`: the gradients side by side, converted on the way. Kernels that convert work through a
+    /// list of addresses (`get_chunk_cat_metadata` in aten/src/ATen/native/cuda/TensorShape.cu, eight bytes each).
+    fn copy_in(&self, owners: &[&ShardedParameter], grads: &[Tensor], dtype: Dtype) {
+        let tensors = owners.len() as u64;
+        let buffer = 8 * (6 * tensors + 2 + copy_in_blocks(owners, dtype));
+        let first = grads[0].dtype();
+        let converts = |from: Dtype| from == dtype || (from == Dtype::Bf16 && dtype == Dtype::F32);
+        match grads.iter().all(|grad| grad.dtype() == first) {
+            true if converts(first) => self.device.kernel_buffer(buffer),
+            // No kernel converts: each gradient that the ranks do not share evenly is filled up, and all are copied.
+            true => {
+                let uneven = owners.iter().filter(|it| it.is_uneven(self.world));
+                let whole = |it: &&&ShardedParameter| [self.device.mul(it.part(), self.world)];
+                let filled: Vec<Tensor> = uneven
+                    .map(|it| ops::new_tensor(&self.device, "constant_pad_nd", whole(&it), first))
+                    .collect();
+                filled.into_iter().for_each(drop);
+            }
+            // One list for both kernels, without the ends of two of its parts.
+            false if grads.iter().all(|grad| converts(grad.dtype())) => {
+                self.device.kernel_buffer(buffer - 16)
+            }
+            false => {
+                let cast: Vec<Tensor> = grads
+                    .iter()
+                    .filter(|grad| grad.dtype() != dtype)
+                    .map(|grad| ops::to(grad, dtype))
+                    .collect();
+                self.device.kernel_buffer(buffer);
+                cast.into_iter().for_each(drop);
+            }
+        }
     }
 
     fn final_callback(&self) {
@@ -446,14 +493,12 @@ fn threads_of(capability: (u8, u8)) -> u64 {
     }
 }
 
-/// The addresses that the kernel of `_chunk_cat` works through (`get_chunk_cat_metadata` in the same file), in bytes.
-fn copy_in_buffer(owners: &[&ShardedParameter], dtype: Dtype) -> u64 {
-    let tensors = owners.len() as u64;
-    let blocks = owners.iter().fold(0u64, |n, it| {
+/// Blocks of threads of the kernel of `_chunk_cat`.
+fn copy_in_blocks(owners: &[&ShardedParameter], dtype: Dtype) -> u64 {
+    owners.iter().fold(0u64, |n, it| {
         let bytes = Shape::from([it.part()]).bytes(dtype).map_or(u64::MAX, |bytes| bytes.get());
         n.saturating_add(bytes.div_ceil(TILE))
-    });
-    8 * (6 * tensors + 2 + blocks)
+    })
 }
 
 /// `_init_mp_dtypes`: the trained parameters of a unit have one dtype, or torch refuses the model.
@@ -471,20 +516,36 @@ fn check_dtypes(device: &Device, units: &[Unit]) {
     }
 }
 
-/// Parameters in the order of `named_parameters()`: those of an adapter come after those of the module that it wraps.
-fn in_order_of_modules(parameters: &[Rc<Parameter>]) -> Vec<Rc<Parameter>> {
-    let mut last: FxHashMap<&str, usize> = FxHashMap::default();
-    for (at, parameter) in parameters.iter().enumerate() {
-        last.extend(parameter.path().rsplit_once('.').map(|(module, _)| (module, at)));
+/// The orders in which parameters stand in the tree of modules, as places for each parameter: that of `named_parameters()`,
+/// where a module's own come before its children's, and that of `_get_managed_states`, where they come after them. An
+/// adapter comes after the module that it wraps.
+fn places_of_modules(parameters: &[Rc<Parameter>]) -> [Vec<Vec<usize>>; 2] {
+    let adapted: FxHashSet<&str> =
+        parameters.iter().filter_map(|it| Some(without_peft(it.path().split_once(".lora_")?.0))).collect();
+    let paths: Vec<String> = parameters
+        .iter()
+        .map(|it| {
+            let path = without_peft(it.path());
+            match path.rsplit_once('.').filter(|(module, _)| adapted.contains(module)) {
+                Some((module, name)) => format!("{module}.base_layer.{name}"),
+                None => path.to_owned(),
+            }
+        })
+        .collect();
+    // The place, counted from 1, at which each module has its first parameter.
+    let mut first: FxHashMap<&str, usize> = FxHashMap::default();
+    for (at, path) in paths.iter().enumerate() {
+        for (dot, _) in path.match_indices('.') {
+            first.entry(&path[..dot]).or_insert(at + 1);
+        }
     }
-    let place = |at: usize, path: &str| {
-        let wrapped = path.split_once(".lora_").and_then(|(module, _)| last.get(without_peft(module)));
-        wrapped.map_or((at, 0), |base| (*base, at))
-    };
-    let mut ordered: Vec<_> =
-        parameters.iter().enumerate().map(|(at, it)| (place(at, it.path()), it.clone())).collect();
-    ordered.sort_by_key(|it| it.0);
-    ordered.into_iter().map(|it| it.1).collect()
+    [0, usize::MAX].map(|own| {
+        let place = |(at, path): (usize, &String)| {
+            let modules = path.match_indices('.').filter_map(|(dot, _)| first.get(&path[..dot]).copied());
+            modules.chain([own, at]).collect::<Vec<usize>>()
+        };
+        paths.iter().enumerate().map(place).collect()
+    })
 }
 
 /// A parameter's name in the model that PEFT has wrapped.

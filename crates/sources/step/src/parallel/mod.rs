@@ -16,6 +16,7 @@ use self::ddp::Ddp;
 use self::fsdp2::{Fsdp2, Policy};
 use crate::device::Device;
 use crate::models::{Model, Outputs};
+use crate::tensor::Tensor;
 
 /// The model as it runs on several GPUs.
 pub(crate) enum Spread {
@@ -49,6 +50,14 @@ impl Spread {
             Spread::Alone => {}
             Spread::Ddp(ddp) => ddp.before_forward(synchronized),
             Spread::Fsdp2(fsdp) => fsdp.before_forward(synchronized),
+        }
+    }
+
+    /// What the model is given in the place of an input of numbers.
+    pub fn cast(&self, input: &Tensor) -> Option<Tensor> {
+        match self {
+            Spread::Fsdp2(fsdp) => Some(fsdp.cast(input)),
+            Spread::Alone | Spread::Ddp(_) => None,
         }
     }
 

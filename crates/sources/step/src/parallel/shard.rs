@@ -67,6 +67,11 @@ impl ShardedParameter {
         self.local.numel()
     }
 
+    /// Whether the last ranks have fewer rows.
+    pub fn is_uneven(&self, world: u64) -> bool {
+        self.shape.dims().first().is_some_and(|rows| !rows.is_multiple_of(world))
+    }
+
     /// The part's bytes in the dtype of computation.
     pub fn part_bytes(&self) -> u64 {
         Shape::from([self.part()]).bytes(self.compute_dtype).map_or(u64::MAX, |bytes| bytes.get())

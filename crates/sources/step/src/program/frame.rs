@@ -421,7 +421,7 @@ impl<'a> Frame<'a> {
             Expression::Ellipsis => Value::Ellipsis,
             Expression::Host => Value::Host,
             Expression::Dtype(dtype) => Value::Dtype(*dtype),
-            Expression::DefaultDtype => Value::Dtype(self.state.dtype),
+            Expression::DefaultDtype => Value::Dtype(self.state.weights_dtype()),
             Expression::DtypeOf(tensor) => Value::Dtype(self.dtype_of(tensor)?),
             plain => Value::Plain(self.evaluate(plain)?),
         })
@@ -533,7 +533,7 @@ impl Scope for Frame<'_> {
     }
 
     fn default_dtype(&self) -> Option<Dtype> {
-        Some(self.state.dtype)
+        Some(self.state.weights_dtype())
     }
 
     fn tensor_size(&self, path: &Path, dim: usize) -> Option<u64> {

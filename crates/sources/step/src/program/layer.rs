@@ -31,14 +31,14 @@ pub(super) fn run(
         frame.set(*slot, Value::Tensor(tensor.clone()));
     }
     run_alone(frame, path, call, body, result)?;
-    // The caller's names still mean what was passed, where the layer was not the last to have them.
-    for ((slot, passed), tensor) in passed.into_iter().zip(given) {
+    let slots = result.map_or_else(|| Ok(Vec::new()), |result| tensors_of(result, path))?;
+    // The caller's names still mean what was passed, unless the layer returns it or was the last to have it.
+    for ((slot, passed), tensor) in passed.into_iter().zip(given).filter(|it| !slots.contains(&it.0.0)) {
         let now = frame.value(&Expression::Slot(slot));
         if now.is_ok_and(|now| now.tensor().is_some_and(|now| now.key() == tensor.key())) {
             frame.set(slot, Value::Tensor(passed));
         }
     }
-    let slots = result.map_or_else(|| Ok(Vec::new()), |result| tensors_of(result, path))?;
     let outputs: Vec<Tensor> = slots
         .into_iter()
         .filter_map(|slot| frame.value(&Expression::Slot(slot)).ok()?.tensor().cloned())

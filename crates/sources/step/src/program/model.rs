@@ -145,6 +145,12 @@ impl State {
         if self.built.get() { Dtype::F32 } else { self.dtype }
     }
 
+    /// The dtype of the parameters: that in which they are kept, or when the model is called, that in which they are gathered.
+    pub fn weights_dtype(&self) -> Dtype {
+        let gathered = self.builder.techniques.param_dtype.filter(|_| self.built.get());
+        gathered.unwrap_or(self.dtype)
+    }
+
     /// Voids the run.
     pub fn fail(&self, fault: &Fault) {
         let class = self.program.header.class.clone();

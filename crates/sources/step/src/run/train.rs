@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Train, TrainingLoop};
+use brimful_jobs::{Checkpointing, Lora, Parallel, Precision, Shard, Train, TrainingLoop};
 use brimful_models::Config;
 use brimful_trace::PhaseKind;
 
@@ -28,11 +28,16 @@ pub(crate) fn train(
     rules: TransformersRules,
 ) {
     device.begin_phase(PhaseKind::Load, "build");
+    let param_dtype = match parallel.map(|parallel| parallel.shard) {
+        Some(Shard::Fsdp2 { param_dtype, .. }) => param_dtype,
+        Some(Shard::Ddp { .. }) | None => None,
+    };
     let techniques = Techniques {
         checkpointing: job.checkpointing,
         lora: job.lora.clone().map(|lora| with_input_gradients(lora, job.checkpointing)),
         quantization: job.quantization.clone(),
         prepare_for_kbit: job.prepare_model_for_kbit_training,
+        param_dtype,
     };
     let model = models::build(device, config, job.precision, techniques);
     let spread = Spread::around(&model, device, parallel);
@@ -118,11 +123,7 @@ impl Loop<'_> {
         self.device.begin_phase(PhaseKind::Data, &format!("it{step}.data.{micro}"));
         let batch = self.batch(micro);
         self.device.begin_phase(PhaseKind::Forward, &format!("it{step}.forward.{micro}"));
-        self.spread.before_forward(self.sync_each_batch || micro + 1 == self.job.accumulation);
-        if self.device.failed() {
-            return;
-        }
-        self.forward(&batch);
+        self.forward(&batch, self.sync_each_batch || micro + 1 == self.job.accumulation);
         self.device.begin_phase(PhaseKind::Backward, &format!("it{step}.backward.{micro}"));
         self.backward();
         if let (Some(trainer), Some(loss)) = (&mut self.trainer, &self.loss) {
@@ -144,10 +145,21 @@ impl Loop<'_> {
         trainer.batch(micro).unwrap_or_else(|| Rc::new(Batch::new(self.device, self.samples)))
     }
 
-    fn forward(&mut self, batch: &Batch) {
+    fn forward(&mut self, batch: &Batch, synchronized: bool) {
         let autocast = self.job.precision.autocast().map(|dtype| autocast(self.device, Some(dtype)));
-        let mut outputs = self.model.root.call(&batch.inputs(), &self.mode, None);
+        let mut inputs = batch.inputs();
+        let given =
+            inputs.sample.images().or(inputs.sample.features()).and_then(|numbers| self.spread.cast(numbers));
+        if let Some(given) = &given {
+            inputs.sample = inputs.sample.with_numbers(given);
+        }
+        self.spread.before_forward(synchronized);
+        if self.device.failed() {
+            return;
+        }
+        let mut outputs = self.model.root.call(&inputs, &self.mode, None);
         self.spread.after_forward(&outputs);
+        drop(given);
         self.loss = if self.computes_loss { outputs.loss.take() } else { outputs.loss.clone() };
         self.outputs = Some(outputs);
         if !self.job.hold_outputs {
