@@ -319,6 +319,8 @@ fn into_its_section(fault: JobFault) -> JobFault {
             let name = key.rsplit('.').next().unwrap_or(&key);
             let simulated = keys().filter(|row| !matches!(row.simulated, Simulated::NotYet(_)));
             let nearest = simulated.filter(|row| row.name == name).find_map(|row| row.paths().next());
+            // A key of this very section that another class of the table has is no hint.
+            let nearest = nearest.filter(|found| *found != key);
             JobFault::UnknownKey { key, nearest, expected }
         }
         other => other,

@@ -7,6 +7,7 @@ use brimful_models::{Config, ConfigFile};
 use brimful_units::Dtype;
 use serde_json::{Map, Value};
 
+use crate::keys::keys_of;
 use crate::lora::is_output_layer;
 use crate::section::Section;
 use crate::{FourBitType, JobFault, Precision, Quantization, QuantizedForm, Recipe, Train};
@@ -28,8 +29,12 @@ pub(crate) fn quantization(
     file: &ConfigFile,
     recipe: &RefCell<Recipe>,
 ) -> Result<Option<Quantization>, JobFault> {
+    let given = match run.get("quantization") {
+        Some(Value::String(word)) => Some(of_word(run, word)?),
+        other => other.cloned(),
+    };
     let stored = file.quantization().map(|table| stored(run, table));
-    let Some(table) = stored.as_ref().or_else(|| run.get("quantization")) else { return Ok(None) };
+    let Some(table) = stored.as_ref().or(given.as_ref()) else { return Ok(None) };
     let config = &file.config;
     let section = Section::of(path, table, recipe)?;
     let form = match (section.flag("load_in_4bit"), section.flag("load_in_8bit")) {
@@ -48,6 +53,19 @@ pub(crate) fn quantization(
     }
     let kept = kept_modules(&section, config)?;
     Ok(Some(Quantization { form, kept }))
+}
+
+/// The table that a word such as "nf4" stands for.
+fn of_word(run: &Section, word: &str) -> Result<Value, JobFault> {
+    let spelled = keys_of("train").filter(|key| key.name == "quantization").flat_map(|key| key.spelled);
+    let words: Vec<&(&str, &str)> = spelled.collect();
+    let table = words.iter().find(|row| row.0 == word).and_then(|row| serde_json::from_str(row.1).ok());
+    table.ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|row| row.0).collect();
+        let expected =
+            format!("expected one of {}, or a table of BitsAndBytesConfig's keys", known.join(", "));
+        run.bad("quantization", format!("{word:?}"), expected)
+    })
 }
 
 /// The `quantization_config` of the model, which decides in place of the job's (`merge_quantization_configs` in

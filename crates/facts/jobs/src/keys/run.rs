@@ -167,7 +167,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         RUNS,
         "quantization",
-        Kind::Table,
+        Kind::TextOrTable("nf4, fp4, 4bit, 8bit, int8, or a table of keys"),
         "bitsandbytes quantizes the weights; the table has the names of transformers' BitsAndBytesConfig.",
     )
     .flag()

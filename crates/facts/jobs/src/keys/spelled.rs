@@ -105,6 +105,10 @@ impl Key {
         match self.kind {
             // "2.10" is a version and "24" a size: what is a text in the job file is no number in a flag.
             Kind::Text(_) => text.into(),
+            // A table as pairs, where words stand for tables, too: `load_in_4bit=true,bnb_4bit_quant_type=nf4`.
+            Kind::TextOrTable(_) if !self.spelled.is_empty() && text.contains('=') => {
+                parsed().filter(Value::is_object).unwrap_or_else(|| self.pairs(text))
+            }
             Kind::TextOrTable(_) => parsed().filter(Value::is_object).unwrap_or_else(|| text.into()),
             Kind::Count { .. } => parsed().or_else(|| thousands(&lower)).unwrap_or_else(|| text.into()),
             Kind::Table => parsed().map_or_else(|| self.pairs(text), |value| self.in_short(value)),
