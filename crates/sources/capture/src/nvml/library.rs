@@ -54,16 +54,24 @@ impl Nvml {
         let places = named.map_or_else(|| PLACES.iter().map(PathBuf::from).collect(), |named| vec![named]);
         let mut tries = Vec::new();
         for place in places {
-            let (library, failure) = match load(&place) {
+            let (library, failure) = match Nvml::open(&place) {
                 Ok(library) => (Some(library), None),
                 Err(failure) => (None, Some(failure)),
             };
             tries.push(Try { place, failure });
             if let Some(library) = library {
-                return (Some(Nvml::of(library)), tries);
+                return (Some(library), tries);
             }
         }
         (None, tries)
+    }
+
+    /// Loads the library from this place.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, as the loader says it.
+    pub fn open(place: &Path) -> Result<Nvml, String> {
+        load(place).map(Nvml::of)
     }
 
     fn of(library: Library) -> Nvml {

@@ -42,9 +42,7 @@ pub struct Processes {
 impl Processes {
     /// `root` is `/proc`, or the host's in a container that mounts it.
     pub fn new(root: &Path) -> Processes {
-        let is_own = root == Path::new("/proc");
-        let namespace = fs::read_link(root.join("self/ns/pid"));
-        let sees_host = !is_own || namespace.is_ok_and(|name| name.as_os_str() == HOST_NAMESPACE);
+        let sees_host = sees_host(root);
         let users = fs::read_to_string("/etc/passwd").map(|text| users(&text)).unwrap_or_default();
         let (known, unseen) = (HashMap::new(), ProcessFacts::default());
         Processes { root: root.to_owned(), sees_host, users, known, unseen }
@@ -82,11 +80,7 @@ impl Processes {
         let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
         let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
         let uid = line("Uid:").and_then(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
-        let pids: Vec<u32> = line("NSpid:")
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect();
+        let pids = pids_by_namespace(&status);
         let cgroup = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
         ProcessFacts {
             is_seen: true,
@@ -97,6 +91,23 @@ impl Processes {
             start,
         }
     }
+}
+
+/// Whether the processes of the whole machine are in this folder.
+fn sees_host(root: &Path) -> bool {
+    let Ok(namespace) = fs::read_link(root.join("self/ns/pid")) else {
+        return root != Path::new("/proc");
+    };
+    let status = fs::read_to_string(root.join("self/status")).unwrap_or_default();
+    // The host's folder in a container shows the caller's own namespace, too; but it has the caller's process ID on the host
+    // before the one in the container.
+    namespace.as_os_str() == HOST_NAMESPACE || pids_by_namespace(&status).len() > 1
+}
+
+/// The IDs of a process, from the namespace of the folder inwards (`NSpid` of `/proc/PID/status`).
+fn pids_by_namespace(status: &str) -> Vec<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    line.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The names of users by their numbers, from `/etc/passwd`.
