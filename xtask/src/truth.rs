@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_truth::{
-    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all,
+    Case, Figure, Recorded, Recorder, difference, draw, draw_peft, draw_quantized, figures, fixtures,
+    record_all,
 };
 
 use crate::test::torch_in;
@@ -16,7 +17,7 @@ mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
                      draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] \
-                     [--quantized] [--keep | --print] | \
+                     [--quantized | --peft] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
@@ -136,6 +137,7 @@ struct Draw {
     task: String,
     gpu: Option<String>,
     quantized: bool,
+    peft: bool,
     keep: bool,
     print: bool,
 }
@@ -149,6 +151,7 @@ impl Draw {
             task: "causal-lm".to_owned(),
             gpu: None,
             quantized: false,
+            peft: false,
             keep: false,
             print: false,
         };
@@ -162,6 +165,7 @@ impl Draw {
                 "--task" => draw.task.clone_from(value()?),
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--quantized" => draw.quantized = true,
+                "--peft" => draw.peft = true,
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
@@ -178,7 +182,12 @@ impl Draw {
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
-    let draw = if asked.quantized { draw_quantized } else { draw };
+    let draw = match (asked.quantized, asked.peft) {
+        (true, true) => bail!("--quantized and --peft draw different jobs; write one of them\n{USAGE}"),
+        (true, false) => draw_quantized,
+        (false, true) => draw_peft,
+        (false, false) => draw,
+    };
     let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
     let cases = match asked.families.as_slice() {
         [] => of(None),
