@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Case;
 
+mod peft;
 mod quantized;
 mod recorded;
 
@@ -112,6 +113,20 @@ fn spread_one(seed: u64, at: usize, case: Case, shard: &str) -> Case {
     }
     job["parallel"] = Value::Object(table);
     Case::unrecorded(case.id.replacen("drawn/", &format!("drawn/{shard}/"), 1), job)
+}
+
+/// As [`draw`], of jobs that train adapters with PEFT's further options.
+pub fn draw_peft(seed: u64, count: usize, family: Option<Drawn<'_>>, gpu: Option<&str>) -> Vec<Case> {
+    let cases = draw(seed, count, family, gpu).into_iter().enumerate();
+    cases
+        .map(|(at, mut case)| {
+            // Another stream than those of the other draws, so that cases of one number differ.
+            let mut rng = Rng::with_seed(seed.wrapping_mul(1 << 32).wrapping_add(at as u64).rotate_left(17));
+            let family = family.unwrap_or((FAMILIES[at % FAMILIES.len()], CAUSAL_LM));
+            peft::adapt(&mut rng, family, &mut case.job);
+            Case { id: case.id.replacen("drawn/", "peft/", 1), ..case }
+        })
+        .collect()
 }
 
 fn pick<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {

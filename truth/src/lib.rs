@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use case::{Case, Expect, Ledgers, PhaseRow, Place};
 pub use configs::{ConfigCase, ConfigsHeader, config_difference, read_configs};
-pub use draw::{draw, draw_quantized, drawable, families, spread};
+pub use draw::{draw, draw_peft, draw_quantized, drawable, families, spread};
 pub use events::{difference, difference_of};
 pub use figures::{Figure, figures};
 pub use recorder::{Recorded, Recorder, record_all};

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use brimful_truth::{
-    Case, Figure, Recorded, Recorder, difference, draw, draw_quantized, figures, fixtures, record_all, spread,
+    Case, Figure, Recorded, Recorder, difference, draw, draw_peft, draw_quantized, figures, fixtures,
+    record_all, spread,
 };
 
 use crate::test::torch_in;
@@ -16,7 +17,7 @@ mod models;
 
 const USAGE: &str = "usage: cargo xtask truth list [CASE…] | diff CASE… | record CASE|JOB… | \
                      draw --seed N --count K [--family FAMILY,…] [--task TASK] [--gpu GPU] \
-                     [--quantized] [--shard ddp|fsdp2] [--keep | --print] | \
+                     [--quantized | --peft] [--shard ddp|fsdp2] [--keep | --print] | \
                      configs --seed N --count K [--keep] | catalogue
 A CASE is a part of a name as `list` prints it, FAMILY/CASE; a JOB is a job file in JSON or TOML, which becomes a new case.
 Each of several families is drawn K times; all jobs on one GPU are recorded by one process. With --print the jobs are printed
@@ -137,6 +138,7 @@ struct Draw {
     gpu: Option<String>,
     quantized: bool,
     shard: Option<String>,
+    peft: bool,
     keep: bool,
     print: bool,
 }
@@ -151,6 +153,7 @@ impl Draw {
             gpu: None,
             quantized: false,
             shard: None,
+            peft: false,
             keep: false,
             print: false,
         };
@@ -165,6 +168,7 @@ impl Draw {
                 "--gpu" => draw.gpu = Some(value()?.clone()),
                 "--quantized" => draw.quantized = true,
                 "--shard" => draw.shard = Some(value()?.clone()),
+                "--peft" => draw.peft = true,
                 "--keep" => draw.keep = true,
                 "--print" => draw.print = true,
                 _ => bail!("{flag} is not known\n{USAGE}"),
@@ -181,7 +185,12 @@ impl Draw {
 }
 
 fn drawn(root: &Path, asked: &Draw) -> Result<()> {
-    let draw = if asked.quantized { draw_quantized } else { draw };
+    let draw = match (asked.quantized, asked.peft) {
+        (true, true) => bail!("--quantized and --peft draw different jobs; write one of them\n{USAGE}"),
+        (true, false) => draw_quantized,
+        (false, true) => draw_peft,
+        (false, false) => draw,
+    };
     let of = |family: Option<(&str, &str)>| draw(asked.seed, asked.count, family, asked.gpu.as_deref());
     let cases: Vec<Case> = match asked.families.as_slice() {
         [] => of(None),

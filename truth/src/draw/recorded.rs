@@ -268,14 +268,19 @@ pub(super) fn attention(rng: &mut Rng, (family, task): Drawn<'_>) -> &'static st
 
 /// LoRA's `target_modules`: all Linears, one kind of them, or two.
 pub(super) fn targets(rng: &mut Rng, (family, task): Drawn<'_>) -> Value {
-    let names = shipped(family, task).map(|(_, program)| linears(&program)).unwrap_or_default();
-    let names: Vec<String> = names.into_iter().collect();
+    let names = names(family, task);
     let count = rng.usize(..3);
     if count == 0 || names.is_empty() {
         return json!("all-linear");
     }
     let drawn: BTreeSet<String> = (0..count).map(|_| pick(rng, &names)).collect();
     json!(drawn)
+}
+
+/// The names that adapters can be put on.
+pub(super) fn names(family: &str, task: &str) -> Vec<String> {
+    let names = shipped(family, task).map(|(_, program)| linears(&program)).unwrap_or_default();
+    names.into_iter().collect()
 }
 
 /// The last parts of the names of the Linears inside of layers.

@@ -82,6 +82,7 @@ fn adapters(lora: &Lora) -> String {
     let on = match &lora.target_modules {
         LoraTargets::AllLinear => "every Linear".to_owned(),
         LoraTargets::Named(names) => names.join(", "),
+        LoraTargets::Pattern(pattern) => pattern.text().to_owned(),
     };
     format!("LoRA of rank {} on {on}", lora.r)
 }

@@ -2,6 +2,7 @@ use brimful_devices::{Gpu, Processor};
 use brimful_models::{AttentionKernel, Config};
 use brimful_units::Dtype;
 
+use crate::Pattern;
 use crate::optimizer::{BitsAndBytes, TorchAo};
 use crate::versions::CudnnRules;
 
@@ -439,6 +440,8 @@ pub struct Lora {
     pub lora_dropout: f64,
     /// Which Linears are adapted.
     pub target_modules: LoraTargets,
+    /// What the other options say about single modules.
+    pub modules: Box<LoraModules>,
     /// Whether adapters are kept in fp32 beside a half-precision base (PEFT's default).
     pub autocast_adapter_dtype: bool,
     /// Whether the lengths of the weight's rows are trained, too (DoRA).
@@ -447,13 +450,35 @@ pub struct Lora {
     pub enable_input_require_grads: bool,
 }
 
+/// The options of PEFT that say more about modules than `target_modules`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoraModules {
+    /// Which modules get no adapter although `target_modules` names them; `None` leaves out none.
+    pub exclude_modules: Option<LoraTargets>,
+    /// The blocks whose modules get adapters; `None` for all.
+    pub layers_to_transform: Option<LoraLayers>,
+    /// The modules with a rank of their own.
+    pub rank_pattern: Vec<(Pattern, u64)>,
+}
+
+/// PEFT's `layers_to_transform` and `layers_pattern`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraLayers {
+    /// The numbers of the blocks, from 0 on.
+    pub indices: Vec<u64>,
+    /// What stands before the number of a block in a path; the first that is found decides.
+    pub patterns: Vec<Pattern>,
+}
+
 /// PEFT's `target_modules`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LoraTargets {
     /// `"all-linear"`: every Linear but the output layer.
     AllLinear,
     /// The modules whose path ends in one of these names.
     Named(Vec<String>),
+    /// The modules whose whole path is of this form.
+    Pattern(Pattern),
 }
 
 /// The versions whose behaviour is predicted.

@@ -18,12 +18,14 @@ mod mask;
 mod optimizer;
 mod overrides;
 mod parallel;
+mod pattern;
 mod quantization;
 mod recipe;
 mod run;
 mod schema;
 mod section;
 mod serve;
+mod targets;
 mod tools;
 mod versions;
 mod words;
@@ -34,15 +36,16 @@ pub use echo::from_echo;
 pub use error::{JobError, JobFault};
 pub use format::Format;
 pub use job::{
-    AttentionMask, Cache, Checkpointing, FourBitType, Infer, Job, Lora, LoraTargets, Optimizer,
-    OptimizerKind, Parallel, Precision, Quantization, QuantizedForm, Shard, Task, Train, TrainingLoop,
-    Versions, Workload,
+    AttentionMask, Cache, Checkpointing, FourBitType, Infer, Job, Lora, LoraLayers, LoraModules, LoraTargets,
+    Optimizer, OptimizerKind, Parallel, Precision, Quantization, QuantizedForm, Shard, Task, Train,
+    TrainingLoop, Versions, Workload,
 };
 pub use keys::{Absent, Elsewhere, Key, Kind, Simulated, Spellings, elsewhere, flags, keys};
 pub use llama_cpp::LlamaCppJob;
 pub use load::{LoadedJob, load, open};
 pub use optimizer::{BitsAndBytes, OptimizerClass, TorchAo, Update};
 pub use overrides::Overrides;
+pub use pattern::Pattern;
 pub use recipe::{Assumption, PROCESSOR, Recipe};
 pub use schema::schema;
 pub use serve::{Length, ServedJob, VllmJob, VllmSettings, open_served};

@@ -8,8 +8,8 @@ use brimful_units::Dtype;
 use serde_json::{Map, Value};
 
 use crate::keys::keys_of;
-use crate::lora::is_output_layer;
 use crate::section::Section;
+use crate::targets::is_output_layer;
 use crate::{FourBitType, JobFault, Precision, Quantization, QuantizedForm, Recipe, Train};
 
 /// What bitsandbytes does instead of `None` and `False`.

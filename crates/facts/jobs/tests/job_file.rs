@@ -400,7 +400,13 @@ fn a_model_is_a_question_too() {
 fn adapters_are_put_on_what_the_model_has() {
     let refusal = |lora: &str| refusal(&format!("model = 'gpt2'\n[train]\nlora = {lora}"));
     assert!(refusal("{ target_modules = ['q_proj'] }").contains("its modules are c_attn"));
-    assert!(refusal("{ target_modules = 'c_attn' }").contains("expected \"all-linear\" or a list"));
+    // A text is an expression over whole paths, which a last part alone is not.
+    assert!(refusal("{ target_modules = 'c_attn' }").contains("its modules are c_attn"));
+    assert!(
+        refusal("{ target_modules = '(?!x).*' }")
+            .contains("it must be a regular expression without a look around")
+    );
+    assert!(refusal("{ target_modules = '.*wte|.*c_attn' }").contains("is transformer.wte; it is no Linear"));
     assert!(refusal("{ modules_to_save = ['lm_head'] }").contains("not simulated yet"));
     let plain = toml("model = 'gpt2'\n[train]\nlora = {r = 8}").job.parameter_counts();
     let dora = toml("model = 'gpt2'\n[train]\nlora = {r = 8, use_dora = true}").job.parameter_counts();
@@ -409,6 +415,55 @@ fn adapters_are_put_on_what_the_model_has() {
     assert!(refusal("{ rank = 8 }").contains("unknown key `train.lora.rank`; did you mean `train.lora.r`?"));
     let loaded = toml("model = 'gpt2'\n[train]\nlora = { target_modules = ['attn.c_attn'], r = 4 }");
     assert_eq!(train(&loaded.job).lora.as_ref().map(|lora| lora.r), Some(4));
+}
+
+#[test]
+fn the_options_of_peft_say_which_linears_get_adapters_and_of_which_rank() {
+    // Each of 12 blocks has c_attn 768 → 2304, c_proj 768 → 768 and 3072 → 768, and c_fc 768 → 3072.
+    let (c_attn, c_fc) = (768 + 2304, 768 + 3072);
+    let adapters = |lora: &str| {
+        let job = format!("model = 'gpt2'\n[train]\nlora = {{ r = 2, {lora} }}");
+        toml(&job).job.parameter_counts().1
+    };
+    let c_attn_of = |more: &str| adapters(&format!("target_modules = ['c_attn'], {more}"));
+    assert_eq!(c_attn_of("layers_to_transform = 3"), 2 * c_attn);
+    assert_eq!(c_attn_of("layers_to_transform = [3, 11], layers_pattern = 'h'"), 2 * 2 * c_attn);
+    assert_eq!(c_attn_of("layers_to_transform = []"), 12 * 2 * c_attn);
+    assert_eq!(c_attn_of("rank_pattern = { '0\\..*' = 5 }"), (5 + 11 * 2) * c_attn);
+    assert_eq!(c_attn_of("exclude_modules = '.*\\.[1-9]\\..*'"), 3 * 2 * c_attn);
+    assert_eq!(adapters("target_modules = '.*\\.(c_attn|c_fc)'"), 12 * 2 * (c_attn + c_fc));
+    let lists = "target_modules = ['c_attn', 'c_fc'], exclude_modules = ['c_fc']";
+    assert_eq!(adapters(lists), 12 * 2 * c_attn);
+}
+
+#[test]
+fn an_option_of_peft_that_names_nothing_or_leaves_nothing_is_refused() {
+    let refusal = |lora: &str| refusal(&format!("model = 'gpt2'\n[train]\nlora = {{ {lora} }}"));
+    let none = "the model has none of them; its modules are c_attn";
+    for lora in
+        ["exclude_modules = ['q_proj']", "rank_pattern = { q_proj = 4 }", "exclude_modules = 'c_attn'"]
+    {
+        assert!(refusal(lora).contains(none), "{lora}");
+    }
+    let leaves = "leave no module to adapt; the modules are c_attn";
+    for lora in [
+        "layers_to_transform = 12",
+        "exclude_modules = ['c_attn']",
+        "layers_to_transform = 0, layers_pattern = 'layers'",
+    ] {
+        assert!(refusal(&format!("target_modules = ['c_attn'], {lora}")).contains(leaves), "{lora}");
+    }
+    let lacks = "PEFT demands layers_to_transform beside it";
+    assert!(refusal("target_modules = ['c_attn'], layers_pattern = 'h'").contains(lacks));
+    assert!(
+        refusal("layers_to_transform = 1")
+            .contains("PEFT demands target_modules as a list of module names beside it")
+    );
+    assert!(
+        refusal("rank_pattern = { c_attn = 4, 'attn.c_.*' = 5 }")
+            .contains("gives transformer.h.0.attn.c_attn another rank")
+    );
+    assert!(refusal("rank_pattern = { c_attn = 0 }").contains("ranks of at least 1"));
 }
 
 #[test]

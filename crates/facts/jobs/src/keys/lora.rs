@@ -16,8 +16,11 @@ pub(super) const KEYS: &[Key] = &[
     key(
         LORA,
         "target_modules",
-        Kind::Other { expected: "\"all-linear\" or a list of module names", types: &["string", "array"] },
-        "Adapters are put on \"all-linear\" or on the modules of this list.",
+        Kind::Other {
+            expected: "\"all-linear\", a regular expression or a list of module names",
+            types: &["string", "array"],
+        },
+        "Adapters are put on \"all-linear\", on the modules of this list, or on those whose whole path matches this text.",
     )
     .absent(Absent::Follows("every Linear but the output layer"))
     .also(&["targets"]),
@@ -37,13 +40,33 @@ pub(super) const KEYS: &[Key] = &[
         "Adapters are decomposed by weight, and the lengths of its rows are trained.",
     )
     .silently("false"),
+    key(LORA, "exclude_modules", Kind::Other { expected: MODULES, types: &["string", "array"] }, "These modules get no adapters."),
+    key(
+        LORA,
+        "layers_to_transform",
+        Kind::Other { expected: "a whole number or a list of them", types: &["integer", "array"] },
+        "Only the modules in these blocks get adapters.",
+    ),
+    key(
+        LORA,
+        "layers_pattern",
+        Kind::Other { expected: "a text or a list of texts", types: &["string", "array"] },
+        "The blocks are numbered behind this name.",
+    ),
+    key(LORA, "rank_pattern", Kind::Other { expected: RANKS, types: &["object"] }, "These modules get another rank."),
+    key(
+        LORA,
+        "alpha_pattern",
+        Kind::Other { expected: "a table from patterns of module names to numbers", types: &["object"] },
+        "These modules get another scale, which does not change memory.",
+    ),
     // These arguments make other adapters than the plain ones.
     other("modules_to_save", "These modules are trained whole."),
-    other("layers_to_transform", "Only these blocks get adapters."),
     other("layer_replication", "These blocks are repeated."),
-    other("rank_pattern", "These modules get another rank."),
-    other("exclude_modules", "These modules get no adapters."),
 ];
+
+const MODULES: &str = "a regular expression or a list of module names";
+const RANKS: &str = "a table from patterns of module names to ranks";
 
 const fn other(name: &'static str, help: &'static str) -> Key {
     let types = &["boolean", "integer", "string", "array", "object"];

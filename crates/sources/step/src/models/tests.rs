@@ -62,6 +62,7 @@ fn a_model_is_trained_whole_and_with_lora_its_adapters_alone() {
         r: 3,
         lora_dropout: 0.0,
         target_modules: LoraTargets::AllLinear,
+        modules: Box::default(),
         autocast_adapter_dtype: true,
         use_dora: false,
         enable_input_require_grads: false,

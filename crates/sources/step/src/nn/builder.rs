@@ -403,9 +403,10 @@ impl Builder {
         F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
         let Some(lora) = &self.techniques.lora else { return };
-        let path = joined(self.prefix(), &joined(&self.path, name));
-        if lora.target_modules.include(&path) {
-            self.targets.borrow_mut().push(Target::new(module, path, base, [inputs, outputs]));
+        let path = joined(&self.path, name);
+        if let Some(rank) = lora.rank_of(&path) {
+            let path = joined(self.prefix(), &path);
+            self.targets.borrow_mut().push(Target::new(module, path, base, [inputs, rank, outputs]));
         }
     }
 

@@ -24,12 +24,13 @@ pub(super) struct Target {
     inputs: u64,
     /// The width of what comes out.
     outputs: u64,
+    rank: u64,
     attach: Box<dyn Fn(Adapter)>,
 }
 
 impl Target {
     /// The Linear `module`, named `path`.
-    pub fn new<F>(module: &Module<F>, path: String, base: Base, [inputs, outputs]: [u64; 2]) -> Target
+    pub fn new<F>(module: &Module<F>, path: String, base: Base, [inputs, rank, outputs]: [u64; 3]) -> Target
     where
         F: for<'a> Forward<Input<'a> = &'a Tensor, Output = Tensor>,
     {
@@ -39,7 +40,7 @@ impl Target {
             module.rename(&format!("{}.base_layer", adapter.path));
             module.wrap(adapter);
         });
-        Target { path: path.into(), base, inputs, outputs, attach }
+        Target { path: path.into(), base, inputs, outputs, rank, attach }
     }
 }
 
@@ -94,8 +95,8 @@ impl Adapter {
         };
         let dropout = format!("{}.lora_dropout.default", target.path);
         // `update_layer` makes A before B, and then what is made of both.
-        let lora_a = linear("lora_A", [lora.r, target.inputs]);
-        let lora_b = linear("lora_B", [target.outputs, lora.r]);
+        let lora_a = linear("lora_A", [target.rank, target.inputs]);
+        let lora_b = linear("lora_B", [target.outputs, target.rank]);
         let weights = || [&*lora_a.get().weight, &*lora_b.get().weight];
         let dora = lora.use_dora.then(|| Dora::new(plan, &target.path, &target.base, weights()));
         Adapter {

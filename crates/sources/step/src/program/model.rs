@@ -123,6 +123,8 @@ fn adapted_experts(config: &RecordedConfig, builder: &Builder) -> Option<Fault> 
             let leaf = |name: &String| name.rsplit('.').next().unwrap_or_default().to_owned();
             USED_TO_BE_LINEARS.into_iter().find(|known| names.iter().any(|name| leaf(name) == *known))
         }
+        // PEFT resolves an expression against the model first, which may name experts.
+        LoraTargets::Pattern(pattern) => Some(pattern.text()),
     };
     named.filter(|_| converted).map(|target| Fault::Arguments {
         function: format!("LoRA on the experts of {}", header.class),
