@@ -193,6 +193,38 @@ fn the_hosts_proc_gives_foreign_processes_their_user_and_command() {
     assert!(stdout(&machine.command(&["top"])).contains("(ended, or hidden from this user)"));
 }
 
+#[test]
+fn unaccounted_memory_names_the_processes_that_have_a_gpu_open_and_are_in_no_list() {
+    let fixture = fixture("r570");
+    let machine = Machine::of(&fixture);
+    let listed = fixture["expected"][0]["processes"][0][0].as_u64().unwrap() as u32;
+    let opens = |pid: u32, file: &str| {
+        machine.write_process(pid, "python ghost.py", "");
+        std::os::unix::fs::symlink(file, machine.proc().join(format!("{pid}/fd/3"))).unwrap();
+    };
+    opens(listed, "/dev/nvidia0");
+    opens(77, "/dev/nvidia0");
+    opens(78, "/dev/nvidiactl");
+    opens(79, "/dev/null");
+    let look = machine.look();
+    assert!(look["gpus"][0]["ledger"]["unaccounted"].as_i64().unwrap() > 0, "{look}");
+    assert_eq!(look["holders"], json!([{ "pid": 77, "user": "root", "command": "python ghost.py" }]));
+    let shown = stdout(&machine.command(&["top"]));
+    assert!(shown.contains("perhaps pid 77 python ghost.py: it has a GPU open and is in no list"), "{shown}");
+    assert_eq!(shown.matches("perhaps pid").count(), 1, "{shown}");
+    // Where all is accounted for, nobody is suspected.
+    let memory = &fixture["gpus"][0]["nvmlDeviceGetMemoryInfo_v2"];
+    let mut closed = fixture.clone();
+    let unaccounted = look["gpus"][0]["ledger"]["unaccounted"].as_u64().unwrap();
+    closed["gpus"][0]["nvmlDeviceGetMemoryInfo_v2"]["used"] =
+        (memory["used"].as_u64().unwrap() - unaccounted).into();
+    let machine = Machine::of(&closed);
+    machine.write_process(77, "python ghost.py", "");
+    std::os::unix::fs::symlink("/dev/nvidia0", machine.proc().join("77/fd/3")).unwrap();
+    let look = machine.look();
+    assert_eq!((&look["gpus"][0]["ledger"]["unaccounted"], &look["holders"]), (&0.into(), &Value::Null));
+}
+
 /// Looks at a recording of this machine through the fake driver that it makes.
 fn replayed(machine: &Machine) -> (Value, Value) {
     let file = machine.folder.path().join("recorded.json");

@@ -11,7 +11,7 @@ use crate::nvml::{
     Recorder, SharedRecording, ThreadError, Try,
 };
 use crate::proc::{Processes, read_host};
-use crate::sample::{Gpu, GpuMemory, GpuProcess, Peaks, Sample};
+use crate::sample::{Gpu, GpuMemory, GpuProcess, Holder, Peaks, Sample};
 use crate::surroundings::Surroundings;
 
 /// How to look.
@@ -119,6 +119,14 @@ impl Monitor {
         let live = &sample.processes;
         self.processes.retain(|pid| live.iter().any(|process| process.pid == pid));
         sample
+    }
+
+    /// The processes that have a GPU of NVIDIA open and are in none of the lists of `sample`: memory that no process accounts
+    /// for may be theirs.
+    pub fn holders(&mut self, sample: &Sample) -> Vec<Holder> {
+        let mut pids = self.processes.with_device();
+        pids.retain(|pid| sample.processes.iter().all(|process| process.pid != *pid));
+        pids.into_iter().map(|pid| Holder { pid, facts: self.processes.get(pid).clone() }).collect()
     }
 
     fn add_nvidia(&mut self, sample: &mut Sample) {
