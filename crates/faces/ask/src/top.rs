@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use brimful_capture::{Looked, Monitor, Options, Sample, Surroundings};
+use brimful_capture::{Holder, Looked, Monitor, Options, Sample, Surroundings};
 use brimful_devices::Gpu;
 use brimful_report::{TopAnswer, top_json, top_line, top_text};
 use brimful_units::Bytes;
@@ -24,6 +24,7 @@ pub struct TopReply {
     looked: Looked,
     surroundings: Surroundings,
     contexts: BTreeMap<String, Bytes>,
+    holders: Vec<Holder>,
 }
 
 impl Watcher {
@@ -45,8 +46,17 @@ impl Watcher {
             }
         }
         let known = self.contexts.iter().filter_map(|(name, context)| Some((name.clone(), (*context)?)));
+        let contexts: BTreeMap<String, Bytes> = known.collect();
+        let is_open = |(at, gpu): (usize, &brimful_capture::Gpu)| {
+            let ledger = sample.ledger(at, contexts.get(&gpu.name).copied());
+            gpu.vendor == "nvidia" && ledger.is_some_and(|ledger| ledger.unaccounted > 0)
+        };
+        // All open files of all processes are looked at: only where there is something to explain.
+        let is_any_open = sample.gpus.iter().enumerate().any(is_open);
+        let holders = if is_any_open { self.monitor.holders(&sample) } else { Vec::new() };
         TopReply {
-            contexts: known.collect(),
+            contexts,
+            holders,
             looked: self.monitor.looked().clone(),
             surroundings: self.surroundings.clone(),
             sample,
@@ -61,6 +71,7 @@ impl TopReply {
             looked: &self.looked,
             surroundings: &self.surroundings,
             contexts: &self.contexts,
+            holders: &self.holders,
         }
     }
 

@@ -177,6 +177,10 @@ pub struct DoctorArguments {
     /// Print one JSON object. It holds no names of users and no command lines.
     #[arg(long)]
     pub json: bool,
+    /// Write what NVIDIA's driver returned to a file, from which it can be replayed elsewhere. The file holds no names of users
+    /// and no command lines, and numbers the processes from 1. It does hold the UUIDs of the GPUs.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// The host's /proc, where a container mounts it, such as /host/proc.
     #[arg(long, value_name = "FOLDER", default_value = "/proc")]
     pub proc: PathBuf,

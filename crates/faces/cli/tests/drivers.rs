@@ -192,3 +192,113 @@ fn the_hosts_proc_gives_foreign_processes_their_user_and_command() {
     fs::remove_dir_all(machine.proc().join(rows[0][0].to_string())).unwrap();
     assert!(stdout(&machine.command(&["top"])).contains("(ended, or hidden from this user)"));
 }
+
+#[test]
+fn unaccounted_memory_names_the_processes_that_have_a_gpu_open_and_are_in_no_list() {
+    let fixture = fixture("r570");
+    let machine = Machine::of(&fixture);
+    let listed = fixture["expected"][0]["processes"][0][0].as_u64().unwrap() as u32;
+    let opens = |pid: u32, file: &str| {
+        machine.write_process(pid, "python ghost.py", "");
+        std::os::unix::fs::symlink(file, machine.proc().join(format!("{pid}/fd/3"))).unwrap();
+    };
+    opens(listed, "/dev/nvidia0");
+    opens(77, "/dev/nvidia0");
+    opens(78, "/dev/nvidiactl");
+    opens(79, "/dev/null");
+    let look = machine.look();
+    assert!(look["gpus"][0]["ledger"]["unaccounted"].as_i64().unwrap() > 0, "{look}");
+    assert_eq!(look["holders"], json!([{ "pid": 77, "user": "root", "command": "python ghost.py" }]));
+    let shown = stdout(&machine.command(&["top"]));
+    assert!(shown.contains("perhaps pid 77 python ghost.py: it has a GPU open and is in no list"), "{shown}");
+    assert_eq!(shown.matches("perhaps pid").count(), 1, "{shown}");
+    // Where all is accounted for, nobody is suspected.
+    let memory = &fixture["gpus"][0]["nvmlDeviceGetMemoryInfo_v2"];
+    let mut closed = fixture.clone();
+    let unaccounted = look["gpus"][0]["ledger"]["unaccounted"].as_u64().unwrap();
+    closed["gpus"][0]["nvmlDeviceGetMemoryInfo_v2"]["used"] =
+        (memory["used"].as_u64().unwrap() - unaccounted).into();
+    let machine = Machine::of(&closed);
+    machine.write_process(77, "python ghost.py", "");
+    std::os::unix::fs::symlink("/dev/nvidia0", machine.proc().join("77/fd/3")).unwrap();
+    let look = machine.look();
+    assert_eq!((&look["gpus"][0]["ledger"]["unaccounted"], &look["holders"]), (&0.into(), &Value::Null));
+}
+
+/// Looks at a recording of this machine through the fake driver that it makes.
+fn replayed(machine: &Machine) -> (Value, Value) {
+    let file = machine.folder.path().join("recorded.json");
+    let output = machine.command(&["doctor", "--json", "--record", file.to_str().unwrap()]);
+    assert_follows_schema(&output.stdout);
+    let recorded: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let look = Machine::of(&recorded).look();
+    (recorded, look)
+}
+
+/// The table with the process IDs as numbers from one, in their order.
+fn renumbered(mut table: Value) -> Value {
+    let gpus = table.as_array_mut().unwrap();
+    let all = gpus.iter().flat_map(|gpu| gpu["processes"].as_array().unwrap());
+    let pids: std::collections::BTreeSet<u64> = all.map(|row| row[0].as_u64().unwrap()).collect();
+    for row in gpus.iter_mut().flat_map(|gpu| gpu["processes"].as_array_mut().unwrap()) {
+        let pid = row[0].as_u64().unwrap();
+        row[0] = (1 + pids.range(..pid).count()).into();
+    }
+    table
+}
+
+#[test]
+fn a_recording_of_every_driver_replays_to_the_same_table() {
+    for (name, fixture) in fixtures() {
+        let (recorded, look) = replayed(&Machine::of(&fixture));
+        let sorted = |value: &Value| {
+            let mut symbols = value["symbols"].as_array().unwrap().clone();
+            symbols.sort_by_key(|symbol| symbol.as_str().unwrap().to_owned());
+            symbols
+        };
+        assert_eq!(sorted(&recorded), sorted(&fixture), "{name}");
+        assert_eq!(recorded["host_total"], fixture["host_total"], "{name}");
+        if fixture["expected"].is_string() {
+            assert_eq!(recorded["expected"], fixture["expected"], "{name}");
+            let refusal = format!("NVIDIA's driver: {}", fixture["expected"].as_str().unwrap());
+            assert!(look["searched"].as_array().unwrap().contains(&refusal.into()), "{name}: {look}");
+            continue;
+        }
+        assert_eq!(recorded["entry_bytes"][2], fixture["entry_bytes"][2], "{name}");
+        assert_eq!(table(&look), expected(&recorded), "{name}");
+        assert_eq!(table(&look), renumbered(expected(&fixture)), "{name}");
+        assert_eq!(look["driver"]["version"], fixture["calls"]["nvmlSystemGetDriverVersion"], "{name}");
+    }
+}
+
+#[test]
+fn a_recording_holds_no_user_no_command_and_no_process_id() {
+    let machine = Machine::of(&fixture("r535"));
+    for pid in [4242, 4243, 5000] {
+        machine.write_process(pid, "python secret.py --token abc", "");
+    }
+    let shown = stdout(&machine.command(&["top"]));
+    assert!(
+        shown.contains("secret.py") && shown.contains("4242"),
+        "there is something to leave out: {shown}"
+    );
+    let text = stdout(&machine.command(&["doctor", "--record", "-"]));
+    for word in ["secret", "token", "root", "4242", "4243", "[5000,"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    let recorded: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(recorded["gpus"][0]["compute"][0][0], 1);
+}
+
+#[test]
+fn without_a_driver_there_is_nothing_to_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recorded.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    command.arg("doctor").arg("--record").arg(&file).env("BRIMFUL_NVML", "/no/such/library");
+    let output = command.output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("there is nothing to record"), "{error}");
+    assert!(!file.exists());
+}

@@ -13,5 +13,5 @@ mod sample;
 mod surroundings;
 
 pub use monitor::{Looked, Monitor, Options};
-pub use sample::{Gpu, GpuMemory, GpuProcess, Ledger, Sample};
+pub use sample::{Gpu, GpuMemory, GpuProcess, Holder, Ledger, Sample};
 pub use surroundings::Surroundings;

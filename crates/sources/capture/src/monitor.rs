@@ -7,10 +7,11 @@ use brimful_units::Bytes;
 
 use crate::drm::{Drm, DrmReading};
 use crate::nvml::{
-    DEADLINE, DriverThread, GpuFacts, GpuReading, Memory, MemoryInfo, Nvml, ProcessReading, ThreadError, Try,
+    Backend, DEADLINE, DriverThread, GpuFacts, GpuReading, Memory, MemoryInfo, Nvml, ProcessReading,
+    Recorder, SharedRecording, ThreadError, Try,
 };
 use crate::proc::{Processes, read_host};
-use crate::sample::{Gpu, GpuMemory, GpuProcess, Peaks, Sample};
+use crate::sample::{Gpu, GpuMemory, GpuProcess, Holder, Peaks, Sample};
 use crate::surroundings::Surroundings;
 
 /// How to look.
@@ -20,11 +21,13 @@ pub struct Options {
     pub proc: PathBuf,
     /// How long the driver may take to answer.
     pub deadline: Duration,
+    /// Whether to keep what NVIDIA's driver returns, for [`Monitor::fixture`].
+    pub records: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { proc: PathBuf::from("/proc"), deadline: DEADLINE }
+        Options { proc: PathBuf::from("/proc"), deadline: DEADLINE, records: false }
     }
 }
 
@@ -47,13 +50,21 @@ pub struct Monitor {
     drm: Drm,
     processes: Processes,
     peaks: Peaks,
+    recording: Option<SharedRecording>,
 }
 
 impl Monitor {
     /// Looks for GPUs. A machine without any is no error: [`Monitor::looked`] says where they were looked for.
     pub fn open(options: Options) -> Monitor {
         let (library, tries) = Nvml::load();
-        let opened = library.map(|library| DriverThread::open(Box::new(library), options.deadline));
+        let recording = (options.records && library.is_some()).then(SharedRecording::default);
+        let backend = library.map(|library| -> Box<dyn Backend> {
+            match &recording {
+                Some(recording) => Box::new(Recorder::new(Box::new(library), recording.clone())),
+                None => Box::new(library),
+            }
+        });
+        let opened = backend.map(|backend| DriverThread::open(backend, options.deadline));
         let (nvml, refusal) = match opened {
             Some(Ok(thread)) => (Some(thread), None),
             Some(Err(error)) => (None, Some(error)),
@@ -62,7 +73,7 @@ impl Monitor {
         let drm = Drm::find(Path::new("/sys"), &options.proc);
         let looked = Looked { tries, refusal, drm_cards: drm.cards().len() };
         let processes = Processes::new(&options.proc);
-        Monitor { options, looked, nvml, drm, processes, peaks: Peaks::default() }
+        Monitor { options, looked, nvml, drm, processes, peaks: Peaks::default(), recording }
     }
 
     /// What was looked for, and what was found.
@@ -73,6 +84,17 @@ impl Monitor {
     /// NVIDIA's driver, if it can be used.
     pub fn nvml(&self) -> Option<&DriverThread> {
         self.nvml.as_ref()
+    }
+
+    /// What NVIDIA's driver returned until `sample`, the last one, as a fixture of the form in `fixtures/nvml`. `None` if its
+    /// library was not found, or nothing is kept.
+    pub fn fixture(&self, sample: &Sample) -> Option<serde_json::Value> {
+        let recording = self.recording.as_ref()?.get();
+        let read = match (&self.nvml, self.looked.refusal) {
+            (Some(thread), _) => Ok(thread.readings()),
+            (None, refusal) => Err(refusal.map_or(String::new(), |error| error.to_string())),
+        };
+        Some(recording.fixture(sample.host.total, read))
     }
 
     /// What is around the GPUs.
@@ -97,6 +119,14 @@ impl Monitor {
         let live = &sample.processes;
         self.processes.retain(|pid| live.iter().any(|process| process.pid == pid));
         sample
+    }
+
+    /// The processes that have a GPU of NVIDIA open and are in none of the lists of `sample`: memory that no process accounts
+    /// for may be theirs.
+    pub fn holders(&mut self, sample: &Sample) -> Vec<Holder> {
+        let mut pids = self.processes.with_device();
+        pids.retain(|pid| sample.processes.iter().all(|process| process.pid != *pid));
+        pids.into_iter().map(|pid| Holder { pid, facts: self.processes.get(pid).clone() }).collect()
     }
 
     fn add_nvidia(&mut self, sample: &mut Sample) {

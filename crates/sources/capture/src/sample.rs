@@ -87,6 +87,15 @@ pub struct GpuProcess {
     pub facts: ProcessFacts,
 }
 
+/// A process that has a GPU open and is in none of the driver's lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process ID.
+    pub pid: u32,
+    /// Who and what it is.
+    pub facts: ProcessFacts,
+}
+
 /// Where the memory in use on a GPU is. The parts add up to `used`, to the byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {

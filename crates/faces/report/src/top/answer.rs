@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use brimful_capture::{Gpu, GpuMemory, GpuProcess, Looked, Sample, Surroundings};
+use brimful_capture::{Gpu, GpuMemory, GpuProcess, Holder, Looked, Sample, Surroundings};
 use brimful_units::Bytes;
 
 /// One look at the GPUs with what stands around it.
@@ -13,6 +13,8 @@ pub struct TopAnswer<'a> {
     pub surroundings: &'a Surroundings,
     /// What a CUDA context takes, by the name of the GPU.
     pub contexts: &'a BTreeMap<String, Bytes>,
+    /// Processes that have a GPU of NVIDIA open and are in no list, looked for where memory is unaccounted.
+    pub holders: &'a [Holder],
 }
 
 impl TopAnswer<'_> {

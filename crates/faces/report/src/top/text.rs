@@ -1,4 +1,4 @@
-use brimful_capture::{Gpu, GpuMemory, GpuProcess, Ledger};
+use brimful_capture::{Gpu, GpuMemory, GpuProcess, Holder, Ledger};
 use brimful_units::Bytes;
 
 use super::answer::TopAnswer;
@@ -95,7 +95,24 @@ fn gpu_lines(answer: &TopAnswer<'_>, at: usize, gpu: &Gpu) -> Vec<String> {
     let drawn = bar(parts.into_iter().enumerate().map(|(part, bytes)| (sign_in_turn(part), bytes)), total);
     let mut lines = vec![head, format!("  [{drawn}]")];
     lines.push(format!("  {}", ledger_line(&ledger, gpu)));
+    if ledger.unaccounted > 0 && gpu.vendor == "nvidia" {
+        lines.extend(answer.holders.iter().flat_map(holder_lines));
+    }
     lines
+}
+
+/// A process to which unaccounted memory may belong.
+fn holder_lines(holder: &Holder) -> Vec<String> {
+    let command = holder
+        .facts
+        .command
+        .as_deref()
+        .map_or_else(String::new, |command| format!(" {}", shortened(command)));
+    let sign = sign_in_turn(3);
+    hanging(
+        &format!("  {sign} "),
+        &format!("perhaps pid {}{command}: it has a GPU open and is in no list", holder.pid),
+    )
 }
 
 fn positive(ledger: &Ledger) -> Bytes {

@@ -20,6 +20,10 @@ pub struct TopJson<'a> {
     pub gpus: Vec<TopGpu<'a>>,
     /// The processes on them, the largest of each GPU first.
     pub processes: Vec<TopProcess<'a>>,
+    /// Processes that have a GPU of NVIDIA open and are in no list: `unaccounted` may be theirs. Absent if there are none, and
+    /// where nothing is unaccounted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<TopHolder<'a>>,
     /// The host's memory.
     pub host: HostJson<'a>,
     /// What to know about the figures.
@@ -121,6 +125,18 @@ pub struct TopProcess<'a> {
     pub slurm_job: Option<&'a str>,
 }
 
+/// A process to which unaccounted memory may belong.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TopHolder<'a> {
+    /// Its process ID.
+    pub pid: u32,
+    /// Its user; null if it cannot be seen.
+    pub user: Option<&'a str>,
+    /// Its command line; null if it cannot be seen.
+    pub command: Option<&'a str>,
+}
+
 /// The host's memory in bytes. What is not known is null.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -175,6 +191,15 @@ impl<'a> From<&TopAnswer<'a>> for TopJson<'a> {
                 .processes
                 .iter()
                 .map(|process| process_json(answer, process, &sample.gpus))
+                .collect(),
+            holders: answer
+                .holders
+                .iter()
+                .map(|holder| TopHolder {
+                    pid: holder.pid,
+                    user: holder.facts.user.as_deref(),
+                    command: holder.facts.command.as_deref(),
+                })
                 .collect(),
             host: (&sample.host).into(),
             notes: answer.notes(),

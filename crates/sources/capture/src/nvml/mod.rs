@@ -5,6 +5,7 @@ mod ladder;
 mod library;
 mod meter;
 mod processes;
+mod record;
 mod status;
 mod thread;
 
@@ -13,5 +14,6 @@ pub use ladder::{Driver, DriverFacts, GpuFacts, GpuReading, Memory, OpenError, P
 pub use library::{LIBRARY_VARIABLE, Nvml, Try};
 pub use meter::{Cost, Meter, Metered};
 pub use processes::{List, ListForm, ProcessReading};
+pub use record::{Recorder, Recording, SharedRecording};
 pub use status::Status;
 pub use thread::{DEADLINE, DriverThread, Opened, ThreadError};

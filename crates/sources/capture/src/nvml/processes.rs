@@ -19,7 +19,7 @@ impl List {
     pub const ALL: [List; 3] = [List::Compute, List::Graphics, List::Mps];
 
     /// The functions that return it, the newest first.
-    fn functions(self) -> [Function; 3] {
+    pub(super) fn functions(self) -> [Function; 3] {
         use Function::*;
         match self {
             List::Compute => [
@@ -82,13 +82,9 @@ pub(super) struct ListReader {
 }
 
 impl ListReader {
-    /// A reader for this library. Early drivers of R535 (535.43 to 535.86) have entries of 32 bytes behind the names that
-    /// end in `_v3`, later ones have 24 again. The library has no version for it; nvitop found the symbols that differ
-    /// (`nvitop/api/libnvml.py`, 1.7).
+    /// A reader for this library.
     pub fn new(backend: &dyn Backend) -> ListReader {
-        let is_early_535 = backend.has(Function::nvmlDeviceGetConfComputeMemSizeInfo)
-            && !backend.has(Function::nvmlDeviceGetRunningProcessDetailList);
-        ListReader { words: vec![0; ROOM * WORDS], third: if is_early_535 { 32 } else { 24 } }
+        ListReader { words: vec![0; ROOM * WORDS], third: if is_early_535(backend) { 32 } else { 24 } }
     }
 
     /// Adds the processes of a list to `found`. Returns how it was read, and whether every entry makes sense; entries that
@@ -139,7 +135,7 @@ impl ListReader {
         }
     }
 
-    /// The entries in the layout that makes sense of them: first the expected one, then the other.
+    /// Adds the entries that make sense. Returns the bytes of an entry, and whether all make sense.
     fn decode(
         &self,
         list: List,
@@ -148,36 +144,60 @@ impl ListReader {
         total: Option<u64>,
         found: &mut Vec<ProcessReading>,
     ) -> (u32, bool) {
-        let layouts = match version {
-            3 if self.third == 32 => [32, 24],
-            3 => [24, 32],
-            2 => [24, 24],
-            _ => [16, 16],
-        };
-        let sane =
-            layouts.into_iter().find(|bytes| self.entries(*bytes, count).all(|entry| is_sane(entry, total)));
-        let bytes = sane.unwrap_or(layouts[0]);
-        for (pid, used) in self.entries(bytes, count).filter(|entry| is_sane(*entry, total)) {
+        let (bytes, is_whole) = layout(&self.words, version, self.third, count, total);
+        for (pid, used) in entries(&self.words, bytes, count).filter(|entry| is_sane(*entry, total)) {
             add(found, list, pid, used);
         }
-        (bytes, sane.is_some())
+        (bytes, is_whole)
     }
+}
 
-    fn entries(&self, bytes: u32, count: usize) -> impl Iterator<Item = (u32, Option<u64>)> {
-        let entries = self.words.chunks_exact(bytes as usize / 8).take(count);
-        entries.map(|words| {
-            // A C struct: the process ID is the first four bytes, the memory the second eight.
-            let bytes = words[0].to_ne_bytes();
-            let pid = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            // NVML_VALUE_NOT_AVAILABLE
-            (pid, Some(words[1]).filter(|used| *used != u64::MAX))
-        })
-    }
+/// Early drivers of R535 (535.43 to 535.86) have entries of 32 bytes behind the names that end in `_v3`, later ones have 24
+/// again. The library has no version for it; nvitop found the symbols that differ (`nvitop/api/libnvml.py`, 1.7).
+pub(super) fn is_early_535(backend: &dyn Backend) -> bool {
+    backend.has(Function::nvmlDeviceGetConfComputeMemSizeInfo)
+        && !backend.has(Function::nvmlDeviceGetRunningProcessDetailList)
+}
+
+/// Bytes of an entry in the layout that makes sense of all: first the expected one, then the other. `third` is the expected
+/// one of the third version. The second result is whether there is such a layout.
+pub(super) fn layout(
+    words: &[u64],
+    version: u32,
+    third: u32,
+    count: usize,
+    total: Option<u64>,
+) -> (u32, bool) {
+    let layouts = match version {
+        3 if third == 32 => [32, 24],
+        3 => [24, 32],
+        2 => [24, 24],
+        _ => [16, 16],
+    };
+    let is_of = |bytes: &u32| entries(words, *bytes, count).all(|entry| is_sane(entry, total));
+    let sane = layouts.into_iter().find(is_of);
+    (sane.unwrap_or(layouts[0]), sane.is_some())
+}
+
+/// The process IDs and the memory of entries with so many bytes.
+pub(super) fn entries(words: &[u64], bytes: u32, count: usize) -> impl Iterator<Item = (u32, Option<u64>)> {
+    words.chunks_exact(bytes as usize / 8).take(count).map(|words| {
+        // A C struct: the process ID is the first four bytes, the memory the second eight.
+        let bytes = words[0].to_ne_bytes();
+        let pid = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        // NVML_VALUE_NOT_AVAILABLE
+        (pid, Some(words[1]).filter(|used| *used != u64::MAX))
+    })
+}
+
+/// Whether a number can be that of a process.
+pub(super) fn is_pid(pid: u32) -> bool {
+    pid != 0 && pid <= LARGEST_PID
 }
 
 fn is_sane((pid, used): (u32, Option<u64>), total: Option<u64>) -> bool {
     let fits = used.zip(total).is_none_or(|(used, total)| used <= total);
-    pid != 0 && pid <= LARGEST_PID && fits
+    is_pid(pid) && fits
 }
 
 /// A process can be in several lists, each with all of its memory, and several times in one list.

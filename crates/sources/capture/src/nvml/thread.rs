@@ -95,6 +95,11 @@ impl DriverThread {
         self.rungs
     }
 
+    /// What was read last, in the order of [`Opened::gpus`].
+    pub fn readings(&self) -> &[GpuReading] {
+        &self.readings
+    }
+
     /// Reads all GPUs, in the order of [`Opened::gpus`].
     ///
     /// # Errors

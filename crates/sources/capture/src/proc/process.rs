@@ -67,6 +67,21 @@ impl Processes {
         &self.known[&pid]
     }
 
+    /// The processes that have a GPU of NVIDIA open, but for this one. A user sees the own ones only, root sees all.
+    pub fn with_device(&self) -> Vec<u32> {
+        let own = fs::read_link(self.root.join("self")).ok().and_then(|link| link.to_str()?.parse().ok());
+        let own: u32 = own.unwrap_or_else(std::process::id);
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let has_device = |pid: &u32| {
+            let files = fs::read_dir(self.root.join(pid.to_string()).join("fd")).into_iter().flatten();
+            files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|link| is_gpu(&link)))
+        };
+        let mut pids: Vec<u32> = pids.filter(|pid| *pid != own).filter(has_device).collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// Forgets the processes for which `is_live` is false.
     pub fn retain(&mut self, is_live: impl Fn(u32) -> bool) {
         self.known.retain(|pid, _| is_live(*pid));
@@ -131,6 +146,12 @@ fn command(folder: &Path) -> Option<String> {
     let words: Vec<&str> = text.split('\0').filter(|word| !word.is_empty()).collect();
     let command: String = words.join(" ").chars().take(LONGEST_COMMAND).collect();
     (!command.is_empty()).then_some(command)
+}
+
+/// Whether this is `/dev/nvidia0` or another GPU. `/dev/nvidiactl` alone gives no memory.
+fn is_gpu(link: &Path) -> bool {
+    let number = link.to_str().and_then(|link| link.strip_prefix("/dev/nvidia"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a process has a device of a GPU open or CUDA's library loaded; `None` if that may not be read.
