@@ -20,7 +20,7 @@ fn a_flag_of_another_program_is_refused_with_what_to_type_instead_wherever_it_st
         (&["fit", "--fsdp", "gpt2"], "brimful rehearse --gpus 2 -- torchrun"),
         (&["fit", "gpt2", "--gpu", "2x4090"], "brimful rehearse --gpu \"rtx-4090\" --gpus 2 -- torchrun"),
         (&["fit", "--qlora", "llama-3-8b"], "write --load-in-4bit true --lora 16"),
-        (&["fit", "gpt2", "--quantization", "awq"], "expected a table of keys"),
+        (&["fit", "gpt2", "--quantization", "awq"], "expected one of 4bit, 8bit, int8, nf4, fp4, or a table"),
         (&["fit", "gpt2", "--max-batch"], "write --max batch"),
         (&["fit", "gpt2", "--bf16"], "write --precision bf16"),
         (&["fit", "gpt2", "--set", "serve.engine=vllm"], "-- vllm serve MODEL"),

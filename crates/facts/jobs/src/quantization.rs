@@ -63,7 +63,11 @@ fn of_word(run: &Section, word: &str) -> Result<Value, JobFault> {
     table.ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|row| row.0).collect();
         let expected =
-            format!("expected one of {}, or a table of BitsAndBytesConfig's keys", known.join(", "));
+            format!(
+            "expected one of {}, or a table of BitsAndBytesConfig's keys; others are measured with your own script: brimful rehearse \
+             -- python train.py",
+            known.join(", ")
+        );
         run.bad("quantization", format!("{word:?}"), expected)
     })
 }

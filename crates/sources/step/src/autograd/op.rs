@@ -132,8 +132,10 @@ impl<T: Outputs> Ran<T> {
     /// Says how gradients pass through the op, and gives the outputs out. [`Call::saved`] counts what was saved of the
     /// inputs first, then what was saved of the results; the backward releases it in this order.
     pub fn backward(self, apply: impl Fn(&Call<'_>) -> Grads + 'static) -> T {
-        // A region that stops in the op leaves it by an exception, and the node goes with what it held.
-        if let Some(recording) = self.recording.filter(|it| !it.device.is_stopped()) {
+        // A region that stops in the op leaves it by an exception, and the node goes with what it held. A void run goes on
+        // without allocating: its nodes are there, so that its backward finds what it asks for.
+        let left = |device: &Device| device.is_stopped() && !device.failed();
+        if let Some(recording) = self.recording.filter(|it| !left(&it.device)) {
             recording.finish(self.outputs.differentiable(), Box::new(apply));
         }
         self.outputs

@@ -74,6 +74,9 @@ pub(crate) fn train(
             }
         }
         steps.update(step);
+        if device.failed() {
+            return;
+        }
     }
     device.end();
 }
@@ -174,6 +177,10 @@ impl Loop<'_> {
     }
 
     fn backward(&mut self) {
+        // A run that became void in the forward has no new loss; the last one was gone through already.
+        if self.device.failed() {
+            return;
+        }
         let Some(mut loss) = self.loss.clone() else { return };
         if self.trainer.is_some() {
             // `Accelerator.backward` divides by its own number of steps, which the Trainer leaves at 1.
