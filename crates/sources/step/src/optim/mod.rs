@@ -6,6 +6,7 @@ mod adafactor;
 mod adagrad;
 mod adam;
 mod adamax;
+mod averages;
 mod bitsandbytes;
 mod nadam;
 mod radam;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 use brimful_jobs::{Optimizer as Choice, OptimizerKind, TrainingLoop};
 use brimful_trace::Category;
 
+use self::averages::TwoAverages;
 use crate::nn::Parameter;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -93,16 +95,16 @@ fn of_group(choice: &Choice, parameters: Parameters, recipe: TrainingLoop) -> Bo
             Box::new(transformers_adafactor::Adafactor::new(parameters, beta1))
         }
         OptimizerKind::NAdam { weight_decay } => {
-            Box::new(nadam::NAdam::new(parameters, implementation, weight_decay))
+            Box::new(TwoAverages::<nadam::NAdam>::new(parameters, implementation, weight_decay))
         }
         OptimizerKind::RAdam { weight_decay } => {
-            Box::new(radam::RAdam::new(parameters, implementation, weight_decay))
+            Box::new(TwoAverages::<radam::RAdam>::new(parameters, implementation, weight_decay))
         }
         OptimizerKind::Adamax { weight_decay } => {
-            Box::new(adamax::Adamax::new(parameters, implementation, weight_decay))
+            Box::new(TwoAverages::<adamax::Adamax>::new(parameters, implementation, weight_decay))
         }
         OptimizerKind::Adadelta { weight_decay } => {
-            Box::new(adadelta::Adadelta::new(parameters, implementation, weight_decay))
+            Box::new(TwoAverages::<adadelta::Adadelta>::new(parameters, implementation, weight_decay))
         }
         OptimizerKind::TorchAo(choice) => Box::new(torchao::TorchAo::new(parameters, choice)),
         OptimizerKind::BitsAndBytes(choice) => {
@@ -124,23 +126,4 @@ fn zeros_like_state(p: &Tensor) -> Tensor {
 fn state(x: Tensor) -> Tensor {
     x.categorize(Category::Optimizer);
     x
-}
-
-/// The two averages that the Adams of torch keep for a parameter.
-struct Averages {
-    first: Tensor,
-    second: Tensor,
-}
-
-impl Averages {
-    /// Those of every parameter that has a gradient, made by the first step.
-    fn of(parameters: &[Tensor]) -> Vec<Averages> {
-        let both = |p| Averages { first: zeros_like_state(p), second: zeros_like_state(p) };
-        parameters.iter().map(both).collect()
-    }
-}
-
-/// `grad.add(param, alpha=weight_decay)` where weights decay.
-fn decayed(grad: &Tensor, weight_decay: bool) -> Option<Tensor> {
-    weight_decay.then(|| ops::like(grad, "add", grad.dtype()))
 }

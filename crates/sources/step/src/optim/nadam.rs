@@ -1,36 +1,26 @@
-use super::{Averages, Implementation, Optimizer, Parameters, decayed, with_gradients};
+use super::averages::{Rule, Step};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.NAdam` (torch/optim/nadam.py).
-pub(crate) struct NAdam {
-    parameters: Parameters,
-    implementation: Implementation,
-    weight_decay: bool,
-    states: Vec<Averages>,
-}
+pub(super) struct NAdam;
 
-impl NAdam {
-    /// `weight_decay` says whether weights decay through the gradient.
-    pub fn new(parameters: Parameters, implementation: Implementation, weight_decay: bool) -> NAdam {
-        NAdam { parameters, implementation, weight_decay, states: Vec::new() }
-    }
-
-    fn foreach(&self, grads: &[Tensor]) {
-        let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
-        let squares: Vec<Tensor> = self.states.iter().map(|state| state.second.clone()).collect();
+impl Rule for NAdam {
+    fn foreach(step: &Step<'_>) {
+        let decayed = step.decayed_list();
+        let squares = step.list(|state| &state.second);
         let roots = ops::foreach("_foreach_sqrt", &squares);
         // The function returns: `grouped_grads` was bound before `exp_avg_sq_sqrt`.
         drop(decayed);
         drop(roots);
     }
 
-    fn for_loop(&self, grads: &[Tensor]) {
+    fn for_loop(step: &Step<'_>) {
         let (mut last_grad, mut last_denominator) = (None::<Tensor>, None::<Tensor>);
-        for (state, grad) in self.states.iter().zip(grads) {
+        for (state, grad) in step.states.iter().zip(step.grads) {
             // The loop binds `grad` anew before it decays: the decayed one before goes first.
             drop(last_grad.take());
-            last_grad = decayed(grad, self.weight_decay);
+            last_grad = step.decayed(grad);
             // `exp_avg_sq.div(bias_correction2).sqrt()`
             let quotient = ops::div_scalar(&state.second);
             let denominator = ops::plain_unary("sqrt", &quotient, quotient.dtype());
@@ -40,18 +30,5 @@ impl NAdam {
         }
         drop(last_grad);
         drop(last_denominator);
-    }
-}
-
-impl Optimizer for NAdam {
-    fn step(&mut self) {
-        let (parameters, grads) = with_gradients(&self.parameters);
-        if self.states.is_empty() {
-            self.states = Averages::of(&parameters);
-        }
-        match self.implementation {
-            Implementation::ForLoop => self.for_loop(&grads),
-            Implementation::Foreach | Implementation::Fused => self.foreach(&grads),
-        }
     }
 }

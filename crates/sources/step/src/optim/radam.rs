@@ -1,45 +1,33 @@
-use super::{Averages, Implementation, Optimizer, Parameters, decayed, with_gradients};
+use super::averages::{Rule, Step};
 use crate::ops;
 use crate::tensor::Tensor;
 
 /// `torch.optim.RAdam` (torch/optim/radam.py).
-pub(crate) struct RAdam {
-    parameters: Parameters,
-    implementation: Implementation,
-    weight_decay: bool,
-    states: Vec<Averages>,
-    /// Steps taken.
-    steps: u64,
-}
+pub(super) struct RAdam;
 
 /// The first step whose variance is rectified with torch's own `betas`: the length of the average is then above 5.
 const FIRST_RECTIFIED: u64 = 6;
 
-impl RAdam {
-    /// `weight_decay` says whether weights decay through the gradient.
-    pub fn new(parameters: Parameters, implementation: Implementation, weight_decay: bool) -> RAdam {
-        RAdam { parameters, implementation, weight_decay, states: Vec::new(), steps: 0 }
-    }
-
-    fn foreach(&self, grads: &[Tensor]) {
-        let decayed = self.weight_decay.then(|| ops::foreach("_foreach_add", grads));
+impl Rule for RAdam {
+    fn foreach(step: &Step<'_>) {
+        let decayed = step.decayed_list();
         // `del grouped_grads` before the square roots are taken.
         drop(decayed);
-        let squares: Vec<Tensor> = self.states.iter().map(|state| state.second.clone()).collect();
+        let squares = step.list(|state| &state.second);
         drop(ops::foreach("_foreach_sqrt", &squares));
     }
 
-    fn for_loop(&self, grads: &[Tensor]) {
+    fn for_loop(step: &Step<'_>) {
         let (mut last_grad, mut last_corrected) = (None::<Tensor>, None::<Tensor>);
-        for (state, grad) in self.states.iter().zip(grads) {
+        for (state, grad) in step.states.iter().zip(step.grads) {
             // The loop binds `grad` anew before it decays: the decayed one before goes first.
             drop(last_grad.take());
-            last_grad = decayed(grad, self.weight_decay);
+            last_grad = step.decayed(grad);
             // `bias_corrected_exp_avg = exp_avg / bias_correction1`: the one before goes when the new one is there.
             let corrected = ops::div_scalar(&state.first);
             drop(last_corrected.replace(corrected.clone()));
             let update = ops::mul_scalar(&corrected);
-            if self.steps >= FIRST_RECTIFIED {
+            if step.number >= FIRST_RECTIFIED {
                 rectified(update, &state.second);
             }
         }
@@ -60,18 +48,4 @@ fn rectified(update: Tensor, exp_avg_sq: &Tensor) {
     drop(update);
     drop(adaptive_lr);
     drop(ops::plain_unary("mul", &product, product.dtype()));
-}
-
-impl Optimizer for RAdam {
-    fn step(&mut self) {
-        let (parameters, grads) = with_gradients(&self.parameters);
-        if self.states.is_empty() {
-            self.states = Averages::of(&parameters);
-        }
-        self.steps += 1;
-        match self.implementation {
-            Implementation::ForLoop => self.for_loop(&grads),
-            Implementation::Foreach | Implementation::Fused => self.foreach(&grads),
-        }
-    }
 }
